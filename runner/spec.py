@@ -1,0 +1,120 @@
+"""What the user wrote, as frozen facts. Made by `load`, read by `plan`. Nothing here touches a process.
+
+Every default of the file lives here, once: the schema and the reference page read it from these fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+class Role(StrEnum):
+    """What a stage does with queues; follows from which of `from` and `to` it has."""
+
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+    PIPE = "pipe"
+    PLAIN = "plain"
+
+    @classmethod
+    def of(cls, receives: str | None, sends: str | None) -> Role:
+        """Name the role of a stage that reads `receives` and writes `sends`."""
+        if receives is None:
+            return cls.PLAIN if sends is None else cls.PRODUCER
+        return cls.CONSUMER if sends is None else cls.PIPE
+
+
+class OnError(StrEnum):
+    """What becomes of the run when a handler raises on an item."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRef:
+    """What a stage runs. Holds names only, so it pickles under any start method and imports nothing."""
+
+    kind: str
+    """A registered kind; `python` for `module:callable`."""
+    target: str
+    """For `python` the `module:callable`; else the kind's name again."""
+    options: Mapping[str, Any] = field(default_factory=_nothing)
+    """The kind's own options, already checked against its schema; empty for `python`."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """One bounded, joinable FIFO between stages."""
+
+    name: str
+    maxsize: int | None = 1000
+    """Items; None is unbounded."""
+    description: str = ""
+    declared: bool = True
+    """False if stages name it and `queues` does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """A pool of workers that run the same handler."""
+
+    name: str
+    handler: HandlerRef
+    arguments: Mapping[str, Any] = field(default_factory=_nothing)
+    """The file's `with`, interpolated."""
+    workers: tuple[str, ...] = ()
+    """One name per process: from `names`, or `<stage>-1` … by `count`."""
+    receives: str | None = None
+    sends: str | None = None
+    daemon: bool = False
+    needs: tuple[str, ...] = ()
+    """Stages that must have ended before this one starts."""
+    on_error: OnError = OnError.FAIL
+    start_method: str = "fork"
+    env: Mapping[str, str] = field(default_factory=_nothing)
+    cwd: Path | None = None
+    nice: int = 0
+    description: str = ""
+
+    @property
+    def role(self) -> Role:
+        """What the stage does with queues."""
+        return Role.of(self.receives, self.sends)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the whole run. Durations in seconds."""
+
+    timeout: float | None = None
+    stop_timeout: float = 10.0
+    max_errors: str = "0"
+    """Failed items a run may have and still exit 0: a count such as `10` or a share of all items such as `1%`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSpec:
+    """One workflow, checked and interpolated."""
+
+    name: str
+    path: Path
+    """The file it came from; handlers are looked up beside it first."""
+    stages: tuple[StageSpec, ...]
+    queues: tuple[QueueSpec, ...] = ()
+    transport: str = "joinable"
+    limits: Limits = Limits()
+    params: Mapping[str, Any] = field(default_factory=_nothing)
+    """Values by name, after `--param` and defaults."""
+    env: Mapping[str, str] = field(default_factory=_nothing)
+    description: str = ""
+    version: str = ""
