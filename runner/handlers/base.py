@@ -1,0 +1,157 @@
+"""What a handler kind declares, the four shapes a handler may have in its worker, and the registry of kinds.
+
+One declaration per kind feeds the schema, the reference page, `mprun handlers`, validation and the constructor.
+
+    kind.build(options, context) ──► Source     makes items                producer
+                                     Mapper     called with each item      consumer, pipe stage
+                                     Driver     holds the queue itself     any stage with a queue
+                                     Task       runs once                  plain stage
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from runner.errors import HandlerNotFound
+from runner.problems import did_you_mean
+from runner.spec import Role
+
+ENTRY_POINT_GROUP = "mprun.handlers"
+
+
+def _nothing_to_close() -> None:
+    """Most handlers hold nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Makes items: each value of `items()` is put."""
+
+    items: Callable[[], Iterable[object]]
+    close: Callable[[], None] = _nothing_to_close
+
+
+@dataclass(frozen=True, slots=True)
+class Mapper:
+    """Called with one item; of what it returns, None puts nothing, a generator puts each, any other value is put."""
+
+    call: Callable[[object], object]
+    close: Callable[[], None] = _nothing_to_close
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Gets the queues it reads and writes (the same one where it has only one, else None) and drives them."""
+
+    call: Callable[[QueueEnd | None, QueueEnd | None], object]
+    close: Callable[[], None] = _nothing_to_close
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Runs once, round no queue."""
+
+    call: Callable[[], object]
+    close: Callable[[], None] = _nothing_to_close
+
+
+Handler = Source | Mapper | Driver | Task
+
+
+class QueueEnd(Protocol):
+    """What a handler with a parameter `queue`, `inbox` or `outbox` holds: the JoinableQueue's own methods."""
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room. Raises `queue.Full`, or `Stopping` while the run is being stopped."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        """Take an item, waiting for one. Raises `queue.Empty`, or `EndOfStream` once there can be no more."""
+
+    def task_done(self) -> None:
+        """Say that one item that was taken is done with."""
+
+    def join(self) -> None:
+        """Wait until every item ever put is done."""
+
+    def qsize(self) -> int:
+        """Count the items waiting, approximately."""
+
+    def empty(self) -> bool:
+        """Say whether no item waits, approximately."""
+
+    def full(self) -> bool:
+        """Say whether there is no room, approximately."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """Who a handler is working as. Handed to a handler that has a parameter `worker`."""
+
+    name: str
+    stage: str
+    pid: int
+    ppid: int
+    attempt: int = 1
+    """1 the first time a handler sees its items; what a restart leads to is higher."""
+    beside: str = "."
+    """The folder of the workflow file."""
+    role: Role = Role.PLAIN
+    arguments: Mapping[str, Any] | None = None
+    """The stage's `with`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerKind:
+    """The one declaration of a kind of handler."""
+
+    name: str
+    summary: str
+    roles: frozenset[Role]
+    options: Mapping[str, Any]
+    """JSON Schema of the value under `run.<name>`, with a description for each option."""
+    example: str
+    """A stage in YAML that validates as it stands."""
+    build: Callable[[Any, WorkerContext], Handler]
+    """Called in the worker with the checked options; may import what it needs; what it raises ends the worker."""
+
+
+_BUILT_IN: Mapping[str, str] = {
+    "command": "runner.handlers.command:COMMAND",
+    "lines": "runner.handlers.sources:LINES",
+    "jsonl": "runner.handlers.sinks:JSONL",
+}
+
+
+def built_in_kinds() -> dict[str, HandlerKind]:
+    """Load the kinds that ship with mprun, in the order in which they are listed."""
+    return {name: _load(where) for name, where in _BUILT_IN.items()}
+
+
+def all_kinds() -> dict[str, HandlerKind]:
+    """Load every kind there is, those of other packages too. Slow: it reads the metadata of all packages."""
+    from importlib.metadata import entry_points
+
+    return built_in_kinds() | {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def find_kind(name: str) -> HandlerKind:
+    """Return one kind. Other packages are only looked at when the name is not one of ours.
+
+    Raises:
+        HandlerNotFound: nobody registers `name`.
+    """
+    if name in _BUILT_IN:
+        return _load(_BUILT_IN[name])
+    kinds = all_kinds()
+    if name not in kinds:
+        raise HandlerNotFound(f"there is no handler kind '{name}'; {did_you_mean(name, kinds)}")
+    return kinds[name]
+
+
+def _load(where: str) -> HandlerKind:
+    module, _, attribute = where.partition(":")
+    kind: HandlerKind = getattr(import_module(module), attribute)
+    return kind
