@@ -1,0 +1,110 @@
+"""The ledger: who put what, who holds it, what became of it. Pure: no socket, no process, no clock but the one handed in.
+
+    put ──► waiting ──lease──► leased ──► done
+               ▲                 │ ├────► dropped
+               └── came back ────┘ └────► dead-lettered       put = waiting + leased + done + dropped + dead-lettered
+
+A `Book` is the account of one queue. `CountedBook` is told by each worker how many items it put, took and finished:
+there the queue itself hands out the items. In `LeasedBook` (leases.py) the ledger hands them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from runner.errors import MprunInternalError
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of the items of one queue, up to now. Times in seconds."""
+
+    queue: str
+    maxsize: int | None
+    put: int = 0
+    waiting: int = 0
+    leased: int = 0
+    done: int = 0
+    dropped: int = 0
+    dead_lettered: int = 0
+    peak: int = 0
+    full_seconds: float = 0.0
+    joined: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Every item that was put has come to an end."""
+        return self.put == self.done + self.dropped + self.dead_lettered
+
+    @property
+    def balanced(self) -> bool:
+        """Every item that was put is somewhere, and none is in two places."""
+        return self.put == self.waiting + self.leased + self.done + self.dropped + self.dead_lettered
+
+    def as_fields(self) -> dict[str, object]:
+        """The account as events and the report show it."""
+        return {"name" if name == "queue" else name: getattr(self, name) for name in self.__slots__}
+
+
+class Book(Protocol):
+    """The account of one queue."""
+
+    def account(self) -> Account:
+        """Take stock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one worker says of one queue, counted since it began: cumulative, so that a tally lost is no harm."""
+
+    put: int = 0
+    taken: int = 0
+    done: int = 0
+    dropped: int = 0
+
+
+class CountedBook:
+    """The account of a queue that hands out its own items. Facts come as the latest tally of each worker."""
+
+    def __init__(self, queue: str, maxsize: int | None) -> None:
+        self._tallies: dict[str, Tally] = {}
+        self._account = Account(queue, maxsize)
+        self._full_since: float | None = None
+
+    def tell(self, tallies: Iterable[tuple[str, Tally]], now: float) -> None:
+        """Take in the latest tallies. A worker that is told of twice counts once."""
+        self._tallies.update(tallies)
+        put, taken, done, dropped = (
+            sum(getattr(tally, name) for tally in self._tallies.values()) for name in Tally.__slots__
+        )
+        # Tallies are read one after the other while the workers go on: an item may be seen taken before it is seen put.
+        put, taken = max(put, done + dropped), max(taken, done + dropped)
+        put = max(put, taken)
+        waiting = put - taken
+        self._account = replace(
+            self._account,
+            put=put,
+            waiting=waiting,
+            leased=taken - done - dropped,
+            done=done,
+            dropped=dropped,
+            peak=max(self._account.peak, waiting),
+            full_seconds=self._account.full_seconds + self._time_full(waiting, now),
+        )
+
+    def account(self) -> Account:
+        """Take stock, as of the last `tell`."""
+        return self._account
+
+    def join(self) -> None:
+        """Note that the queue is joined: all writers have ended and all items have."""
+        if not self._account.settled:
+            raise MprunInternalError(f"queue '{self._account.queue}' was called joined with items left")
+        self._account = replace(self._account, joined=True)
+
+    def _time_full(self, waiting: int, now: float) -> float:
+        since, maxsize = self._full_since, self._account.maxsize
+        self._full_since = now if maxsize is not None and waiting >= maxsize else None
+        return 0.0 if since is None else now - since

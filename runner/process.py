@@ -1,0 +1,120 @@
+"""Child processes: birth and death, seen from outside. Whether to give birth is decided elsewhere.
+
+A worker leads a session of its own: a signal to its group reaches whatever it started, and Ctrl-C on the terminal
+reaches the supervisor alone. The kernel ends it when the supervisor dies (`prctl(2)`, PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from runner.errors import StartFailed
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ChildProcess:
+    """One process that this one started. `fileno()` becomes readable when it dies."""
+
+    def __init__(
+        self, main: Callable[..., None], arguments: tuple[Any, ...], *, name: str, daemon: bool, method: str
+    ) -> None:
+        """Start `main(*arguments)` in a new process.
+
+        Raises:
+            StartFailed: the system has no process or descriptor left to give.
+        """
+        context: Any = multiprocessing.get_context(method)
+        self._process = context.Process(target=main, args=arguments, name=name, daemon=daemon)
+        try:
+            self._process.start()
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError as error:
+            self._abandon()
+            raise StartFailed(f"worker '{name}' could not be started: {error.strerror or error}") from error
+        self.pid: int = self._process.pid
+
+    def fileno(self) -> int:
+        """The pidfd, for a selector."""
+        return self._pidfd
+
+    def reap(self) -> int:
+        """Collect a process whose pidfd is readable; return its exit code, negative for a signal. Ends its group too."""
+        self._process.join()
+        code: int = self._process.exitcode
+        send_to_group(self.pid, signal.SIGKILL)
+        os.close(self._pidfd)
+        self._process.close()
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to all that share its group; one that is gone is no error."""
+        send_to_group(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def signal_alone(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to nothing that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def _abandon(self) -> None:
+        if self._process.pid is not None:
+            self._process.kill()
+            self._process.join()
+
+
+def send_to_group(leader: int, number: signal.Signals) -> None:
+    """Signal a process group; a group that has ended, or was never made, is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def die_with_parent(parent: int) -> None:
+    """Called in a fresh child: have the kernel kill it when `parent` dies, or now if it already has."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans(yes: bool) -> None:
+    """Become (or stop being) the parent of grandchildren whose own parent dies, so that none is out of reach."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+def end_orphans(spare: Iterable[int], known: Iterable[int]) -> list[int]:
+    """Kill and reap every child of this process that is not in `spare` or `known`; return their pids.
+
+    `known` are the children that were there before the run, so that a program that uses mprun keeps its own.
+    """
+    keep = {*spare, *known}
+    ended = []
+    while orphans := [pid for pid in children() if pid not in keep]:
+        for pid in orphans:
+            send_to_group(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+            ended.append(pid)
+    return ended
+
+
+def children() -> list[int]:
+    """List the children of this process, zombies too, as the kernel has them."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        # A thread may end between the listing and the look.
+        with contextlib.suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found

@@ -1,0 +1,121 @@
+"""The status page: one page of shared memory per worker, where each word has exactly one writer, so nothing is locked.
+
+    worker writes      received sent done failed busy starved blocked phase item…    supervisor reads, also after a kill
+    supervisor writes  stop end                                                      worker reads at each item
+
+A store of one aligned 64-bit word is not torn on the machines Python runs on. Behind the page, in the same file,
+`faulthandler` leaves the stacks of a worker that overruns.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+PAGE = 4096
+STACKS_SIGNAL = signal.SIGUSR2
+_ITEM_AT = 256
+_ITEM_ROOM = 512
+_STACKS_MOST = 65536
+
+
+class Word(IntEnum):
+    """Where each 64-bit word is in the page."""
+
+    STOP = 0
+    END = 1
+    RECEIVED = 2
+    SENT = 3
+    DONE = 4
+    FAILED = 5
+    BUSY = 6
+    STARVED = 7
+    BLOCKED = 8
+    ITEM = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """A snapshot of what a worker has done. Times in seconds."""
+
+    received: int = 0
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    starved: float = 0.0
+    blocked: float = 0.0
+
+    def as_fields(self) -> dict[str, int | float]:
+        """The counters under the names that events use."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class StatusPage:
+    """One worker's page. Made by the supervisor; the worker gets it by fork, or by its descriptor under spawn."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        if descriptor is None:
+            descriptor = os.memfd_create("mprun-status", os.MFD_CLOEXEC)
+            os.ftruncate(descriptor, PAGE)
+        self._fd = descriptor
+        self._map = mmap.mmap(descriptor, PAGE)
+        self.words = memoryview(self._map).cast("Q")
+
+    def __reduce__(self) -> tuple[Callable[[Any], StatusPage], tuple[Any]]:
+        """Travel to a spawned process as a duplicated descriptor; only works while one is being spawned."""
+        from multiprocessing import reduction
+
+        return _from_duplicate, (reduction.DupFd(self._fd),)
+
+    def add(self, word: Word, amount: int = 1) -> None:
+        """Raise a word that this process alone writes."""
+        self.words[word] += amount
+
+    def set_item(self, text: str) -> None:
+        """Note the item in hand, so that its name survives the worker; an empty text means none."""
+        self.words[Word.ITEM] = 0
+        if text:
+            raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
+            self._map[_ITEM_AT : _ITEM_AT + len(raw)] = raw
+            self.words[Word.ITEM] = len(raw)
+
+    @property
+    def item(self) -> str:
+        """The item in hand; empty if none."""
+        length = min(self.words[Word.ITEM], _ITEM_ROOM)
+        return self._map[_ITEM_AT : _ITEM_AT + length].decode("utf-8", "replace")
+
+    def counters(self) -> Counters:
+        """Read what the worker has done so far."""
+        received, sent, done, failed, busy, starved, blocked = self.words[Word.RECEIVED : Word.ITEM]
+        return Counters(received, sent, done, failed, busy / 1e9, starved / 1e9, blocked / 1e9)
+
+    def dump_stacks_on_signal(self) -> None:
+        """Called in the worker: leave the stacks of all threads behind the page when `STACKS_SIGNAL` comes."""
+        os.lseek(self._fd, PAGE, os.SEEK_SET)
+        faulthandler.register(STACKS_SIGNAL, file=self._fd, all_threads=True)
+
+    def stacks(self) -> str:
+        """Return what the worker's `faulthandler` has left so far."""
+        return os.pread(self._fd, _STACKS_MOST, PAGE).decode("utf-8", "replace")
+
+    def fileno(self) -> int:
+        """The descriptor behind the page."""
+        return self._fd
+
+    def close(self) -> None:
+        """Give the page back. Counters must not be read after this."""
+        self.words.release()
+        self._map.close()
+        os.close(self._fd)
+
+
+def _from_duplicate(duplicate: Any) -> StatusPage:
+    return StatusPage(duplicate.detach())
