@@ -140,6 +140,17 @@ DECLARATIONS: Mapping[str, Declaration] = {
             **COUNTERS,
         ),
     ),
+    "worker.logged": Declaration(
+        "A handler said something through `worker.log`.",
+        "info",
+        _fields(
+            worker=_WORKER,
+            stage=_STAGE,
+            pid=_PID,
+            message=EventField("string", "What it said."),
+            fields=EventField("object", "What it said it about."),
+        ),
+    ),
     "worker.stacks": Declaration(
         "The Python stacks of a worker that overran its time to stop.",
         "warning",
@@ -225,7 +236,10 @@ class Bus:
     def publish(self, name: str, **fields: Any) -> None:
         """Tell all observers that `name` happened now. `name` must be declared."""
         DECLARATIONS[name]  # a name nobody declared is our bug: fail here, in the test that first publishes it
-        event = Event(name, self.clock(), self.run, fields)
+        self.forward(Event(name, self.clock(), self.run, fields))
+
+    def forward(self, event: Event) -> None:
+        """Tell all observers of an event that was made elsewhere, such as in the process that this one serves."""
         for observer in tuple(self.observers):
             self._hand(observer, lambda o: o.observe(event))
 

@@ -13,7 +13,7 @@ import faulthandler
 import mmap
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -52,6 +52,12 @@ class Counters:
     starved: float = 0.0
     blocked: float = 0.0
 
+    @classmethod
+    def total(cls, several: Iterable[Counters]) -> Counters:
+        """Add up the counters of several workers."""
+        rows = [[getattr(each, name) for name in cls.__slots__] for each in several]
+        return cls(*map(sum, zip(*rows, strict=True))) if rows else cls()
+
     def as_fields(self) -> dict[str, int | float]:
         """The counters under the names that events use."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -60,13 +66,23 @@ class Counters:
 class StatusPage:
     """One worker's page. Made by the supervisor; the worker gets it by fork, or by its descriptor under spawn."""
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        if descriptor is None:
-            descriptor = os.memfd_create("mprun-status", os.MFD_CLOEXEC)
-            os.ftruncate(descriptor, PAGE)
+    def __init__(self, descriptor: int) -> None:
+        """Map the page behind `descriptor`, which is owned from now on; -1 is a page that nobody else can have."""
         self._fd = descriptor
         self._map = mmap.mmap(descriptor, PAGE)
         self.words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def shared(cls) -> StatusPage:
+        """Make a page for a worker in another process. Raises OSError if there is no descriptor left."""
+        descriptor = os.memfd_create("mprun-status", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, PAGE)
+        return cls(descriptor)
+
+    @classmethod
+    def private(cls) -> StatusPage:
+        """Make a page for a worker in this process."""
+        return cls(-1)
 
     def __reduce__(self) -> tuple[Callable[[Any], StatusPage], tuple[Any]]:
         """Travel to a spawned process as a duplicated descriptor; only works while one is being spawned."""
@@ -114,7 +130,8 @@ class StatusPage:
         """Give the page back. Counters must not be read after this."""
         self.words.release()
         self._map.close()
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def _from_duplicate(duplicate: Any) -> StatusPage:

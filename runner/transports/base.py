@@ -9,14 +9,48 @@ The supervisor decides, the transport acts; it has no policy of its own. Every t
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.facts import Fact
+from runner.handlers.base import QueueEnd
 from runner.ledger import Account
 from runner.plan import WorkerPlan
-from runner.status import Counters
+from runner.status import Counters, StatusPage
+
+
+class Inbox(QueueEnd, Protocol):
+    """The end that a worker takes from; the runner itself has one more word than a handler."""
+
+    def give_up(self) -> None:
+        """Say that one item that was taken has failed for good here: it is dropped."""
+
+
+class Cancelled(BaseException):
+    """Unwinds a worker that is no process of its own and has to end. Passes through `Life`."""
+
+
+class Tell(Protocol):
+    """A worker's way to the supervisor: one message of a kind that `facts` knows."""
+
+    def __call__(self, kind: str, **fields: Any) -> None:
+        """Send it; blocks only while the supervisor is behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A worker's side of a transport."""
+
+    inbox: Inbox | None
+    outbox: QueueEnd | None
+    status: StatusPage
+    tell: Tell
+    attempt: int = 1
+
+
+Life = Callable[[WorkerPlan, Port], int]
+"""What a worker does with its port, from the first to the last: returns its exit code. Lives above the transports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +78,9 @@ class Transport(Protocol):
 
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
+
+    def verify(self) -> None:
+        """Once no worker is left: raise `MprunInternalError` if any queue's account does not add up."""
 
     def items_at_stake(self, worker: str) -> list[str]:
         """Name the items that a worker has taken and not acknowledged, as far as they are known."""

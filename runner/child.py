@@ -1,0 +1,64 @@
+"""A fresh worker process, from inside: cut loose from what it inherited, before any handler is imported.
+
+The order matters: first the session (so that signals meant for others miss it), then the pact with the parent (so that
+it can't be orphaned), then descriptors, signals and the surroundings that the workflow asks for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+from runner.plan import WorkerPlan
+from runner.process import die_with_parent
+
+_STANDARD = (0, 1, 2)
+
+
+def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None:
+    """Make this process a worker of its own. `keep` are the descriptors it needs; None after a spawn, which has no more.
+
+    Raises:
+        OSError: the folder of `cwd` is gone, or `nice` is not permitted.
+    """
+    with contextlib.suppress(PermissionError):  # already a leader of its own
+        os.setsid()
+    die_with_parent(parent)
+    if keep is not None:
+        close_all_but((*_STANDARD, *keep))
+    _forget_signals()
+    _speak_utf8(sys.stdout)
+    _speak_utf8(sys.stderr)
+    os.environ.update(plan.env)
+    if plan.cwd is not None:
+        os.chdir(plan.cwd)
+    if plan.nice:
+        os.nice(plan.nice)
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor that is not in `kept`: one left open would hide another process's end."""
+    low = 0
+    for descriptor in sorted(set(kept)):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def _forget_signals() -> None:
+    """The supervisor's handlers and wake-up descriptor are not this process's."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _speak_utf8(stream: TextIO | None) -> None:
+    """Items and names are Unicode whatever the locale; a line leaves when it is whole, so that lines don't tear."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)

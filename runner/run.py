@@ -1,0 +1,102 @@
+"""Put the parts together and run a plan: transport, warden, signals, observers, supervisor.
+
+    run(plan, observers) ──► Report
+
+May be called from any program; from a thread other than the main one it heeds no signals. Under process transports the
+caller should have one thread only while it starts workers, as for every `fork`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner import process
+from runner.errors import UsageError
+from runner.events import Bus, Observer
+from runner.plan import Plan, make_plan
+from runner.report import Report, ReportBuilder
+from runner.signals import SignalInbox
+from runner.supervisor import Census, Supervisor
+from runner.transports.base import Transport
+from runner.warden import MARK, Warden
+from runner.worker import work
+
+
+def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
+    """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
+
+    Raises:
+        UsageError: the transport does not exist on this system.
+        MprunInternalError: a bug; everything that was started is gone all the same.
+    """
+    builder = ReportBuilder()
+    bus = Bus(run=secrets.token_hex(4), observers=[builder, *observers])
+    try:
+        with ExitStack() as parts:
+            signals = parts.enter_context(SignalInbox())
+            census = parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
+            transport = _open_transport(plan, signals.wake)
+            parts.callback(transport.close)
+            Supervisor(plan, transport, bus, signals.take, census).run()
+    finally:
+        bus.close()
+    return builder.report()
+
+
+def run_file(
+    path: str | Path,
+    *,
+    transport: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+) -> Report:
+    """Check a workflow file and run it: what a test of a handler calls, with `transport="inline"`.
+
+    Raises:
+        SpecError: the file has problems; nothing was started.
+    """
+    from runner.load import load
+
+    chosen = [*overrides, *([f"transport={transport}"] if transport is not None else [])]
+    spec = load(path, params=[f"{key}={value}" for key, value in (params or {}).items()], overrides=chosen)
+    return run(make_plan(spec), observers)
+
+
+def _open_transport(plan: Plan, wake: int) -> Transport:
+    # Each is imported only where it is wanted: multiprocessing alone takes as long to import as a short run.
+    if plan.transport == "inline":
+        from runner.transports.inline import InlineTransport
+
+        return InlineTransport(plan, work, wake)
+    from runner.transports.joinable import JoinableTransport
+
+    return JoinableTransport(plan, work, wake)
+
+
+@contextmanager
+def _nothing_outlives(run_id: str) -> Iterator[Census]:
+    """See to it that no process of the run is left, whether this process ends in order or is killed."""
+    if not sys.platform.startswith("linux"):
+        raise UsageError(f"workers need Linux, and this is {sys.platform}; `--transport inline` runs everywhere")
+    warden = Warden(run_id)
+    before = os.environ.get(MARK)
+    os.environ[MARK] = run_id
+    known = process.children()
+    process.adopt_orphans(True)
+    try:
+        yield warden
+    finally:
+        process.end_orphans(spare=(warden.pid,), known=known)
+        process.adopt_orphans(False)
+        warden.dismiss()
+        if before is None:
+            del os.environ[MARK]
+        else:
+            os.environ[MARK] = before

@@ -1,0 +1,302 @@
+"""The `inline` transport: everything in this process, one worker at a time, always in the same order.
+
+    supervisor ── baton ──► worker 1: runs until its next put, task_done or wait ── baton ──► supervisor ──► worker 2 …
+
+Each worker is a thread, because a handler may wait in the middle of its own code; but only the holder of the baton
+runs, so that two runs of the same workflow interleave alike and `breakpoint()` in a handler stops everything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from runner.errors import EndOfStream, Stopping
+from runner.facts import Exited, Fact, HandlerFailed, from_message
+from runner.leases import Frame, HandOver, Lease, LeasedBook
+from runner.ledger import Account
+from runner.plan import Plan, WorkerPlan
+from runner.spec import Role
+from runner.status import Counters, StatusPage, Word
+from runner.transports.base import Cancelled, Life, Port, Spawned
+
+_PATIENCE = 3
+"""Rounds in which nobody can move and the supervisor decides nothing, before that is called a deadlock."""
+_LOOK = 0.05
+"""Seconds between two looks whether the baton is back, so that signals are heeded during a long item."""
+
+
+class InlineTransport:
+    """Workers as strands of this process."""
+
+    ends_when_settled = True
+
+    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+        """Make the books; start nothing. `wake` is not needed: no wait here lasts long."""
+        self._life = life
+        self._books = {q.name: LeasedBook(q.name, q.maxsize) for q in plan.queues}
+        self._strands: dict[str, _Strand] = {}
+        self._turns: deque[_Strand] = deque()
+        self._stuck = 0
+        self._facts: list[Fact] = []
+
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+        """Make a strand; it runs when its turn comes."""
+        strand = _Strand(worker, generation, self._life, self._books, self._facts.append)
+        self._strands[worker.name] = strand
+        self._turns.append(strand)
+        return Spawned(os.getpid(), os.getppid())
+
+    def wait(self, timeout: float) -> Sequence[Fact]:
+        """Let the next strand that can move take its turn; return what happened in it."""
+        strand = self._next()
+        if strand is None:
+            self._nobody_can_move()
+        elif strand.take_turn(min(timeout, _LOOK)):
+            self._turns.rotate(-1)
+        facts, self._facts[:] = list(self._facts), []
+        for fact in facts:
+            if isinstance(fact, Exited):
+                self._retire(fact.worker)
+        return facts
+
+    def counters(self, worker: str) -> Counters:
+        """Read a worker's page."""
+        return self._strands[worker].status.counters()
+
+    def account(self, queue: str) -> Account:
+        """Take stock of a queue."""
+        return self._books[queue].account()
+
+    def verify(self) -> None:
+        """Check every book."""
+        for book in self._books.values():
+            book.verify()
+
+    def items_at_stake(self, worker: str) -> list[str]:
+        """Name the item that the worker had in hand."""
+        item = self._strands[worker].status.item
+        return [item] if item else []
+
+    def end_stream(self, queue: str, worker: str) -> None:
+        """Let the reader's wait end."""
+        self._strands[worker].status.words[Word.END] = 1
+
+    def stop_producing(self, worker: str) -> None:
+        """Let the producer's next put end it."""
+        self._strands[worker].status.words[Word.STOP] = 1
+
+    def signal(self, worker: str, number: signal.Signals) -> None:
+        """Unwind a strand; one that is deep in foreign code is left behind when the signal is KILL."""
+        strand = self._strands[worker]
+        if strand in self._turns:
+            strand.cancel(number)
+
+    def stacks(self, worker: str) -> str:
+        """Show where a strand is."""
+        frame = sys._current_frames().get(self._strands[worker].ident)
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+    def close(self) -> None:
+        """Give back the pages."""
+        for strand in self._strands.values():
+            strand.status.close()
+
+    def _nobody_can_move(self) -> None:
+        """The supervisor may still have a decision that frees someone; if it has none either, nobody ever will."""
+        self._stuck += 1
+        if self._stuck <= _PATIENCE:
+            return
+        waits = "; ".join(f"'{strand.name}' {strand.waits_for}" for strand in self._turns)
+        for strand in self._turns:
+            self._facts.append(HandlerFailed(strand.name, f"deadlock: {waits}"))
+            strand.cancel(signal.SIGTERM)
+
+    def _next(self) -> _Strand | None:
+        for _ in range(len(self._turns)):
+            if self._turns[0].can_move():
+                self._stuck = 0
+                return self._turns[0]
+            self._turns.rotate(-1)
+        return None
+
+    def _retire(self, worker: str) -> None:
+        strand = self._strands[worker]
+        if strand in self._turns:
+            self._turns.remove(strand)
+
+
+class _Strand:
+    """One worker: a thread that runs only while it holds the baton."""
+
+    def __init__(
+        self, plan: WorkerPlan, generation: int, life: Life, books: dict[str, LeasedBook], note: Callable[[Fact], None]
+    ) -> None:
+        self.plan = plan
+        self.name = plan.name
+        self.status = StatusPage.private()
+        self.waits_for = "has not begun"
+        self._life = life
+        self._note = note
+        self._inbox = InlineQueue(books[plan.receives], self) if plan.receives else None
+        self._outbox = InlineQueue(books[plan.sends], self) if plan.sends else None
+        self._attempt = generation
+        self._movable: Callable[[], bool] = lambda: True
+        self._cancelled: signal.Signals | None = None
+        self._holds_baton = False
+        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._live, name=plan.name, daemon=True)
+
+    @property
+    def ident(self) -> int:
+        """The thread's identity; 0 before it runs."""
+        return self._thread.ident or 0
+
+    def can_move(self) -> bool:
+        """Whether a turn would get it any further."""
+        return self._cancelled is not None or self._holds_baton or self._movable()
+
+    def take_turn(self, patience: float) -> bool:
+        """Hand over the baton and wait for it; False if it is not back after `patience` seconds."""
+        if not self._holds_baton:
+            self._holds_baton = True
+            if not self._thread.ident:
+                self._thread.start()
+            else:
+                self._go.release()
+        if not self._back.acquire(timeout=patience):
+            return False
+        self._holds_baton = False
+        return True
+
+    def pause(self, movable: Callable[[], bool], waits_for: str) -> None:
+        """Called in the strand: give the baton back until `movable` and its turn comes."""
+        self._movable, self.waits_for = movable, waits_for
+        self._back.release()
+        self._go.acquire()
+        if self._cancelled is not None:
+            raise Cancelled
+
+    def cancel(self, number: signal.Signals) -> None:
+        """Unwind the strand at its next turn, or where it is; after a KILL nobody waits for it any more."""
+        self._cancelled = number
+        if number is signal.SIGKILL:
+            self._note(Exited(self.name, os.getpid(), -number))
+            self._note = lambda fact: None  # whatever it still says, it says as a ghost
+        elif self._holds_baton:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(Cancelled))
+
+    def _live(self) -> None:
+        try:
+            code = self._life(self.plan, Port(self._inbox, self._outbox, self.status, self._tell, self._attempt))
+        except Cancelled:
+            code = -(self._cancelled or signal.SIGTERM)
+        if self._inbox is not None:
+            self._inbox.give_back()
+        self._note(Exited(self.name, os.getpid(), code))
+        self._back.release()
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        fact = from_message(self.name, {"kind": kind, **fields})
+        if fact is not None:
+            self._note(fact)
+
+
+class InlineQueue:
+    """A queue's end in one strand: its book says what is in it, and waiting is giving the baton back."""
+
+    def __init__(self, book: LeasedBook, strand: _Strand) -> None:
+        self._book = book
+        self._strand = strand
+        self._held: deque[Lease] = deque()
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
+        payload = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        words = self._strand.status.words
+        self._check_stop(words)
+        if self.full():
+            self._wait(Word.BLOCKED, block, timeout, lambda: not self.full() or bool(words[Word.STOP]), "to put")
+            self._check_stop(words)
+            if self.full():
+                raise queue.Full
+        self._book.offer(self._strand.name, Frame(payload, 1, len(payload)), time.monotonic())
+        self._book.decide()
+        words[Word.SENT] += 1
+        self._strand.pause(lambda: True, "for its turn")
+
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
+        words = self._strand.status.words
+        if self.empty():
+            self._wait(Word.STARVED, block, timeout, lambda: not self.empty() or bool(words[Word.END]), "to get")
+        if self.empty():
+            raise EndOfStream if words[Word.END] else queue.Empty
+        self._book.want(self._strand.name, 1, time.monotonic())
+        (handed,) = self._book.decide()
+        assert isinstance(handed, HandOver)
+        self._held.append(handed.lease)
+        words[Word.RECEIVED] += 1
+        return pickle.loads(handed.lease.parcel.frame.payload)
+
+    def task_done(self) -> None:
+        """Say that the oldest item that was taken is done with."""
+        lease = self._oldest()
+        self._book.acked(lease.number, lease.parcel.stop, time.monotonic())
+        self._strand.status.add(Word.DONE)
+        self._strand.pause(lambda: True, "for its turn")
+
+    def give_up(self) -> None:
+        """Say that the oldest item that was taken has failed."""
+        self._book.failed(self._oldest().number, time.monotonic())
+        self._strand.status.add(Word.FAILED)
+
+    def give_back(self) -> None:
+        """The strand has ended: what it holds was taken and never acknowledged."""
+        self._held.clear()
+
+    def join(self) -> None:
+        """Wait until every item ever put is done."""
+        self._wait(Word.BLOCKED, True, None, lambda: self._book.account().settled, "to join")
+
+    def qsize(self) -> int:
+        """Count the items waiting."""
+        return self._book.account().waiting
+
+    def empty(self) -> bool:
+        """Say whether no item waits."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Say whether there is no room."""
+        room = self._book.room
+        return room is not None and room <= 0
+
+    def _wait(self, word: Word, block: bool, timeout: float | None, movable: Callable[[], bool], what: str) -> None:
+        began = time.perf_counter_ns()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if block:
+            self._strand.pause(
+                lambda: movable() or (deadline is not None and time.monotonic() >= deadline),
+                f"waits {what} on queue '{self._book.name}'",
+            )
+        self._strand.status.add(word, time.perf_counter_ns() - began)
+
+    def _oldest(self) -> Lease:
+        if not self._held:
+            raise ValueError("task_done() called too many times")
+        return self._held.popleft()
+
+    def _check_stop(self, words: memoryview) -> None:
+        if words[Word.STOP] and self._strand.plan.role is Role.PRODUCER:
+            raise Stopping

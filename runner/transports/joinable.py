@@ -1,0 +1,235 @@
+"""The `joinable` transport: the standard library's JoinableQueue itself, and a process per worker.
+
+    chef ──put──► pickled bytes ──► JoinableQueue(maxsize) ──get──► eater        every lock of it shared by all
+         └─ status page, private channel, pidfd ─► supervisor ◄─ the same ─┘     touches no lock of theirs
+
+A worker that is killed may take a lock of the queue with it, which nothing can repair: the run ends when one dies. The
+supervisor never puts or gets, so it can't be caught by such a lock; the end of the stream is a word in a reader's page.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import queue
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.queues import JoinableQueue
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from runner.channel import Sender
+from runner.errors import EndOfStream, Stopping
+from runner.facts import Fact
+from runner.ledger import Account, CountedBook, Tally
+from runner.plan import Plan, QueuePlan, WorkerPlan
+from runner.spec import Role
+from runner.status import Counters, StatusPage, Word
+from runner.transports.base import Life, Port, Spawned
+from runner.transports.pool import ProcessPool
+
+_LOOK = 0.02
+"""Seconds between two looks of a waiting reader or writer at its page: how late it may learn of the end."""
+_SAMPLE = 0.1
+"""Seconds between two looks of the supervisor at the counters, for peaks and for the queue being joined."""
+
+
+class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard library's class has no parameters
+    """A JoinableQueue that counts in the status page of the worker that uses it.
+
+    `put` pickles at once: the standard library pickles in a thread, where an item that can't be pickled is lost and
+    `join` then waits for ever.
+    """
+
+    _status: StatusPage | None = None
+    _is_producer = False
+
+    def use_as(self, worker: WorkerPlan, status: StatusPage) -> None:
+        """Called in a worker before its first put or get."""
+        self._status = status
+        self._is_producer = worker.role is Role.PRODUCER
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
+        payload = bytes(ForkingPickler.dumps(item, pickle.HIGHEST_PROTOCOL))
+        words = self._words()
+        try:
+            self._check_stop(words)
+            super().put(payload, block=False)
+        except queue.Full:
+            if not block:
+                raise
+            self._put_when_room(payload, timeout, words)
+        words[Word.SENT] += 1
+
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
+        words = self._words()
+        began = time.perf_counter_ns()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                payload = super().get(block, _next_look(deadline))
+                break
+            except queue.Empty:
+                if words[Word.END]:
+                    raise EndOfStream from None
+                if not block or (deadline is not None and time.monotonic() >= deadline):
+                    raise
+            finally:
+                now = time.perf_counter_ns()
+                words[Word.STARVED] += now - began
+                began = now
+        words[Word.RECEIVED] += 1
+        return pickle.loads(payload)
+
+    def task_done(self) -> None:
+        """Say that one item that was taken is done with."""
+        super().task_done()
+        self._words()[Word.DONE] += 1
+
+    def give_up(self) -> None:
+        """Say that one item that was taken has failed: it counts as dropped, and `join` does not wait for it."""
+        super().task_done()
+        self._words()[Word.FAILED] += 1
+
+    def _put_when_room(self, payload: bytes, timeout: float | None, words: memoryview) -> None:
+        began = time.perf_counter_ns()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                super().put(payload, True, _next_look(deadline))
+                return
+            except queue.Full:
+                self._check_stop(words)
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+            finally:
+                now = time.perf_counter_ns()
+                words[Word.BLOCKED] += now - began
+                began = now
+
+    def _check_stop(self, words: memoryview) -> None:
+        if self._is_producer and words[Word.STOP]:
+            raise Stopping
+
+    def _words(self) -> memoryview:
+        assert self._status is not None, "a queue is used through its worker's port"
+        return self._status.words
+
+
+def _next_look(deadline: float | None) -> float:
+    return _LOOK if deadline is None else max(0.0, min(_LOOK, deadline - time.monotonic()))
+
+
+class JoinableTransport:
+    """Joinable queues and the processes round them."""
+
+    ends_when_settled = False
+
+    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+        """Make the queues; start nothing. `wake` cuts a wait short when it becomes readable."""
+        self._pool = ProcessPool(life, wake)
+        self._queues = {q.name: _make_queue(q, plan) for q in plan.queues}
+        self._books = {q.name: CountedBook(q.name, q.maxsize) for q in plan.queues}
+        self._plans: dict[str, WorkerPlan] = {}
+
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+        """Give birth to a worker. Raises `StartFailed`."""
+        self._plans[worker.name] = worker
+        ends = [self._queues.get(name) if name else None for name in (worker.receives, worker.sends)]
+        needed = [fd for end in ends if end is not None for fd in (end._reader.fileno(), end._writer.fileno())]
+        return self._pool.start(worker, _PortMaker(*ends, attempt=generation), needed)
+
+    def wait(self, timeout: float) -> Sequence[Fact]:
+        """Block until a worker speaks or dies, a signal arrives, or `timeout` has passed; counters are then fresh."""
+        facts = self._pool.wait(min(timeout, _SAMPLE))
+        now = time.monotonic()
+        for name, book in self._books.items():
+            book.tell(self._tallies(name), now)
+        return facts
+
+    def counters(self, worker: str) -> Counters:
+        """Read a worker's page."""
+        return self._pool.status(worker).counters()
+
+    def account(self, queue: str) -> Account:
+        """Take stock, as of the last wait."""
+        return self._books[queue].account()
+
+    def verify(self) -> None:
+        """Check every book against the workers' last words."""
+        for book in self._books.values():
+            book.verify()
+
+    def items_at_stake(self, worker: str) -> list[str]:
+        """Name the item that the worker had in hand."""
+        item = self._pool.status(worker).item
+        return [item] if item else []
+
+    def end_stream(self, queue: str, worker: str) -> None:
+        """Write the end into the reader's page; it looks there whenever it finds the queue empty."""
+        self._pool.status(worker).words[Word.END] = 1
+
+    def stop_producing(self, worker: str) -> None:
+        """Write the wish to stop into the producer's page."""
+        self._pool.status(worker).words[Word.STOP] = 1
+
+    def signal(self, worker: str, number: signal.Signals) -> None:
+        """Signal a worker and its group."""
+        self._pool.signal(worker, number)
+
+    def stacks(self, worker: str) -> str:
+        """Ask a worker for its stacks."""
+        return self._pool.stacks(worker)
+
+    def close(self) -> None:
+        """Give back pages, pipes and semaphores."""
+        self._pool.close()
+        for joinable in self._queues.values():
+            joinable.close()
+            joinable._writer.close()
+        self._queues.clear()  # the last reference: its semaphores are unlinked when it goes
+
+    def _tallies(self, name: str) -> list[tuple[str, Tally]]:
+        tallies = []
+        for worker, page in self._pool.statuses():
+            plan, counters = self._plans[worker], page.counters()
+            reads = plan.receives == name
+            tallies.append(
+                (
+                    worker,
+                    Tally(
+                        put=counters.sent if plan.sends == name else 0,
+                        taken=counters.received if reads else 0,
+                        done=counters.done if reads else 0,
+                        dropped=counters.failed if reads else 0,
+                    ),
+                )
+            )
+        return tallies
+
+
+@dataclass(frozen=True, slots=True)
+class _PortMaker:
+    """Made in the supervisor, called in the worker."""
+
+    inbox: CountedQueue | None
+    outbox: CountedQueue | None
+    attempt: int
+
+    def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
+        for end in (self.inbox, self.outbox):
+            if end is not None:
+                end.use_as(plan, status)
+        return Port(self.inbox, self.outbox, status, sender.send, self.attempt)
+
+
+def _make_queue(plan: QueuePlan, whole: Plan) -> CountedQueue:
+    ends = {*plan.writers, *plan.readers}
+    spawned = any(w.start_method == "spawn" for w in whole.workers if w.name in ends)
+    # Semaphores made for fork have no name and can't be handed to a spawned process.
+    context: Any = multiprocessing.get_context("spawn" if spawned else "fork")
+    return CountedQueue(plan.maxsize or 0, ctx=context)

@@ -1,0 +1,179 @@
+"""The processes of a run, for every transport that has processes: births, private channels, deaths, status pages.
+
+    ProcessPool ── selector over ── pidfd of each worker      readable when it dies
+                                    channel of each worker    readable when it speaks
+                                    wake                      readable when a signal came
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runner import child
+from runner.channel import Receiver, Sender, open_channel
+from runner.errors import MprunInternalError
+from runner.facts import Exited, Fact, from_message
+from runner.plan import WorkerPlan
+from runner.process import ChildProcess
+from runner.sketch import describe_error
+from runner.status import STACKS_SIGNAL, StatusPage
+from runner.transports.base import Life, Port, Spawned
+
+_STACKS_WAIT = 0.3
+_STACKS_LOOK = 0.02
+
+MakePort = Callable[[WorkerPlan, StatusPage, Sender], Port]
+"""Called in the child: put the transport's queue ends into a port. Must pickle where a worker is spawned."""
+
+
+@dataclass(slots=True)
+class _Member:
+    plan: WorkerPlan
+    process: ChildProcess
+    receiver: Receiver
+    status: StatusPage
+
+
+class ProcessPool:
+    """Starts workers and waits for what they say and for their deaths. One thread only."""
+
+    def __init__(self, life: Life, wake: int) -> None:
+        """`wake` is a descriptor that becomes readable when the waiting must be cut short; it is never read here."""
+        self._life = life
+        self._alive: dict[str, _Member] = {}
+        self._pages: dict[str, StatusPage] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(wake, selectors.EVENT_READ, None)
+
+    def start(self, plan: WorkerPlan, make_port: MakePort, needed: Iterable[int]) -> Spawned:
+        """Give birth to a worker. `needed` are descriptors that its port uses beyond its own channel and page.
+
+        Raises:
+            StartFailed: the system has no process or descriptor left.
+        """
+        receiver, sender = open_channel()
+        status = StatusPage.shared()
+        keep = (sender.fileno(), status.fileno(), *needed) if plan.start_method == "fork" else None
+        try:
+            process = ChildProcess(
+                _live,
+                (self._life, plan, make_port, status, sender, os.getpid(), keep),
+                name=plan.name,
+                daemon=plan.daemon,
+                method=plan.start_method,
+            )
+        except BaseException:
+            receiver.close()
+            status.close()
+            raise
+        finally:
+            sender.close()
+        self._admit(_Member(plan, process, receiver, status))
+        return Spawned(process.pid, os.getpid())
+
+    def wait(self, timeout: float) -> list[Fact]:
+        """Block until a worker speaks or dies, or `wake` is readable, or `timeout` seconds have passed."""
+        facts: list[Fact] = []
+        dead: dict[str, _Member] = {}
+        for key, _ in self._selector.select(timeout):
+            member = key.data
+            if member is None:
+                continue
+            if key.fileobj is member.process:
+                dead[member.plan.name] = member
+            else:
+                facts += self._listen(member)
+        for member in dead.values():
+            facts += self._bury(member)
+        return facts
+
+    def status(self, worker: str) -> StatusPage:
+        """The page of a worker, dead or alive."""
+        return self._pages[worker]
+
+    def statuses(self) -> Iterable[tuple[str, StatusPage]]:
+        """All pages by worker."""
+        return self._pages.items()
+
+    def signal(self, worker: str, number: signal.Signals) -> None:
+        """Signal a worker's whole group; one that is gone is no error."""
+        if worker in self._alive:
+            self._alive[worker].process.signal(number)
+
+    def stacks(self, worker: str) -> str:
+        """Ask for the worker's stacks; waits a moment for them, and returns an empty text if none come."""
+        if worker not in self._alive:
+            return ""
+        member = self._alive[worker]
+        member.process.signal_alone(STACKS_SIGNAL)
+        deadline = time.monotonic() + _STACKS_WAIT
+        before, text = "", member.status.stacks()
+        while time.monotonic() < deadline and (not text or text != before):
+            time.sleep(_STACKS_LOOK)
+            before, text = text, member.status.stacks()
+        return text
+
+    def close(self) -> None:
+        """Give back every descriptor. Every worker must have been buried."""
+        if self._alive:
+            raise MprunInternalError(f"the pool was closed with workers alive: {sorted(self._alive)}")
+        for page in self._pages.values():
+            page.close()
+        self._pages.clear()
+        self._selector.close()
+
+    def _admit(self, member: _Member) -> None:
+        name = member.plan.name
+        if name in self._pages:
+            self._pages[name].close()
+        self._pages[name] = member.status
+        self._alive[name] = member
+        self._selector.register(member.process, selectors.EVENT_READ, member)
+        self._selector.register(member.receiver, selectors.EVENT_READ, member)
+
+    def _listen(self, member: _Member) -> list[Fact]:
+        name = member.plan.name
+        facts = [from_message(name, message) for message in member.receiver.receive_nowait()]
+        if member.receiver.ended:
+            self._selector.unregister(member.receiver)
+        return [fact for fact in facts if fact is not None]
+
+    def _bury(self, member: _Member) -> list[Fact]:
+        # What it said before it died is still in the socket, and is told before the death.
+        words = [] if member.receiver.ended else self._listen(member)
+        if not member.receiver.ended:
+            self._selector.unregister(member.receiver)
+        self._selector.unregister(member.process)
+        member.receiver.close()
+        del self._alive[member.plan.name]
+        pid = member.process.pid
+        return [*words, Exited(member.plan.name, pid, member.process.reap())]
+
+
+def _live(
+    life: Life,
+    plan: WorkerPlan,
+    make_port: MakePort,
+    status: StatusPage,
+    sender: Sender,
+    parent: int,
+    keep: tuple[int, ...] | None,
+) -> None:
+    """The whole of a worker process."""
+    port: Any = None
+    try:
+        child.settle_in(plan, parent, keep)
+        status.dump_stacks_on_signal()
+        port = make_port(plan, status, sender)
+    except OSError as error:
+        sender.send("handler_failed", error=describe_error(error))
+        raise SystemExit(1) from None
+    code = life(plan, port)
+    if code:
+        raise SystemExit(code)

@@ -1,0 +1,204 @@
+"""The life of one worker, in its own process (or its own turn, under `inline`): from its handler to its last word.
+
+    build the handler ──► ready ──► produce | consume | drive | task ──► close ──► finished
+
+The same for every transport: a `Port` holds the queue ends, the status page and the way to the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import GeneratorType
+from typing import Any
+
+from runner.errors import EndOfStream, Stopping
+from runner.handlers import python
+from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext, find_kind
+from runner.plan import WorkerPlan
+from runner.sketch import describe_error, sketch, user_traceback
+from runner.spec import OnError
+from runner.status import Word
+from runner.transports.base import Cancelled, Port
+
+_OWN_FOLDER = Path(__file__).parent
+
+
+class ItemError(Exception):
+    """A handler raised on an item and the stage says that this ends the run. The supervisor knows already."""
+
+
+def work(plan: WorkerPlan, port: Port) -> int:
+    """Live a worker's life; return its exit code. Never raises what a handler raised."""
+    worker = _Worker(plan, port)
+    try:
+        handler = worker.build()
+        port.tell("ready")
+        try:
+            worker.run(handler)
+        finally:
+            handler.close()
+    except ItemError:
+        return 1
+    except (EndOfStream, Stopping):
+        pass
+    except Cancelled:
+        raise
+    except SystemExit as leaving:
+        return worker.leave(leaving)
+    except BaseException as error:  # also KeyboardInterrupt: somebody sent this worker a SIGINT
+        worker.tell_failure(error)
+        return 1
+    port.tell("finished")
+    return 0
+
+
+class _Worker:
+    """What the steps of one life share."""
+
+    def __init__(self, plan: WorkerPlan, port: Port) -> None:
+        self._plan = plan
+        self._port = port
+        self._status = port.status
+
+    def build(self) -> Handler:
+        """Import and construct the handler. Whatever that raises ends the worker."""
+        plan = self._plan
+        context = WorkerContext(
+            name=plan.name,
+            stage=plan.stage,
+            pid=os.getpid(),
+            ppid=os.getppid(),
+            attempt=self._port.attempt,
+            beside=plan.beside,
+            role=plan.role,
+            arguments=plan.arguments,
+            emit=self._log,
+        )
+        if plan.handler.kind == "python":
+            return python.bind(plan.handler.target, plan.arguments, context)
+        return find_kind(plan.handler.kind).build(plan.handler.options["value"], context)
+
+    def run(self, handler: Handler) -> None:
+        """Do the work, in the way that fits the handler's shape. Blocks until it is done."""
+        match handler:
+            case Source():
+                self._produce(handler.items())
+            case Mapper():
+                self._consume(handler.call)
+            case Driver():
+                self._timed(lambda: handler.call(self._port.inbox, self._port.outbox))
+            case Task():
+                self._timed(handler.call)
+
+    def leave(self, leaving: SystemExit) -> int:
+        """A handler called `sys.exit`: outside an item that is its right, and its code is the worker's."""
+        code = leaving.code
+        if code is None or code == 0:
+            self._port.tell("finished")
+            return 0
+        self._port.tell("handler_failed", error=f"SystemExit: {code}", traceback="")
+        return code if isinstance(code, int) and 0 < code < 256 else 1
+
+    def tell_failure(self, error: BaseException) -> None:
+        """Tell the supervisor what the handler raised, without our own frames."""
+        self._port.tell(
+            "handler_failed", error=describe_error(error), traceback=user_traceback(error, _OWN_FOLDER)
+        )
+
+    def _produce(self, items: Iterable[object] | None) -> None:
+        outbox, words = self._port.outbox, self._status.words
+        assert outbox is not None
+        for item in self._busy_between(items if items is not None else ()):
+            if words[Word.STOP]:
+                return
+            self._put_or_fail(outbox, item)
+
+    def _busy_between(self, items: Iterable[object]) -> Iterable[object]:
+        """Yield the items of a producer, counting the time that it takes to make each as busy."""
+        iterator = iter(items)
+        words = self._status.words
+        clock = time.perf_counter_ns
+        try:
+            while True:
+                began = clock()
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+                finally:
+                    words[Word.BUSY] += clock() - began
+                yield item
+        finally:
+            if isinstance(iterator, GeneratorType):
+                iterator.close()
+
+    def _put_or_fail(self, outbox: QueueEnd, item: object) -> None:
+        """Put a producer's item; one that can't travel fails like an item whose handler raised."""
+        try:
+            outbox.put(item)
+        except Stopping:
+            raise
+        except Exception as error:
+            self._status.add(Word.FAILED)
+            self._item_failed(item, error)
+
+    def _consume(self, call: Callable[[object], object]) -> None:
+        """Call the handler with each item until the stream ends. The loop that every item passes: kept flat."""
+        inbox, outbox, status = self._port.inbox, self._port.outbox, self._status
+        assert inbox is not None
+        words, clock = status.words, time.perf_counter_ns
+        while True:
+            try:
+                item = inbox.get()
+            except EndOfStream:
+                return
+            status.set_item(sketch(item))
+            began, blocked = clock(), words[Word.BLOCKED]
+            try:
+                value = call(item)
+                if value is not None and outbox is not None:
+                    self._put_value(outbox, value)
+            except (Exception, SystemExit) as error:
+                inbox.give_up()
+                self._item_failed(item, error)
+            else:
+                inbox.task_done()
+            finally:
+                words[Word.BUSY] += clock() - began - (words[Word.BLOCKED] - blocked)
+            status.set_item("")
+
+    @staticmethod
+    def _put_value(outbox: QueueEnd, value: object) -> None:
+        if isinstance(value, GeneratorType):
+            for each in value:
+                outbox.put(each)
+        else:
+            outbox.put(value)
+
+    def _item_failed(self, item: object, error: BaseException) -> None:
+        """Tell; raise `ItemError` where the stage says that one failure ends the run."""
+        self._port.tell(
+            "item_failed",
+            item=sketch(item),
+            error=describe_error(error),
+            traceback=user_traceback(error, _OWN_FOLDER),
+            action=self._plan.on_error.value,
+        )
+        if self._plan.on_error is OnError.FAIL:
+            raise ItemError from error
+
+    def _timed(self, call: Callable[[], object]) -> None:
+        """Run what drives itself, counting all its time but the waits at queues as busy."""
+        words = self._status.words
+        began = time.perf_counter_ns()
+        try:
+            call()
+        finally:
+            waited = words[Word.STARVED] + words[Word.BLOCKED]
+            words[Word.BUSY] += max(0, time.perf_counter_ns() - began - waited)
+
+    def _log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        self._port.tell("logged", level=level, message=message, fields=dict(fields))
