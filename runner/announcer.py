@@ -43,7 +43,7 @@ class Announcer:
                 {
                     "name": stage.name,
                     "role": stage.role.value,
-                    "workers": [worker.name for worker in stage.workers],
+                    "workers": len(stage.workers),
                     "daemon": stage.daemon,
                     "from": stage.receives,
                     "to": stage.sends,

@@ -44,7 +44,8 @@ def close_all_but(kept: Iterable[int]) -> None:
     """Close every descriptor that is not in `kept`: one left open would hide another process's end."""
     low = 0
     for descriptor in sorted(set(kept)):
-        os.closerange(low, descriptor)
+        if low < descriptor:  # an empty range that ends at 0 is taken for "all" by close_range(2)
+            os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 

@@ -76,11 +76,9 @@ class CountedBook:
     def tell(self, tallies: Iterable[tuple[str, Tally]], now: float) -> None:
         """Take in the latest tallies. A worker that is told of twice counts once."""
         self._tallies.update(tallies)
-        put, taken, done, dropped = (
-            sum(getattr(tally, name) for tally in self._tallies.values()) for name in Tally.__slots__
-        )
+        put, taken, done, dropped = self._sums()
         # Tallies are read one after the other while the workers go on: an item may be seen taken before it is seen put.
-        put, taken = max(put, done + dropped), max(taken, done + dropped)
+        taken = max(taken, done + dropped)
         put = max(put, taken)
         waiting = put - taken
         self._account = replace(
@@ -98,11 +96,27 @@ class CountedBook:
         """Take stock, as of the last `tell`."""
         return self._account
 
-    def join(self) -> None:
-        """Note that the queue is joined: all writers have ended and all items have."""
-        if not self._account.settled:
-            raise MprunInternalError(f"queue '{self._account.queue}' was called joined with items left")
-        self._account = replace(self._account, joined=True)
+    def verify(self) -> None:
+        """Check the sums once no worker is left to change them: nothing may have been taken that nobody put.
+
+        Raises:
+            MprunInternalError: they do not add up.
+        """
+        put, taken, done, dropped = self._sums()
+        if not put >= taken >= done + dropped:
+            raise MprunInternalError(
+                f"the ledger of queue '{self._account.queue}' does not add up: "
+                f"{put} put, {taken} taken, {done} done, {dropped} dropped"
+            )
+
+    def _sums(self) -> tuple[int, int, int, int]:
+        tallies = self._tallies.values()
+        return (
+            sum(tally.put for tally in tallies),
+            sum(tally.taken for tally in tallies),
+            sum(tally.done for tally in tallies),
+            sum(tally.dropped for tally in tallies),
+        )
 
     def _time_full(self, waiting: int, now: float) -> float:
         since, maxsize = self._full_since, self._account.maxsize

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from runner import stopping, verdict
@@ -72,6 +73,7 @@ class Supervisor:
         self._roster = Roster(plan)
         self._stop = Stop()
         self._cause: Cause | None = None
+        self._joined: set[str] = set()
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
 
@@ -172,6 +174,7 @@ class Supervisor:
             case EndStream(queue, worker):
                 self._transport.end_stream(queue, worker)
             case QueueJoined(queue):
+                self._joined.add(queue)
                 self._announce.queue_joined(self._transport.account(queue))
             case StageFinished(stage):
                 self._announce.stage_finished(stage, sum(1 for r in self._roster.started() if r.plan.stage == stage))
@@ -216,7 +219,7 @@ class Supervisor:
     def _enter_phase(self) -> None:
         """Do once what a phase begins with."""
         self._lifecycle.cancel_unstarted()
-        reason = "the run is being stopped" if self._cause is None else self._cause.reason
+        reason = "the run has to end" if self._cause is None else f"the run has to end: {self._cause.outcome}"
         if self._stop.phase is Phase.DRAINING:
             self._begin_draining(reason)
             return
@@ -269,7 +272,8 @@ class Supervisor:
             )
 
     def _accounts(self) -> list[Account]:
-        return [self._transport.account(queue.name) for queue in self._plan.queues]
+        accounts = [self._transport.account(queue.name) for queue in self._plan.queues]
+        return [replace(account, joined=account.queue in self._joined) for account in accounts]
 
     def _counters(self) -> list[Counters]:
         return [self._transport.counters(record.plan.name) for record in self._roster.started()]
