@@ -7,6 +7,7 @@
     │   └── HandlerNotFound
     ├── RunFailed              1   the run started and did not do its work
     │   └── StartFailed            not all of its processes could be started; those that were are gone again
+    ├── CommandFailed          1   a command that a stage runs did not end with 0
     ├── RunTimedOut            5   `limits.timeout` passed
     └── MprunInternalError    70   our own tables disagree: a bug in mprun
 
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from runner.problems import Problem
+if TYPE_CHECKING:  # whoever raises problems has them; whoever only exits need not wait for their import
+    from runner.problems import Problem
 
 
 class ExitCode(IntEnum):
@@ -72,6 +75,10 @@ class RunFailed(MprunError):
 
 class StartFailed(RunFailed):
     """A process could not be started; those that had been are gone again."""
+
+
+class CommandFailed(MprunError):
+    """A command that a stage runs could not be started, did not exit with 0, or was killed."""
 
 
 class RunTimedOut(MprunError):

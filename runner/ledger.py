@@ -80,6 +80,9 @@ class CountedBook:
         # Tallies are read one after the other while the workers go on: an item may be seen taken before it is seen put.
         taken = max(taken, done + dropped)
         put = max(put, taken)
+        if self._account.maxsize is not None:
+            # What is over the bound has left the queue, though its reader has not counted it yet.
+            taken = max(taken, put - self._account.maxsize)
         waiting = put - taken
         self._account = replace(
             self._account,

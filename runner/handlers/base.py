@@ -1,6 +1,7 @@
 """What a handler kind declares, the four shapes a handler may have in its worker, and the registry of kinds.
 
-One declaration per kind feeds the schema, the reference page, `mprun handlers`, validation and the constructor.
+One declaration per kind feeds the schema, the reference page, `mprun handlers`, validation and
+the constructor.
 
     kind.build(options, context) ──► Source     makes items                producer
                                      Mapper     called with each item      consumer, pipe stage
@@ -36,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Mapper:
-    """Called with one item; of what it returns, None puts nothing, a generator puts each, any other value is put."""
+    """Called with one item. Of what it returns None puts nothing, a generator puts each, all else is put."""
 
     call: Callable[[object], object]
     close: Callable[[], None] = _nothing_to_close
@@ -65,7 +66,7 @@ class QueueEnd(Protocol):
     """What a handler with a parameter `queue`, `inbox` or `outbox` holds: the JoinableQueue's own methods."""
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item, waiting for room. Raises `queue.Full`, or `Stopping` while the run is being stopped."""
+        """Put an item, waiting for room. Raises `queue.Full`, or `Stopping` while the run is stopping."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> object:
         """Take an item, waiting for one. Raises `queue.Empty`, or `EndOfStream` once there can be no more."""
@@ -86,6 +87,29 @@ class QueueEnd(Protocol):
         """Say whether there is no room, approximately."""
 
 
+def _nobody_listens(level: str, event: str, fields: Mapping[str, Any]) -> None:
+    """Where a log line goes when no run is there to take it: a handler called by hand, in a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLog:
+    """What a handler says about its work: `worker.log.info("bun.steamed", number=3)`."""
+
+    emit: Callable[[str, str, Mapping[str, Any]], None]
+
+    def info(self, event: str, /, **fields: Any) -> None:
+        """Say what happened."""
+        self.emit("info", event, fields)
+
+    def warning(self, event: str, /, **fields: Any) -> None:
+        """Say what looks wrong and does not stop the work."""
+        self.emit("warning", event, fields)
+
+    def error(self, event: str, /, **fields: Any) -> None:
+        """Say what went wrong. To fail an item, raise instead."""
+        self.emit("error", event, fields)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
     """Who a handler is working as. Handed to a handler that has a parameter `worker`."""
@@ -101,6 +125,13 @@ class WorkerContext:
     role: Role = Role.PLAIN
     arguments: Mapping[str, Any] | None = None
     """The stage's `with`."""
+    emit: Callable[[str, str, Mapping[str, Any]], None] = _nobody_listens
+    """Where the handler's log lines go: called with level, event and fields."""
+
+    @property
+    def log(self) -> WorkerLog:
+        """For the handler's own log lines."""
+        return WorkerLog(self.emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +146,7 @@ class HandlerKind:
     example: str
     """A stage in YAML that validates as it stands."""
     build: Callable[[Any, WorkerContext], Handler]
-    """Called in the worker with the checked options; may import what it needs; what it raises ends the worker."""
+    """Called in the worker with the checked options. What it raises ends the worker."""
 
 
 _BUILT_IN: Mapping[str, str] = {
