@@ -124,7 +124,10 @@ class Announcer:
     def stopping(self, cause: Cause, alive: Sequence[Record]) -> None:
         """Say that the run is being stopped, and who is still at work."""
         self._publish(
-            "run.stopping", reason=cause.reason, signal=cause.signal, alive=[record.plan.name for record in alive]
+            "run.stopping",
+            reason=cause.reason,
+            signal=cause.signal,
+            alive=[record.plan.name for record in alive],
         )
 
     def progress(self, stages: list[dict[str, Any]], queues: Sequence[Account]) -> None:

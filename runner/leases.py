@@ -115,7 +115,9 @@ class LeasedBook:
         """Items of a lease before `upto` are done. A lease of which nothing is left ends. Cumulative."""
         lease = self._lease(number)
         if not lease.at <= upto <= lease.parcel.stop:
-            raise MprunInternalError(f"lease {number} acknowledged up to {upto}, outside {lease.at}..{lease.parcel.stop}")
+            raise MprunInternalError(
+                f"lease {number} acknowledged up to {upto}, outside {lease.at}..{lease.parcel.stop}"
+            )
         self._done += upto - lease.at
         self._advance(lease, upto)
         self._move(now)

@@ -1,10 +1,10 @@
 """Who may start, who has reached the end of its stream, who may be stopped: pure, from the plan and what has ended.
 
-    a stage starts        when the stages that it `needs` have ended
-    a queue is closed     when every worker that writes to it has ended
-    a reader gets the end when its queue is closed and nothing can come to it any more
-    a daemon stage stops  when what it reads is joined and every other stage that does not depend on it has ended
-    the run is over       when every worker has ended
+a stage starts        when the stages that it `needs` have ended
+a queue is closed     when every worker that writes to it has ended
+a reader gets the end when its queue is closed and nothing can come to it any more
+a daemon stage stops  when what it reads is joined and every other stage that does not depend on it has ended
+the run is over       when every worker has ended
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Lifecycle:
     def decide(self, account: Callable[[str], Account]) -> list[Decision]:
         """Say what is due now. `account` takes stock of a queue."""
         starts = self._starts()
-        due = [
+        due: list[Decision] = [
             *starts,
             *self._ends_of_streams(account),
             *self._joined(account),
@@ -197,7 +197,9 @@ def _downstream(stage: StagePlan, plan: Plan) -> frozenset[str]:
             other
             for other in plan.stages
             if other.name not in reached
-            and ((current.sends is not None and other.receives == current.sends) or current.name in other.needs)
+            and (
+                (current.sends is not None and other.receives == current.sends) or current.name in other.needs
+            )
         ]
         reached.update(other.name for other in follows)
         frontier += follows

@@ -57,13 +57,13 @@ class ChildProcess:
         self._process.close()
         return code
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal to the process and to all that share its group; one that is gone is no error."""
         send_to_group(self.pid, number)
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
-    def signal_alone(self, number: signal.Signals) -> None:
+    def send_alone(self, number: signal.Signals) -> None:
         """Send a signal to the process and to nothing that it started."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)

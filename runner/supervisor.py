@@ -1,7 +1,7 @@
 """The supervisor: waits for facts, asks the pure parts what follows, and does it. One loop, one thread.
 
-    Transport ── facts ──► Supervisor ──► lifecycle · stopping · verdict (pure) ── decisions ──► Transport
-                               └──► Announcer ── events ──► report, logs, progress
+Transport ── facts ──► Supervisor ──► lifecycle · stopping · verdict (pure) ── decisions ──► Transport
+                           └──► Announcer ── events ──► report, logs, progress
 """
 
 from __future__ import annotations
@@ -177,12 +177,16 @@ class Supervisor:
                 self._joined.add(queue)
                 self._announce.queue_joined(self._transport.account(queue))
             case StageFinished(stage):
-                self._announce.stage_finished(stage, sum(1 for r in self._roster.started() if r.plan.stage == stage))
+                self._announce.stage_finished(
+                    stage, sum(1 for r in self._roster.started() if r.plan.stage == stage)
+                )
             case StopDaemons(stage):
                 for record in self._roster.alive(stage):
                     self._ask_to_end(record, signal.SIGTERM, "daemonic, and nothing needs it any more")
             case QueueAbandoned(queue):
-                self._fail(f"queue '{queue}': every reader has ended, and items are left in it or still to come")
+                self._fail(
+                    f"queue '{queue}': every reader has ended, and items are left in it or still to come"
+                )
 
     def _start(self, stage: str) -> None:
         if self._stop.phase is not Phase.RUNNING:
@@ -284,7 +288,9 @@ class Supervisor:
             records = [record for record in self._roster.started() if record.plan.stage == stage.name]
             sums = Counters.total(self._transport.counters(record.plan.name) for record in records)
             alive = sum(record.alive for record in records)
-            lines.append({"name": stage.name, "workers": len(stage.workers), "alive": alive, **sums.as_fields()})
+            lines.append(
+                {"name": stage.name, "workers": len(stage.workers), "alive": alive, **sums.as_fields()}
+            )
         return lines
 
     def _patience(self) -> float:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import GeneratorType
 from typing import Any
 
 from runner.errors import EndOfStream, Stopping
 from runner.handlers import python
-from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext, find_kind
+from runner.handlers.base import Driver, Handler, Mapper, Source, Task, WorkerContext, find_kind
 from runner.plan import WorkerPlan
 from runner.sketch import describe_error, sketch, user_traceback
 from runner.spec import OnError
@@ -85,9 +84,9 @@ class _Worker:
         """Do the work, in the way that fits the handler's shape. Blocks until it is done."""
         match handler:
             case Source():
-                self._produce(handler.items())
+                self._port.loops.produce(handler.items(), self._item_failed)
             case Mapper():
-                self._consume(handler.call)
+                self._port.loops.consume(handler.call, self._item_failed)
             case Driver():
                 self._timed(lambda: handler.call(self._port.inbox, self._port.outbox))
             case Task():
@@ -107,76 +106,6 @@ class _Worker:
         self._port.tell(
             "handler_failed", error=describe_error(error), traceback=user_traceback(error, _OWN_FOLDER)
         )
-
-    def _produce(self, items: Iterable[object] | None) -> None:
-        outbox, words = self._port.outbox, self._status.words
-        assert outbox is not None
-        for item in self._busy_between(items if items is not None else ()):
-            if words[Word.STOP]:
-                return
-            self._put_or_fail(outbox, item)
-
-    def _busy_between(self, items: Iterable[object]) -> Iterable[object]:
-        """Yield the items of a producer, counting the time that it takes to make each as busy."""
-        iterator = iter(items)
-        words = self._status.words
-        clock = time.perf_counter_ns
-        try:
-            while True:
-                began = clock()
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-                finally:
-                    words[Word.BUSY] += clock() - began
-                yield item
-        finally:
-            if isinstance(iterator, GeneratorType):
-                iterator.close()
-
-    def _put_or_fail(self, outbox: QueueEnd, item: object) -> None:
-        """Put a producer's item; one that can't travel fails like an item whose handler raised."""
-        try:
-            outbox.put(item)
-        except Stopping:
-            raise
-        except Exception as error:
-            self._status.add(Word.FAILED)
-            self._item_failed(item, error)
-
-    def _consume(self, call: Callable[[object], object]) -> None:
-        """Call the handler with each item until the stream ends. The loop that every item passes: kept flat."""
-        inbox, outbox, status = self._port.inbox, self._port.outbox, self._status
-        assert inbox is not None
-        words, clock = status.words, time.perf_counter_ns
-        while True:
-            try:
-                item = inbox.get()
-            except EndOfStream:
-                return
-            status.set_item(sketch(item))
-            began, blocked = clock(), words[Word.BLOCKED]
-            try:
-                value = call(item)
-                if value is not None and outbox is not None:
-                    self._put_value(outbox, value)
-            except (Exception, SystemExit) as error:
-                inbox.give_up()
-                self._item_failed(item, error)
-            else:
-                inbox.task_done()
-            finally:
-                words[Word.BUSY] += clock() - began - (words[Word.BLOCKED] - blocked)
-            status.set_item("")
-
-    @staticmethod
-    def _put_value(outbox: QueueEnd, value: object) -> None:
-        if isinstance(value, GeneratorType):
-            for each in value:
-                outbox.put(each)
-        else:
-            outbox.put(value)
 
     def _item_failed(self, item: object, error: BaseException) -> None:
         """Tell; raise `ItemError` where the stage says that one failure ends the run."""

@@ -9,7 +9,7 @@ The supervisor decides, the transport acts; it has no policy of its own. Every t
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,9 +38,25 @@ class Tell(Protocol):
         """Send it; blocks only while the supervisor is behind."""
 
 
+Fail = Callable[[object, BaseException], None]
+"""What a loop calls with an item and what its handler raised; it raises where that is to end the worker."""
+
+
+class Loops(Protocol):
+    """How a worker moves items; the transport knows how they travel."""
+
+    def produce(self, items: Iterable[object], fail: Fail) -> None:
+        """Put each item until there are no more or the run is being stopped."""
+
+    def consume(self, call: Callable[[object], object], fail: Fail) -> None:
+        """Call the handler with each item, and put what it returns, until the stream ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A worker's side of a transport."""
+
+    loops: Loops
 
     inbox: Inbox | None
     outbox: QueueEnd | None

@@ -29,6 +29,7 @@ from runner.plan import Plan, WorkerPlan
 from runner.spec import Role
 from runner.status import Counters, StatusPage, Word
 from runner.transports.base import Cancelled, Life, Port, Spawned
+from runner.transports.itemwise import ItemwiseLoops
 
 _PATIENCE = 3
 """Rounds in which nobody can move and the supervisor decides nothing, before that is called a deadlock."""
@@ -140,7 +141,12 @@ class _Strand:
     """One worker: a thread that runs only while it holds the baton."""
 
     def __init__(
-        self, plan: WorkerPlan, generation: int, life: Life, books: dict[str, LeasedBook], note: Callable[[Fact], None]
+        self,
+        plan: WorkerPlan,
+        generation: int,
+        life: Life,
+        books: dict[str, LeasedBook],
+        note: Callable[[Fact], None],
     ) -> None:
         self.plan = plan
         self.name = plan.name
@@ -194,11 +200,15 @@ class _Strand:
             self._note(Exited(self.name, os.getpid(), -number))
             self._note = lambda fact: None  # whatever it still says, it says as a ghost
         elif self._holds_baton:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(Cancelled))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self.ident), ctypes.py_object(Cancelled)
+            )
 
     def _live(self) -> None:
         try:
-            code = self._life(self.plan, Port(self._inbox, self._outbox, self.status, self._tell, self._attempt))
+            loops = ItemwiseLoops(self._inbox, self._outbox, self.status)
+            port = Port(loops, self._inbox, self._outbox, self.status, self._tell, self._attempt)
+            code = self._life(self.plan, port)
         except Cancelled:
             code = -(self._cancelled or signal.SIGTERM)
         if self._inbox is not None:
@@ -226,7 +236,9 @@ class InlineQueue:
         words = self._strand.status.words
         self._check_stop(words)
         if self.full():
-            self._wait(Word.BLOCKED, block, timeout, lambda: not self.full() or bool(words[Word.STOP]), "to put")
+            self._wait(
+                Word.BLOCKED, block, timeout, lambda: not self.full() or bool(words[Word.STOP]), "to put"
+            )
             self._check_stop(words)
             if self.full():
                 raise queue.Full
@@ -239,7 +251,9 @@ class InlineQueue:
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
         words = self._strand.status.words
         if self.empty():
-            self._wait(Word.STARVED, block, timeout, lambda: not self.empty() or bool(words[Word.END]), "to get")
+            self._wait(
+                Word.STARVED, block, timeout, lambda: not self.empty() or bool(words[Word.END]), "to get"
+            )
         if self.empty():
             raise EndOfStream if words[Word.END] else queue.Empty
         self._book.want(self._strand.name, 1, time.monotonic())
@@ -282,7 +296,9 @@ class InlineQueue:
         room = self._book.room
         return room is not None and room <= 0
 
-    def _wait(self, word: Word, block: bool, timeout: float | None, movable: Callable[[], bool], what: str) -> None:
+    def _wait(
+        self, word: Word, block: bool, timeout: float | None, movable: Callable[[], bool], what: str
+    ) -> None:
         began = time.perf_counter_ns()
         deadline = None if timeout is None else time.monotonic() + timeout
         if block:

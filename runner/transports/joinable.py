@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.queues import JoinableQueue
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -28,6 +29,7 @@ from runner.plan import Plan, QueuePlan, WorkerPlan
 from runner.spec import Role
 from runner.status import Counters, StatusPage, Word
 from runner.transports.base import Life, Port, Spawned
+from runner.transports.itemwise import ItemwiseLoops
 from runner.transports.pool import ProcessPool
 
 _LOOK = 0.02
@@ -43,6 +45,8 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     `join` then waits for ever.
     """
 
+    _reader: Connection  # the standard library's own, which its type stubs leave out
+    _writer: Connection
     _status: StatusPage | None = None
     _is_producer = False
 
@@ -95,6 +99,15 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         super().task_done()
         self._words()[Word.FAILED] += 1
 
+    def descriptors(self) -> tuple[int, int]:
+        """The pipe's two ends: what a forked worker that uses this queue must keep open."""
+        return self._reader.fileno(), self._writer.fileno()
+
+    def dispose(self) -> None:
+        """Called in the supervisor, once no worker is left: close the pipe. Semaphores go with the object."""
+        self.close()
+        self._writer.close()
+
     def _put_when_room(self, payload: bytes, timeout: float | None, words: memoryview) -> None:
         began = time.perf_counter_ns()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -139,9 +152,10 @@ class JoinableTransport:
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
         self._plans[worker.name] = worker
-        ends = [self._queues.get(name) if name else None for name in (worker.receives, worker.sends)]
-        needed = [fd for end in ends if end is not None for fd in (end._reader.fileno(), end._writer.fileno())]
-        return self._pool.start(worker, _PortMaker(*ends, attempt=generation), needed)
+        inbox = self._queues[worker.receives] if worker.receives else None
+        outbox = self._queues[worker.sends] if worker.sends else None
+        needed = [fd for end in (inbox, outbox) if end is not None for fd in end.descriptors()]
+        return self._pool.start(worker, _PortMaker(inbox, outbox, generation), needed)
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Block until a worker speaks or dies, a signal arrives, or `timeout` has passed; counters are then fresh."""
@@ -189,8 +203,7 @@ class JoinableTransport:
         """Give back pages, pipes and semaphores."""
         self._pool.close()
         for joinable in self._queues.values():
-            joinable.close()
-            joinable._writer.close()
+            joinable.dispose()
         self._queues.clear()  # the last reference: its semaphores are unlinked when it goes
 
     def _tallies(self, name: str) -> list[tuple[str, Tally]]:
@@ -224,7 +237,8 @@ class _PortMaker:
         for end in (self.inbox, self.outbox):
             if end is not None:
                 end.use_as(plan, status)
-        return Port(self.inbox, self.outbox, status, sender.send, self.attempt)
+        loops = ItemwiseLoops(self.inbox, self.outbox, status)
+        return Port(loops, self.inbox, self.outbox, status, sender.send, self.attempt)
 
 
 def _make_queue(plan: QueuePlan, whole: Plan) -> CountedQueue:

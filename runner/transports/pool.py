@@ -1,8 +1,8 @@
 """The processes of a run, for every transport that has processes: births, private channels, deaths, status pages.
 
-    ProcessPool ── selector over ── pidfd of each worker      readable when it dies
-                                    channel of each worker    readable when it speaks
-                                    wake                      readable when a signal came
+ProcessPool ── selector over ── pidfd of each worker      readable when it dies
+                                channel of each worker    readable when it speaks
+                                wake                      readable when a signal came
 """
 
 from __future__ import annotations
@@ -104,14 +104,14 @@ class ProcessPool:
     def signal(self, worker: str, number: signal.Signals) -> None:
         """Signal a worker's whole group; one that is gone is no error."""
         if worker in self._alive:
-            self._alive[worker].process.signal(number)
+            self._alive[worker].process.send(number)
 
     def stacks(self, worker: str) -> str:
         """Ask for the worker's stacks; waits a moment for them, and returns an empty text if none come."""
         if worker not in self._alive:
             return ""
         member = self._alive[worker]
-        member.process.signal_alone(STACKS_SIGNAL)
+        member.process.send_alone(STACKS_SIGNAL)
         deadline = time.monotonic() + _STACKS_WAIT
         before, text = "", member.status.stacks()
         while time.monotonic() < deadline and (not text or text != before):
