@@ -1,0 +1,172 @@
+"""The end of a run in text: root cause, stages, queues, ledger, bottleneck, one last line. Drawn with rich.
+
+Nothing here decides whether text is wanted: see `wants_text` in observers.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.report import Report
+from runner.report_lines import Failure, QueueLine, StageLine
+
+PIPE_WIDTH = 100
+"""Columns where there is no terminal to ask."""
+_STAGE_NEEDS = {"items/s": 64, "workers": 52, "busy": 40}
+_QUEUE_NEEDS = {"dropped": 52, "time full": 52}
+"""The columns that go first, each with the width below which it does."""
+
+_ENDINGS = {
+    "done": "done in",
+    "failed": "failed after",
+    "timeout": "timed out after",
+    "interrupted": "interrupted after",
+    "internal": "ended by a fault in mprun after",
+}
+
+
+def print_report(report: Report, stream: TextIO) -> None:
+    """Write the end of a run to `stream`: colour on a terminal only, and no character its encoding lacks."""
+    terminal = stream.isatty()
+    console = _console_for(stream, terminal)
+    with console.capture() as capture:
+        for part in _parts(report, console.width):
+            console.print(part, soft_wrap=isinstance(part, Text) and (bool(part.no_wrap) or not terminal))
+    encoding = stream.encoding or "utf-8"
+    stream.write(capture.get().encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _console_for(stream: TextIO, terminal: bool) -> Console:
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        no_color=not terminal or bool(os.environ.get("NO_COLOR")),
+        width=None if terminal else PIPE_WIDTH,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def _parts(report: Report, width: int) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    if report.outcome != "done" or report.failures:
+        parts += _cause(report)
+    if report.stages:
+        parts += [_stage_table(report.stages, width), Text("")]
+    if report.queues:
+        parts += [_queue_table(report.queues, width), Text(""), Text(ledger_sentence(report.queues))]
+    if report.bottleneck:
+        parts.append(Text(report.bottleneck))
+    parts.append(_last_line(report))
+    return parts
+
+
+def _cause(report: Report) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(report.reason, style="bold red")] if report.reason else []
+    cause = report.root_cause
+    if cause is not None:
+        parts += _failure(cause)
+        others = len(report.failures) + report.more_failures - 1
+        if others:
+            parts.append(Text(f"  and {others:,} more failure{'s' if others > 1 else ''}", style="dim"))
+    return [*parts, Text("")] if parts else parts
+
+
+def _failure(failure: Failure) -> list[Text]:
+    lines = [f"worker:  {failure.worker} of stage {failure.stage}"]
+    if failure.item is not None:
+        held = "item" if failure.kind == "item" else "at stake"
+        lines.append(
+            f"{held + ':':<8} {failure.item}" + (f" from '{failure.queue}'" if failure.queue else "")
+        )
+    lines.append(f"error:   {failure.error}")
+    traceback = [f"    {line}" for line in (failure.traceback or "").rstrip().splitlines()]
+    return [Text(f"  {_printable(line)}") for line in lines] + [
+        Text(_printable(line), style="dim", no_wrap=True) for line in traceback
+    ]
+
+
+def _stage_table(stages: Sequence[StageLine], width: int) -> RenderableType:
+    rows = [
+        {
+            "stage": stage.name,
+            "workers": str(stage.workers),
+            "in": _count(stage.received),
+            "out": _count(stage.sent),
+            "failed": _count(stage.failed),
+            "items/s": f"{stage.items_per_second:,.1f}",
+            "busy": f"{stage.busy:.0%}",
+        }
+        for stage in stages
+    ]
+    return _table(rows, [heading for heading, least in _STAGE_NEEDS.items() if width < least])
+
+
+def _queue_table(queues: Sequence[QueueLine], width: int) -> RenderableType:
+    rows = [
+        {
+            "queue": queue.name,
+            "put": _count(queue.put),
+            "done": _count(queue.done),
+            "dropped": _count(queue.dropped),
+            "peak": f"{queue.peak:,}/{'no limit' if queue.maxsize is None else f'{queue.maxsize:,}'}",
+            "time full": f"{queue.full_seconds:.1f}s",
+        }
+        for queue in queues
+    ]
+    return _table(rows, [heading for heading, least in _QUEUE_NEEDS.items() if width < least])
+
+
+def _table(rows: Sequence[dict[str, str]], left_out: Sequence[str]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    headings = [heading for heading in rows[0] if heading not in left_out]
+    for position, heading in enumerate(headings):
+        first = position == 0
+        table.add_column(heading, justify="left" if first else "right", no_wrap=not first, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_printable(row[heading])) for heading in headings))
+    return table
+
+
+def ledger_sentence(queues: Sequence[QueueLine]) -> str:
+    """Say in one line what became of all the items, and whether it adds up."""
+    kinds = ("done", "dropped", "dead_lettered", "waiting", "leased")
+    sums = {kind: sum(getattr(queue, kind) for queue in queues) for kind in kinds}
+    parts = [f"{count:,} {kind.replace('_', '-')}" for kind, count in sums.items() if count or kind == "done"]
+    put = sum(queue.put for queue in queues)
+    if all(queue.balanced for queue in queues):
+        return f"ledger: {put:,} put = {' + '.join(parts)}"
+    wrong = ", ".join(queue.name for queue in queues if not queue.balanced)
+    return f"ledger: {put:,} put, but {' + '.join(parts)}: {wrong} does not add up, which is a fault in mprun"
+
+
+def _last_line(report: Report) -> Text:
+    said = f"{_ENDINGS[report.outcome]} {_duration(report.seconds)}"
+    if report.exit_code == 0:
+        return Text(said, style="bold green")
+    return Text(f"{said}, exit {report.exit_code}", style="bold red")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m{rest:02}s"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _printable(text: str) -> str:
+    # Names and messages come from outside; an escape code in them must not reach the terminal.
+    return "".join(c if c.isprintable() or c in " \t" else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,223 @@
+"""What a line of the log looks like, for machines and for people."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.events import DECLARATIONS, Event, event_schema
+from runner.logs import FileObserver, LogObserver, json_line
+
+AT = 1_700_000_000.25
+QUEUE = {"name": "steamer", "maxsize": 10, "put": 9, "done": 8, "size": 1}
+STAGE = {"name": "chef", "alive": 3, "received": 0, "sent": 9, "done": 0, "failed": 0}
+BY_TYPE: dict[str, Any] = {
+    "string": "x",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+}
+
+
+def event(name: str, **fields: Any) -> Event:
+    return Event(name, AT, "r1", fields)
+
+
+def progress(elapsed: float) -> Event:
+    return event("run.progress", elapsed=elapsed, stages=[STAGE], queues=[QUEUE])
+
+
+def one_of_each() -> list[Event]:
+    """Every declared event, with a value of the first type that each of its fields may have."""
+    made = []
+    for name, declared in DECLARATIONS.items():
+        types = {key: f.type if isinstance(f.type, str) else f.type[0] for key, f in declared.fields.items()}
+        made.append(event(name, **{key: BY_TYPE[kind] for key, kind in types.items()}))
+    return made
+
+
+def logged(*events: Event, style: Any = "json", **options: Any) -> str:
+    stream = BytesIO()
+    observer = LogObserver(stream, style, **options)
+    for each in events:
+        observer.observe(each)
+    observer.close()
+    return stream.getvalue().decode("utf-8")
+
+
+def test_a_json_line_is_the_event_and_its_level() -> None:
+    spawned = event("worker.ready", worker="neo", stage="厨师", pid=7)
+
+    lines = logged(spawned, level="debug")
+
+    assert lines == (
+        '{"event": "worker.ready", "at": "2023-11-14T22:13:20.250000Z", "run": "r1", '
+        '"worker": "neo", "stage": "厨师", "pid": 7, "level": "debug"}\n'
+    )
+
+
+@pytest.mark.parametrize("each", one_of_each(), ids=lambda each: each.name)
+def test_every_declared_event_is_logged_as_a_line_that_meets_the_schema(each: Event) -> None:
+    lines = logged(each, level="debug", heartbeat=0)
+
+    jsonschema.Draft202012Validator(event_schema()).validate(json.loads(lines))
+
+
+@pytest.mark.parametrize("each", one_of_each(), ids=lambda each: each.name)
+def test_every_declared_event_has_a_line_for_people(each: Event) -> None:
+    lines = logged(each, style="text", level="debug", heartbeat=0)
+
+    assert lines[:8].count(":") == 2
+    assert each.name in lines
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", ["worker.ready", "run.stopping", "item.failed"]),
+        ("warning", ["run.stopping", "item.failed"]),
+        ("error", ["item.failed"]),
+    ],
+)
+def test_what_is_quieter_than_the_level_is_left_out(level: str, expected: list[str]) -> None:
+    wanted = ("worker.ready", "run.stopping", "item.failed")
+    events = [each for each in one_of_each() if each.name in wanted]
+
+    lines = logged(*events, level=level).splitlines()
+
+    assert sorted(json.loads(line)["event"] for line in lines) == sorted(expected)
+
+
+def test_a_line_of_a_handler_keeps_the_level_it_was_given() -> None:
+    said = event(
+        "worker.logged", worker="neo", stage="chef", pid=7, message="hot", fields={}, level="warning"
+    )
+
+    assert json.loads(logged(said, level="warning"))["level"] == "warning"
+    assert logged(said, level="error") == ""
+
+
+def test_what_a_handler_says_is_told_with_its_own_fields_and_cannot_pose_as_ours() -> None:
+    fields = {"degrees": 90, "worker": "egon", "exception": 3}
+    said = event("worker.logged", worker="neo", stage="chef", message="too hot", fields=fields, level="shout")
+
+    line = logged(said, style="text")
+
+    assert line.split(maxsplit=2)[2] == (
+        'worker=neo stage=chef message="too hot" degrees=90 worker_=egon exception_=3\n'
+    )
+
+
+def test_progress_is_a_heartbeat_of_ten_seconds_in_a_log_that_nobody_watches() -> None:
+    lines = logged(*(progress(tenth / 10) for tenth in range(0, 350, 5)), style="json").splitlines()
+
+    assert [json.loads(line)["elapsed"] for line in lines] == [10.0, 20.0, 30.0]
+
+
+def test_progress_is_not_logged_where_there_is_a_live_view() -> None:
+    assert logged(progress(100.0), style="text", heartbeat=None) == ""
+
+
+def test_a_line_for_people_leaves_out_what_is_nothing_and_keeps_false() -> None:
+    exited = event(
+        "worker.exited",
+        worker="neo",
+        pid=7,
+        signal=None,
+        sent=0,
+        done=3,
+        reason="all done",
+        daemon=False,
+        traceback="",
+    )
+
+    line = logged(exited, style="text")
+
+    told = line.split(maxsplit=2)[2]
+    assert told == 'worker=neo pid=7 done=3 reason="all done" daemon=False\n'
+
+
+def test_the_lists_of_a_run_are_told_in_words() -> None:
+    stages = [{"name": "chef", "workers": 3}, {"name": "eater", "workers": 2}]
+    began = event("run.started", stages=stages, queues=[{"name": "steamer", "maxsize": 10}])
+    ended = event("run.finished", queues=[{"name": "steamer", "maxsize": None, "put": 9, "done": 9}])
+
+    lines = logged(began, progress(12.0), ended, style="text").splitlines()
+
+    assert [line.split(maxsplit=2)[2] for line in lines] == [
+        'stages="chef ×3, eater ×2" queues="steamer ≤10"',
+        'elapsed=12 chef="0 in, 9 out" steamer=1/10',
+        'steamer="9 put, 9 done"',
+    ]
+
+
+def test_a_traceback_is_indented_below_its_line_and_cannot_command_the_terminal() -> None:
+    traceback = "Traceback:\n  in eat\nValueError: \x1b[2Jcold"
+    failed = event("item.failed", worker="neo", error="ValueError: \x1b[2Jcold", traceback=traceback)
+
+    lines = logged(failed, style="text").splitlines()
+
+    assert lines[0].endswith('worker=neo error="ValueError: \\x1b[2Jcold"')
+    assert lines[1:] == ["    Traceback:", "      in eat", "    ValueError: \\x1b[2Jcold"]
+
+
+@pytest.mark.parametrize("colors", [True, False])
+def test_escape_codes_appear_only_when_colours_are_asked_for(colors: bool) -> None:
+    text = logged(*one_of_each(), style="text", level="debug", colors=colors)
+
+    assert ("\x1b" in text) is colors
+
+
+def test_the_file_of_events_holds_all_but_progress() -> None:
+    file = BytesIO()
+    file.close = lambda: None  # type: ignore[method-assign]
+    observer = FileObserver(file)
+
+    for each in [*one_of_each(), progress(100.0)]:
+        observer.observe(each)
+    observer.close()
+
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == [name for name in DECLARATIONS if name != "run.progress"]
+    for line in lines:
+        jsonschema.Draft202012Validator(event_schema()).validate(line)
+
+
+def test_the_schema_that_ships_is_the_one_in_the_code() -> None:
+    shipped = Path(__file__).parent.parent / "schemas" / "event.schema.json"
+
+    assert event_schema() == json.loads(shipped.read_text(encoding="utf-8"))
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), anything, max_size=4))
+def test_any_value_makes_one_line_of_strict_json_in_utf8(line: dict[str, Any]) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    written = json_line(line)
+
+    assert b"\n" not in written
+    assert isinstance(json.loads(written.decode("utf-8"), parse_constant=refuse), dict)
