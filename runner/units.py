@@ -1,0 +1,87 @@
+"""Durations and sizes as people write them: `1h30m` and `64KiB` to seconds and bytes, and seconds back. Pure.
+
+The two patterns are what the JSON Schema shows and checks; they are ECMA 262 and Python alike.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+DURATION_PATTERN = rf"^(?=[0-9])(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?$"
+SIZE_PATTERN = rf"^{_NUMBER}(?:B|[KMGT]i?B)$"
+
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_BYTES = {"B": 1} | {
+    f"{letter}{suffix}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for suffix, base in (("B", 1000), ("iB", 1024))
+}
+_DURATION = re.compile(DURATION_PATTERN)
+_DURATION_PART = re.compile(rf"({_NUMBER})(ms|[hms])")
+_SIZE = re.compile(rf"({_NUMBER})(B|[KMGT]i?B)")
+# Past these a number is a slip, and the system calls that get it would fail.
+_LONGEST = 1e9
+_LARGEST = 2**63 - 1
+
+
+def duration(value: str | float) -> float:
+    """Return seconds.
+
+    Raises:
+        ValueError: `value` is neither a duration nor a number of seconds from 0.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        parts = _DURATION_PART.findall(text) if _DURATION.fullmatch(text) else []
+        seconds = math.fsum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else math.nan
+    else:
+        seconds = _plain_number(value)
+    if not 0 <= seconds <= _LONGEST:
+        raise ValueError(f"expected a duration such as 300ms, 1.5s, 2m or 1h30m, got {_shown(value)}")
+    return seconds
+
+
+def size(value: str | float) -> int:
+    """Return bytes; a part of a byte is let go.
+
+    Raises:
+        ValueError: `value` is neither a size nor a number of bytes from 0.
+    """
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip())
+        amount = float(found[1]) * _BYTES[found[2]] if found else math.nan
+    else:
+        amount = _plain_number(value)
+    if not 0 <= amount <= _LARGEST:
+        raise ValueError(f"expected a size such as 1024B, 64KiB or 10MB, got {_shown(value)}")
+    return int(amount)
+
+
+def format_duration(seconds: float) -> str:
+    """Return the shortest way to write a duration, to the millisecond; under a second, to the microsecond."""
+    if seconds <= 0:
+        return "0s"
+    if round(seconds, 6) < 1:
+        return f"{_decimal(seconds * 1000)}ms"
+    minutes, rest = divmod(round(seconds, 3), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = ((hours, "h"), (minutes, "m"), (_decimal(rest), "s"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount not in (0, "0"))
+
+
+def _plain_number(value: object) -> float:
+    # A boolean is an int to Python and a slip to everybody else.
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:
+        return math.nan
+    return value
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _shown(value: object) -> str:
+    text = f"'{value}'" if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,130 @@
+"""Durations and sizes: every way to write one, and everything that is none."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.units import DURATION_PATTERN, SIZE_PATTERN, duration, format_duration, size
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("300ms", 0.3),
+        ("1.5s", 1.5),
+        ("2m", 120.0),
+        ("1h30m", 5400.0),
+        ("1h1m1s1ms", 3661.001),
+        ("0s", 0.0),
+        ("5ms", 0.005),
+        ("1m5ms", 60.005),
+        (2, 2.0),
+        (0.5, 0.5),
+        (0, 0.0),
+    ],
+)
+def test_a_duration_is_read_in_seconds(written: str | float, seconds: float) -> None:
+    assert seconds == pytest.approx(duration(written))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "5",
+        "s",
+        "1.s",
+        ".5s",
+        "-1s",
+        "1s1m",
+        "1d",
+        "1 h",
+        "fast",
+        "９s",
+        -1,
+        True,
+        math.nan,
+        math.inf,
+        None,
+        "9" * 400 + "h",
+    ],
+)
+def test_what_is_no_duration_is_refused_with_examples(written: object) -> None:
+    with pytest.raises(ValueError, match="expected a duration such as 300ms") as caught:
+        duration(written)  # type: ignore[arg-type]
+
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("64KiB", 65536),
+        ("10MB", 10_000_000),
+        ("1.5GiB", 1610612736),
+        ("7B", 7),
+        ("1TB", 10**12),
+        (1024, 1024),
+    ],
+)
+def test_a_size_is_read_in_bytes(written: str | float, amount: int) -> None:
+    assert amount == size(written)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "5", "KB", "5 KB", "5kb", "-5KB", "5PB", -1, False, math.nan, "9" * 400 + "TB"]
+)
+def test_what_is_no_size_is_refused_with_examples(written: object) -> None:
+    with pytest.raises(ValueError, match="expected a size such as 1024B"):
+        size(written)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0, "0s"),
+        (0.3, "300ms"),
+        (0.0005, "0.5ms"),
+        (0.9999999, "1s"),
+        (1.5, "1.5s"),
+        (59.9999999, "1m"),
+        (90, "1m30s"),
+        (5400, "1h30m"),
+        (3661.5, "1h1m1.5s"),
+        (36000, "10h"),
+    ],
+)
+def test_a_duration_is_written_as_short_as_it_can_be(seconds: float, written: str) -> None:
+    assert written == format_duration(seconds)
+
+
+@given(st.floats(min_value=0.000001, max_value=1e8))
+def test_a_written_duration_reads_back(seconds: float) -> None:
+    assert duration(format_duration(seconds)) == pytest.approx(seconds, rel=1e-3, abs=1e-6)
+
+
+@given(st.one_of(st.text(), st.from_regex(r"[0-9.]{0,4}(h|m|s|ms)?[0-9]{0,2}(m|s|ms)?", fullmatch=True)))
+def test_the_schema_pattern_and_the_reader_agree_on_durations(text: str) -> None:
+    matches = re.fullmatch(DURATION_PATTERN, text.strip()) is not None
+
+    assert matches == _accepts(duration, text)
+
+
+@given(st.one_of(st.text(), st.from_regex(r"[0-9.]{0,4}[KMGT]?i?B?", fullmatch=True)))
+def test_the_schema_pattern_and_the_reader_agree_on_sizes(text: str) -> None:
+    matches = re.fullmatch(SIZE_PATTERN, text.strip()) is not None
+
+    assert matches == _accepts(size, text)
+
+
+def _accepts(read: object, text: str) -> bool:
+    try:
+        read(text)  # type: ignore[operator]
+    except ValueError:
+        return False
+    return True
