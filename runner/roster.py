@@ -44,7 +44,8 @@ def judge(record: Record, exited: Exited) -> Ending:
     """Say whether a worker did its work, was stopped by us, or died; and why. Pure."""
     if record.failure is not None:
         return Ending("died", record.failure)
-    if record.asked_to_end is not None and not record.finished:
+    if record.asked_to_end is not None and not (record.finished and exited.code == 0):
+        # Also one that had said its last word, when our signal met it at the door.
         return Ending("stopped", record.asked_to_end)
     if exited.signal_name is not None:
         return Ending("died", f"killed by {exited.signal_name}")
