@@ -1,0 +1,115 @@
+"""The group of all commands: which one is meant, imported when it is used.
+
+argv ──► MprunGroup ──► runner.cli.<command>.command
+             └── a file ──► run
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import click
+
+from runner import __version__
+
+COMPLETE_VARIABLE = "_MPRUN_COMPLETE"
+
+# One line a command, kept here so that `mprun --help` imports none of them.
+COMMANDS = {
+    "run": "Run a workflow. `mprun FILE` does the same.",
+    "validate": "Check files and show every problem; start nothing.",
+    "plan": "Show every worker and queue that a run would have.",
+    "graph": "Draw the stages and queues.",
+    "schema": "Print the JSON Schema of workflow files, events or reports.",
+    "handlers": "List the kinds of handlers, or explain one.",
+    "new": "Write a workflow with its handler and a test.",
+    "completion": "Print a script that completes mprun in your shell.",
+}
+
+_HELP = """
+Run declarative multi-process workflows.
+
+One YAML file names stages of worker processes and the bounded queues between them. All of it is checked
+before anything starts, and every item is accounted for at the end.
+"""
+
+_EPILOG = """
+\b
+Exit codes:
+  0    done: every item is accounted for
+  1    the run failed
+  2    the command line is wrong
+  3    the file is not valid, or a handler can't be found
+  5    a timeout passed
+  70   a bug in mprun
+  128+n  ended by signal n (130 is Ctrl-C)
+
+\b
+Examples:
+  mprun new hello                     write a first workflow
+  mprun hello/workflow.yaml           run it
+  mprun validate workflows/*.yaml     check files without starting anything
+  mprun run --help                    all options of a run
+"""
+
+
+class MprunGroup(click.Group):
+    """A group whose commands live in `runner.cli.<name>` as `command`, and where a file means `run FILE`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"runner.cli.{cmd_name}").command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in COMMANDS:
+            return super().resolve_command(ctx, args)
+        if looks_like_file(args[0]):
+            return super().resolve_command(ctx, ["run", *args])
+        raise click.UsageError(_no_such_command(args[0]), ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:  # noqa: ARG002 - click's
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        # Where no command fits, what is being typed is the FILE of `mprun FILE`.
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+@click.group(
+    cls=MprunGroup,
+    help=_HELP,
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="mprun", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def looks_like_file(word: str) -> bool:
+    """Tell a file that is meant to be run from a misspelt command."""
+    return word.endswith((".yaml", ".yml")) or "/" in word or os.path.lexists(word)
+
+
+def _no_such_command(word: str) -> str:
+    from runner.problems import did_you_mean
+
+    return f"no such command or file '{word}'; {did_you_mean(word, COMMANDS)}"

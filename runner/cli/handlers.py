@@ -1,0 +1,177 @@
+"""`mprun handlers`: the kinds of handlers that `run` can name, from their own declarations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.cli.options import examples, output_format
+from runner.cli.output import say, write
+from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from runner.handlers.base import HandlerKind
+
+
+@dataclass(frozen=True, slots=True)
+class KindCard:
+    """What is shown of one kind."""
+
+    name: str
+    summary: str
+    roles: tuple[str, ...]
+    options: Mapping[str, Any]
+    example: str
+
+
+_ALL_ROLES = ("producer", "pipe", "consumer", "plain")
+
+# Python handlers are no registered kind: `run: module:callable` is their whole declaration.
+PYTHON = KindCard(
+    name="python",
+    summary="A Python function or class, named as `run: module:callable`; found beside the file first.",
+    roles=_ALL_ROLES,
+    options={
+        "type": "string",
+        "description": (
+            "A generator function produces; a function of one item consumes or passes on what it returns; "
+            "a class is built once a worker and called with each item; a parameter named `queue`, `inbox` or "
+            "`outbox` gets the queue itself. Its other parameters come from `with`."
+        ),
+    },
+    example="""\
+chef:
+  run: baozi:steam          # the function `steam` of baozi.py
+  with: {buns: 3}
+  to: steamer
+""",
+)
+
+
+EXAMPLES = examples(
+    "mprun handlers",
+    "mprun handlers command",
+    "mprun handlers --format json",
+)
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name", required=False)
+@output_format(["text", "json"])
+def command(name: str | None, form: str) -> int:
+    """List the kinds of handlers that `run` can name; with NAME, show all options of one and an example.
+
+    Other packages add kinds by the entry point group `mprun.handlers`.
+    """
+    cards = _cards()
+    if name is None:
+        shown = list(cards.values())
+        write(_as_json([_as_dict(card) for card in shown]) if form == "json" else list_text(shown))
+    else:
+        card = _pick(cards, name)
+        write(_as_json(_as_dict(card)) if form == "json" else card_text(card))
+    return 0
+
+
+def list_text(cards: list[KindCard]) -> str:
+    """Show one line a kind."""
+    from runner.cells import columns
+
+    rows = [[card.name, ", ".join(card.roles), card.summary] for card in cards]
+    lines = columns([["KIND", "ROLES", "WHAT IT IS"], *rows])
+    return "\n".join([*lines, "", "`mprun handlers KIND` shows the options of one and an example."]) + "\n"
+
+
+def card_text(card: KindCard) -> str:
+    """Show one kind with its options and its example."""
+    lines = [card.name, *_wrapped(card.summary, 2), "", f"Roles: {', '.join(card.roles)}", "", "Options:"]
+    for heading, meaning in _option_rows(card.options):
+        lines += [f"  {heading}", *_wrapped(meaning, 6)]
+    lines += ["", "Example:", *(f"  {line}".rstrip() for line in card.example.rstrip().splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    import textwrap
+
+    margin = " " * indent
+    return textwrap.wrap(text, 80, initial_indent=margin, subsequent_indent=margin)
+
+
+def _option_rows(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each option with its type, and its meaning; a bare value is one without a name."""
+    alternatives = schema.get("oneOf") or schema.get("anyOf")
+    if alternatives:
+        for alternative in alternatives:
+            yield from _option_rows(alternative)
+    elif "properties" in schema:
+        required = schema.get("required", ())
+        for name, option in schema["properties"].items():
+            yield f"{name}: {_type_words(option)}", _meaning(option, needed=name in required)
+    else:
+        yield _type_words(schema), _meaning(schema, needed=False)
+
+
+def _type_words(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(str(value) for value in schema["enum"])
+    alternatives = schema.get("oneOf") or schema.get("anyOf")
+    if alternatives:
+        return " or ".join(_type_words(alternative) for alternative in alternatives)
+    found = schema.get("type", "any")
+    words = {"string": "text", "array": "list", "object": "mapping"}
+    return " or ".join(words.get(one, one) for one in ([found] if isinstance(found, str) else found))
+
+
+def _meaning(schema: Mapping[str, Any], *, needed: bool) -> str:
+    note = " (required)" if needed else ""
+    if "default" in schema:
+        note = f" (default: {json.dumps(schema['default'], ensure_ascii=False)})"
+    return f"{schema.get('description', '')}{note}".strip()
+
+
+def _cards() -> dict[str, KindCard]:
+    return {PYTHON.name: PYTHON} | {kind.name: _card(kind) for kind in _kinds().values()}
+
+
+def _kinds() -> dict[str, HandlerKind]:
+    from runner.handlers.base import all_kinds, built_in_kinds
+
+    try:
+        return all_kinds()
+    except (
+        Exception
+    ) as error:  # another package's module: whatever it raises, ours are still there to be listed
+        say(f"mprun: the kinds of other packages can't be loaded: {type(error).__name__}: {error}")
+        return built_in_kinds()
+
+
+def _card(kind: HandlerKind) -> KindCard:
+    roles = tuple(role for role in _ALL_ROLES if role in kind.roles)
+    return KindCard(kind.name, kind.summary, roles, kind.options, kind.example)
+
+
+def _pick(cards: Mapping[str, KindCard], name: str) -> KindCard:
+    from runner.problems import did_you_mean
+
+    if name not in cards:
+        raise UsageError(f"there is no handler kind '{name}'; {did_you_mean(name, cards)}")
+    return cards[name]
+
+
+def _as_dict(card: KindCard) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "summary": card.summary,
+        "roles": list(card.roles),
+        "options": card.options,
+        "example": card.example,
+    }
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=dict) + "\n"

@@ -1,0 +1,124 @@
+"""`mprun new`: a first workflow with its handler and a test, which run as they are.
+
+DIR/workflow.yaml           the workflow
+DIR/<name>.py               its handlers
+DIR/test_<name>.py          a test, in one process
+DIR/workflow.schema.json    for the editor, which may be offline
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import shlex
+import sys
+import unicodedata
+from collections.abc import Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import click
+
+from runner.cli.options import examples
+from runner.cli.output import say
+from runner.errors import UsageError
+
+_LONGEST_MODULE = 60
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+EXAMPLES = examples(
+    "mprun new hello",
+    "mprun new . --name word-count",
+)
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", help="The workflow's name; by default the name of DIR.")
+def command(directory: Path, name: str | None) -> int:
+    """Write a workflow, its handlers and a test into DIR, ready to run and to be changed.
+
+    DIR is made if it does not exist. Nothing is ever overwritten.
+    """
+    chosen = name if name is not None else directory.resolve().name
+    # A folder's name may hold bytes that are no text; a file in UTF-8 may not.
+    files = starter_files(chosen.encode(errors="replace").decode())
+    _refuse_to_overwrite(directory, files)
+    _write(directory, files)
+    _say_what_next(directory, files)
+    return 0
+
+
+def starter_files(name: str) -> dict[str, str]:
+    """Return what `new` writes: text by file name."""
+    from runner.shipped import shipped
+
+    module = module_name(name)
+    # JSON's quoted text is YAML's too, so any name is safe.
+    marks = {"@name@": json.dumps(name, ensure_ascii=False), "@module@": module}
+    return {
+        "workflow.yaml": _filled("workflow.yaml.template", marks),
+        f"{module}.py": _filled("handlers.py.template", marks),
+        f"test_{module}.py": _filled("test_workflow.py.template", marks),
+        "workflow.schema.json": shipped("schemas/workflow.schema.json").read_text(encoding="utf-8"),
+    }
+
+
+def module_name(name: str) -> str:
+    """
+    Turn a name into that of a module: an identifier that hides no module which is there already.
+
+    Raises:
+        UsageError: the name has no letter or digit.
+    """
+    # Python itself reads identifiers in this normal form.
+    normal = unicodedata.normalize("NFKC", name.lower())
+    kept = "".join(char if f"_{char}".isidentifier() else " " for char in normal)
+    words = "_".join(kept.replace("_", " ").split())[:_LONGEST_MODULE]
+    if not words:
+        raise UsageError(f"no module can be named after '{name}'; give a name with letters: --name hello")
+    if not words.isidentifier():
+        words = f"flow_{words}"
+    return f"{words}_flow" if _is_taken(words) else words
+
+
+def _is_taken(module: str) -> bool:
+    if keyword.iskeyword(module) or module in sys.stdlib_module_names:
+        return True
+    spec = PathFinder.find_spec(module)
+    # A folder without code, such as DIR itself, is found too, but hides nothing.
+    return spec is not None and spec.origin is not None
+
+
+def _filled(template: str, marks: Mapping[str, str]) -> str:
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
+    for mark, value in marks.items():
+        text = text.replace(mark, value)
+    return text
+
+
+def _refuse_to_overwrite(directory: Path, files: Mapping[str, str]) -> None:
+    there = [str(directory / file) for file in files if (directory / file).exists()]
+    if there:
+        raise UsageError(f"nothing was written, for this is there already: {', '.join(there)}")
+
+
+def _write(directory: Path, files: Mapping[str, str]) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            # "x": a file that has appeared since we looked is not overwritten either.
+            with (directory / file).open("x", encoding="utf-8") as out:
+                out.write(text)
+    except OSError as error:
+        raise UsageError(f"'{error.filename}' can't be written: {error.strerror}") from error
+
+
+def _say_what_next(directory: Path, files: Mapping[str, str]) -> None:
+    for file in files:
+        say(f"wrote {directory / file}")
+    workflow = directory / "workflow.yaml"
+    say("\nRun it, then test it:")
+    say(f"  mprun {shlex.quote(str(workflow))}")
+    say(f"  python -m pytest {shlex.quote(str(directory))}")

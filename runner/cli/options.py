@@ -1,0 +1,55 @@
+"""Arguments and options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorated = Callable[..., Any]
+
+# Whether a path can be read is for the loader to say: it says so as a problem, with its code and exit status.
+FILE = click.Path(path_type=Path)
+
+workflow_file = click.argument("file", type=FILE)
+workflow_files = click.argument("files", metavar="FILE...", type=FILE, nargs=-1, required=True)
+
+_param = click.option(
+    "--param",
+    "params",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Give a parameter of the file its value. May be repeated.",
+)
+_set = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY.PATH=VALUE",
+    multiple=True,
+    help="Set any key of the file, as in queues.steamer.maxsize=5. May be repeated.",
+)
+
+
+def values(command: Decorated) -> Decorated:
+    """Add `--param` and `--set`."""
+    return _param(_set(command))
+
+
+def output_format(forms: Iterable[str]) -> Callable[[Decorated], Decorated]:
+    """Add `--format`; the first of `forms` is the default."""
+    known = list(forms)
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(known),
+        default=known[0],
+        show_default=True,
+        help="How to print it.",
+    )
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help. `\\b` keeps click from wrapping it."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,153 @@
+"""`mprun run`: check, plan, run, report.
+
+file ──► checked_plan ──► run(plan, observers) ──► Report ──► tables · report file · exit code
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from runner.cli.options import FILE, examples, values, workflow_file
+from runner.cli.output import leave_quietly, say
+from runner.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from runner.observers import ObserverProcess
+    from runner.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line asks of a run, beyond the values of the file."""
+
+    transport: str | None
+    events: Path | None
+    report_file: Path | None
+    log: Literal["auto", "text", "json"]
+    level: str
+    progress: bool | None
+    quiet: bool
+
+
+EXAMPLES = examples(
+    "mprun run workflows/baozi.yaml",
+    "mprun run workflows/baozi.yaml --param buns=5",
+    "mprun run workflows/baozi.yaml --set stages.eater.count=4 --report report.json",
+    "mprun run workflows/baozi.yaml --transport inline       in one process, for pdb",
+    "mprun run workflows/baozi.yaml --log json 2> events.jsonl",
+)
+
+
+@click.command(epilog=EXAMPLES)
+@workflow_file
+@values
+@click.option("--transport", type=click.Choice(["leased", "joinable", "inline"]), help="Run on this transport instead.")
+@click.option("--events", type=FILE, help="Write every event to this file, a JSON object a line.")
+@click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
+@click.option(
+    "--log",
+    type=click.Choice(["auto", "text", "json"]),
+    default="auto",
+    show_default=True,
+    help="What stderr gets; auto is text on a terminal and JSON lines in a pipe.",
+)
+@click.option(
+    "--log-level",
+    "level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least urgent events that are logged.",
+)
+@click.option("--progress/--no-progress", default=None, help="Show the live view; by default on a terminal.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Log errors only; no live view, and no tables unless it fails."
+)
+def command(file: Path, params: Sequence[str], overrides: Sequence[str], **options: Any) -> int:
+    """Run a workflow to its end.
+
+    The file is checked first; if anything is wrong, every problem is shown and nothing starts. stdout belongs
+    to the handlers; events, the live view and the tables at the end go to stderr.
+
+    Ctrl-C stops the producers and lets the rest finish. Ctrl-C again ends everything at once.
+    """
+    from runner.cli.checking import checked_plan
+    from runner.observers import wants_text
+    from runner.run import run
+
+    chosen = RunOptions(**options)
+    if chosen.transport:
+        overrides = [*overrides, f"transport={chosen.transport}"]
+    text = wants_text(sys.stderr, chosen.log)
+    # A pipe of JSON lines stays one: there `validate` is the place for warnings.
+    plan = checked_plan(file, params, overrides, show_warnings=text and not chosen.quiet)
+    _check_writable(chosen)
+    observers = _open_observers(chosen)
+    report = run(plan, observers)
+    return _finish(report, observers, chosen, text=text)
+
+
+def _check_writable(chosen: RunOptions) -> None:
+    """Find out before anything starts that a file can't be written, not after an hour of work."""
+    asked = {"--events": chosen.events, "--report": chosen.report_file}
+    files = {option: path for option, path in asked.items() if path is not None}
+    if len({path.absolute() for path in files.values()}) < len(files):
+        raise UsageError("--events and --report name the same file; give each its own")
+    for option, path in files.items():
+        try:
+            # Opening a pipe and closing it again would tell its reader that all has been said.
+            if not path.exists() or path.is_file() or path.is_dir():
+                path.open("ab").close()
+        except OSError as error:
+            raise UsageError(f"{option}: '{path}' can't be written: {error.strerror}") from error
+
+
+def _open_observers(chosen: RunOptions) -> list[ObserverProcess]:
+    from runner.observers import open_observers
+
+    return open_observers(
+        stream=sys.stderr,
+        log=chosen.log,
+        level="error" if chosen.quiet else chosen.level,
+        events_file=chosen.events,
+        progress=False if chosen.quiet else chosen.progress,
+    )
+
+
+def _finish(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, *, text: bool) -> int:
+    """Show and keep the report. The exit code is the run's own, unless the report of a good run was lost."""
+    failed = report.exit_code != ExitCode.DONE
+    try:
+        _show(report, observers, tables=text and (failed or not chosen.quiet))
+    except BrokenPipeError:
+        # The run is over and its exit code stands, whether or not anyone still reads.
+        leave_quietly()
+    kept = chosen.report_file is None or _write_report(report, chosen.report_file)
+    return report.exit_code if failed or kept else ExitCode.FAILED
+
+
+def _show(report: Report, observers: Sequence[ObserverProcess], *, tables: bool) -> None:
+    if tables:
+        from runner.tables import print_report
+
+        print_report(report, sys.stderr)
+    for observer in observers:
+        if observer.trouble:
+            say(f"mprun: {observer.trouble}")
+
+
+def _write_report(report: Report, path: Path) -> bool:
+    text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, default=str) + "\n"
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        say(f"mprun: the report '{path}' can't be written: {error.strerror}")
+        return False
+    return True

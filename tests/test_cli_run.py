@@ -1,0 +1,143 @@
+"""`mprun run`: what it leaves on stdout, stderr and disk, and what it refuses before anything starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
+
+WORKFLOW = """\
+name: counting
+params:
+  last: {type: integer, default: 3}
+stages:
+  counter: {run: "work:count", with: {last: "${{ params.last }}"}, to: numbers}
+  printer: {run: "work:show", from: numbers}
+queues:
+  numbers: {maxsize: 10}
+"""
+HANDLERS = """\
+from pathlib import Path
+
+
+def count(last):
+    Path("started").touch()
+    yield from range(last)
+
+
+def show(number):
+    print(f"数 {number}")
+    if number == 99:
+        raise ValueError("99 is too many")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "flow.yaml").write_text(WORKFLOW, encoding="utf-8")
+    (tmp_path / "work.py").write_text(HANDLERS, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["flow.yaml"], ["run", "flow.yaml"]])
+@pytest.mark.parametrize("transport", ["joinable", "inline"])
+def test_stdout_holds_what_the_handlers_print_and_stderr_is_json_in_a_pipe(
+    run_mprun: RunMprun, folder: Path, words: list[str], transport: str
+) -> None:
+    done = run_mprun(*words, "--transport", transport, cwd=folder)
+
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (done.returncode, done.stdout) == (0, "数 0\n数 1\n数 2\n")
+    assert (events[0]["event"], events[-1]["event"]) == ("run.started", "run.finished")
+    assert events[0]["transport"] == transport
+
+
+def test_a_param_changes_the_run(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "--param", "last=1", "--transport", "inline", cwd=folder)
+
+    assert done.stdout == "数 0\n"
+
+
+def test_text_ends_with_the_tables(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "--log", "text", "--transport", "inline", cwd=folder)
+
+    assert "ledger: 3 put = 3 done" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_quiet_says_nothing_of_a_run_that_is_done(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "--quiet", "--log", "text", "--transport", "inline", cwd=folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_failure_is_exit_code_1_and_said_even_when_quiet(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "-q", "--log", "text", "--param", "last=100", cwd=folder)
+
+    assert done.returncode == 1
+    assert "ValueError: 99 is too many" in done.stderr
+
+
+def test_events_and_report_are_written_to_their_files(run_mprun: RunMprun, folder: Path) -> None:
+    run_mprun("flow.yaml", "--events", "e.jsonl", "--report", "r.json", cwd=folder)
+
+    events = [json.loads(line) for line in (folder / "e.jsonl").read_text(encoding="utf-8").splitlines()]
+    report = json.loads((folder / "r.json").read_text(encoding="utf-8"))
+    assert events[-1]["event"] == "run.finished"
+    assert (report["outcome"], report["exit_code"]) == ("done", 0)
+
+
+@pytest.mark.parametrize("option", ["--events", "--report"])
+@pytest.mark.parametrize("path", ["none/file", ".", "work.py/file"])
+def test_a_file_that_cannot_be_written_is_found_before_anything_starts(
+    run_mprun: RunMprun, folder: Path, option: str, path: str
+) -> None:
+    done = run_mprun("flow.yaml", option, path, cwd=folder)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"mprun: {option}: '{path}' can't be written: ")
+    assert not (folder / "started").exists()
+
+
+def test_events_and_report_need_a_file_each(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "--events", "x", "--report", "./x", cwd=folder)
+
+    assert done.returncode == 2
+    assert "name the same file" in done.stderr
+
+
+def test_a_report_that_is_lost_after_a_good_run_is_a_failure(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "--transport", "inline", "--report", "/dev/full", cwd=folder)
+
+    assert done.returncode == 1
+    assert "the report '/dev/full' can't be written: No space left on device" in done.stderr
+
+
+def test_a_file_with_errors_starts_nothing(run_mprun: RunMprun, folder: Path) -> None:
+    done = run_mprun("flow.yaml", "--set", "stages.printer.count=none", cwd=folder)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "--set:1:" in done.stderr
+    assert not (folder / "started").exists()
+
+
+def test_a_reader_of_stderr_that_leaves_does_not_change_the_verdict(
+    mprun: Path, folder: Path, plain_env: dict[str, str]
+) -> None:
+    with subprocess.Popen(
+        [mprun, "flow.yaml", "--log", "text"],
+        cwd=folder,
+        env=plain_env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stderr.close()
+        printed = process.stdout.read().decode()
+
+    assert (process.returncode, printed) == (0, "数 0\n数 1\n数 2\n")
