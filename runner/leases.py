@@ -8,7 +8,7 @@ Items travel in frames that nobody opens here: a `Parcel` is a range of one fram
 frame, or one suspect item alone, can be handed out again.
 
 The bound is that of a JoinableQueue: `maxsize` items put and not yet taken. An item in a reader's hand is taken; what
-lies behind it in the same lease still counts as waiting.
+lies behind it in the same lease still counts as waiting, and so does what a writer was granted leave to put.
 """
 
 from __future__ import annotations
@@ -20,37 +20,52 @@ from typing import Any
 from runner.errors import MprunInternalError
 from runner.ledger import Account
 
+PATIENCE = 0.001
+"""Seconds that a parked offer may wait for half the queue to be free, so that it is not let in item by item."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Some items that travel together. `payload` is opaque; `size` is in bytes."""
+    """Some items that travel together. `payload` is opaque."""
 
     payload: Any
     count: int
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Items `start` to `stop` of a frame. `attempt` counts the hand-overs of its first item, 1 the first time."""
+    """Items `start` to `stop` of a frame. `attempt` and `partial` are those of the first item alone."""
 
     frame: Frame
     start: int
     stop: int
     attempt: int = 1
+    """Hand-overs of the first item, this one included."""
+    partial: int = 0
+    """Outputs of the first item that are already in the next queue."""
 
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def upto(self, stop: int) -> Parcel:
+        """The items before `stop`."""
+        return replace(self, stop=stop)
+
+    def after(self, start: int) -> Parcel:
+        """The items from `start` on; what is known of the first item stays with it."""
+        return self if start == self.start else replace(self, start=start, attempt=1, partial=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A parcel in a reader's hand: items up to `at` have come to an end, `at` itself is the one being handled."""
+    """A parcel in a reader's hand: items before `at` have come to an end, `at` itself is the one being handled."""
 
     number: int
     reader: str
     parcel: Parcel
     at: int
+    partial: int = 0
+    """Outputs of item `at` that are already in the next queue."""
 
     @property
     def left(self) -> int:
@@ -60,7 +75,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """All that a writer offered is in the queue: it may go on."""
+    """All of the oldest frame that a writer offered is in the queue."""
 
     writer: str
 
@@ -76,6 +91,7 @@ class HandOver:
 class _Offer:
     writer: str
     parcel: Parcel
+    since: float
 
 
 class LeasedBook:
@@ -86,11 +102,13 @@ class LeasedBook:
         self._maxsize = maxsize
         self._waiting: deque[Parcel] = deque()
         self._parked: deque[_Offer] = deque()
-        self._hungry: dict[str, int] = {}
-        self._leases: dict[int, Lease] = {}
+        self._appetite: dict[str, int] = {}
+        self._held: dict[str, dict[int, Lease]] = {}
+        self._granted: dict[str, int] = {}
+        self._owners: dict[int, str] = {}
         self._numbers = 0
         self._put = self._done = self._dropped = self._dead = 0
-        self._n_waiting = self._n_leased = self._peak = 0
+        self._n_waiting = self._n_leased = self._n_granted = self._busy_readers = self._peak = 0
         self._full_since: float | None = None
         self._full_seconds = 0.0
         self._decisions: list[Accepted | HandOver] = []
@@ -98,48 +116,73 @@ class LeasedBook:
     # Facts.
 
     def offer(self, writer: str, frame: Frame, now: float) -> None:
-        """A writer puts a frame. It is `Accepted` when all of it is in; a writer offers again only after that."""
-        self._parked.append(_Offer(writer, Parcel(frame, 0, frame.count)))
-        self._move(now)
+        """A writer puts a frame. It is `Accepted` when all of it is in, and offers of one writer are so in order."""
+        self._parked.append(_Offer(writer, Parcel(frame, 0, frame.count), now))
+        self.move(now)
 
     def want(self, reader: str, most: int, now: float) -> None:
-        """A reader can take up to `most` items. Asked again before it got any, the later number counts."""
-        self._hungry[reader] = most
-        self._move(now)
+        """A reader may hold up to `most` items at once from now on; 0 while it shall get none."""
+        self._appetite[reader] = most
+        self.move(now)
 
-    def unwant(self, reader: str) -> None:
-        """A reader takes nothing for now."""
-        self._hungry.pop(reader, None)
+    def acked(self, number: int, upto: int, now: float, partial: int = 0) -> None:
+        """Items of a lease before `upto` are done; a lease of which nothing is left ends. Cumulative.
 
-    def acked(self, number: int, upto: int, now: float) -> None:
-        """Items of a lease before `upto` are done. A lease of which nothing is left ends. Cumulative."""
-        lease = self._lease(number)
+        `partial` outputs of item `upto` are in the next queue already.
+        """
+        lease = self.lease(number)
         if not lease.at <= upto <= lease.parcel.stop:
             raise MprunInternalError(
                 f"lease {number} acknowledged up to {upto}, outside {lease.at}..{lease.parcel.stop}"
             )
         self._done += upto - lease.at
-        self._advance(lease, upto)
-        self._move(now)
+        self._advance(lease, upto, partial)
+        self.move(now)
 
     def failed(self, number: int, now: float) -> None:
         """The item in hand of a lease has failed for good: it is dropped, and the next is in hand."""
-        lease = self._lease(number)
+        lease = self.lease(number)
         self._dropped += 1
         self._advance(lease, lease.at + 1)
-        self._move(now)
+        self.move(now)
 
-    def died(self, reader: str, now: float) -> list[Lease]:
-        """A reader is gone. What it had in hand goes back to the front, in order; its leases are returned as they were.
+    def died(self, reader: str, suspect: tuple[int, int] | None, now: float) -> list[Lease]:
+        """A reader is gone: what it held goes back to the front, in order. Returns its leases as they were.
 
-        The item in hand is in a parcel of its own with one more attempt; those behind it are not charged.
+        `suspect` is the lease and the index of the item that it was handling: that one item goes back in a parcel of
+        its own, with one more attempt; no other item is charged.
         """
-        self.unwant(reader)
-        lost = [lease for lease in self._leases.values() if lease.reader == reader]
-        for first, lease in reversed(list(enumerate(lost))):
-            self._take_back(lease, charged=first == 0)
-        self._move(now)
+        self._appetite.pop(reader, None)
+        lost = list(self._held.pop(reader, {}).values())
+        self._busy_readers -= bool(lost)
+        for lease in reversed(lost):
+            self._take_back(lease, suspect[1] if suspect is not None and suspect[0] == lease.number else None)
+        self.move(now)
         return lost
+
+    def grant(self, writer: str, most: int) -> int:
+        """Give a writer leave to put items unasked, and return how many more: a fair share of the room, up to `most`
+        in all. Where there is no bound it is always `most`."""
+        held = self._granted.get(writer, 0)
+        if self.room is None:
+            return max(0, most - held) if self._grant(writer, max(0, most - held)) else 0
+        share = self.room // max(1, len(self._granted) or 1)
+        return self._grant(writer, max(0, min(most - held, share)))
+
+    def writer(self, name: str) -> None:
+        """A writer exists: the room is shared with it."""
+        self._granted.setdefault(name, 0)
+
+    def writer_gone(self, name: str, now: float) -> None:
+        """A writer has ended: what it was granted is free again. What it offered stays."""
+        self._n_granted -= self._granted.pop(name, 0)
+        self.move(now)
+
+    def move(self, now: float) -> None:
+        """Let in what there is room for and hand out what is wanted; called also when `due` has come."""
+        while self._let_in(now) or self._hand_out():
+            pass
+        self._watch_fullness(now)
 
     # Decisions.
 
@@ -147,6 +190,13 @@ class LeasedBook:
         """Return what follows from the facts so far; each decision once."""
         decisions, self._decisions = self._decisions, []
         return decisions
+
+    @property
+    def due(self) -> float | None:
+        """When `move` must be called although nothing has happened; None if never."""
+        if not self._parked or self._free <= 0:
+            return None
+        return self._parked[0].since + PATIENCE
 
     def account(self) -> Account:
         """Take stock."""
@@ -164,44 +214,70 @@ class LeasedBook:
         )
 
     @property
+    def settled(self) -> bool:
+        """Every item that was put has come to an end, and none is parked."""
+        return not self._parked and self._put == self._done + self._dropped + self._dead
+
+    @property
     def room(self) -> int | None:
-        """Items that may still be put; None where there is no bound."""
-        if self._maxsize is None:
-            return None
-        behind = self._n_leased - sum(1 for _ in self._readers_with_an_item())
-        return self._maxsize - self._n_waiting - behind
+        """Items that may still be put, beyond those that writers were granted; None where there is no bound."""
+        return None if self._maxsize is None else self._free
+
+    def lease(self, number: int) -> Lease:
+        """Return a lease that has not ended. Raises `MprunInternalError` if there is none of this number."""
+        owner = self._owners.get(number)
+        if owner is None:
+            raise MprunInternalError(f"queue '{self.name}' has no lease {number}")
+        return self._held[owner][number]
+
+    def leases_of(self, reader: str) -> list[Lease]:
+        """What a reader holds, oldest first."""
+        return list(self._held.get(reader, {}).values())
 
     def verify(self) -> None:
         """Raise `MprunInternalError` if the sums and the parcels disagree."""
         waiting = sum(map(len, self._waiting))
-        leased = sum(lease.left for lease in self._leases.values())
+        leased = sum(lease.left for held in self._held.values() for lease in held.values())
         if (waiting, leased) != (self._n_waiting, self._n_leased) or not self.account().balanced:
             raise MprunInternalError(f"the ledger of queue '{self.name}' does not add up: {self.account()}")
 
     # How it moves.
 
-    def _move(self, now: float) -> None:
-        """Let in what there is room for and hand out what is wanted, until neither changes anything."""
-        while self._let_in() or self._hand_out():
-            pass
-        self._watch_fullness(now)
+    @property
+    def _free(self) -> int:
+        assert self._maxsize is not None
+        behind = self._n_leased - self._busy_readers
+        return self._maxsize - self._n_waiting - behind - self._n_granted
 
-    def _let_in(self) -> bool:
+    def _let_in(self, now: float) -> bool:
         if not self._parked:
             return False
-        offer, room = self._parked[0], self.room
-        fits = len(offer.parcel) if room is None else min(room, len(offer.parcel))
-        if fits <= 0 and len(offer.parcel):
-            return False
+        offer = self._parked[0]
         whole = offer.parcel
-        if fits:
-            self._append(replace(whole, stop=whole.start + fits))
+        fits = self._fits(offer, now)
+        if fits <= 0:
+            return False
+        self._use_grant(offer.writer, fits)
+        self._append(whole.upto(whole.start + fits))
         if fits == len(whole):
             self._parked.popleft()
             self._decisions.append(Accepted(offer.writer))
         else:
-            offer.parcel = replace(whole, start=whole.start + fits)
+            offer.parcel = whole.after(whole.start + fits)
         return True
+
+    def _fits(self, offer: _Offer, now: float) -> int:
+        size = len(offer.parcel)
+        if self._maxsize is None:
+            return size
+        granted, free = self._granted.get(offer.writer, 0), self._free
+        if size <= granted:
+            return size
+        # A queue that was full lets in nobody until half of it is free, or a moment has passed: else a quick reader
+        # would be fed item by item.
+        if free < self._maxsize // 2 and now - offer.since < PATIENCE:
+            return 0
+        return min(size, granted + max(0, free))
 
     def _append(self, parcel: Parcel) -> None:
         self._waiting.append(parcel)
@@ -210,52 +286,71 @@ class LeasedBook:
         self._peak = max(self._peak, self._n_waiting)
 
     def _hand_out(self) -> bool:
-        if not self._waiting or not self._hungry:
+        if not self._waiting:
             return False
-        reader = next(iter(self._hungry))
-        most = self._hungry.pop(reader)
+        reader = next((r for r, most in self._appetite.items() if self._holds(r) < most), None)
+        if reader is None:
+            return False
+        most = self._appetite.pop(reader)
+        self._appetite[reader] = most  # behind the others: equal shares
+        self._lease_out(reader, most - self._holds(reader))
+        return True
+
+    def _lease_out(self, reader: str, most: int) -> None:
         parcel = self._waiting.popleft()
-        if len(parcel) > most:
-            self._waiting.appendleft(replace(parcel, start=parcel.start + most, attempt=1))
-            parcel = replace(parcel, stop=parcel.start + most)
+        # Every split sends the whole frame again, so a little too much goes as it is.
+        if len(parcel) > most and (most == 1 or len(parcel) > 2 * most):
+            self._waiting.appendleft(parcel.after(parcel.start + most))
+            parcel = parcel.upto(parcel.start + most)
         self._numbers += 1
-        lease = Lease(self._numbers, reader, parcel, parcel.start)
-        self._leases[lease.number] = lease
+        lease = Lease(self._numbers, reader, parcel, parcel.start, parcel.partial)
+        held = self._held.setdefault(reader, {})
+        self._busy_readers += not held
+        held[lease.number] = lease
+        self._owners[lease.number] = reader
         self._n_waiting -= len(parcel)
         self._n_leased += len(parcel)
         self._decisions.append(HandOver(lease))
-        return True
 
-    def _lease(self, number: int) -> Lease:
-        if number not in self._leases:
-            raise MprunInternalError(f"queue '{self.name}' has no lease {number}")
-        return self._leases[number]
+    def _holds(self, reader: str) -> int:
+        return sum(lease.left for lease in self._held.get(reader, {}).values())
 
-    def _advance(self, lease: Lease, at: int) -> None:
+    def _advance(self, lease: Lease, at: int, partial: int = 0) -> None:
+        held = self._held[lease.reader]
         self._n_leased -= at - lease.at
-        if at == lease.parcel.stop:
-            del self._leases[lease.number]
-        else:
-            self._leases[lease.number] = replace(lease, at=at)
+        if at < lease.parcel.stop:
+            held[lease.number] = replace(lease, at=at, partial=partial)
+            return
+        del held[lease.number], self._owners[lease.number]
+        self._busy_readers -= not held
 
-    def _take_back(self, lease: Lease, *, charged: bool) -> None:
-        del self._leases[lease.number]
+    def _take_back(self, lease: Lease, suspect: int | None) -> None:
+        del self._owners[lease.number]
         self._n_leased -= lease.left
         self._n_waiting += lease.left
-        rest = replace(lease.parcel, start=lease.at)
-        if not charged:
+        rest = replace(lease.parcel.after(lease.at), partial=lease.partial)
+        if suspect is None:
             self._waiting.appendleft(rest)
             return
-        if len(rest) > 1:
-            self._waiting.appendleft(replace(rest, start=rest.start + 1, attempt=1))
-        attempt = lease.parcel.attempt if lease.at == lease.parcel.start else 1
-        self._waiting.appendleft(replace(rest, stop=rest.start + 1, attempt=attempt + 1))
+        if suspect + 1 < rest.stop:
+            self._waiting.appendleft(rest.after(suspect + 1))
+        alone = rest.after(suspect).upto(suspect + 1)
+        self._waiting.appendleft(replace(alone, attempt=alone.attempt + 1))
+        if suspect > rest.start:
+            self._waiting.appendleft(rest.upto(suspect))
 
-    def _readers_with_an_item(self) -> set[str]:
-        return {lease.reader for lease in self._leases.values()}
+    def _grant(self, writer: str, count: int) -> int:
+        self._granted[writer] = self._granted.get(writer, 0) + count
+        self._n_granted += count
+        return count
+
+    def _use_grant(self, writer: str, count: int) -> None:
+        used = min(count, self._granted.get(writer, 0))
+        if used:
+            self._granted[writer] -= used
+            self._n_granted -= used
 
     def _watch_fullness(self, now: float) -> None:
-        room = self.room
         if self._full_since is not None:
             self._full_seconds += now - self._full_since
-        self._full_since = now if room is not None and room <= 0 else None
+        self._full_since = now if self._parked else None

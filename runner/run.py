@@ -75,9 +75,13 @@ def _open_transport(plan: Plan, wake: int) -> Transport:
         from runner.transports.inline import InlineTransport
 
         return InlineTransport(plan, work, wake)
-    from runner.transports.joinable import JoinableTransport
+    if plan.transport == "joinable":
+        from runner.transports.joinable import JoinableTransport
 
-    return JoinableTransport(plan, work, wake)
+        return JoinableTransport(plan, work, wake)
+    from runner.transports.leased import LeasedTransport
+
+    return LeasedTransport(plan, work, wake)
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Word(IntEnum):
     STARVED = 7
     BLOCKED = 8
     ITEM = 9
+    MARK = 10
+    ATTEMPT = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class StatusPage:
     def item(self) -> str:
         """The item in hand; empty if none."""
         length = min(self.words[Word.ITEM], _ITEM_ROOM)
-        return self._map[_ITEM_AT : _ITEM_AT + length].decode("utf-8", "replace")
+        # A long text was cut at a byte, perhaps in the middle of a character.
+        return self._map[_ITEM_AT : _ITEM_AT + length].decode("utf-8", "ignore")
 
     def counters(self) -> Counters:
         """Read what the worker has done so far."""

@@ -242,7 +242,7 @@ class InlineQueue:
             self._check_stop(words)
             if self.full():
                 raise queue.Full
-        self._book.offer(self._strand.name, Frame(payload, 1, len(payload)), time.monotonic())
+        self._book.offer(self._strand.name, Frame(payload, 1), time.monotonic())
         self._book.decide()
         words[Word.SENT] += 1
         self._strand.pause(lambda: True, "for its turn")
@@ -256,8 +256,9 @@ class InlineQueue:
             )
         if self.empty():
             raise EndOfStream if words[Word.END] else queue.Empty
-        self._book.want(self._strand.name, 1, time.monotonic())
+        self._book.want(self._strand.name, len(self._held) + 1, time.monotonic())
         (handed,) = self._book.decide()
+        self._book.want(self._strand.name, 0, time.monotonic())
         assert isinstance(handed, HandOver)
         self._held.append(handed.lease)
         words[Word.RECEIVED] += 1

@@ -55,13 +55,16 @@ class ItemwiseLoops:
             began, blocked = clock(), words[Word.BLOCKED]
             try:
                 value = call(item)
-                if value is not None and outbox is not None:
+                if value is not None:
                     _put_value(outbox, value)
             except (Stopping, EndOfStream):
                 raise
             except (Exception, SystemExit) as error:
-                inbox.give_up()
-                fail(item, error)
+                try:
+                    fail(item, error)
+                finally:
+                    # Told first: a daemonic worker may be stopped as soon as its last item is accounted for.
+                    inbox.give_up()
             else:
                 inbox.task_done()
             finally:
@@ -87,9 +90,10 @@ class ItemwiseLoops:
                 iterator.close()
 
 
-def _put_value(outbox: QueueEnd, value: object) -> None:
+def _put_value(outbox: QueueEnd | None, value: object) -> None:
     if isinstance(value, GeneratorType):
-        for each in value:
-            outbox.put(each)
-    else:
+        for each in value:  # in a consumer too: the body of such a handler runs only while it is asked for more
+            if outbox is not None:
+                outbox.put(each)
+    elif outbox is not None:
         outbox.put(value)

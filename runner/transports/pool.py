@@ -13,11 +13,11 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from runner import child
 from runner.channel import Receiver, Sender, open_channel
-from runner.errors import MprunInternalError
+from runner.errors import MprunInternalError, StartFailed
 from runner.facts import Exited, Fact, from_message
 from runner.plan import WorkerPlan
 from runner.process import ChildProcess
@@ -40,6 +40,13 @@ class _Member:
     status: StatusPage
 
 
+class HasFileno(Protocol):
+    """Anything with a descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+
+
 class ProcessPool:
     """Starts workers and waits for what they say and for their deaths. One thread only."""
 
@@ -48,6 +55,9 @@ class ProcessPool:
         self._life = life
         self._alive: dict[str, _Member] = {}
         self._pages: dict[str, StatusPage] = {}
+        self._watched: set[HasFileno] = set()
+        self.woken = False
+        """Whether the last wait saw `wake` readable."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake, selectors.EVENT_READ, None)
 
@@ -57,8 +67,7 @@ class ProcessPool:
         Raises:
             StartFailed: the system has no process or descriptor left.
         """
-        receiver, sender = open_channel()
-        status = StatusPage.shared()
+        receiver, sender, status = _open_for(plan)
         keep = (sender.fileno(), status.fileno(), *needed) if plan.start_method == "fork" else None
         try:
             process = ChildProcess(
@@ -79,11 +88,16 @@ class ProcessPool:
 
     def wait(self, timeout: float) -> list[Fact]:
         """Block until a worker speaks or dies, or `wake` is readable, or `timeout` seconds have passed."""
+        self.woken = False
         facts: list[Fact] = []
         dead: dict[str, _Member] = {}
         for key, _ in self._selector.select(timeout):
             member = key.data
             if member is None:
+                self.woken = True
+                continue
+            if not isinstance(member, _Member):
+                member()
                 continue
             if key.fileobj is member.process:
                 dead[member.plan.name] = member
@@ -92,6 +106,21 @@ class ProcessPool:
         for member in dead.values():
             facts += self._bury(member)
         return facts
+
+    def watch(self, end: HasFileno, ready: Callable[[], None], *, writing: bool = False) -> None:
+        """Call `ready` within `wait` whenever `end` can be read, or written too where `writing`. Repeated, it changes."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if end in self._watched:
+            self._selector.modify(end, events, ready)
+        else:
+            self._watched.add(end)
+            self._selector.register(end, events, ready)
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Stop watching; what is not watched is no error."""
+        if end in self._watched:
+            self._watched.discard(end)
+            self._selector.unregister(end)
 
     def status(self, worker: str) -> StatusPage:
         """The page of a worker, dead or alive."""
@@ -154,6 +183,18 @@ class ProcessPool:
         del self._alive[member.plan.name]
         pid = member.process.pid
         return [*words, Exited(member.plan.name, pid, member.process.reap())]
+
+
+def _open_for(plan: WorkerPlan) -> tuple[Receiver, Sender, StatusPage]:
+    try:
+        status = StatusPage.shared()
+        try:
+            return (*open_channel(), status)
+        except OSError:
+            status.close()
+            raise
+    except OSError as error:
+        raise StartFailed(f"worker '{plan.name}' could not be started: {error.strerror or error}") from error
 
 
 def _live(

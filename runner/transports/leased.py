@@ -1,0 +1,315 @@
+"""The `leased` transport: one private stream per worker, frames passed on unopened, and the ledger hands out every item.
+
+    chef ══PUT══► supervisor: LeasedBook ══LEASE══► eater        nothing is shared between workers: no lock, no pipe
+         ◄═CREDIT═                       ◄══ACK════              a death harms nobody else and loses nothing
+
+What the streams bring goes straight into the books, and what the books decide straight to the streams; the supervisor is
+only called when something happens to a worker, or a queue becomes settled.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runner.channel import Sender
+from runner.facts import Exited, Fact
+from runner.leases import Accepted, Frame, HandOver, Lease, LeasedBook
+from runner.ledger import Account
+from runner.pace import Pace
+from runner.plan import Plan, WorkerPlan
+from runner.spec import Role
+from runner.status import Counters, StatusPage, Word
+from runner.transports.base import Life, Port, Spawned
+from runner.transports.leased_port import FrameInbox, FrameLoops, FrameOutbox, Stream
+from runner.transports.pool import ProcessPool
+from runner.wire import Kind, Message, SupervisorWire, WorkerWire, open_wire
+
+_UNBOUNDED_GRANT = 1 << 17
+_PREFETCH = 2
+"""Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
+
+
+@dataclass(slots=True)
+class _Link:
+    """A worker that is alive, its stream and its queues."""
+
+    plan: WorkerPlan
+    wire: SupervisorWire
+    inbox: LeasedBook | None
+    outbox: LeasedBook | None
+    pace: Pace
+    wants_join: bool = False
+
+
+class LeasedTransport:
+    """Books in the supervisor, workers at private streams."""
+
+    ends_when_settled = True
+
+    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+        """Make the books; start nothing."""
+        self._pool = ProcessPool(life, wake)
+        self._books = {q.name: LeasedBook(q.name, q.maxsize) for q in plan.queues}
+        self._links: dict[str, _Link] = {}
+        self._paces = {stage.name: Pace() for stage in plan.stages}
+        self._readers = {q.name: [w.stage for w in plan.workers if w.receives == q.name] for q in plan.queues}
+        self._unsettled: set[str] = set()
+        self._woken = False
+
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+        """Give birth to a worker. Raises `StartFailed`."""
+        ours, theirs = open_wire()
+        try:
+            spawned = self._pool.start(worker, _PortMaker(theirs, generation), [theirs.fileno()])
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._admit(worker, ours)
+        return spawned
+
+    def wait(self, timeout: float) -> Sequence[Fact]:
+        """Move items until a worker speaks or dies, a signal arrives, a queue is settled or `timeout` has passed."""
+        deadline = time.monotonic() + timeout
+        self._woken = False
+        while True:
+            facts = self._pool.wait(self._patience(deadline))
+            for fact in facts:
+                if isinstance(fact, Exited):
+                    self._bury(fact.worker)
+            self._move_on()
+            if facts or self._woken or self._pool.woken or time.monotonic() >= deadline:
+                return facts
+
+    def counters(self, worker: str) -> Counters:
+        """Read a worker's page."""
+        return self._pool.status(worker).counters()
+
+    def account(self, queue: str) -> Account:
+        """Take stock of a queue."""
+        return self._books[queue].account()
+
+    def verify(self) -> None:
+        """Check every book."""
+        for book in self._books.values():
+            book.verify()
+
+    def items_at_stake(self, worker: str) -> list[str]:
+        """Name the item that the worker had in hand, if it had a name."""
+        item = self._pool.status(worker).item
+        return [item] if item else []
+
+    def end_stream(self, queue: str, worker: str) -> None:
+        """Tell a reader that nothing more will come."""
+        if worker in self._links:
+            self._send(self._links[worker], Message(Kind.END))
+
+    def stop_producing(self, worker: str) -> None:
+        """Write the wish to stop into the producer's page."""
+        self._pool.status(worker).words[Word.STOP] = 1
+
+    def signal(self, worker: str, number: signal.Signals) -> None:
+        """Signal a worker and its group."""
+        self._pool.signal(worker, number)
+
+    def stacks(self, worker: str) -> str:
+        """Ask a worker for its stacks."""
+        return self._pool.stacks(worker)
+
+    def close(self) -> None:
+        """Give back every descriptor."""
+        for link in self._links.values():
+            self._pool.unwatch(link.wire)
+            link.wire.close()
+        self._links.clear()
+        self._pool.close()
+
+    # Births and deaths.
+
+    def _admit(self, worker: WorkerPlan, wire: SupervisorWire) -> None:
+        inbox = self._books[worker.receives] if worker.receives else None
+        outbox = self._books[worker.sends] if worker.sends else None
+        link = _Link(worker, wire, inbox, outbox, self._paces[worker.stage])
+        self._links[worker.name] = link
+        self._watch(link)
+        now = time.monotonic()
+        if outbox is not None:
+            outbox.writer(worker.name)
+        if inbox is not None:
+            inbox.want(worker.name, 1, now)
+        self._move_on()
+
+    def _bury(self, worker: str) -> None:
+        """A worker is dead: hear its last words, count what it had finished, take back what it held."""
+        link = self._links.pop(worker, None)
+        if link is None:
+            return
+        self._hear(link)
+        self._pool.unwatch(link.wire)
+        link.wire.close()
+        now = time.monotonic()
+        if link.inbox is not None:
+            link.inbox.died(worker, self._suspect(link, now), now)
+        if link.outbox is not None:
+            link.outbox.writer_gone(worker, now)
+
+    def _suspect(self, link: _Link, now: float) -> tuple[int, int] | None:
+        """Read from the dead worker's page which item it was handling; a consumer has finished those before it."""
+        assert link.inbox is not None
+        page = self._pool.status(link.plan.name)
+        number, index = divmod(page.words[Word.MARK], 1 << 32)
+        lease = next((held for held in link.inbox.leases_of(link.plan.name) if held.number == number), None)
+        if lease is None or not lease.at <= index < lease.parcel.stop:
+            return None
+        if link.outbox is None:
+            page.words[Word.DONE] += index - lease.at
+            link.inbox.acked(number, index, now)
+        return number, index
+
+    # Streams.
+
+    def _watch(self, link: _Link) -> None:
+        self._pool.watch(link.wire, lambda: self._serve(link), writing=link.wire.backlogged)
+
+    def _serve(self, link: _Link) -> None:
+        if link.wire.backlogged:
+            link.wire.flush_nowait()
+            if not link.wire.backlogged:
+                self._watch(link)
+        self._hear(link)
+        if link.wire.ended:
+            self._pool.unwatch(link.wire)
+
+    def _hear(self, link: _Link) -> None:
+        now = time.monotonic()
+        for message in link.wire.receive_nowait():
+            match message.kind:
+                case Kind.PUT:
+                    self._put(link, message, now)
+                case Kind.ACK:
+                    self._acked(link, message, now)
+                case Kind.FAILED:
+                    self._failed(link, message, now)
+                case Kind.JOIN:
+                    link.wants_join = True
+                case Kind.STOCK:
+                    self._answer_stock(link, message)
+                case _:
+                    pass
+
+    def _send(self, link: _Link, message: Message) -> None:
+        before = link.wire.backlogged
+        link.wire.send_nowait(message)
+        if link.wire.backlogged != before:
+            self._watch(link)
+
+    def _put(self, link: _Link, message: Message, now: float) -> None:
+        if link.outbox is None:
+            return
+        if message.lease:
+            self._acked(link, message, now)
+        self._unsettled.add(link.outbox.name)
+        link.outbox.offer(link.plan.name, Frame(message.body, message.count), now)
+
+    def _acked(self, link: _Link, message: Message, now: float) -> None:
+        lease = self._own_lease(link, message)
+        if lease is None or link.inbox is None:
+            return
+        if message.nanos:
+            link.pace.observe(message.upto - lease.parcel.start, message.nanos / 1e9)
+        link.inbox.acked(message.lease, message.upto, now, message.partial)
+        self._feed(link, now)
+
+    def _failed(self, link: _Link, message: Message, now: float) -> None:
+        lease = self._own_lease(link, message)
+        if lease is None or link.inbox is None or message.upto == lease.parcel.stop:
+            return
+        link.inbox.acked(message.lease, message.upto, now)
+        link.inbox.failed(message.lease, now)
+        self._feed(link, now)
+
+    def _own_lease(self, link: _Link, message: Message) -> Lease | None:
+        """The lease that a worker speaks of, if it holds it and what it says of it can be true: its word is gossip."""
+        held = link.inbox.leases_of(link.plan.name) if link.inbox is not None else []
+        lease = next((each for each in held if each.number == message.lease), None)
+        return lease if lease is not None and lease.at <= message.upto <= lease.parcel.stop else None
+
+    def _feed(self, link: _Link, now: float) -> None:
+        assert link.inbox is not None
+        most = link.pace.most
+        link.inbox.want(link.plan.name, most if most == 1 else most * _PREFETCH, now)
+
+    def _answer_stock(self, link: _Link, message: Message) -> None:
+        book = link.outbox if message.count else link.inbox
+        if book is not None:
+            room = _UNBOUNDED_GRANT if book.room is None else max(0, book.room)
+            self._send(link, Message(Kind.STOCK, count=book.account().waiting, upto=room))
+
+    # Books.
+
+    def _move_on(self) -> None:
+        """Carry out what the books have decided, and notice queues that have become settled."""
+        now = time.monotonic()
+        for book in self._books.values():
+            if book.due is not None and now >= book.due:
+                book.move(now)
+            for decision in book.decide():
+                match decision:
+                    case HandOver(lease):
+                        self._hand_over(lease)
+                    case Accepted(writer):
+                        self._accept(book, writer)
+            if book.name in self._unsettled and book.settled:
+                self._unsettled.discard(book.name)
+                self._settled(book)
+
+    def _hand_over(self, lease: Lease) -> None:
+        parcel = lease.parcel
+        message = Message(
+            Kind.LEASE,
+            count=parcel.start,
+            upto=parcel.stop,
+            partial=lease.partial,
+            lease=lease.number,
+            nanos=parcel.attempt,
+            body=parcel.frame.payload,
+        )
+        self._send(self._links[lease.reader], message)
+
+    def _accept(self, book: LeasedBook, writer: str) -> None:
+        link = self._links.get(writer)
+        if link is None:
+            return  # it died after it had offered: what it offered stays
+        most = max((self._paces[stage].most for stage in self._readers[book.name]), default=1)
+        granted = book.grant(writer, _UNBOUNDED_GRANT)
+        self._send(link, Message(Kind.CREDIT, count=granted, upto=max(1, most)))
+
+    def _settled(self, book: LeasedBook) -> None:
+        self._woken = True
+        for link in self._links.values():
+            if link.wants_join and link.outbox is book:
+                link.wants_join = False
+                self._send(link, Message(Kind.JOINED))
+
+    def _patience(self, deadline: float) -> float:
+        dues = [book.due for book in self._books.values()]
+        soonest = min([deadline, *(due for due in dues if due is not None)])
+        return max(0.0, soonest - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class _PortMaker:
+    """Made in the supervisor, called in the worker."""
+
+    wire: WorkerWire
+    attempt: int
+
+    def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
+        stream = Stream(self.wire, status)
+        inbox = FrameInbox(stream) if plan.receives else None
+        outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER) if plan.sends else None
+        return Port(FrameLoops(stream, inbox, outbox), inbox, outbox, status, sender.send, self.attempt)
