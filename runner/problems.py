@@ -41,7 +41,9 @@ class Problem:
 
 def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     """Sort by file, line, column and code, and drop exact repeats."""
-    return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.span.line, p.span.column, p.code, p.message))
+    return sorted(
+        dict.fromkeys(problems), key=lambda p: (p.file, p.span.line, p.span.column, p.code, p.message)
+    )
 
 
 def errors_only(problems: Iterable[Problem]) -> list[Problem]:
@@ -55,11 +57,10 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     folded = {candidate.casefold(): candidate for candidate in known}
     if word.casefold() in folded:
         return folded[word.casefold()]
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return close[0]
-    # A slip of one letter in a word of two or three is under every useful ratio.
-    return next((c for c in known if len(word) <= 3 and _one_edit_apart(word, c)), None)
+    # One slip of the finger beats what is merely alike: it is also all that tells short words apart.
+    slips = [candidate for candidate in known if _one_slip_apart(word, candidate)]
+    close = difflib.get_close_matches(word, slips or known, n=1, cutoff=0.0 if slips else 0.6)
+    return close[0] if close else None
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
@@ -73,10 +74,13 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return None
 
 
-def _one_edit_apart(left: str, right: str) -> bool:
-    if abs(len(left) - len(right)) > 1:
+def _one_slip_apart(left: str, right: str) -> bool:
+    """Say whether one letter was left out, put in, mistaken for another, or swapped with its neighbour."""
+    if abs(len(left) - len(right)) > 1 or max(len(left), len(right)) < 2:
         return False
-    if len(left) == len(right):
-        return sum(a != b for a, b in zip(left, right, strict=True)) == 1
     short, long = sorted((left, right), key=len)
-    return any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[at:] == long[at + 1 :]
+    swapped = long[:at] + long[at + 1 : at + 2] + long[at : at + 1] + long[at + 2 :]
+    return short[at + 1 :] == long[at + 1 :] or short == swapped

@@ -1,0 +1,164 @@
+"""From a path to a checked workflow. Every step that can still run does, and all problems are kept.
+
+    read ► include ► override ► put right ► params ► references ► shape ► build ► wiring ► handlers
+                                     what is wrong goes to `problems`; the rest goes on to the next step
+
+Checking starts nothing and runs no user code: it reads files and looks at source.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.build import UNKNOWN_HANDLER, build
+from runner.errors import SpecError
+from runner.findings import Finding, Spoilt, located
+from runner.handlers.check import Fault, check_handler
+from runner.handlers.signature import read_signature
+from runner.include import include_all
+from runner.interpolation import Replaced, replace_references
+from runner.overrides import override, parse_params
+from runner.problems import Problem, errors_only, in_file_order
+from runner.repair import put_right, spoilt_by, unfit, without
+from runner.schema_problems import schema_for, shape_findings
+from runner.sizes import TOO_MANY_WORKERS, check_sizes
+from runner.source import read
+from runner.source_marks import DataPath, Source
+from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
+from runner.wiring import check_wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check came to."""
+
+    spec: WorkflowSpec | None
+    """None if any problem is an error."""
+    problems: tuple[Problem, ...]
+    """In file order, warnings too."""
+    source: Source | None
+    """None if the file could not be read."""
+
+
+def load(path: str | Path, *, params: Sequence[str] = (), overrides: Sequence[str] = ()) -> WorkflowSpec:
+    """
+    Return the workflow in a file, with `params` (`name=value`) and `overrides` (`a.b=value`) applied.
+
+    Raises:
+        SpecError: it does not check; carries all problems.
+    """
+    checked = check(Path(path), params=params, overrides=overrides)
+    if checked.spec is None:
+        raise SpecError(checked.problems)
+    return checked.spec
+
+
+def check(path: Path, *, params: Sequence[str] = (), overrides: Sequence[str] = ()) -> Checked:
+    """Check a file and return its spec with its problems. Bad input is a problem, never an exception."""
+    try:
+        source = read(path)
+    except SpecError as error:
+        return Checked(None, tuple(in_file_order(error.problems)), None)
+    checking = _Checking(source, path)
+    spec = checking.run(params, overrides)
+    problems = tuple(in_file_order(checking.problems))
+    return Checked(None if errors_only(problems) else spec, problems, checking.source)
+
+
+@dataclass(slots=True)
+class _Checking:
+    """One walk through the steps. `source` changes as files and options come in; `problems` only grows."""
+
+    source: Source
+    path: Path
+    problems: list[Problem] = field(default_factory=list)
+    renamed: frozenset[DataPath] = frozenset()
+
+    def run(self, params: Sequence[str], overrides: Sequence[str]) -> WorkflowSpec | None:
+        """Take all steps; what comes out is only good for use if no problem is an error."""
+        self._gather(overrides)
+        replaced = self._replace_references(params)
+        findings = self._check_shape(replaced)
+        if any(finding.code == TOO_MANY_WORKERS for finding in findings):
+            return None  # their names alone could fill the memory
+        spoilt = spoilt_by(findings, replaced.unread)
+        spec = build(without(replaced.data, _unfit(findings, replaced)), self.path, replaced.params.values)
+        self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
+        self.problems += located(_check_handlers(spec, spoilt), self.source)
+        return spec
+
+    def _gather(self, overrides: Sequence[str]) -> None:
+        """Put together what is included, what is set from outside, and keys under their right names."""
+        self._include()
+        self.source, problems = override(self.source, overrides)
+        self.problems += problems
+        self.source, problems, self.renamed = put_right(self.source)
+        self.problems += problems
+        if ("include",) in self.renamed:
+            self._include()
+        self.problems += self.source.traps
+
+    def _include(self) -> None:
+        self.source, problems = include_all(self.source)
+        self.problems += problems
+
+    def _replace_references(self, params: Sequence[str]) -> Replaced:
+        given, problems = parse_params(params)
+        replaced = replace_references(self.source, given, os.environ)
+        self.problems += [*problems, *replaced.problems]
+        return replaced
+
+    def _check_shape(self, replaced: Replaced) -> list[Finding]:
+        """Return what does not fit. What follows from a bad reference or a misspelt key is not told again."""
+        data = replaced.data
+        findings = shape_findings(schema_for(data), data, self.source.scalar_text)
+        findings += check_sizes(data)
+        told = replaced.unread | self.renamed
+        self.problems += located((f for f in findings if f.part == "key" or f.path not in told), self.source)
+        return findings
+
+
+def _unfit(findings: Iterable[Finding], replaced: Replaced) -> list[DataPath]:
+    """Return what has to go before a spec can be built. Arguments may stay: nothing looks at their shape."""
+    return [*unfit(findings), *(path for path in replaced.unread if path[2:3] != ("with",))]
+
+
+def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:
+    check_one = _handler_check(spec.path.parent)
+    for stage in spec.stages:
+        for fault in check_one(stage) if _is_known(stage, spoilt) else ():
+            path = ("stages", stage.name, *fault.where)
+            if spoilt.knows(*path):
+                yield Finding(path, fault.code, fault.message, fault.part, fault.help)
+
+
+def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
+    """
+    Return a check of one stage that looks at each handler once. Ten thousand stages often share a few.
+
+    To be made anew for each load: the source of handlers may change in between.
+    """
+    read = functools.cache(read_signature)
+
+    @functools.cache
+    def check_without_arguments(target: str, role: Role) -> list[Fault]:
+        return check_handler(HandlerRef("python", target), {}, role, beside, read)
+
+    def check_one(stage: StageSpec) -> list[Fault]:
+        if stage.handler.kind == "python" and not stage.arguments:
+            return check_without_arguments(stage.handler.target, stage.role)
+        return check_handler(stage.handler, stage.arguments, stage.role, beside, read)
+
+    return check_one
+
+
+def _is_known(stage: StageSpec, spoilt: Spoilt) -> bool:
+    """Say whether a stage's handler, its role and the names of its arguments are as they were meant."""
+    ends = {"from": stage.receives, "to": stage.sends}
+    roles = all(end is not None or spoilt.knows("stages", stage.name, key) for key, end in ends.items())
+    arguments = bool(stage.arguments) or spoilt.knows("stages", stage.name, "with")
+    return stage.handler is not UNKNOWN_HANDLER and roles and arguments
