@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from runner.plan import WorkerPlan
@@ -29,7 +29,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
         os.setsid()
     die_with_parent(parent)
     if keep is not None:
-        close_all_but((*_STANDARD, *keep))
+        close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *keep))
     _forget_signals()
     _speak_utf8(sys.stdout)
     _speak_utf8(sys.stderr)
@@ -50,6 +50,14 @@ def close_all_but(kept: Iterable[int]) -> None:
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
+def _descriptors_of(*streams: TextIO | None) -> Iterator[int]:
+    """Find where streams write that whoever runs the run has put in place of the standard ones, as pytest does."""
+    for stream in streams:
+        # One that is closed, or lives in memory, has none.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            yield stream.fileno()  # type: ignore[union-attr]  # None has no fileno: that is what is suppressed
+
+
 def _forget_signals() -> None:
     """The supervisor's handlers and wake-up descriptor are not this process's."""
     signal.set_wakeup_fd(-1)
@@ -62,4 +70,4 @@ def _speak_utf8(stream: TextIO | None) -> None:
     """Items and names are Unicode whatever the locale; a line leaves when it is whole, so that lines don't tear."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True, write_through=False)
