@@ -23,7 +23,10 @@ from runner.plan import Plan, WorkerPlan
 from runner.spec import Role
 from runner.status import Counters, StatusPage, Word
 from runner.transports.base import Life, Port, Spawned
-from runner.transports.leased_port import FrameInbox, FrameLoops, FrameOutbox, Stream
+from runner.transports.leased_inbox import FrameInbox
+from runner.transports.leased_loops import FrameLoops
+from runner.transports.leased_outbox import FrameOutbox
+from runner.transports.leased_stream import Stream
 from runner.transports.pool import ProcessPool
 from runner.wire import Kind, Message, SupervisorWire, WorkerWire, open_wire
 

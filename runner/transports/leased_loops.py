@@ -1,0 +1,222 @@
+"""A worker's loops over frames under `leased`. What every item passes is kept flat: its cost is the speed of the whole.
+
+produce    items ──► frames
+consume    leased frame ──► handler, item by item ──► frames that acknowledge what they were made from
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from types import GeneratorType
+
+from runner.errors import EndOfStream, Stopping
+from runner.frames import ATOMS, UnpackError, unpack
+from runner.sketch import sketch
+from runner.status import StatusPage, Word
+from runner.transports.base import Fail
+from runner.transports.leased_inbox import FrameInbox
+from runner.transports.leased_outbox import FrameOutbox
+from runner.transports.leased_stream import Stream
+from runner.wire import Kind, Message
+
+_MARK = int(Word.MARK)
+_NOTHING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLoops:
+    """The loops over frames. What every item passes is kept flat, since its cost is the speed of the whole."""
+
+    stream: Stream
+    inbox: FrameInbox | None
+    outbox: FrameOutbox | None
+
+    def produce(self, items: Iterable[object], fail: Fail) -> None:
+        """Put each item until there are no more or the run is being stopped."""
+        outbox = self.outbox
+        assert outbox is not None
+        words = self.stream.status.words
+        iterator = iter(items)
+        began = time.perf_counter_ns()
+        try:
+            self._gather(iterator, outbox, fail)
+        finally:
+            if isinstance(iterator, GeneratorType):
+                iterator.close()
+            outbox.flush()
+            words[Word.BUSY] += time.perf_counter_ns() - began - words[Word.BLOCKED]
+
+    def _gather(self, iterator: Iterator[object], outbox: FrameOutbox, fail: Fail) -> None:
+        words = self.stream.status.words
+        frame = outbox.open_safe()
+        append, atoms, stop = frame.append, ATOMS, Word.STOP
+        room = outbox.room
+        for item in iterator:
+            if type(item) in atoms:
+                append(item)
+                count = len(frame)
+                if count < room:
+                    if count == 1:
+                        outbox.start_gathering()
+                    continue
+                outbox.flush()
+            else:
+                try:
+                    outbox.add(item)
+                except Stopping:
+                    raise
+                except Exception as error:
+                    words[Word.FAILED] += 1
+                    fail(item, error)
+                frame = outbox.open_safe()
+                append = frame.append
+            room = outbox.room
+            if words[stop]:
+                return
+
+    def consume(self, call: Callable[[object], object], fail: Fail) -> None:
+        """Call the handler with each item, and put what it returns, until the stream ends."""
+        inbox = self.inbox
+        assert inbox is not None
+        work = self._work_off if self.outbox is None else self._pass_on
+        while (lease := inbox.next_lease()) is not None:
+            clock = _Clock(self.stream.status)
+            items = self._open(lease)
+            at = lease.count
+            while at < lease.upto:
+                at = work(lease, items, at, call, fail, clock)
+
+    def _open(self, lease: Message) -> Iterator[object]:
+        items = unpack(bytes(lease.body), lease.count, lease.upto)
+        # An item that is handled alone is slow, or new, or suspect: its name is worth a microsecond.
+        return _named(items, self.stream.status) if lease.upto - lease.count == 1 else items
+
+    def _work_off(
+        self,
+        lease: Message,
+        items: Iterator[object],
+        at: int,
+        call: Callable[[object], object],
+        fail: Fail,
+        clock: _Clock,
+    ) -> int:
+        """A consumer's loop: handle items from `at` on, up to the end or a failure; return where to go on."""
+        assert self.inbox is not None
+        words, base = self.stream.status.words, lease.lease << 32
+        mark, item = base + at - 1, _NOTHING
+        try:
+            for mark, item in enumerate(items, base + at):  # noqa: B020 - `mark` and `item` outlive the loop on purpose
+                words[_MARK] = mark
+                call(item)
+        except (Stopping, EndOfStream):
+            raise
+        except (Exception, SystemExit) as error:
+            return self._failed(lease, mark - base, item, error, fail, clock, at)
+        words[Word.DONE] += lease.upto - at
+        self.inbox.ack(lease.lease, lease.upto, clock.stop())
+        return lease.upto
+
+    def _pass_on(
+        self,
+        lease: Message,
+        items: Iterator[object],
+        at: int,
+        call: Callable[[object], object],
+        fail: Fail,
+        clock: _Clock,
+    ) -> int:
+        """A pipe stage's loop: as a consumer's, and what the handler returns goes on with the acknowledgement."""
+        outbox, words, base = self.outbox, self.stream.status.words, lease.lease << 32
+        assert outbox is not None
+        mark, item = base + at - 1, _NOTHING
+        skip = lease.partial if at == lease.count else 0
+        try:
+            for mark, item in enumerate(items, base + at):
+                words[_MARK] = mark
+                outbox.begin(lease.lease, mark - base, skip)
+                _put_value(outbox, call(item), skip)
+                skip = 0
+                words[Word.DONE] += 1
+        except (Stopping, EndOfStream):
+            raise
+        except (Exception, SystemExit) as error:
+            outbox.flush()
+            return self._failed(lease, mark - base, item, error, fail, clock, at)
+        self._acknowledge(lease, clock)
+        return lease.upto
+
+    def _acknowledge(self, lease: Message, clock: _Clock) -> None:
+        """The lease is done: say so with what is left of its outputs, or alone if nothing is."""
+        assert self.inbox is not None and self.outbox is not None
+        self.outbox.begin(lease.lease, lease.upto)
+        nanos = clock.stop()
+        if not self.outbox.flush(nanos):
+            self.inbox.ack(lease.lease, lease.upto, nanos)
+
+    def _failed(
+        self,
+        lease: Message,
+        index: int,
+        item: object,
+        error: BaseException,
+        fail: Fail,
+        clock: _Clock,
+        began_at: int,
+    ) -> int:
+        """One item failed: those before it are done. Return where to go on."""
+        if isinstance(error, UnpackError):
+            index, item = index + 1, _Unreadable()
+            assert error.__cause__ is not None
+            error = error.__cause__
+        words = self.stream.status.words
+        if self.outbox is None:
+            words[Word.DONE] += index - began_at
+        words[Word.FAILED] += 1
+        self.stream.wire.send(Message(Kind.FAILED, upto=index, lease=lease.lease, nanos=clock.stop()))
+        fail(item, error)
+        return index + 1
+
+
+class _Unreadable:
+    """Stands for an item that could not be unpickled."""
+
+    def __repr__(self) -> str:
+        return "<an item that can't be unpickled>"
+
+
+def _named(items: Iterator[object], status: StatusPage) -> Iterator[object]:
+    for item in items:
+        status.set_item(sketch(item))
+        yield item
+        status.set_item("")
+
+
+def _put_value(outbox: FrameOutbox, value: object, skip: int) -> None:
+    """Put what a handler returned, but not the first `skip` outputs: an earlier attempt has put those."""
+    if value is None:
+        return
+    if isinstance(value, GeneratorType):
+        for each in islice(value, skip, None):
+            outbox.output(each)
+    elif not skip:
+        outbox.output(value)
+
+
+class _Clock:
+    """Busy time of a lease: what passes, less what was spent waiting for credit."""
+
+    def __init__(self, status: StatusPage) -> None:
+        self._words = status.words
+        self._began = time.perf_counter_ns()
+        self._blocked = self._words[Word.BLOCKED]
+
+    def stop(self) -> int:
+        """Count the time since the last stop as busy; return it in nanoseconds."""
+        now, blocked = time.perf_counter_ns(), self._words[Word.BLOCKED]
+        nanos = max(0, now - self._began - (blocked - self._blocked))
+        self._began, self._blocked = now, blocked
+        self._words[Word.BUSY] += nanos
+        return nanos
