@@ -1,10 +1,13 @@
 """Who may start, who has reached the end of its stream, who may be stopped: pure, from the plan and what has ended.
 
-a stage starts        when the stages that it `needs` have ended
-a queue is closed     when every worker that writes to it has ended
-a reader gets the end when its queue is closed and nothing can come to it any more
-a daemon stage stops  when what it reads is joined and every other stage that does not depend on it has ended
-the run is over       when every worker has ended
+a stage starts         when the stages that it `needs` have ended
+a queue is closed      when every worker that writes to it has ended
+a reader gets the end  when its queue is closed and nothing can come to it any more; a daemonic consumer never does
+a daemon stage stops   when what it reads is joined and every other stage that does not depend on it has ended
+a queue is abandoned   when every reader has ended and items are left in it
+the run is over        when every worker has ended
+
+A daemonic pipe stage gets the end too: stopped by a signal, it would take with it what it was about to send on.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 
 from runner.ledger import Account
 from runner.plan import Plan, QueuePlan, StagePlan
+from runner.spec import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class StopDaemons:
 
 @dataclass(frozen=True, slots=True)
 class QueueAbandoned:
-    """Fail the run: every reader of a queue has ended, and items are left in it or still to come."""
+    """Fail the run: every reader of a queue has ended, and items are left in it."""
 
     queue: str
 
@@ -72,13 +76,18 @@ class Lifecycle:
         self._stages = {stage.name: stage for stage in plan.stages}
         self._alive: dict[str, set[str]] = {stage.name: set() for stage in plan.stages}
         self._unstarted = dict(self._stages)
+        self._begun: set[str] = set()
         self._stage_of = {worker.name: worker.stage for worker in plan.workers}
+        self._writers = {q.name: [s.name for s in plan.stages if s.sends == q.name] for q in plan.queues}
+        self._readers = {q.name: [s.name for s in plan.stages if s.receives == q.name] for q in plan.queues}
         self._downstream = {stage.name: _downstream(stage, plan) for stage in plan.stages}
         self._said: set[Decision] = set()
 
-    def started(self, worker: str) -> None:
-        """Note that a worker exists."""
-        self._alive[self._stage_of[worker]].add(worker)
+    def started(self, worker: str, stage: str | None = None) -> None:
+        """Note that a worker exists; one that is not in the plan comes with its stage."""
+        stage = self._stage_of.setdefault(worker, stage) if stage is not None else self._stage_of[worker]
+        self._alive[stage].add(worker)
+        self._begun.add(stage)
 
     def ended(self, worker: str) -> None:
         """Note that a worker is gone for good."""
@@ -90,8 +99,8 @@ class Lifecycle:
 
     @property
     def alive(self) -> tuple[str, ...]:
-        """The workers that exist, in start order."""
-        return tuple(w.name for w in self._plan.workers if w.name in self._alive[w.stage])
+        """The workers that exist, stage by stage in start order."""
+        return tuple(worker for stage in self._plan.stages for worker in sorted(self._alive[stage.name]))
 
     @property
     def over(self) -> bool:
@@ -102,7 +111,7 @@ class Lifecycle:
     def only_joins_are_left(self) -> bool:
         """Some queue is closed while its readers live: they send no word when they have emptied it, so one must look."""
         return any(
-            self._closed(queue) and any(r in self._alive[self._stage_of[r]] for r in queue.readers)
+            self._closed(queue) and any(self._alive[stage] for stage in self._readers[queue.name])
             for queue in self._plan.queues
         )
 
@@ -127,7 +136,7 @@ class Lifecycle:
         return stage not in self._unstarted and not self._alive[stage]
 
     def _closed(self, queue: QueuePlan) -> bool:
-        return all(self._has_ended(self._stage_of[writer]) for writer in queue.writers)
+        return all(self._has_ended(stage) for stage in self._writers[queue.name])
 
     def _is_joined(self, queue: QueuePlan, account: Callable[[str], Account]) -> bool:
         return self._closed(queue) and account(queue.name).settled
@@ -146,19 +155,20 @@ class Lifecycle:
                 continue
             stock = account(queue.name)
             if stock.settled if self._ends_when_settled else stock.waiting == 0:
-                ends += [EndStream(queue.name, r) for r in queue.readers if self._takes_the_end(r)]
+                stages = [stage for stage in self._readers[queue.name] if self._takes_the_end(stage)]
+                ends += [EndStream(queue.name, r) for stage in stages for r in sorted(self._alive[stage])]
         return ends
 
-    def _takes_the_end(self, reader: str) -> bool:
-        # A daemonic reader waits on, as it would in multiprocessing, and is stopped with its stage.
-        stage = self._stages[self._stage_of[reader]]
-        return not stage.daemon and reader in self._alive[stage.name]
+    def _takes_the_end(self, stage: str) -> bool:
+        # A daemonic consumer waits on, as it would in multiprocessing, and is stopped with its stage.
+        return not (self._stages[stage].daemon and self._stages[stage].role is Role.CONSUMER)
 
     def _joined(self, account: Callable[[str], Account]) -> list[QueueJoined]:
         return [QueueJoined(q.name) for q in self._plan.queues if self._is_joined(q, account)]
 
     def _finished(self) -> list[StageFinished]:
-        return [StageFinished(stage.name) for stage in self._plan.stages if self._has_ended(stage.name)]
+        begun = [stage.name for stage in self._plan.stages if stage.name in self._begun]
+        return [StageFinished(stage) for stage in begun if self._has_ended(stage)]
 
     def _stops(self, account: Callable[[str], Account]) -> list[StopDaemons]:
         return [
@@ -171,20 +181,21 @@ class Lifecycle:
         return [
             QueueAbandoned(queue.name)
             for queue in self._plan.queues
-            if queue.readers
-            and all(self._has_ended(self._stage_of[reader]) for reader in queue.readers)
-            and not self._is_joined(queue, account)
+            if self._readers[queue.name]
+            and all(self._has_ended(stage) for stage in self._readers[queue.name])
+            and not account(queue.name).settled  # what is still to come will show when it comes
         ]
 
     def _is_dispensable(self, stage: StagePlan, account: Callable[[str], Account]) -> bool:
         inbox = next((queue for queue in self._plan.queues if queue.name == stage.receives), None)
         if inbox is not None and not self._is_joined(inbox, account):
             return False
-        return all(
-            self._has_ended(other.name)
-            for other in self._plan.stages
-            if not other.daemon and other.name not in self._downstream[stage.name]
-        )
+        lasting = {other.name for other in self._plan.stages if not other.daemon}
+        if stage.role is Role.PIPE:
+            # It has got its end, and may have a last word for those that read what it sends.
+            assert stage.sends is not None
+            return account(stage.sends).settled and all(map(self._has_ended, lasting))
+        return all(map(self._has_ended, lasting - self._downstream[stage.name]))
 
 
 def _downstream(stage: StagePlan, plan: Plan) -> frozenset[str]:

@@ -25,6 +25,9 @@ COMMANDS = {
     "schema": "Print the JSON Schema of workflow files, events or reports.",
     "handlers": "List the kinds of handlers, or explain one.",
     "new": "Write a workflow with its handler and a test.",
+    "ps": "Show the runs under way, with their workers and queues.",
+    "stop": "Stop a run, or one of its workers.",
+    "scale": "Give a stage of a run more or fewer workers.",
     "completion": "Print a script that completes mprun in your shell.",
 }
 

@@ -1,0 +1,75 @@
+"""`mprun ps`: the runs under way here, and their workers.
+
+.mprun/runs/* ──► ask each over its socket ──► tables, or JSON
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from runner.cli.options import examples, output_format
+from runner.cli.output import say, write
+
+EXAMPLES = examples(
+    "mprun ps                      what runs, started from this folder",
+    "mprun ps 3f2a                 one run, by the beginning of its id or its workflow's name",
+    "MPRUN_HOME=/srv/job/.mprun mprun ps --format json",
+)
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("run", required=False)
+@output_format(["text", "json"])
+def command(run: str | None, form: str) -> int:
+    """Show the runs under way that were started in this folder, with every worker and queue.
+
+    Workers that have ended stay listed, with how they ended. RUN limits it to one run.
+    """
+    snapshots = _snapshots(run)
+    if form == "json":
+        write(json.dumps(snapshots, indent=2, ensure_ascii=False) + "\n")
+    elif not snapshots:
+        say("no run is under way here")
+    else:
+        write("\n\n".join(as_text(each) for each in snapshots) + "\n")
+    return 0
+
+
+def as_text(snapshot: dict[str, Any]) -> str:
+    """Show one run as aligned tables."""
+    from runner.cells import columns
+    from runner.units import format_duration
+
+    seconds = format_duration(round(snapshot["elapsed"], 1))
+    heading = f"{snapshot['run']}  {snapshot['workflow']}  {snapshot['phase']}  {seconds}  pid {snapshot['pid']}"
+    workers = [["WORKER", "STAGE", "PID", "STATE", "IN", "OUT", "FAILED", "HOW IT ENDED"]]
+    workers += [
+        [str(w[key]) for key in ("worker", "stage", "pid", "state", "received", "sent", "failed", "ending")]
+        for w in snapshot["workers"]
+    ]
+    queues = [["QUEUE", "WAITING", "BOUND", "PUT", "DONE"]]
+    queues += [
+        [q["name"], str(q["waiting"]), str(q["maxsize"] or "none"), str(q["put"]), str(q["done"])]
+        for q in snapshot["queues"]
+    ]
+    return "\n\n".join("\n".join(block) for block in ([heading], columns(workers), columns(queues)))
+
+
+def _snapshots(run: str | None) -> list[dict[str, Any]]:
+    from runner.control import SOCKET, ask
+    from runner.errors import UsageError
+    from runner.record import all_records, find_record
+
+    if run is not None:
+        return [ask(find_record(run).folder, {"do": "status"})]
+    found = []
+    for record in all_records():
+        if (record.folder / SOCKET).exists():
+            try:
+                found.append(ask(record.folder, {"do": "status"}))
+            except UsageError as error:
+                say(f"mprun: {error}")
+    return found
