@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.events import Bus
-from runner.facts import Exited, ItemFailed, Logged
+from runner.facts import Exited, ItemFailed, ItemJudged, ItemRedelivered, Logged
 from runner.ledger import Account
 from runner.plan import Plan
 from runner.roster import Ending, Record
+from runner.spec import OnError
 from runner.status import Counters
 from runner.transports.base import Spawned
 from runner.verdict import Cause
@@ -85,8 +86,33 @@ class Announcer:
             traceback=failure.traceback,
             action=failure.action,
         )
-        if record.plan.receives is not None:
+        if record.plan.receives is not None and failure.action != OnError.DEAD_LETTER:
             self._publish("item.dropped", queue=record.plan.receives, count=1, reason=failure.error)
+
+    def item_retried(self, record: Record, judged: ItemJudged) -> None:
+        """Say that a handler raised on an item that is going to be tried again."""
+        self._publish(
+            "item.retried",
+            **_whose(record),
+            item=judged.failure.item,
+            error=judged.failure.error,
+            traceback=judged.failure.traceback,
+            attempt=judged.attempt,
+            delay=judged.delay,
+        )
+
+    def item_redelivered(self, record: Record, fact: ItemRedelivered) -> None:
+        """Say that a dead worker's item goes to another."""
+        self._publish("item.redelivered", **_whose(record), item=fact.item, attempt=fact.attempt)
+
+    def item_dead_lettered(
+        self, record: Record, item: str, error: str, attempts: int, kept: str | None, trouble: str
+    ) -> None:
+        """Say that an item failed for good, and where it is kept."""
+        said = {"trouble": trouble} if trouble else {}
+        self._publish(
+            "item.dead_lettered", **_whose(record), item=item, error=error, attempts=attempts, letter=kept, **said
+        )
 
     def terminating(self, record: Record, number: signal.Signals, reason: str) -> None:
         """Say that a worker was asked to end."""
@@ -96,8 +122,25 @@ class Announcer:
         """Show what a worker is doing that overran its time to stop."""
         self._publish("worker.stacks", **_who(record), stacks=stacks)
 
+    def restarted(self, record: Record) -> None:
+        """Say that a worker's next generation is about to be born."""
+        self._publish(
+            "worker.restarted",
+            worker=record.plan.name,
+            stage=record.plan.stage,
+            generation=record.generation + 1,
+            reason=record.last_ending,
+        )
+
     def exited(
-        self, record: Record, exited: Exited, ending: Ending, at_stake: Sequence[str], counters: Counters
+        self,
+        record: Record,
+        exited: Exited,
+        ending: Ending,
+        at_stake: Sequence[str],
+        counters: Counters,
+        *,
+        restarting: bool = False,
     ) -> None:
         """Say that a worker is gone, what it did and what it held."""
         self._publish(
@@ -110,6 +153,7 @@ class Announcer:
             reason=ending.reason,
             items=list(at_stake),
             traceback=record.traceback,
+            restarting=restarting,
             **counters.as_fields(),
         )
 
@@ -149,6 +193,10 @@ class Announcer:
             seconds=self.elapsed,
             queues=[account.as_fields() for account in queues],
         )
+
+
+def _whose(record: Record) -> dict[str, Any]:
+    return {"worker": record.plan.name, "stage": record.plan.stage, "queue": record.plan.receives}
 
 
 def _who(record: Record) -> dict[str, Any]:

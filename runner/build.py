@@ -11,8 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from runner.schema_words import as_written
-from runner.spec import HandlerRef, Limits, OnError, QueueSpec, StageSpec, WorkflowSpec
-from runner.units import duration
+from runner.spec import (
+    HandlerRef,
+    Limits,
+    OnError,
+    QueueSpec,
+    RestartOn,
+    RestartPolicy,
+    RetryPolicy,
+    StageSpec,
+    WorkflowSpec,
+)
+from runner.units import duration, size
 
 UNKNOWN_HANDLER: Final = HandlerRef(kind="unknown", target="")
 
@@ -58,8 +68,30 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
         on_error=OnError(keys.get("on_error", OnError.FAIL)),
         env=env_texts({**defaults.get("env", {}), **keys.get("env", {})}),
         cwd=beside / keys["cwd"] if "cwd" in keys else None,
+        timeout=duration(keys["timeout"]) if "timeout" in keys else None,
+        memory_limit=size(keys["memory_limit"]) if "memory_limit" in keys else None,
+        retry=_retry(keys.get("retry", {})),
+        restart=_restart(keys["restart"]) if "restart" in keys else None,
+        deterministic=keys.get("deterministic", False),
         **given,
     )
+
+
+def _retry(keys: Mapping[str, Any]) -> RetryPolicy:
+    given: dict[str, Any] = {key: duration(keys[key]) for key in ("backoff", "max_backoff") if key in keys}
+    if "attempts" in keys:
+        given["attempts"] = int(keys["attempts"])
+    return RetryPolicy(on=_listed(keys.get("on", ())), **given)
+
+
+def _restart(value: str | Mapping[str, Any]) -> RestartPolicy:
+    keys = {"on": value} if isinstance(value, str) else value
+    given: dict[str, Any] = {"on": RestartOn(keys["on"])} if "on" in keys else {}
+    if "max" in keys:
+        given["max"] = int(keys["max"])
+    if "within" in keys:
+        given["within"] = duration(keys["within"])
+    return RestartPolicy(**given)
 
 
 def _handler(run: Any) -> HandlerRef:
@@ -102,7 +134,8 @@ def _maxsize(value: str | int) -> int | None:
 
 
 def _limits(keys: Mapping[str, Any]) -> Limits:
-    given: dict[str, Any] = {key: duration(keys[key]) for key in ("timeout", "stop_timeout") if key in keys}
+    bounds = ("timeout", "stall_timeout", "stop_timeout")
+    given: dict[str, Any] = {key: duration(keys[key]) for key in bounds if key in keys}
     if "max_errors" in keys:
         most = keys["max_errors"]
         given["max_errors"] = most if isinstance(most, str) else str(int(most))

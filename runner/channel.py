@@ -7,14 +7,21 @@ A message cut short by a kill never completes and is never seen.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
+
+from runner.sketch import sketch
 
 _LENGTH = 4
 _LONGEST = 4 * 1024 * 1024
 _CHUNK = 65536
+_LONGEST_TEXT = 50_000
+_MOST_FIELDS = 100
 
 
 class Sender:
@@ -22,12 +29,18 @@ class Sender:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._turn = threading.RLock()  # a handler may log from its own threads, and from a signal's handler
+
+    def __reduce__(self) -> tuple[type[Sender], tuple[socket.socket]]:
+        """Travel as the socket alone: a lock can't."""
+        return Sender, (self._sock,)
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send one message. Blocks only while the supervisor is behind; does nothing once it is gone."""
-        body = json.dumps({"kind": kind, **fields}, default=repr).encode("utf-8", "surrogatepass")
+        body = _encode(kind, fields)
         try:
-            self._sock.sendall(len(body).to_bytes(_LENGTH, "little") + body)
+            with self._turn:
+                self._sock.sendall(len(body).to_bytes(_LENGTH, "little") + body)
         except OSError:
             # The supervisor is gone; whoever cleans up after it ends this process too.
             return
@@ -84,6 +97,8 @@ class Receiver:
             # Not our protocol: the handler wrote to a descriptor that is not its own. Believe nothing that follows.
             self.ended = True
             self._buffer.clear()
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)  # nobody reads any more: a sender must not wait for it
             return None
         if len(self._buffer) < _LENGTH + length:
             return None
@@ -91,9 +106,25 @@ class Receiver:
         del self._buffer[: _LENGTH + length]
         try:
             message = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return message if isinstance(message, dict) else {}
+
+
+def _encode(kind: str, fields: dict[str, Any]) -> bytes:
+    """Write a message as JSON; where that can't be done, or is too long to be believed, sketch its fields."""
+    with contextlib.suppress(Exception):  # keys that are no text, a circle, an object whose repr raises
+        body = json.dumps({"kind": kind, **fields}, default=repr).encode()
+        if len(body) <= _LONGEST:
+            return body
+    return json.dumps({"kind": kind, **{key: _bounded(value) for key, value in fields.items()}}).encode()
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        some = islice(value.items(), _MOST_FIELDS)
+        return {key if isinstance(key, str) else sketch(key): sketch(each) for key, each in some}
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else sketch(value)
 
 
 def open_channel() -> tuple[Receiver, Sender]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from runner import memory
 from runner.plan import WorkerPlan
 from runner.process import die_with_parent
 
@@ -23,7 +24,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
     """Make this process a worker of its own. `keep` are the descriptors it needs; None after a spawn, which has no more.
 
     Raises:
-        OSError: the folder of `cwd` is gone, or `nice` is not permitted.
+        OSError: the folder of `cwd` is gone, `nice` is not permitted, or the worker is over its memory limit already.
     """
     with contextlib.suppress(PermissionError):  # already a leader of its own
         os.setsid()
@@ -38,6 +39,8 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
         os.chdir(plan.cwd)
     if plan.nice:
         os.nice(plan.nice)
+    if plan.memory_limit is not None:
+        memory.limit(plan.memory_limit)
 
 
 def close_all_but(kept: Iterable[int]) -> None:

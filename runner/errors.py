@@ -81,6 +81,10 @@ class CommandFailed(MprunError):
     """A command that a stage runs could not be started, did not exit with 0, or was killed."""
 
 
+class ItemTooBig(MprunError):
+    """An item can never fit: neither its queue nor the memory is big enough. Raised by its put."""
+
+
 class RunTimedOut(MprunError):
     """The run took longer than `limits.timeout`."""
 

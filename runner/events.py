@@ -71,6 +71,7 @@ _ITEM = EventField("string", "The item's repr, cut to a readable length.")
 _REASON = EventField("string", "Why, in words.")
 _ERROR = EventField("string", "The exception, as `Type: message`.")
 _TRACEBACK = EventField("string", "The traceback, without mprun's own frames.", required=False)
+_ATTEMPT = EventField("integer", "The number of the hand-over, 1 first.")
 _ACCOUNTS = EventField("array", "One object a queue: the ledger's counts.")
 
 # What a worker's counters are called in `worker.exited` and `run.progress`.
@@ -137,7 +138,18 @@ DECLARATIONS: Mapping[str, Declaration] = {
             reason=_REASON,
             items=EventField("array", "Reprs of the items at stake: taken and not acknowledged.", required=False),
             traceback=_TRACEBACK,
+            restarting=EventField("boolean", "Whether another takes its place.", required=False),
             **COUNTERS,
+        ),
+    ),
+    "worker.restarted": Declaration(
+        "A worker that died gets a successor of the same name; that it exists is `worker.spawned`.",
+        "warning",
+        _fields(
+            worker=_WORKER,
+            stage=_STAGE,
+            generation=EventField("integer", "The number of the process to come."),
+            reason=EventField("string", "How the last one ended."),
         ),
     ),
     "worker.logged": Declaration(
@@ -152,7 +164,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
         ),
     ),
     "worker.stacks": Declaration(
-        "The Python stacks of a worker that overran its time to stop.",
+        "The Python stacks of a worker that overran its time: on an item, to stop, or with the whole run waiting for it.",
         "warning",
         _fields(worker=_WORKER, stage=_STAGE, pid=_PID, stacks=EventField("string", "One stack a thread.")),
     ),
@@ -176,7 +188,48 @@ DECLARATIONS: Mapping[str, Declaration] = {
             item=_ITEM,
             error=_ERROR,
             traceback=_TRACEBACK,
-            action=EventField("string", "What becomes of it: fail or skip."),
+            action=EventField("string", "What becomes of it: fail, skip or dead_letter."),
+        ),
+    ),
+    "item.retried": Declaration(
+        "A handler raised on an item, which will be handed out again.",
+        "warning",
+        _fields(
+            worker=_WORKER,
+            stage=_STAGE,
+            queue=_QUEUE,
+            item=_ITEM,
+            error=_ERROR,
+            traceback=_TRACEBACK,
+            attempt=_ATTEMPT,
+            delay=EventField("number", "Seconds until then."),
+        ),
+    ),
+    "item.redelivered": Declaration(
+        "A worker died with an item in hand, which is handed out again, alone.",
+        "warning",
+        _fields(
+            worker=EventField("string", "The worker that died."),
+            stage=_STAGE,
+            queue=_QUEUE,
+            item=_ITEM,
+            attempt=EventField("integer", "The number of the hand-over to come."),
+        ),
+    ),
+    "item.dead_lettered": Declaration(
+        "An item failed for good and left its queue as a dead letter.",
+        "error",
+        _fields(
+            worker=_WORKER,
+            stage=_STAGE,
+            queue=EventField(("string", "null"), "The queue the item came from; null for a producer."),
+            item=_ITEM,
+            error=EventField("string", "The exception of the last attempt, or how its worker died."),
+            attempts=EventField("integer", "How often it was handed out."),
+            letter=EventField(
+                ("string", "null"), "The file that keeps it; null if it could not be written, or is kept nowhere."
+            ),
+            trouble=EventField("string", "Why it could not be written.", required=False),
         ),
     ),
     "item.dropped": Declaration(

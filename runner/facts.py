@@ -1,7 +1,7 @@
 """Facts: what a transport tells the supervisor. Frozen; a worker's word is checked before it becomes one.
 
-    worker ── message (JSON) ──► transport ── Fact ──► supervisor
-    kernel ── death, signal  ──►
+worker ── message (JSON) ──► transport ── Fact ──► supervisor
+kernel ── death, signal  ──►
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from runner.spec import OnError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,63 @@ class ItemFailed:
     error: str
     traceback: str = ""
     action: str = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of one hand-over of an item. `at` is seconds since the epoch."""
+
+    number: int
+    worker: str
+    pid: int
+    at: float
+    ended: str
+    """The exception, or how the worker died."""
+    died: bool = False
+    """Whether the worker died of it, or at least with it in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of an item that failed for good."""
+
+    frame: bytes | None
+    """A frame that holds the item, unopened; None where it can't be had."""
+    index: int
+    """Where in the frame it is."""
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemJudged:
+    """A worker's word that an item failed, and what the ledger made of it: `failure.action`, or tried once more."""
+
+    worker: str
+    failure: ItemFailed
+    attempt: int
+    delay: float | None = None
+    """Seconds until it is handed out again; None where this was the last time."""
+    remains: Remains | None = None
+    """Where it is to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRedelivered:
+    """A worker died with an item in hand, which is handed out again, alone."""
+
+    worker: str
+    item: str
+    attempt: int
+    """The number of the hand-over to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCondemned:
+    """An item was in hand at too many deaths: it is not handed out any more."""
+
+    worker: str
+    item: str
+    remains: Remains
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +134,15 @@ class Exited:
             return f"signal {-self.code}"
 
 
-Fact = Ready | ItemFailed | HandlerFailed | Logged | Finished | Exited
+ItemFact = ItemFailed | ItemJudged | ItemRedelivered | ItemCondemned
+Fact = Ready | ItemFact | HandlerFailed | Logged | Finished | Exited
 
-_BY_KIND: Mapping[str, type[Ready] | type[ItemFailed] | type[HandlerFailed] | type[Logged] | type[Finished]] = {
+RETRY = "retry"
+"""What a worker asks for where `retry` names what was raised; whether an attempt is left is for the ledger to say."""
+
+_BY_KIND: Mapping[
+    str, type[Ready] | type[ItemFailed] | type[HandlerFailed] | type[Logged] | type[Finished]
+] = {
     "ready": Ready,
     "item_failed": ItemFailed,
     "handler_failed": HandlerFailed,
@@ -85,13 +150,25 @@ _BY_KIND: Mapping[str, type[Ready] | type[ItemFailed] | type[HandlerFailed] | ty
     "finished": Finished,
 }
 
+_CHOICES: Mapping[str, tuple[object, ...]] = {
+    "level": ("debug", "info", "warning", "error"),
+    "action": (*OnError, RETRY),
+}
+
 
 def from_message(worker: str, message: Mapping[str, Any]) -> Fact | None:
     """Turn a worker's message into a fact, or None where it makes no sense: a worker's word is only gossip."""
     known = _BY_KIND.get(str(message.get("kind")))
-    if known is None:
+    said = {key: value for key, value in message.items() if key != "kind"}
+    if known is None or not all(_is_plausible(key, value) for key, value in said.items()):
         return None
     try:
-        return known(worker=worker, **{key: value for key, value in message.items() if key != "kind"})
+        return known(worker=worker, **said)
     except TypeError:
         return None
+
+
+def _is_plausible(key: str, value: object) -> bool:
+    if key in _CHOICES:
+        return value in _CHOICES[key]
+    return isinstance(value, Mapping if key == "fields" else str)

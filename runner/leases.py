@@ -13,65 +13,16 @@ lies behind it in the same lease still counts as waiting, and so does what a wri
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any
 
+from runner.credit import PATIENCE, Credit, Granted
 from runner.errors import MprunInternalError
 from runner.ledger import Account
+from runner.parcels import Frame, Lease, Parcel
 
-PATIENCE = 0.001
-"""Seconds that a parked offer may wait for half the queue to be free, so that it is not let in item by item."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Some items that travel together. `payload` is opaque."""
-
-    payload: Any
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """Items `start` to `stop` of a frame. `attempt` and `partial` are those of the first item alone."""
-
-    frame: Frame
-    start: int
-    stop: int
-    attempt: int = 1
-    """Hand-overs of the first item, this one included."""
-    partial: int = 0
-    """Outputs of the first item that are already in the next queue."""
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def upto(self, stop: int) -> Parcel:
-        """The items before `stop`."""
-        return replace(self, stop=stop)
-
-    def after(self, start: int) -> Parcel:
-        """The items from `start` on; what is known of the first item stays with it."""
-        return self if start == self.start else replace(self, start=start, attempt=1, partial=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A parcel in a reader's hand: items before `at` have come to an end, `at` itself is the one being handled."""
-
-    number: int
-    reader: str
-    parcel: Parcel
-    at: int
-    partial: int = 0
-    """Outputs of item `at` that are already in the next queue."""
-
-    @property
-    def left(self) -> int:
-        """Items that have not come to an end."""
-        return self.parcel.stop - self.at
-
+__all__ = ["Accepted", "Frame", "HandOver", "Lease", "LeasedBook", "Parcel"]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -97,21 +48,26 @@ class _Offer:
 class LeasedBook:
     """The account of one queue, and who gets what next. First in, first out; what comes back goes to the front."""
 
-    def __init__(self, queue: str, maxsize: int | None) -> None:
+    def __init__(self, queue: str, maxsize: int | None, writers: int = 1) -> None:
+        """`writers` counts those that there can be at once: they share the room."""
         self.name = queue
         self._maxsize = maxsize
+        self._credit = Credit(maxsize, writers)
         self._waiting: deque[Parcel] = deque()
+        self._delayed: list[tuple[float, int, Parcel]] = []
+        """A heap: when an item that failed may be handed out again. It counts as waiting."""
         self._parked: deque[_Offer] = deque()
         self._appetite: dict[str, int] = {}
         self._held: dict[str, dict[int, Lease]] = {}
-        self._granted: dict[str, int] = {}
+        self._n_held: dict[str, int] = {}
+        """Items that each reader holds and has not brought to an end."""
         self._owners: dict[int, str] = {}
         self._numbers = 0
         self._put = self._done = self._dropped = self._dead = 0
-        self._n_waiting = self._n_leased = self._n_granted = self._busy_readers = self._peak = 0
+        self._n_waiting = self._n_leased = self._busy_readers = self._peak = 0
         self._full_since: float | None = None
         self._full_seconds = 0.0
-        self._decisions: list[Accepted | HandOver] = []
+        self._decisions: list[Accepted | Granted | HandOver] = []
 
     # Facts.
 
@@ -146,47 +102,80 @@ class LeasedBook:
         self._advance(lease, lease.at + 1)
         self.move(now)
 
-    def died(self, reader: str, suspect: tuple[int, int] | None, now: float) -> list[Lease]:
+    def retry(self, number: int, now: float, due: float, past: object = None) -> None:
+        """The item in hand of a lease has failed: it is handed out again, alone, from `due` on. The next is in hand."""
+        lease = self.lease(number)
+        self._numbers += 1
+        heapq.heappush(self._delayed, (due, self._numbers, lease.item(lease.at).again(past)))
+        self._n_waiting += 1
+        self._advance(lease, lease.at + 1)
+        self.move(now)
+
+    def condemn(self, number: int, now: float) -> None:
+        """The item in hand of a lease has failed for good, and is kept as a dead letter. The next is in hand."""
+        lease = self.lease(number)
+        self._dead += 1
+        self._advance(lease, lease.at + 1)
+        self.move(now)
+
+    def died(
+        self,
+        reader: str,
+        suspect: tuple[int, int] | None,
+        now: float,
+        past: object = None,
+        *,
+        condemned: bool = False,
+    ) -> list[Lease]:
         """A reader is gone: what it held goes back to the front, in order. Returns its leases as they were.
 
         `suspect` is the lease and the index of the item that it was handling: that one item goes back in a parcel of
-        its own, with one more attempt; no other item is charged.
+        its own, with one more attempt, or where it is `condemned` becomes a dead letter; no other item is charged.
         """
         self._appetite.pop(reader, None)
+        self._n_held.pop(reader, None)
         lost = list(self._held.pop(reader, {}).values())
         self._busy_readers -= bool(lost)
         for lease in reversed(lost):
-            self._take_back(lease, suspect[1] if suspect is not None and suspect[0] == lease.number else None)
+            if suspect is not None and suspect[0] == lease.number:
+                self._take_back_around(lease, suspect[1], past, condemned)
+            else:
+                self._take_back(lease)
         self.move(now)
         return lost
 
     def grant(self, writer: str, most: int) -> int:
-        """Give a writer leave to put items unasked, and return how many more: a fair share of the room, up to `most`
-        in all. Where there is no bound it is always `most`."""
-        held = self._granted.get(writer, 0)
-        if self.room is None:
-            return max(0, most - held) if self._grant(writer, max(0, most - held)) else 0
-        share = self.room // max(1, len(self._granted) or 1)
-        return self._grant(writer, max(0, min(most - held, share)))
+        """Give a writer leave to put up to `most` items, as far as there is room, and return how many."""
+        count = most if self.room is None else max(0, min(most, self.room))
+        self._credit.give(writer, count)
+        return count
 
-    def writer(self, name: str) -> None:
-        """A writer exists: the room is shared with it."""
-        self._granted.setdefault(name, 0)
+    def writer(self, name: str, now: float) -> None:
+        """A writer exists: it gets its share of the room unasked, as `Granted` says, where there is enough to share."""
+        self._credit.join(name)
+        self.move(now)
+
+    @property
+    def shares(self) -> bool:
+        """Whether writers are `Granted` leave unasked; else each puts one item and waits until it is `Accepted`."""
+        return self._credit.shares
 
     def writer_gone(self, name: str, now: float) -> None:
         """A writer has ended: what it was granted is free again. What it offered stays."""
-        self._n_granted -= self._granted.pop(name, 0)
+        self._credit.leave(name)
         self.move(now)
 
     def move(self, now: float) -> None:
         """Let in what there is room for and hand out what is wanted; called also when `due` has come."""
-        while self._let_in(now) or self._hand_out():
+        while self._release(now) or self._let_in(now) or self._hand_out():
             pass
+        if not self._parked:
+            self._decisions += self._credit.top_up(self.room, now)
         self._watch_fullness(now)
 
     # Decisions.
 
-    def decide(self) -> list[Accepted | HandOver]:
+    def decide(self) -> list[Accepted | Granted | HandOver]:
         """Return what follows from the facts so far; each decision once."""
         decisions, self._decisions = self._decisions, []
         return decisions
@@ -194,9 +183,10 @@ class LeasedBook:
     @property
     def due(self) -> float | None:
         """When `move` must be called although nothing has happened; None if never."""
-        if not self._parked or self._free <= 0:
-            return None
-        return self._parked[0].since + PATIENCE
+        dues = [self._credit.due, self._delayed[0][0] if self._delayed else None]
+        if self._parked and self._free > 0:
+            dues.append(self._parked[0].since + PATIENCE)
+        return min((due for due in dues if due is not None), default=None)
 
     def account(self) -> Account:
         """Take stock."""
@@ -223,6 +213,10 @@ class LeasedBook:
         """Items that may still be put, beyond those that writers were granted; None where there is no bound."""
         return None if self._maxsize is None else self._free
 
+    def room_for(self, writer: str) -> int:
+        """Items that a writer may put at this moment, where there is a bound."""
+        return self._free + self._credit.held(writer)
+
     def lease(self, number: int) -> Lease:
         """Return a lease that has not ended. Raises `MprunInternalError` if there is none of this number."""
         owner = self._owners.get(number)
@@ -236,7 +230,7 @@ class LeasedBook:
 
     def verify(self) -> None:
         """Raise `MprunInternalError` if the sums and the parcels disagree."""
-        waiting = sum(map(len, self._waiting))
+        waiting = sum(map(len, self._waiting)) + len(self._delayed)
         leased = sum(lease.left for held in self._held.values() for lease in held.values())
         if (waiting, leased) != (self._n_waiting, self._n_leased) or not self.account().balanced:
             raise MprunInternalError(f"the ledger of queue '{self.name}' does not add up: {self.account()}")
@@ -247,7 +241,14 @@ class LeasedBook:
     def _free(self) -> int:
         assert self._maxsize is not None
         behind = self._n_leased - self._busy_readers
-        return self._maxsize - self._n_waiting - behind - self._n_granted
+        return self._maxsize - self._n_waiting - behind - self._credit.total
+
+    def _release(self, now: float) -> bool:
+        """Put an item whose delay is over where the oldest are: it has waited longer than any of them."""
+        if not self._delayed or self._delayed[0][0] > now:
+            return False
+        self._waiting.appendleft(heapq.heappop(self._delayed)[2])
+        return True
 
     def _let_in(self, now: float) -> bool:
         if not self._parked:
@@ -257,7 +258,7 @@ class LeasedBook:
         fits = self._fits(offer, now)
         if fits <= 0:
             return False
-        self._use_grant(offer.writer, fits)
+        self._credit.use(offer.writer, fits)
         self._append(whole.upto(whole.start + fits))
         if fits == len(whole):
             self._parked.popleft()
@@ -270,7 +271,7 @@ class LeasedBook:
         size = len(offer.parcel)
         if self._maxsize is None:
             return size
-        granted, free = self._granted.get(offer.writer, 0), self._free
+        granted, free = self._credit.held(offer.writer), self._free
         if size <= granted:
             return size
         # A queue that was full lets in nobody until half of it is free, or a moment has passed: else a quick reader
@@ -310,45 +311,37 @@ class LeasedBook:
         self._owners[lease.number] = reader
         self._n_waiting -= len(parcel)
         self._n_leased += len(parcel)
+        self._n_held[reader] = self._n_held.get(reader, 0) + len(parcel)
         self._decisions.append(HandOver(lease))
 
     def _holds(self, reader: str) -> int:
-        return sum(lease.left for lease in self._held.get(reader, {}).values())
+        return self._n_held.get(reader, 0)
 
     def _advance(self, lease: Lease, at: int, partial: int = 0) -> None:
         held = self._held[lease.reader]
         self._n_leased -= at - lease.at
+        self._n_held[lease.reader] -= at - lease.at
         if at < lease.parcel.stop:
             held[lease.number] = replace(lease, at=at, partial=partial)
             return
         del held[lease.number], self._owners[lease.number]
         self._busy_readers -= not held
 
-    def _take_back(self, lease: Lease, suspect: int | None) -> None:
+    def _take_back(self, lease: Lease) -> None:
+        self._give_back(lease, replace(lease.parcel.after(lease.at), partial=lease.partial))
+
+    def _take_back_around(self, lease: Lease, suspect: int, past: object, condemned: bool) -> None:
+        rest = replace(lease.parcel.after(lease.at), partial=lease.partial)
+        before, alone, behind = rest.upto(suspect), lease.item(suspect), rest.after(suspect + 1)
+        self._dead += condemned
+        self._give_back(lease, *[part for part in (before, None if condemned else alone.again(past), behind) if part])
+
+    def _give_back(self, lease: Lease, *parts: Parcel) -> None:
+        """A lease has ended by its reader's death: these parts of it are the first to be handed out again."""
         del self._owners[lease.number]
         self._n_leased -= lease.left
-        self._n_waiting += lease.left
-        rest = replace(lease.parcel.after(lease.at), partial=lease.partial)
-        if suspect is None:
-            self._waiting.appendleft(rest)
-            return
-        if suspect + 1 < rest.stop:
-            self._waiting.appendleft(rest.after(suspect + 1))
-        alone = rest.after(suspect).upto(suspect + 1)
-        self._waiting.appendleft(replace(alone, attempt=alone.attempt + 1))
-        if suspect > rest.start:
-            self._waiting.appendleft(rest.upto(suspect))
-
-    def _grant(self, writer: str, count: int) -> int:
-        self._granted[writer] = self._granted.get(writer, 0) + count
-        self._n_granted += count
-        return count
-
-    def _use_grant(self, writer: str, count: int) -> None:
-        used = min(count, self._granted.get(writer, 0))
-        if used:
-            self._granted[writer] -= used
-            self._n_granted -= used
+        self._n_waiting += sum(map(len, parts))
+        self._waiting.extendleft(reversed(parts))
 
     def _watch_fullness(self, now: float) -> None:
         if self._full_since is not None:

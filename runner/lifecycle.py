@@ -88,10 +88,17 @@ class Lifecycle:
         stage = self._stage_of.setdefault(worker, stage) if stage is not None else self._stage_of[worker]
         self._alive[stage].add(worker)
         self._begun.add(stage)
+        if (receives := self._stages[stage].receives) is not None:
+            self._said.discard(EndStream(receives, worker))  # told to an earlier generation, this one must hear it too
 
     def ended(self, worker: str) -> None:
         """Note that a worker is gone for good."""
         self._alive[self._stage_of[worker]].discard(worker)
+
+    def expects_more(self, worker: str) -> bool:
+        """Whether a reader has not been told that its stream is at its end."""
+        receives = self._stages[self._stage_of[worker]].receives
+        return receives is not None and EndStream(receives, worker) not in self._said
 
     def cancel_unstarted(self) -> None:
         """The run is being stopped: what has not started never will."""
@@ -109,7 +116,7 @@ class Lifecycle:
 
     @property
     def only_joins_are_left(self) -> bool:
-        """Some queue is closed while its readers live: they send no word when they have emptied it, so one must look."""
+        """Some queue is closed while its readers live: what is left is that they empty it."""
         return any(
             self._closed(queue) and any(self._alive[stage] for stage in self._readers[queue.name])
             for queue in self._plan.queues

@@ -30,6 +30,7 @@ from runner.source import read
 from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
+from runner.wiring_transport import check_transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class _Checking:
         spoilt = spoilt_by(findings, replaced.unread)
         spec = build(without(replaced.data, _unfit(findings, replaced)), self.path, replaced.params.values)
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
+        self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
 

@@ -88,9 +88,15 @@ class FileObserver:
 
 
 def level_of(event: Event) -> str:
-    """Return how loud an event is: as it says itself, like a handler's own log lines, or as declared."""
+    """Return how loud an event is: as it says itself, like a handler's own log lines, or as declared.
+
+    A run that failed ends with an error, so that a log of nothing but errors says why.
+    """
     said = str(event.fields.get("level"))
-    return said if said in _LEVELS else DECLARATIONS[event.name].level
+    if said in _LEVELS:
+        return said
+    failed = event.name == "run.finished" and event.fields.get("exitcode", 0) != 0
+    return "error" if failed else DECLARATIONS[event.name].level
 
 
 def json_line(line: Mapping[str, Any]) -> bytes:

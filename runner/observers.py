@@ -1,12 +1,12 @@
-"""The observer process: logs, the file of events and the live view, where they cannot hold up the work.
+"""The observer process, from the supervisor's side: logs, events and the live view must not hold up the work.
 
     supervisor                                child, forked before any worker
     ObserverProcess ── lines, no waiting ──► LogObserver · FileObserver · ProgressObserver ──► stderr, FILE
        │ backlog, bounded                       │
        └─◄──────── what went wrong, once ───────┘
 
-structlog and rich are imported in the child alone, while the work already runs. A terminal that is stopped
-holds up the child; the backlog then fills, and what does not fit is counted and left out.
+The child is in `observer_child`. A terminal that is stopped holds it up; the backlog then fills, and what does
+not fit is counted and left out.
 """
 
 from __future__ import annotations
@@ -17,16 +17,13 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, TextIO
+from typing import Literal, TextIO
 
-from runner.errors import ExitCode
-from runner.events import Bus, Event, Observer
+from runner.events import Event
+from runner.observer_child import Outlets, serve
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_LINES = 10_000
@@ -38,54 +35,32 @@ _CHUNK = 64 * 1024
 _RELEASE_TERMINAL = b"\x1b7\x1b[r\x1b8\x1b[J"
 
 
-@dataclass(frozen=True, slots=True)
-class Outlets:
-    """What the child writes and where, decided before the fork."""
-
-    stream_fd: int
-    style: Literal["text", "json"] = "json"
-    level: str = "info"
-    colors: bool = False
-    live: bool = False
-    events_fd: int | None = None
-
-
 def wants_text(stream: TextIO, log: LogOption = "auto") -> bool:
     """Say whether people read `stream`: they get text, and tables at the end; else it is JSON lines alone."""
     return log == "text" or (log == "auto" and stream.isatty())
 
 
 def open_observers(
-    *,
-    stream: TextIO,
-    log: LogOption = "auto",
-    level: str = "info",
-    events_file: Path | None = None,
-    progress: bool | None = None,
+    *, stream: TextIO, log: LogOption = "auto", level: str = "info", progress: bool | None = None
 ) -> list[ObserverProcess]:
     """Start what shows a run on `stream`, which must have a descriptor. Call it before any worker starts.
 
-    `progress` is the live view: None is where it fits; it needs a terminal in any case.
+    It prepares beside whatever the caller does next, and shows nothing before the first event. `progress` is the
+    live view: None is where it fits; it needs a terminal in any case.
 
     Raises:
-        OSError: `events_file` cannot be opened, or there can be no further process.
+        OSError: there can be no further process.
     """
     term_can_move = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     text = wants_text(stream, log)
-    with contextlib.ExitStack() as stack:
-        events_fd = None
-        if events_file is not None:
-            events_fd = os.open(events_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-            stack.callback(os.close, events_fd)
-        outlets = Outlets(
-            stream_fd=stream.fileno(),
-            style="text" if text else "json",
-            level=level,
-            colors=term_can_move and text and not os.environ.get("NO_COLOR"),
-            live=term_can_move and (text if progress is None else progress),
-            events_fd=events_fd,
-        )
-        return [ObserverProcess(outlets)]
+    outlets = Outlets(
+        stream_fd=stream.fileno(),
+        style="text" if text else "json",
+        level=level,
+        colors=term_can_move and text and not os.environ.get("NO_COLOR"),
+        live=term_can_move and (text if progress is None else progress),
+    )
+    return [ObserverProcess(outlets)]
 
 
 class ObserverProcess:
@@ -106,7 +81,7 @@ class ObserverProcess:
         self.pid = os.fork()
         if self.pid == 0:
             self._socket.close()
-            _serve(theirs, outlets, parent)
+            serve(theirs, outlets, parent)
         theirs.close()
         self._socket.setblocking(False)
 
@@ -118,6 +93,19 @@ class ObserverProcess:
     def fileno(self) -> int:
         """The descriptor to poll for room. A worker must close its copy; -1 once `close` was called."""
         return self._socket.fileno()
+
+    def write_events_to(self, path: Path) -> None:
+        """Keep every event in a file as well, which is made anew. To be called before the first event.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        events_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `close` tells of its death
+                socket.send_fds(self._socket, [b"\n"], [events_fd])
+        finally:
+            os.close(events_fd)
 
     def observe(self, event: Event) -> None:
         """Send one event, or keep it, or count it as missing. After the child's death this does nothing."""
@@ -161,6 +149,14 @@ class ObserverProcess:
         if self._terminal_fd is not None:
             if status != 0 and _ready(self._terminal_fd, select.POLLOUT, 0):
                 os.write(self._terminal_fd, _RELEASE_TERMINAL)
+            os.close(self._terminal_fd)
+
+    def abandon(self) -> None:
+        """End it at once, with nothing shown: instead of `close`, where there is no run after all."""
+        self._socket.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        if self._terminal_fd is not None:
             os.close(self._terminal_fd)
 
     def _has_room(self) -> bool:
@@ -237,94 +233,3 @@ def _ready(channel: socket.socket | int, for_what: int, deadline: float) -> bool
     poll = select.poll()
     poll.register(channel, for_what)
     return bool(poll.poll(max(deadline - time.monotonic(), 0) * 1000))
-
-
-# From here on: the child.
-
-
-def _serve(connection: socket.socket, outlets: Outlets, parent: int) -> NoReturn:
-    """Show events until the supervisor closes or is gone, say what went wrong, and end the process."""
-    code = int(ExitCode.INTERNAL)
-    try:
-        _detach(connection, outlets)
-        bus = Bus(run="", observers=_observers(outlets))
-        for event in _events(connection, parent):
-            bus.forward(event)
-        bus.close()
-        connection.sendall(_troubles(bus).encode())
-        code = 0
-    except BaseException as error:
-        # Whatever it is, it must not climb into the supervisor's code that the fork copied.
-        with contextlib.suppress(OSError):
-            connection.sendall(f"the log stopped: {type(error).__name__}: {error}".encode())
-    finally:
-        os._exit(code)
-
-
-def _detach(connection: socket.socket, outlets: Outlets) -> None:
-    """Stand apart: Ctrl-C is not for this process, and nothing that others wait for stays open here."""
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    os.dup2(outlets.stream_fd, 2)
-    os.set_blocking(2, True)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1):
-        os.dup2(null, fd)
-    events = set() if outlets.events_fd is None else {outlets.events_fd}
-    keep = sorted({0, 1, 2, connection.fileno()} | events)
-    for low, high in zip(keep, [*keep[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
-        os.closerange(low + 1, high)
-
-
-def _observers(outlets: Outlets) -> list[Observer]:
-    if not outlets.live:
-        # structlog looks for rich to colour tracebacks, which we never ask of it: a third of its import.
-        sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-    from runner.logs import HEARTBEAT, FileObserver, LogObserver
-
-    heartbeat = None if outlets.live else HEARTBEAT
-    stream = os.fdopen(2, "wb", closefd=False)
-    log = LogObserver(stream, outlets.style, outlets.level, colors=outlets.colors, heartbeat=heartbeat)
-    observers: list[Observer] = [log]
-    if outlets.events_fd is not None:
-        observers.append(FileObserver(os.fdopen(outlets.events_fd, "wb")))
-    if outlets.live:
-        from runner.progress import ProgressObserver
-
-        observers.append(ProgressObserver(2, colors=outlets.colors))
-    return observers
-
-
-def _events(connection: socket.socket, parent: int) -> Iterator[Event]:
-    # A worker may hold a copy of the supervisor's end, so that its death alone is not the end of the stream.
-    connection.settimeout(1.0)
-    rest = b""
-    while True:
-        try:
-            chunk = connection.recv(_CHUNK)
-        except TimeoutError:
-            if os.getppid() == parent:
-                continue
-            chunk = b""
-        except OSError:
-            chunk = b""
-        if not chunk:
-            return
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            name, at, run, fields = json.loads(line)
-            yield Event(name, at, run, fields)
-
-
-def _troubles(bus: Bus) -> str:
-    """Say what could not be written. A reader of the log that went away did not want the rest: no trouble."""
-    told = []
-    for observer, error in bus.dropped:
-        what = {"FileObserver": "the file of events", "LogObserver": "the log"}.get(type(observer).__name__)
-        if what is None or not isinstance(error, OSError):
-            told.append(f"{type(observer).__name__} stopped: {type(error).__name__}: {error}")
-        elif not isinstance(error, BrokenPipeError):
-            told.append(f"{what} is incomplete: {error.strerror}")
-    return "; ".join(told)

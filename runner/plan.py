@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import MprunInternalError
-from runner.spec import HandlerRef, Limits, OnError, QueueSpec, Role, StageSpec, WorkflowSpec
+from runner.spec import (
+    HandlerRef,
+    Limits,
+    OnError,
+    QueueSpec,
+    RestartOn,
+    RestartPolicy,
+    RetryPolicy,
+    Role,
+    StageSpec,
+    WorkflowSpec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,13 @@ class WorkerPlan:
     nice: int
     beside: str
     """The folder of the workflow file: handlers are looked up there first."""
+    timeout: float | None = None
+    """Seconds that one item may take."""
+    memory_limit: int | None = None
+    """Bytes of memory of its own that the worker may have."""
+    retry: RetryPolicy = RetryPolicy()
+    restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +157,12 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         env={**spec.env, **stage.env},
         cwd=None if stage.cwd is None else str(stage.cwd),
         nice=stage.nice,
-        beside=str(spec.path.parent),
+        beside=str(spec.path.parent.absolute()),  # with `cwd` a worker works elsewhere
+        timeout=stage.timeout,
+        memory_limit=stage.memory_limit,
+        retry=stage.retry,
+        restart=stage.restart or RestartPolicy.usual(stage.role, spec.transport),
+        deterministic=stage.deterministic,
     )
 
 

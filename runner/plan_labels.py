@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from runner.plan import QueuePlan, StagePlan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner.plan import QueuePlan, StagePlan
 
 
 def stage_label(stage: StagePlan) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,6 +58,8 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
         return folded[word.casefold()]
     # One slip of the finger beats what is merely alike: it is also all that tells short words apart.
     slips = [candidate for candidate in known if _one_slip_apart(word, candidate)]
+    import difflib  # only those who misspell something wait for it
+
     close = difflib.get_close_matches(word, slips or known, n=1, cutoff=0.0 if slips else 0.6)
     return close[0] if close else None
 

@@ -11,6 +11,8 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ class ChildProcess:
             self._process.start()
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
-            self._abandon()
+            self._abandon(error)
             raise StartFailed(f"worker '{name}' could not be started: {error.strerror or error}") from error
         self.pid: int = self._process.pid
 
@@ -50,34 +52,65 @@ class ChildProcess:
 
     def reap(self) -> int:
         """Collect a process whose pidfd is readable; return its exit code, negative for a signal. Ends its group too."""
+        # Before the pid is given back: after that, its number could be another group's.
+        send_to_group(self.pid, signal.SIGKILL)
         self._process.join()
         code: int = self._process.exitcode
-        send_to_group(self.pid, signal.SIGKILL)
         os.close(self._pidfd)
         self._process.close()
         return code
 
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped it; under a debugger it is not."""
+        return _has_stopped(os.P_PIDFD, self._pidfd)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process and to all that share its group; one that is gone is no error."""
-        send_to_group(self.pid, number)
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
+        if not send_to_group(self.pid, number):
+            self.send_alone(number)  # it has no group of its own yet
 
     def send_alone(self, number: signal.Signals) -> None:
         """Send a signal to the process and to nothing that it started."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
-    def _abandon(self) -> None:
-        if self._process.pid is not None:
-            self._process.kill()
-            self._process.join()
+    def _abandon(self, error: OSError) -> None:
+        if self._process.pid is None:
+            _close_pipes_of_failed_fork(error)
+            return
+        self._process.kill()
+        self._process.join()
+        self._process.close()
 
 
-def send_to_group(leader: int, number: signal.Signals) -> None:
-    """Signal a process group; a group that has ended, or was never made, is no error."""
+def has_stopped_child() -> bool:
+    """Whether any child of this process is stopped by a signal."""
+    return _has_stopped(os.P_ALL, 0)
+
+
+def _has_stopped(kind: int, which: int) -> bool:
+    """Look, and leave it to be seen again, here and by a program that uses mprun."""
+    try:
+        return os.waitid(kind, which, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
+def send_to_group(leader: int, number: signal.Signals) -> bool:
+    """Signal a process group. False if it has ended, was never made, or is somebody else's."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
+        return True
+    return False
+
+
+def _close_pipes_of_failed_fork(error: OSError) -> None:
+    """Close what multiprocessing opened for a child that was refused; it forgets to, and only its frame knows them."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_launch":
+            for end in ("parent_r", "child_w", "child_r", "parent_w"):
+                if end in frame.f_locals:
+                    os.close(frame.f_locals[end])
 
 
 def die_with_parent(parent: int) -> None:
@@ -97,7 +130,7 @@ def end_orphans(spare: Iterable[int], known: Iterable[int]) -> list[int]:
 
     `known` are the children that were there before the run, so that a program that uses mprun keeps its own.
     """
-    keep = {*spare, *known}
+    keep = {*spare, *known, *_multiprocessing_helpers()}
     ended = []
     while orphans := [pid for pid in children() if pid not in keep]:
         for pid in orphans:
@@ -108,6 +141,13 @@ def end_orphans(spare: Iterable[int], known: Iterable[int]) -> list[int]:
                 os.waitpid(pid, 0)
             ended.append(pid)
     return ended
+
+
+def _multiprocessing_helpers() -> set[int]:
+    """The process that watches over names of semaphores wherever a worker is spawned; it serves the whole program."""
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    pid = getattr(getattr(tracker, "_resource_tracker", None), "_pid", None)
+    return set() if pid is None else {pid}
 
 
 def children() -> list[int]:

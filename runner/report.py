@@ -79,6 +79,8 @@ class _StageTally:
     first: float | None = None
     last: float | None = None
     counters: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    retried: int = 0
+    dead_lettered: int = 0
 
     def lived(self, at: float) -> None:
         self.first = at if self.first is None else min(self.first, at)
@@ -166,6 +168,12 @@ class ReportBuilder:
     def _note_failed(self, event: Event) -> None:
         self._keep(_failed(event.fields))
 
+    def _note_tried_again(self, event: Event) -> None:
+        self._tally(event).retried += 1
+
+    def _note_dead_lettered(self, event: Event) -> None:
+        self._tally(event).dead_lettered += 1
+
     def _note_finished(self, event: Event) -> None:
         self._finished = event
 
@@ -192,6 +200,9 @@ _NOTES: Mapping[str, Callable[[ReportBuilder, Event], None]] = {
     "worker.spawned": ReportBuilder._note_spawned,
     "worker.exited": ReportBuilder._note_exited,
     "item.failed": ReportBuilder._note_failed,
+    "item.retried": ReportBuilder._note_tried_again,
+    "item.redelivered": ReportBuilder._note_tried_again,
+    "item.dead_lettered": ReportBuilder._note_dead_lettered,
     "run.finished": ReportBuilder._note_finished,
 }
 
@@ -236,6 +247,8 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
         sent=int(counters["sent"]),
         done=int(counters["done"]),
         failed=int(counters["failed"]),
+        retried=tally.retried,
+        dead_lettered=tally.dead_lettered,
         items_per_second=round(passed / life, 3) if life > 0 else 0.0,
         busy=round(min(counters["busy"] / (workers * seconds), 1.0), 4) if workers and seconds > 0 else 0.0,
         busy_seconds=round(counters["busy"], 6),
@@ -257,7 +270,7 @@ def _died(exited: Mapping[str, Any]) -> Failure:
         item=", ".join(exited.get("items", ())) or None,
         error=exited["reason"],
         traceback=exited.get("traceback") or None,
-        fatal=True,
+        fatal=not exited.get("restarting", False),
     )
 
 

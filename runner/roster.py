@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from runner.facts import Exited
 from runner.plan import Plan, WorkerPlan
+from runner.status import Counters
 
 
 @dataclass(slots=True)
@@ -23,12 +24,19 @@ class Record:
     traceback: str = ""
     asked_to_end: str | None = None
     """The reason with which the supervisor signalled it, or None."""
+    earlier: Counters = Counters()
+    """What its earlier generations did."""
+    last_ending: str = ""
+    """How the generation before this one ended."""
+    condemned: str | None = None
+    """Why the supervisor killed it as one that could not go on, which counts as its death; or None."""
 
     def be_born(self, pid: int) -> None:
         """Start a new generation."""
         self.generation += 1
         self.pid, self.alive = pid, True
         self.finished, self.failure, self.traceback, self.asked_to_end = False, None, "", None
+        self.condemned = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ def judge(record: Record, exited: Exited) -> Ending:
     """Say whether a worker did its work, was stopped by us, or died; and why. Pure."""
     if record.failure is not None:
         return Ending("died", record.failure)
+    if record.condemned is not None and exited.code != 0:
+        return Ending("died", record.condemned)
     if record.asked_to_end is not None and not (record.finished and exited.code == 0):
         # Also one that had said its last word, when our signal met it at the door.
         return Ending("stopped", record.asked_to_end)

@@ -9,17 +9,18 @@ caller should have one thread only while it starts workers, as for every `fork`.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner import process
-from runner.errors import UsageError
+from runner import machine, process
+from runner.dead_letters import LetterBox
+from runner.errors import StartFailed, UsageError
 from runner.events import Bus, Observer
 from runner.plan import Plan, make_plan
+from runner.record import RunRecord, home
 from runner.report import Report, ReportBuilder
 from runner.signals import SignalInbox
 from runner.supervisor import Census, Supervisor
@@ -33,17 +34,21 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
 
     Raises:
         UsageError: the transport does not exist on this system.
+        StartFailed: the machine has not enough processes, descriptors or memory. Nothing was started.
         MprunInternalError: a bug; everything that was started is gone all the same.
     """
     builder = ReportBuilder()
-    bus = Bus(run=secrets.token_hex(4), observers=[builder, *observers])
+    bus = Bus(run=os.urandom(4).hex(), observers=[builder, *observers])
     try:
         with ExitStack() as parts:
-            signals = parts.enter_context(SignalInbox())
-            census = parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
-            transport = _open_transport(plan, signals.wake)
-            parts.callback(transport.close)
-            Supervisor(plan, transport, bus, signals.take, census).run()
+            with _refusals_told():
+                parts.enter_context(machine.fit(plan))
+                signals = parts.enter_context(SignalInbox())
+                census = parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
+                transport = _open_transport(plan, signals.wake)
+                parts.callback(transport.close)
+            letters = LetterBox(RunRecord(bus.run, home()), plan)
+            Supervisor(plan, transport, bus, signals.take, census, letters).run()
     finally:
         bus.close()
     return builder.report()
@@ -85,18 +90,33 @@ def _open_transport(plan: Plan, wake: int) -> Transport:
 
 
 @contextmanager
+def _refusals_told() -> Iterator[None]:
+    """What the system refuses before the first worker is a start that failed; no event has been published yet."""
+    try:
+        yield
+    except OSError as error:
+        raise StartFailed(f"the run could not be started: {error.strerror or error}") from error
+
+
+@contextmanager
 def _nothing_outlives(run_id: str) -> Iterator[Census]:
     """See to it that no process of the run is left, whether this process ends in order or is killed."""
     if not sys.platform.startswith("linux"):
         raise UsageError(f"workers need Linux, and this is {sys.platform}; `--transport inline` runs everywhere")
-    warden = Warden(run_id)
+    known = process.children()
+    spare = os.open(os.devnull, os.O_RDONLY)
+    try:
+        warden = Warden(run_id)
+    except OSError:
+        os.close(spare)
+        raise
     before = os.environ.get(MARK)
     os.environ[MARK] = run_id
-    known = process.children()
     process.adopt_orphans(True)
     try:
         yield warden
     finally:
+        os.close(spare)  # kept for this: to look for orphans takes a descriptor, and none may be left
         process.end_orphans(spare=(warden.pid,), known=known)
         process.adopt_orphans(False)
         warden.dismiss()

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner.handlers.base import HandlerKind
-from runner.spec import Limits, OnError, QueueSpec, StageSpec
-from runner.units import DURATION_PATTERN
+from runner.schema_policy import policy_keys
+from runner.spec import Limits, QueueSpec, StageSpec
+from runner.units import DURATION_PATTERN, SIZE_PATTERN
 
 Fragment = dict[str, Any]
 
@@ -179,12 +180,7 @@ def _process_keys() -> Fragment:
             "description": "Whether the run may end while this stage still waits for items: once all the "
             "other stages have ended and the queues are joined, its workers are stopped.",
         },
-        "on_error": {
-            "enum": [str(choice) for choice in OnError],
-            "default": str(OnError.FAIL),
-            "description": "When the handler raises on an item: `fail` ends the run, `skip` counts the item "
-            "as failed and goes on, as far as `limits.max_errors` lets it.",
-        },
+        **policy_keys(_duration),
         "start_method": {
             "enum": list(START_METHODS),
             "default": _default_of("start_method"),
@@ -203,6 +199,16 @@ def _process_keys() -> Fragment:
             "default": _default_of("nice"),
             "description": "How much its workers give way to others: 19 the most; below 0 needs privileges.",
         },
+        "timeout": _duration(
+            "The longest its handler may take for one item; waiting for room downstream does not count. A worker "
+            "that takes longer is killed, the item counts as one that killed its worker, and the worker is replaced "
+            "as `restart` says. Needs `leased`; under `joinable` the death of a worker ends the run."
+        ),
+        "memory_limit": _size(
+            "The most memory of its own a worker may have: its heap and private mappings, not what it shares "
+            "(RLIMIT_DATA). A handler that asks for more gets a MemoryError, which fails the item. Processes that "
+            "it starts have the same limit, each for itself."
+        ),
     }
 
 
@@ -247,6 +253,12 @@ def _limits() -> Fragment:
     keys = {
         "timeout": _duration(
             "The longest the run may take; it is then stopped and exits 5. Without it, no bound."
+        ),
+        "stall_timeout": _duration(
+            "The longest that nothing may move: no item put, taken or done, no worker started or ended. The run "
+            "then fails, naming who holds it up, and exits 5. A worker within its stage's `timeout` counts as "
+            "moving. Without it, nobody who is at work is disturbed, however long an item takes; a run in which "
+            "all wait for each other ends after a minute."
         ),
         "stop_timeout": {
             **_duration("How long workers may take to end once they are asked to, before they are killed."),
@@ -305,6 +317,18 @@ def _duration(description: str) -> Fragment:
         "title": "a duration such as 300ms, 1.5s, 2m or 1h30m, or a number of seconds",
         "description": description,
         "examples": ["300ms", "1h30m", 5],
+    }
+
+
+def _size(description: str) -> Fragment:
+    return {
+        "type": ["string", "integer"],
+        "pattern": SIZE_PATTERN,
+        "minimum": 1,
+        "maximum": 2**63 - 1,
+        "title": "a size such as 512MB or 4GiB, or a number of bytes",
+        "description": description,
+        "examples": ["512MB", "4GiB"],
     }
 
 

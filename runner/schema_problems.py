@@ -1,6 +1,7 @@
 """Validate data with jsonschema. The one module that knows it; our own words for what it says are elsewhere.
 
     data ──► one of each kind ──► Draft202012Validator ──► errors ──► Finding(path, code, message, help)
+                        └── fits plainly ──► nothing to find
 
 jsonschema spends some 40 µs on a small stage, so ten thousand of them would take most of the time of a check.
 Entries of `stages`, `queues` and `params` that the schema can't tell apart share one verdict.
@@ -17,6 +18,7 @@ from runner.handlers.base import all_kinds, built_in_kinds
 from runner.problems import Problem
 from runner.schema import Fragment, workflow_schema
 from runner.schema_explain import VALUE_CODES, Fault, Written, explain, mismatch, value_at
+from runner.schema_fit import plainly_fits
 from runner.source_marks import DataPath, Source
 
 if TYPE_CHECKING:
@@ -125,7 +127,9 @@ def _for_all_alike(fault: Fault, alike: dict[DataPath, list[DataPath]]) -> Itera
 
 
 def _faults(schema: Fragment, data: Any) -> Iterator[Fault]:
-    from jsonschema import Draft202012Validator  # slow to import: only those who validate wait for it
+    if plainly_fits(schema, data):
+        return
+    from jsonschema import Draft202012Validator  # slow to import: only a file that may be wrong waits for it
 
     for error in Draft202012Validator(schema).iter_errors(data):
         yield from _of_error(error)

@@ -26,3 +26,9 @@ def shipped(relative: str, *, package: Path = _PACKAGE) -> Path:
             return home / relative
     looked = " or ".join(str(home) for home in homes)
     raise MprunInternalError(f"the installation lacks '{relative}': it is not under {looked}")
+
+
+def shipped_examples(*, package: Path = _PACKAGE) -> dict[str, Path]:
+    """Return the example workflows by name. What their handlers need lies beside them."""
+    folder = shipped("workflows/baozi.yaml", package=package).parent
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

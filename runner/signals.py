@@ -55,5 +55,5 @@ class SignalInbox:
             taken.append(self._pending.popleft())
         return taken
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, _frame: FrameType | None) -> None:
         self._pending.append(signal.Signals(number))

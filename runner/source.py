@@ -26,8 +26,9 @@ MAX_BYTES = 16 * 1024 * 1024
 NO_FILE = "no-file"
 UNREADABLE = "unreadable"
 
-# YAML's own list of what may stand in a text; anything else is a slip, or a file that is no text.
-_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# All that is not on YAML's own list of what may stand in a text: it is a slip, or the file is no text.
+# Turned round and told one by one, `[^…]` means the same and takes ten times as long to compile.
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\udfff]|[\ufffe\uffff]")
 
 
 def read(path: Path, shown: str | None = None) -> Source:

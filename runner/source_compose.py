@@ -31,6 +31,8 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*\s*)*")
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off"})
+_TAKES_ON = frozenset({"restart", "retry"})
+"""Keys of the file format below which `on` is a key too, as in the CI files that people know: no slip there."""
 
 _CORE = "tag:yaml.org,2002:"
 _SCALAR_TAGS = {"!": str, "str": str, "int": int, "float": float, "bool": bool, "null": type(None)}
@@ -176,6 +178,8 @@ class Composer:
         value = resolve(event.value)
         if value is None:
             self._trap(traps.null_key(event.value), event)
+        elif event.value == "on" and len(self._open) > 1 and self._open[-2].key in _TAKES_ON:
+            return
         elif isinstance(value, bool) or event.value.lower() in _OLD_BOOLEANS:
             self._trap(traps.boolean_key(event.value), event)
         elif not isinstance(value, str):

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 
 def _nothing() -> Mapping[str, Any]:
-    return MappingProxyType({})
+    return {}  # not a mappingproxy: that does not pickle, and a spawned worker gets its plan by pickle
 
 
 class Role(StrEnum):
@@ -38,6 +37,44 @@ class OnError(StrEnum):
 
     FAIL = "fail"
     SKIP = "skip"
+    DEAD_LETTER = "dead_letter"
+
+
+class RestartOn(StrEnum):
+    """After which end of a worker another takes its place."""
+
+    CRASH = "crash"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How often the workers of a stage may be replaced. Seconds."""
+
+    on: RestartOn = RestartOn.CRASH
+    max: int = 5
+    """Deaths of the stage within `within` that are made good; one more is too many."""
+    within: float = 60.0
+
+    @classmethod
+    def usual(cls, role: Role, transport: str) -> RestartPolicy:
+        """What a stage has that says nothing: readers are replaced where the transport loses nothing by a death."""
+        reads = role in (Role.CONSUMER, Role.PIPE)
+        return cls() if reads and transport == "leased" else cls(on=RestartOn.NEVER)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often an item is handed to a handler that raises on it. Seconds."""
+
+    attempts: int = 1
+    """Hand-overs of one item, the first included."""
+    backoff: float = 0.1
+    """Before the second hand-over; each further one waits twice as long."""
+    max_backoff: float = 30.0
+    on: tuple[str, ...] = ()
+    """Names of exceptions that are worth another try; empty is all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +85,8 @@ class HandlerRef:
     """A registered kind; `python` for `module:callable`."""
     target: str
     """For `python` the `module:callable`; else the kind's name again."""
-    options: Mapping[str, Any] = field(default_factory=_nothing)
-    """The kind's own options, already checked against its schema; empty for `python`."""
+    options: Any = field(default_factory=_nothing)
+    """What the file has under the kind's name, already checked against its schema; empty for `python`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +117,19 @@ class StageSpec:
     needs: tuple[str, ...] = ()
     """Stages that must have ended before this one starts."""
     on_error: OnError = OnError.FAIL
+    retry: RetryPolicy = RetryPolicy()
+    restart: RestartPolicy | None = None
+    """None is what is usual for the stage's role on its transport."""
+    deterministic: bool = False
+    """A producer that makes the same items each time, so that a new generation may skip those that are in."""
     start_method: str = "fork"
     env: Mapping[str, str] = field(default_factory=_nothing)
     cwd: Path | None = None
     nice: int = 0
+    timeout: float | None = None
+    """Seconds that one item may take; None is no bound."""
+    memory_limit: int | None = None
+    """Bytes of memory of its own that a worker may have; None is no bound."""
     description: str = ""
 
     @property
@@ -97,6 +143,8 @@ class Limits:
     """Bounds of the whole run. Durations in seconds."""
 
     timeout: float | None = None
+    stall_timeout: float | None = None
+    """Seconds in which something must move; None leaves those alone who are at work, however long it takes."""
     stop_timeout: float = 10.0
     max_errors: str = "0"
     """Failed items a run may have and still exit 0: a count such as `10` or a share of all items such as `1%`."""

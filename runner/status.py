@@ -13,6 +13,7 @@ import faulthandler
 import mmap
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -40,6 +41,34 @@ class Word(IntEnum):
     ITEM = 9
     MARK = 10
     ATTEMPT = 11
+    WAITING = 12
+    WAITING_SINCE = 13
+    LEASE = 14
+
+
+class Wait(IntEnum):
+    """What a worker waits for at a queue, while it does; `NOTHING` is being at work."""
+
+    NOTHING = 0
+    ITEM = 1
+    ROOM = 2
+    JOIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a page shows of how far its worker is. Two that are equal: nothing has moved between them. Seconds."""
+
+    received: int = 0
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    mark: int = 0
+    waiting: Wait = Wait.NOTHING
+    waiting_since: float = 0.0
+    """By `time.monotonic`, which all processes share."""
+    waited: float = 0.0
+    """Time spent waiting, without the wait that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +107,12 @@ class StatusPage:
     def shared(cls) -> StatusPage:
         """Make a page for a worker in another process. Raises OSError if there is no descriptor left."""
         descriptor = os.memfd_create("mprun-status", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, PAGE)
-        return cls(descriptor)
+        try:
+            os.ftruncate(descriptor, PAGE)
+            return cls(descriptor)
+        except OSError:  # mapping it takes one more descriptor
+            os.close(descriptor)
+            raise
 
     @classmethod
     def private(cls) -> StatusPage:
@@ -116,6 +149,26 @@ class StatusPage:
         received, sent, done, failed, busy, starved, blocked = self.words[Word.RECEIVED : Word.ITEM]
         return Counters(received, sent, done, failed, busy / 1e9, starved / 1e9, blocked / 1e9)
 
+    def show_wait(self, why: Wait) -> int:
+        """Show that the worker waits from now on, or that it no longer does; return now, in nanoseconds.
+
+        A wait that is over is counted before it is shown to be over: read the other way round, the time would seem to
+        have been spent at work.
+        """
+        now = time.perf_counter_ns()
+        self.words[Word.WAITING_SINCE] = now
+        self.words[Word.WAITING] = why
+        return now
+
+    def pulse(self) -> Pulse:
+        """Read how far the worker is. What it waits for is read first: see `show_wait`."""
+        words = self.words
+        waiting, since = words[Word.WAITING], words[Word.WAITING_SINCE]
+        received, sent, done, failed, _, starved, blocked, _, mark = words[Word.RECEIVED : Word.ATTEMPT]
+        return Pulse(
+            received, sent, done, failed, mark, _WAITS.get(waiting, Wait.NOTHING), since / 1e9, (starved + blocked) / 1e9
+        )
+
     def dump_stacks_on_signal(self) -> None:
         """Called in the worker: leave the stacks of all threads behind the page when `STACKS_SIGNAL` comes."""
         os.lseek(self._fd, PAGE, os.SEEK_SET)
@@ -135,6 +188,9 @@ class StatusPage:
         self._map.close()
         if self._fd >= 0:
             os.close(self._fd)
+
+
+_WAITS = {wait.value: wait for wait in Wait}
 
 
 def _from_duplicate(duplicate: Any) -> StatusPage:

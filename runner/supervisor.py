@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from runner import stopping, verdict
 from runner.announcer import Announcer
+from runner.casualties import Casualties, Letters
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
-from runner.facts import Exited, Fact, Finished, HandlerFailed, ItemFailed, Logged, Ready
-from runner.ledger import Account
+from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready
 from runner.lifecycle import (
     Decision,
     EndStream,
@@ -29,15 +29,24 @@ from runner.lifecycle import (
     StopDaemons,
 )
 from runner.plan import Plan
-from runner.roster import Record, Roster, judge
+from runner.restart import GiveUp, Restart
+from runner.roster import Ending, Record, Roster, judge
 from runner.spec import Role
 from runner.status import Counters
+from runner.stock import Stock
 from runner.stopping import Phase, Stop
+from runner.succession import Succession, death_of
 from runner.transports.base import Transport
 from runner.units import format_duration
 from runner.verdict import Cause
+from runner.watch import Condemned, Stalled, Watch
 
 _PROGRESS_EVERY = 0.25
+_NOT_NEEDED = "daemonic, and nothing needs it any more"
+_DISMISSAL = 0.2
+"""Seconds that a daemonic producer has to come to its next put."""
+_MOST_STACKS = 20
+"""Workers whose stacks are shown at once; of a thousand that hang in the same place nobody reads more."""
 _CLOSING_LOOK = 0.005
 """Seconds between two looks at the books while all that is left to happen is that a queue becomes joined."""
 
@@ -62,8 +71,9 @@ class Supervisor:
         bus: Bus,
         pending_signals: Callable[[], Sequence[signal.Signals]],
         census: Census | None = None,
+        letters: Letters | None = None,
     ) -> None:
-        """`pending_signals` returns the signals that came since it was last called."""
+        """`pending_signals` returns the signals that came since it was last called; `letters` keeps dead letters."""
         self._plan = plan
         self._transport = transport
         self._pending_signals = pending_signals
@@ -71,11 +81,19 @@ class Supervisor:
         self._announce = Announcer(bus, plan)
         self._lifecycle = Lifecycle(plan, ends_when_settled=transport.ends_when_settled)
         self._roster = Roster(plan)
+        self._stock = Stock(plan, transport, self._roster)
+        self._succession = Succession()
+        self._casualties = Casualties(self._announce, letters, self._succession.forgive)
         self._stop = Stop()
         self._cause: Cause | None = None
-        self._joined: set[str] = set()
+        self._facts: deque[Fact] = deque()
+        self._dispensable: set[str] = set()
+        """Daemonic stages that nothing needs any more."""
+        self._dismissed: dict[str, float] = {}
+        """Daemonic producers that were told to end, and when a signal is due."""
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
+        self._watch = Watch(plan, transport, self._began)
 
     def run(self) -> Cause | None:
         """Run to the end; return why the run is not simply done, or None if it is.
@@ -86,15 +104,16 @@ class Supervisor:
         try:
             self._decide()
             while not self._lifecycle.over:
-                for fact in self._transport.wait(self._patience()):
-                    self._handle(fact)
+                self._facts.extend(self._transport.wait(self._patience()))
+                while self._facts:
+                    self._handle(self._facts.popleft())
                 self._heed_signals()
                 self._heed_clock()
                 self._decide()
         finally:
             self._end_whoever_is_left()
         self._settle()
-        self._announce.run_finished(self._cause, self._accounts())
+        self._announce.run_finished(self._cause, self._stock.accounts())
         return self._cause
 
     # Facts.
@@ -110,33 +129,54 @@ class Supervisor:
                 self._announce.logged(record, fact)
             case HandlerFailed():
                 record.failure, record.traceback = fact.error, fact.traceback
-            case ItemFailed():
-                self._item_failed(record, fact)
             case Exited():
                 self._exited(record, fact)
-
-    def _item_failed(self, record: Record, failure: ItemFailed) -> None:
-        self._announce.item_failed(record, failure)
-        if failure.action == "fail":
-            record.failure = failure.error
-            self._fail(
-                f"stage '{record.plan.stage}': worker '{record.plan.name}' failed on item {failure.item}: {failure.error}"
-            )
+            case _:
+                reason = self._casualties.note(record, fact)
+                if reason is not None:
+                    self._fail(f"stage '{record.plan.stage}': {reason}")
 
     def _exited(self, record: Record, exited: Exited) -> None:
         record.alive = False
-        self._lifecycle.ended(record.plan.name)
         if self._census is not None:
             self._census.died(exited.pid)
-        ending = judge(record, exited)
+        ending = self._watch.explain(judge(record, exited), exited)
         at_stake = self._transport.items_at_stake(record.plan.name) if ending.outcome != "finished" else []
         counters = self._transport.counters(record.plan.name)
-        self._announce.exited(record, exited, ending, at_stake, counters)
-        if ending.outcome == "died":
-            held = f"; it held {', '.join(at_stake)}" if at_stake else ""
-            self._fail(
-                f"stage '{record.plan.stage}': worker '{record.plan.name}' (pid {exited.pid}) {ending.reason}{held}"
-            )
+        decision = self._succeed(record, exited, ending, counters)
+        returns = isinstance(decision, Restart)
+        self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
+        record.last_ending = ending.reason
+        if returns:
+            return
+        self._lifecycle.ended(record.plan.name)
+        if ending.outcome == "died" or (isinstance(decision, GiveUp) and decision.why):
+            held = f"; it held {', '.join(at_stake)}" if at_stake and at_stake[0] not in ending.reason else ""
+            self._mourn(record, f"(pid {exited.pid}) {ending.reason}{held}", decision)
+
+    def _succeed(
+        self, record: Record, exited: Exited, ending: Ending, counters: Counters
+    ) -> Restart | GiveUp | None:
+        """Decide whether another takes the worker's place; None where its end is in order, or the run's end near."""
+        drains = self._stop.phase is Phase.DRAINING and record.plan.receives is not None
+        if not (self._stop.phase is Phase.RUNNING or drains) or record.plan.stage in self._dispensable:
+            return None
+        early = ending.outcome == "finished" and self._lifecycle.expects_more(record.plan.name)
+        if ending.outcome != "died" and not early:
+            return None
+        death = death_of(record.plan, exited, counters, time.monotonic(), crashed=not early)
+        return self._succession.died(record.plan.stage, record.plan.restart, death)
+
+    def _mourn(self, record: Record, how: str, decision: Restart | GiveUp | None) -> None:
+        """A worker died and nobody takes its place: the run fails. What a producer had put is worked off first."""
+        why = f"; {decision.why}" if isinstance(decision, GiveUp) and decision.why else ""
+        reason = f"stage '{record.plan.stage}': worker '{record.plan.name}' {how}{why}"
+        if record.plan.role is not Role.PRODUCER or not self._transport.outlives_workers:
+            self._fail(reason)
+        elif self._stop.phase is Phase.RUNNING:
+            self._note(verdict.failed(f"{reason}; {_stays(self._stock.counters(record).sent)}"))
+            self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
+            self._enter_phase()
 
     def _heed_signals(self) -> None:
         for number in self._pending_signals():
@@ -148,6 +188,7 @@ class Supervisor:
         now = time.monotonic()
         timeout = self._plan.limits.timeout
         if timeout is not None and now - self._began >= timeout and self._stop.phase is Phase.RUNNING:
+            self._show_stacks(self._roster.alive())
             self._note(verdict.timed_out(format_duration(timeout)))
             self._stop = stopping.fail(self._stop, now)
             self._enter_phase()
@@ -155,9 +196,41 @@ class Supervisor:
         if due != self._stop:
             self._stop = due
             self._enter_phase()
+        self._end_dismissed(now)
+        self._heed_watch(now)
+        self._bring_back(now)
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS_EVERY
-            self._announce.progress(self._stage_lines(), self._accounts())
+            self._announce.progress(self._stock.stage_lines(), self._stock.accounts())
+
+    def _heed_watch(self, now: float) -> None:
+        """End who can't be waited for: one worker, as if it had died, or the run."""
+        if self._stop.phase >= Phase.TERMINATING:
+            return
+        for found in self._watch.look(self._roster.alive(), now, may_stall=self._stop.phase is Phase.RUNNING):
+            match found:
+                case Condemned(worker, reason, has_stacks):
+                    self._condemn(self._roster[worker], reason, has_stacks)
+                case Stalled(reason, holder):
+                    if holder is not None:
+                        self._show_stacks([self._roster[holder]])
+                    self._note(verdict.stalled(reason))
+                    self._stop = stopping.fail(self._stop, now)
+                    self._enter_phase()
+
+    def _condemn(self, record: Record, reason: str, has_stacks: bool) -> None:
+        if record.condemned is not None or record.failure is not None:
+            return  # its end is on its way
+        record.condemned = reason
+        if has_stacks:
+            self._show_stacks([record])
+        self._announce.terminating(record, signal.SIGKILL, reason)
+        self._transport.signal(record.plan.name, signal.SIGKILL)
+
+    def _show_stacks(self, records: Sequence[Record]) -> None:
+        names = [record.plan.name for record in records[:_MOST_STACKS]]
+        for name, stacks in self._transport.stacks(names).items():
+            self._announce.stacks(self._roster[name], stacks)
 
     # Decisions.
 
@@ -174,15 +247,17 @@ class Supervisor:
             case EndStream(queue, worker):
                 self._transport.end_stream(queue, worker)
             case QueueJoined(queue):
-                self._joined.add(queue)
+                self._stock.note_joined(queue)
                 self._announce.queue_joined(self._transport.account(queue))
             case StageFinished(stage):
                 self._announce.stage_finished(
                     stage, sum(1 for r in self._roster.started() if r.plan.stage == stage)
                 )
             case StopDaemons(stage):
+                self._dispensable.add(stage)
+                self._leave_vacant([stage])
                 for record in self._roster.alive(stage):
-                    self._ask_to_end(record, signal.SIGTERM, "daemonic, and nothing needs it any more")
+                    self._dismiss(record)
             case QueueAbandoned(queue):
                 self._fail(
                     f"queue '{queue}': every reader has ended, and items are left in it or still to come"
@@ -194,16 +269,37 @@ class Supervisor:
         for record in self._roster.all():
             if record.plan.stage != stage:
                 continue
-            try:
-                spawned = self._transport.start(record.plan, record.generation + 1)
-            except StartFailed as error:
-                self._fail(str(error))
+            if not self._give_birth(record):
                 return
-            record.be_born(spawned.pid)
-            self._lifecycle.started(record.plan.name)
-            if self._census is not None:
-                self._census.born(spawned.pid)
-            self._announce.spawned(record, spawned)
+
+    def _give_birth(self, record: Record) -> bool:
+        """Start a worker's first or next generation; a start that fails ends the run."""
+        if record.generation:
+            record.earlier = self._stock.counters(record)
+        try:
+            spawned = self._transport.start(record.plan, record.generation + 1)
+        except StartFailed as error:
+            self._fail(str(error))
+            return False
+        record.be_born(spawned.pid)
+        self._lifecycle.started(record.plan.name)
+        if self._census is not None:
+            self._census.born(spawned.pid)
+        self._announce.spawned(record, spawned)
+        return True
+
+    def _bring_back(self, now: float) -> None:
+        """Give birth to the successors that are due. Until then a dead worker has not ended, as far as others can tell."""
+        for name in self._succession.due(now):
+            record = self._roster[name]
+            self._announce.restarted(record)
+            if not self._give_birth(record):
+                self._lifecycle.ended(name)
+
+    def _leave_vacant(self, stages: Iterable[str]) -> None:
+        """No successor is wanted in these stages any more."""
+        for name in self._succession.cancel(stages):
+            self._lifecycle.ended(name)
 
     # Stopping.
 
@@ -223,15 +319,19 @@ class Supervisor:
     def _enter_phase(self) -> None:
         """Do once what a phase begins with."""
         self._lifecycle.cancel_unstarted()
+        draining = self._stop.phase is Phase.DRAINING
+        self._leave_vacant(s.name for s in self._plan.stages if s.receives is None or not draining)
         reason = "the run has to end" if self._cause is None else f"the run has to end: {self._cause.outcome}"
         if self._stop.phase is Phase.DRAINING:
             self._begin_draining(reason)
             return
         number = signal.SIGTERM if self._stop.phase is Phase.TERMINATING else signal.SIGKILL
-        for record in self._roster.alive():
-            if self._overran(record):
-                self._announce.stacks(record, self._transport.stacks(record.plan.name))
-            self._ask_to_end(record, number, reason)
+        # Whose handler failed ends by itself, and may have something to close first.
+        left = [r for r in self._roster.alive() if r.failure is None or self._stop.phase is Phase.KILLING]
+        if self._has_overrun():
+            self._show_stacks(left)
+        for record in left:
+            self._ask_to_end(record, number, self._overrun(record) if self._has_overrun() else reason)
 
     def _begin_draining(self, reason: str) -> None:
         # Producers first: consumers must see the end of the stream, not a broken one.
@@ -241,10 +341,36 @@ class Supervisor:
             elif record.plan.role is Role.PLAIN:
                 self._ask_to_end(record, signal.SIGTERM, reason)
 
-    def _overran(self, record: Record) -> bool:
-        """Whether the worker was given time to end by itself, and is still there."""
+    def _has_overrun(self) -> bool:
+        """Whether whoever is left was given time to end by itself."""
         assert self._cause is not None
-        return self._stop.phase is Phase.TERMINATING and self._cause.outcome in ("interrupted", "timeout")
+        return self._stop.phase is Phase.TERMINATING and self._cause.outcome == "interrupted"
+
+    def _overrun(self, record: Record) -> str:
+        bound = format_duration(self._plan.limits.stop_timeout)
+        return f"it {self._watch.doing(record)} when limits.stop_timeout, {bound}, had passed"
+
+    def _dismiss(self, record: Record) -> None:
+        """End a daemonic worker. A producer gets a moment to end at its next put: a signal there loses items."""
+        if record.failure is not None:
+            return  # it ends by itself
+        if record.plan.role is Role.PRODUCER:
+            self._transport.stop_producing(record.plan.name)
+            self._dismissed[record.plan.name] = time.monotonic() + _DISMISSAL
+        else:
+            self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
+
+    def _end_dismissed(self, now: float) -> None:
+        """Signal the daemonic producers that are not at a put, once nothing of theirs is on its way."""
+        for name in [name for name, until in self._dismissed.items() if now >= until]:
+            record = self._roster[name]
+            assert record.plan.sends is not None
+            if record.alive and self._transport.account(record.plan.sends).waiting:
+                self._dismissed[name] = now + _DISMISSAL
+                continue
+            del self._dismissed[name]
+            if record.alive and record.asked_to_end is None:
+                self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
 
     def _ask_to_end(self, record: Record, number: signal.Signals, reason: str) -> None:
         record.asked_to_end = reason
@@ -255,8 +381,11 @@ class Supervisor:
         """Kill and reap what an exception of ours leaves alive; after an orderly loop there is nobody."""
         for record in self._roster.alive():
             self._transport.signal(record.plan.name, signal.SIGKILL)
-        while any(record.alive for record in self._roster.all()):
-            for fact in self._transport.wait(1.0):
+        while self._roster.alive():
+            # Also the facts that the exception kept from being heard: a death is only told once.
+            self._facts.extend(self._transport.wait(0.0 if self._facts else 1.0))
+            while self._facts:
+                fact = self._facts.popleft()
                 if isinstance(fact, Exited):
                     self._roster[fact.worker].alive = False
 
@@ -269,36 +398,25 @@ class Supervisor:
         except MprunInternalError as error:
             self._cause = verdict.internal(str(error))
         if self._cause is None:
-            failures = sum(counters.failed for counters in self._counters())
-            items = sum(account.put for account in self._accounts())
-            self._cause = verdict.unaccounted(self._accounts()) or verdict.over_budget(
-                failures, items, self._plan.limits.max_errors
+            accounts = self._stock.accounts()
+            items = sum(account.put for account in accounts)
+            self._cause = verdict.unaccounted(accounts) or verdict.over_budget(
+                self._casualties.count, items, self._plan.limits.max_errors
             )
-
-    def _accounts(self) -> list[Account]:
-        accounts = [self._transport.account(queue.name) for queue in self._plan.queues]
-        return [replace(account, joined=account.queue in self._joined) for account in accounts]
-
-    def _counters(self) -> list[Counters]:
-        return [self._transport.counters(record.plan.name) for record in self._roster.started()]
-
-    def _stage_lines(self) -> list[dict[str, Any]]:
-        lines = []
-        for stage in self._plan.stages:
-            records = [record for record in self._roster.started() if record.plan.stage == stage.name]
-            sums = Counters.total(self._transport.counters(record.plan.name) for record in records)
-            alive = sum(record.alive for record in records)
-            lines.append(
-                {"name": stage.name, "workers": len(stage.workers), "alive": alive, **sums.as_fields()}
-            )
-        return lines
 
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
-        dues = [self._next_progress, self._stop.until]
+        dues = [self._next_progress, self._succession.soonest, self._stop.until, *self._dismissed.values()]
         if self._plan.limits.timeout is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._plan.limits.timeout)
-        if self._lifecycle.only_joins_are_left:
+        if self._stop.phase < Phase.TERMINATING:  # after that nobody looks
+            dues.append(self._watch.next_look)
+        if self._lifecycle.only_joins_are_left and not self._transport.tells_when_settled:
             dues.append(now + _CLOSING_LOOK)
         return max(0.0, min(dues) - now)
+
+
+def _stays(put: int) -> str:
+    """Say what becomes of a dead producer's items."""
+    return "it had put nothing" if not put else f"what it had put, {put} item{'s' * (put != 1)}, is worked off"

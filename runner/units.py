@@ -71,6 +71,13 @@ def format_duration(seconds: float) -> str:
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount not in (0, "0"))
 
 
+def format_size(amount: int) -> str:
+    """Return a number of bytes in the unit that suits it, to one decimal place."""
+    units = ("B", "KiB", "MiB", "GiB")
+    power = min(max(0, amount.bit_length() - 1) // 10, len(units) - 1)
+    return f"{amount / 1024**power:.1f}".removesuffix(".0") + units[power]
+
+
 def _plain_number(value: object) -> float:
     # A boolean is an int to Python and a slip to everybody else.
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:

@@ -35,6 +35,11 @@ def timed_out(seconds: str) -> Cause:
     return Cause("timeout", ExitCode.TIMEOUT, f"the run took longer than limits.timeout, {seconds}")
 
 
+def stalled(reason: str) -> Cause:
+    """Nothing moves any more."""
+    return Cause("timeout", ExitCode.TIMEOUT, reason)
+
+
 def internal(reason: str) -> Cause:
     """Our own tables disagree."""
     return Cause("internal", ExitCode.INTERNAL, f"a bug in mprun, please report it: {reason}")

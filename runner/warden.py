@@ -11,6 +11,7 @@ closed every descriptor is beyond it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -27,13 +28,22 @@ class Warden:
     """The supervisor's handle on its warden."""
 
     def __init__(self, run: str) -> None:
-        """Fork the warden. Called before any worker exists, and while this process has one thread."""
+        """Fork the warden. Called before any worker exists, and while this process has one thread.
+
+        Raises:
+            OSError: the system has no process or descriptor left to give.
+        """
         listening, self._fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._fd, False)
-        self.pid = os.fork()
-        if self.pid == 0:
-            _stand_watch(listening, run)
-        os.close(listening)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _stand_watch(listening, run)
+        except OSError:
+            os.close(self._fd)
+            raise
+        finally:
+            os.close(listening)
 
     def born(self, pid: int) -> None:
         """Note that a worker leads session `pid`."""
@@ -62,22 +72,26 @@ class Warden:
 
 def _stand_watch(listening: int, run: str) -> NoReturn:
     """The warden's whole life, in the forked child."""
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.set_wakeup_fd(-1)
-    _close_all_but(listening)
-    words = _read_to_end(listening)
-    if not words.endswith("."):
-        end_left_behind(sessions_of(words), run)
-    os._exit(0)
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        # Above the standard three, which a supervisor may have been started without.
+        listening = fcntl.fcntl(listening, fcntl.F_DUPFD_CLOEXEC, 3)
+        _close_all_but(listening)
+        words = _read_to_end(listening)
+        if not words.endswith("."):
+            end_left_behind(sessions_of(words), run)
+    finally:
+        os._exit(0)  # whatever went wrong, this copy of the supervisor must not go on as one
 
 
 def sessions_of(words: str) -> frozenset[int]:
     """Fold what the supervisor told into the sessions that are still open."""
     open_sessions: set[int] = set()
     for word in words.split():
-        if word[1:].isdigit():
+        if word[1:].isdecimal():
             (open_sessions.add if word[0] == "+" else open_sessions.discard)(int(word[1:]))
     return frozenset(open_sessions)
 
@@ -113,7 +127,8 @@ def _processes() -> list[int]:
 
 def _read_to_end(descriptor: int) -> str:
     words = b""
-    while chunk := os.read(descriptor, 65536):
+    # After the full stop there is no more to hear, even if somebody's child still holds the other end.
+    while not words.endswith(b".") and (chunk := os.read(descriptor, 65536)):
         words += chunk
     return words.decode(errors="replace")
 

@@ -11,10 +11,13 @@
                STOCK    say how many items wait: `count` is 0 for the queue read from, 1 for the one written to
     worker ◄── LEASE    items `count` (first) to `upto` (behind the last) of the frame in the body; `partial` outputs of
                         the first are in already; `nanos` is the attempt
-               CREDIT   one PUT is accepted; `count` more items may be sent unasked, `upto` is the most for one frame
+               CREDIT   `count` more items may be sent unasked; 0 where no leave is given, and one PUT is in
                END      nothing more will come
                JOINED   the answer to JOIN
                STOCK    `count` items wait, `upto` more have room
+               FREED    the frames in the body, by their numbers, have come to an end
+
+A PUT_BIG is a PUT with dockets in its frame (dockets.py): a worker counts those that it sends, and so does the supervisor.
 
 A message cut short by a kill never completes and is never seen. What is said in words goes through the channel.
 """
@@ -49,6 +52,8 @@ class Kind(IntEnum):
     JOIN = 7
     JOINED = 8
     STOCK = 9
+    PUT_BIG = 10
+    FREED = 11
 
 
 _KINDS = {kind.value: kind for kind in Kind}

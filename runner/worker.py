@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from runner.errors import EndOfStream, Stopping
+from runner.facts import RETRY
 from runner.handlers import python
 from runner.handlers.base import Driver, Handler, Mapper, Source, Task, WorkerContext, find_kind
 from runner.plan import WorkerPlan
+from runner.retry import Again, after_failure, is_worth_it
 from runner.sketch import describe_error, sketch, user_traceback
 from runner.spec import OnError
 from runner.status import Word
-from runner.transports.base import Cancelled, Port
+from runner.transports.base import Cancelled, Port, Tell
 
 _OWN_FOLDER = Path(__file__).parent
 
@@ -70,7 +73,8 @@ class _Worker:
             stage=plan.stage,
             pid=os.getpid(),
             ppid=os.getppid(),
-            attempt=self._port.attempt,
+            offset=0 if plan.deterministic else self._port.offset,
+            attempts=lambda: self._status.words[Word.ATTEMPT],
             beside=plan.beside,
             role=plan.role,
             arguments=plan.arguments,
@@ -78,13 +82,13 @@ class _Worker:
         )
         if plan.handler.kind == "python":
             return python.bind(plan.handler.target, plan.arguments, context)
-        return find_kind(plan.handler.kind).build(plan.handler.options["value"], context)
+        return find_kind(plan.handler.kind).build(plan.handler.options, context)
 
     def run(self, handler: Handler) -> None:
         """Do the work, in the way that fits the handler's shape. Blocks until it is done."""
         match handler:
             case Source():
-                self._port.loops.produce(handler.items(), self._item_failed)
+                self._port.loops.produce(self._from_offset(handler.items()), self._item_failed)
             case Mapper():
                 self._port.loops.consume(handler.call, self._item_failed)
             case Driver():
@@ -107,17 +111,29 @@ class _Worker:
             "handler_failed", error=describe_error(error), traceback=user_traceback(error, _OWN_FOLDER)
         )
 
-    def _item_failed(self, item: object, error: BaseException) -> None:
+    def _from_offset(self, items: Iterable[object]) -> Iterable[object]:
+        """Leave out what earlier generations have put, where the runner is to do that."""
+        return islice(items, self._port.offset, None) if self._plan.deterministic else items
+
+    def _item_failed(
+        self, item: object, error: BaseException, *, attempt: int = 1, tell: Tell | None = None
+    ) -> None:
         """Tell; raise `ItemError` where the stage says that one failure ends the run."""
-        self._port.tell(
+        action = self._plan.on_error.value if tell is None else self._action(error, attempt)
+        (tell or self._port.tell)(
             "item_failed",
             item=sketch(item),
             error=describe_error(error),
             traceback=user_traceback(error, _OWN_FOLDER),
-            action=self._plan.on_error.value,
+            action=action,
         )
-        if self._plan.on_error is OnError.FAIL:
+        if action == OnError.FAIL:
             raise ItemError from error
+
+    def _action(self, error: BaseException, attempt: int) -> str:
+        policy = self._plan.retry
+        verdict = after_failure(policy, attempt, worth_it=is_worth_it(policy, error))
+        return RETRY if isinstance(verdict, Again) else self._plan.on_error.value
 
     def _timed(self, call: Callable[[], object]) -> None:
         """Run what drives itself, counting all its time but the waits at queues as busy."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from runner.cli.new import module_name, starter_files
 from runner.errors import UsageError
+from runner.shipped import shipped_examples
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -123,3 +124,57 @@ def test_a_name_that_no_module_can_have_is_refused(run_mprun: RunMprun, tmp_path
     done = run_mprun("new", "---", cwd=tmp_path)
 
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("example", shipped_examples())
+def test_every_example_checks_where_it_is_copied_to(
+    run_mprun: RunMprun, tmp_path: Path, example: str
+) -> None:
+    made = run_mprun("new", tmp_path / "mine", "--example", example)
+
+    done = run_mprun("validate", f"{example}.yaml", cwd=tmp_path / "mine")
+
+    assert (0, 0, "") == (made.returncode, done.returncode, done.stdout), done.stdout
+
+
+def test_an_example_runs_where_it_is_copied_to(run_mprun: RunMprun, tmp_path: Path) -> None:
+    made = run_mprun("new", "mine", "--example", "baozi", cwd=tmp_path)
+
+    done = run_mprun("mine/baozi.yaml", "--param", "speed=100", "--param", "buns=1", cwd=tmp_path)
+
+    assert ["Run it:", "  mprun mine/baozi.yaml"] == made.stderr.splitlines()[-2:]
+    assert (0, 6) == (done.returncode, len(done.stdout.splitlines())), done.stderr
+
+
+def test_the_editor_finds_the_schema_beside_the_copy(run_mprun: RunMprun, tmp_path: Path) -> None:
+    run_mprun("new", tmp_path, "--example", "baozi")
+
+    first = (tmp_path / "baozi.yaml").read_text(encoding="utf-8").splitlines()[0]
+
+    assert "# yaml-language-server: $schema=workflow.schema.json" == first
+    assert (tmp_path / "workflow.schema.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--example", "baozy"], "mprun: there is no example 'baozy'; did you mean 'baozi'?"),
+        (
+            ["--example", "baozi", "--name", "x"],
+            "mprun: --name is for a workflow of your own; an example has its",
+        ),
+    ],
+)
+def test_an_example_that_can_not_be_had_is_refused(
+    run_mprun: RunMprun, tmp_path: Path, options: list[str], said: str
+) -> None:
+    done = run_mprun("new", "mine", *options, cwd=tmp_path)
+
+    assert (2, True, []) == (done.returncode, done.stderr.startswith(said), list(tmp_path.iterdir()))
+
+
+def test_the_examples_are_listed_with_what_they_do(run_mprun: RunMprun) -> None:
+    done = run_mprun("new", "--examples")
+
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert (0, ["EXAMPLE", *shipped_examples()]) == (done.returncode, names)

@@ -126,6 +126,16 @@ def test_a_file_with_errors_starts_nothing(run_mprun: RunMprun, folder: Path) ->
     assert not (folder / "started").exists()
 
 
+def test_a_file_with_errors_leaves_the_events_of_the_last_run_alone(
+    run_mprun: RunMprun, folder: Path
+) -> None:
+    (folder / "e.jsonl").write_text("kept\n", encoding="utf-8")
+
+    run_mprun("flow.yaml", "--set", "stages.printer.count=none", "--events", "e.jsonl", cwd=folder)
+
+    assert "kept\n" == (folder / "e.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_reader_of_stderr_that_leaves_does_not_change_the_verdict(
     mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:
@@ -141,3 +151,15 @@ def test_a_reader_of_stderr_that_leaves_does_not_change_the_verdict(
         printed = process.stdout.read().decode()
 
     assert (process.returncode, printed) == (0, "数 0\n数 1\n数 2\n")
+
+
+def test_handlers_are_found_beside_the_file_though_workers_work_elsewhere(
+    run_mprun: RunMprun, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "where.py").write_text("import os\n\n\ndef go():\n    print(os.getcwd())\n")
+    (tmp_path / "where.yaml").write_text("name: where\nstages: {a: {run: 'where:go', cwd: elsewhere}}\n")
+
+    done = run_mprun("where.yaml", cwd=tmp_path)
+
+    assert (0, f"{tmp_path / 'elsewhere'}\n") == (done.returncode, done.stdout), done.stderr

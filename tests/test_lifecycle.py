@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.ledger import Account
@@ -403,6 +403,7 @@ class World:
         return [w.name for w in self.plan.workers if w.stage == name]
 
 
+@settings(deadline=None)
 @given(plan=plans(), ends_when_settled=st.booleans(), data=st.data())
 def test_every_run_comes_to_its_end_and_no_stream_ends_before_its_writers(
     plan: Plan, ends_when_settled: bool, data: st.DataObject
@@ -426,6 +427,7 @@ def test_every_run_comes_to_its_end_and_no_stream_ends_before_its_writers(
     assert all(world.account(queue.name).settled for queue in plan.queues)
 
 
+@settings(deadline=None)
 @given(plan=plans(), data=st.data())
 def test_readers_that_leave_early_end_the_run_or_have_their_queue_abandoned(
     plan: Plan, data: st.DataObject

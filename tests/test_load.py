@@ -405,6 +405,21 @@ def mutated(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
+def test_a_handler_is_looked_up_where_the_file_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's finders remember a relative folder by its first meaning."""
+    for folder, handler in (("one", "def go(): ..."), ("two", "def come(): ...")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "walk_home.py").write_text(handler, encoding="utf-8")
+        (tmp_path / folder / "walk.yaml").write_text("name: walk\nstages: {a: {run: 'walk_home:go'}}")
+    monkeypatch.chdir(tmp_path / "one")
+    here = check(Path("walk.yaml"))
+
+    monkeypatch.chdir(tmp_path / "two")
+    there = check(Path("walk.yaml"))
+
+    assert ([], ["handler-not-found"]) == tuple([p.code for p in each.problems] for each in (here, there))
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=mutated())
 def test_no_file_makes_the_check_raise(kitchen: Folder, text: str) -> None:

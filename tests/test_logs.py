@@ -192,6 +192,15 @@ def test_the_file_of_events_holds_all_but_progress() -> None:
         jsonschema.Draft202012Validator(event_schema()).validate(line)
 
 
+@pytest.mark.parametrize(("exitcode", "expected"), [(0, ""), (1, "run.finished"), (130, "run.finished")])
+def test_a_log_of_errors_says_why_a_run_failed(exitcode: int, expected: str) -> None:
+    finished = event("run.finished", exitcode=exitcode, outcome="failed", reason="", seconds=1.0, queues=[])
+
+    lines = logged(finished, level="error").splitlines()
+
+    assert expected == "".join(json.loads(line)["event"] for line in lines)
+
+
 def test_the_schema_that_ships_is_the_one_in_the_code() -> None:
     shipped = Path(__file__).parent.parent / "schemas" / "event.schema.json"
 

@@ -83,8 +83,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, TextIO]]:
     os.close(ours)
 
 
-def start(pipe: Pipe, **options: Any) -> ObserverProcess:
+def start(pipe: Pipe, events_file: Path | None = None, **options: Any) -> ObserverProcess:
     [observer] = open_observers(stream=pipe.stream, **options)
+    if events_file is not None:
+        observer.write_events_to(events_file)
     return observer
 
 
@@ -137,8 +139,41 @@ def test_the_file_of_events_gets_what_the_log_gets_whatever_the_level(pipe: Pipe
 
 
 def test_a_file_that_cannot_be_opened_is_known_before_anything_starts(pipe: Pipe, tmp_path: Path) -> None:
+    observer = start(pipe)
+
     with pytest.raises(FileNotFoundError):
-        start(pipe, events_file=tmp_path / "missing" / "events.jsonl")
+        observer.write_events_to(tmp_path / "missing" / "events.jsonl")
+    observer.abandon()
+
+
+def test_a_run_that_is_refused_leaves_no_word_and_no_process(pipe: Pipe) -> None:
+    observer = start(pipe)
+
+    observer.abandon()
+
+    assert pipe.lines() == []
+    assert is_gone(observer.pid)
+
+
+def test_it_goes_in_peace_when_it_is_closed_without_a_word(pipe: Pipe) -> None:
+    observer = start(pipe)
+
+    observer.close()
+
+    assert pipe.lines() == []
+    assert observer.trouble is None
+
+
+def test_it_does_not_wait_for_asyncio_to_be_imported() -> None:
+    script = """
+import sys
+from runner.observer_child import Outlets, _import_ahead
+_import_ahead(Outlets(stream_fd=2))
+print("asyncio.events" in sys.modules, sys.modules["asyncio"].get_running_loop.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "False get_running_loop\n" == done.stdout
 
 
 def test_a_full_disk_is_told_at_the_end_and_the_log_goes_on(pipe: Pipe) -> None:

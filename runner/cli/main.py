@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from runner.cli.collector import hold_off
 from runner.cli.output import leave_quietly, say, speak_utf8, write
 from runner.errors import ExitCode, MprunError, MprunInternalError, SpecError
 
@@ -21,7 +22,12 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 -
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code. Never raises, whatever the command does."""
+    """Run the command line and return the exit code. Never raises, whatever the command does.
+
+    Without `argv` this process is the command, from `sys.argv` to its end.
+    """
+    if argv is None:
+        hold_off()
     speak_utf8()
     try:
         code = _invoke(list(sys.argv[1:] if argv is None else argv))

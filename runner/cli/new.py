@@ -1,7 +1,7 @@
-"""`mprun new`: a first workflow with its handler and a test, which run as they are.
+"""`mprun new`: a first workflow with its handler and a test, or a copy of an example; both run as they are.
 
-DIR/workflow.yaml           the workflow
-DIR/<name>.py               its handlers
+DIR/workflow.yaml           the workflow                        DIR/baozi.yaml     with `--example baozi`
+DIR/<name>.py               its handlers                        DIR/baozi.py
 DIR/test_<name>.py          a test, in one process
 DIR/workflow.schema.json    for the editor, which may be offline
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from runner.cli.options import examples
-from runner.cli.output import say
+from runner.cli.output import say, write
 from runner.errors import UsageError
 
 _LONGEST_MODULE = 60
@@ -30,30 +30,84 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 EXAMPLES = examples(
     "mprun new hello",
     "mprun new . --name word-count",
+    "mprun new kitchen --example baozi",
 )
+_SCHEMA = "workflow.schema.json"
+
+
+def _list_examples(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """Print the examples and end, before DIR is asked for."""
+    if not asked:
+        return
+    from runner.cells import columns
+    from runner.shipped import shipped_examples
+    from runner.source import read
+
+    rows = [[name, read(path).data.get("description", "")] for name, path in shipped_examples().items()]
+    write("\n".join(columns([["EXAMPLE", "WHAT IT DOES"], *rows])) + "\n")
+    context.exit()
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="The workflow's name; by default the name of DIR.")
-def command(directory: Path, name: str | None) -> int:
+@click.option(
+    "--example", metavar="EXAMPLE", help="Copy an example that ships with mprun instead, such as baozi."
+)
+@click.option(
+    "--examples",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_examples,
+    help="List the examples, and exit.",
+)
+def command(directory: Path, name: str | None, example: str | None) -> int:
     """Write a workflow, its handlers and a test into DIR, ready to run and to be changed.
 
     DIR is made if it does not exist. Nothing is ever overwritten.
     """
+    if example is not None and name is not None:
+        raise UsageError("--name is for a workflow of your own; an example has its name already")
     chosen = name if name is not None else directory.resolve().name
     # A folder's name may hold bytes that are no text; a file in UTF-8 may not.
-    files = starter_files(chosen.encode(errors="replace").decode())
+    files = (
+        starter_files(chosen.encode(errors="replace").decode()) if example is None else example_files(example)
+    )
     _refuse_to_overwrite(directory, files)
     _write(directory, files)
     _say_what_next(directory, files)
     return 0
 
 
+def example_files(name: str) -> dict[str, str]:
+    """
+    Return an example with its handlers and the schema: text by file name.
+
+    Raises:
+        UsageError: there is no such example.
+    """
+    from runner.problems import did_you_mean
+    from runner.shipped import shipped_examples
+    from runner.source import read
+
+    known = shipped_examples()
+    if name not in known:
+        raise UsageError(f"there is no example '{name}'; {did_you_mean(name, known)}")
+    workflow = known[name]
+    runs = [stage.get("run") for stage in read(workflow).data["stages"].values()]
+    modules = {run.partition(":")[0].partition(".")[0] for run in runs if isinstance(run, str)}
+    beside = [workflow.with_name(f"{module}.py") for module in sorted(modules)]
+    text = workflow.read_text(encoding="utf-8").replace(f"$schema=../schemas/{_SCHEMA}", f"$schema={_SCHEMA}")
+    return {
+        workflow.name: text,
+        **{path.name: path.read_text(encoding="utf-8") for path in beside if path.is_file()},
+        _SCHEMA: _schema_text(),
+    }
+
+
 def starter_files(name: str) -> dict[str, str]:
     """Return what `new` writes: text by file name."""
-    from runner.shipped import shipped
-
     module = module_name(name)
     # JSON's quoted text is YAML's too, so any name is safe.
     marks = {"@name@": json.dumps(name, ensure_ascii=False), "@module@": module}
@@ -61,8 +115,14 @@ def starter_files(name: str) -> dict[str, str]:
         "workflow.yaml": _filled("workflow.yaml.template", marks),
         f"{module}.py": _filled("handlers.py.template", marks),
         f"test_{module}.py": _filled("test_workflow.py.template", marks),
-        "workflow.schema.json": shipped("schemas/workflow.schema.json").read_text(encoding="utf-8"),
+        _SCHEMA: _schema_text(),
     }
+
+
+def _schema_text() -> str:
+    from runner.shipped import shipped
+
+    return shipped(f"schemas/{_SCHEMA}").read_text(encoding="utf-8")
 
 
 def module_name(name: str) -> str:
@@ -118,7 +178,10 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
 def _say_what_next(directory: Path, files: Mapping[str, str]) -> None:
     for file in files:
         say(f"wrote {directory / file}")
-    workflow = directory / "workflow.yaml"
-    say("\nRun it, then test it:")
+    workflow = next(directory / file for file in files if file.endswith(".yaml"))
+    tested = any(file.startswith("test_") for file in files)
+    say("\nRun it, then test it:" if tested else "\nRun it:")
     say(f"  mprun {shlex.quote(str(workflow))}")
-    say(f"  python -m pytest {shlex.quote(str(directory))}")
+    if tested:
+        install = "" if PathFinder.find_spec("pytest") else "python -m pip install pytest && "
+        say(f"  {install}python -m pytest {shlex.quote(str(directory))}")

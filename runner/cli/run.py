@@ -1,19 +1,22 @@
 """`mprun run`: check, plan, run, report.
 
-file ──► checked_plan ──► run(plan, observers) ──► Report ──► tables · report file · exit code
+file ──► checked_plan ───────┬──► run(plan, observers) ──► Report ──► tables · report file · exit code
+   └───► observers, forked ──┘
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from runner.cli.collector import hand_over
 from runner.cli.options import FILE, examples, values, workflow_file
 from runner.cli.output import leave_quietly, say
 from runner.errors import ExitCode, UsageError
@@ -80,16 +83,20 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
     """
     from runner.cli.checking import checked_plan
     from runner.observers import wants_text
-    from runner.run import run
 
     chosen = RunOptions(**options)
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
     text = wants_text(sys.stderr, chosen.log)
-    # A pipe of JSON lines stays one: there `validate` is the place for warnings.
-    plan = checked_plan(file, params, overrides, show_warnings=text and not chosen.quiet)
-    _check_writable(chosen)
-    observers = _open_observers(chosen)
+    with _observers_ahead(chosen) as observers:
+        # A pipe of JSON lines stays one: there `validate` is the place for warnings.
+        plan = checked_plan(file, params, overrides, show_warnings=text and not chosen.quiet)
+        _check_writable(chosen)
+        if chosen.events is not None:
+            observers[0].write_events_to(chosen.events)
+    from runner.run import run
+
+    hand_over()
     report = run(plan, observers)
     return _finish(report, observers, chosen, text=text)
 
@@ -109,16 +116,23 @@ def _check_writable(chosen: RunOptions) -> None:
             raise UsageError(f"{option}: '{path}' can't be written: {error.strerror}") from error
 
 
-def _open_observers(chosen: RunOptions) -> list[ObserverProcess]:
+@contextmanager
+def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
+    """Start what shows the run, to import what it needs beside the check. A run that is refused has none."""
     from runner.observers import open_observers
 
-    return open_observers(
+    observers = open_observers(
         stream=sys.stderr,
         log=chosen.log,
         level="error" if chosen.quiet else chosen.level,
-        events_file=chosen.events,
         progress=False if chosen.quiet else chosen.progress,
     )
+    try:
+        yield observers
+    except BaseException:
+        for observer in observers:
+            observer.abandon()
+        raise
 
 
 def _finish(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, *, text: bool) -> int:

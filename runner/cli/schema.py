@@ -1,4 +1,4 @@
-"""`mprun schema`: the JSON Schemas, as `schemas/` has them."""
+"""`mprun schema`: the JSON Schemas, as `schemas/` has them, and the pages of reference made from them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 
 import click
 
-from runner.cli.options import examples
+from runner.cli.options import examples, output_format
 from runner.cli.output import write
 
 EXAMPLES = examples(
     "mprun schema > workflow.schema.json",
+    "mprun schema --format markdown        every key, for reading",
     "mprun schema event",
 )
+_PAGE_NOTE = "Made by `mprun schema {which} --format markdown` from the schema that mprun itself checks with."
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("which", type=click.Choice(["workflow", "event", "report"]), default="workflow")
-def command(which: str) -> int:
+@output_format(["json", "markdown"])
+def command(which: str, form: str) -> int:
     """Print the JSON Schema (draft 2020-12) of one kind of document; of workflow files if none is named.
 
     The schema of workflow files knows the handler kinds of the packages installed here.
@@ -27,8 +30,20 @@ def command(which: str) -> int:
     To have an editor check and complete a workflow, begin the file with
       # yaml-language-server: $schema=workflow.schema.json
     """
-    write(json.dumps(_schema(which), indent=2, ensure_ascii=False) + "\n")
+    schema = _schema(which)
+    write(
+        _page(which, schema)
+        if form == "markdown"
+        else json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    )
     return 0
+
+
+def _page(which: str, schema: dict[str, Any]) -> str:
+    from runner.schema_page import TO_READ, TO_WRITE, schema_page
+
+    style = TO_WRITE if which == "workflow" else TO_READ
+    return schema_page(schema, style, note=_PAGE_NOTE.format(which=which))
 
 
 def _schema(which: str) -> dict[str, Any]:

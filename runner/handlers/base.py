@@ -91,6 +91,11 @@ def _nobody_listens(level: str, event: str, fields: Mapping[str, Any]) -> None:
     """Where a log line goes when no run is there to take it: a handler called by hand, in a test."""
 
 
+def _first_attempt() -> int:
+    """What a handler is told that is called by hand."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerLog:
     """What a handler says about its work: `worker.log.info("bun.steamed", number=3)`."""
@@ -118,8 +123,8 @@ class WorkerContext:
     stage: str
     pid: int
     ppid: int
-    attempt: int = 1
-    """1 the first time a handler sees its items; what a restart leads to is higher."""
+    offset: int = 0
+    """Items that earlier generations of this producer have put. Handed to a handler that has a parameter `offset`."""
     beside: str = "."
     """The folder of the workflow file."""
     role: Role = Role.PLAIN
@@ -127,6 +132,13 @@ class WorkerContext:
     """The stage's `with`."""
     emit: Callable[[str, str, Mapping[str, Any]], None] = _nobody_listens
     """Where the handler's log lines go: called with level, event and fields."""
+    attempts: Callable[[], int] = _first_attempt
+    """How often the item in hand was handed over; 0 is as good as 1."""
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the item in hand this is: 1 first, more where it failed or its worker was killed."""
+        return self.attempts() or 1
 
     @property
     def log(self) -> WorkerLog:

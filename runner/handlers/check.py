@@ -13,7 +13,7 @@ from typing import Any, Literal
 from runner.errors import HandlerNotFound
 from runner.handlers.annotations import describe, fits
 from runner.handlers.base import find_kind
-from runner.handlers.rules import GIVEN, item_parameter, misfits, required, settable, takes_any
+from runner.handlers.rules import GIVEN, given, item_parameter, misfits, required, settable, takes_any
 from runner.handlers.shape import Parameter, ParameterKind, Shape, Signature
 from runner.handlers.signature import Missing, Opaque, read_signature
 from runner.problems import did_you_mean, nearest
@@ -97,7 +97,7 @@ def _unknown(signature: Signature, arguments: Mapping[str, Any], role: Role) -> 
 def _unknown_argument(shown: str, key: str, signature: Signature, role: Role) -> Fault:
     where = ("with", key)
     item = item_parameter(signature)
-    if any(p.name == key for p in signature.parameters) and key in GIVEN:
+    if any(p.name == key for p in signature.parameters) and key in given(role):
         return Fault(where, "key", "unknown-argument", f"'{key}' is given by mprun, so `with` can't set it")
     if item is not None and key == item.name and item not in settable(signature, role):
         message = f"'{key}' is the item that {shown} is called with, so `with` can't set it"

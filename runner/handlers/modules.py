@@ -103,7 +103,8 @@ def _shadowing(name: str, beside: Path) -> Missing | None:
 
 
 def _find_spec(name: str, beside: Path) -> ModuleSpec | Missing:
-    path: Sequence[str] = [str(beside), *sys.path]
+    # Python's finders remember a relative folder as what it was when they first met it.
+    path: Sequence[str] = [str(beside.absolute()), *sys.path]
     spec: ModuleSpec | None = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):

@@ -24,7 +24,7 @@ from runner.handlers.annotations import adapt
 from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext
 from runner.handlers.live import is_async, is_process, signature_of, yields
 from runner.handlers.modules import is_reserved
-from runner.handlers.rules import QUEUES, drives, item_parameter, misfits
+from runner.handlers.rules import OFFSET, QUEUES, drives, item_parameter, misfits
 from runner.handlers.shape import ParameterKind, Signature
 from runner.problems import did_you_mean
 from runner.spec import Role
@@ -116,7 +116,8 @@ def _keywords(
         return dict(arguments)
     annotations = {p.name: p.annotation for p in signature.parameters}
     given = {name: adapt(value, annotations.get(name)) for name, value in arguments.items()}
-    return given | ({"worker": context} if "worker" in annotations else {})
+    offered = {"worker": context} | ({OFFSET: context.offset} if context.role is Role.PRODUCER else {})
+    return given | {name: value for name, value in offered.items() if name in annotations}
 
 
 def _driver(

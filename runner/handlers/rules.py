@@ -14,6 +14,8 @@ from runner.spec import Role
 QUEUES = frozenset({"queue", "inbox", "outbox"})
 GIVEN = QUEUES | {"worker"}
 """Parameters that the worker fills, whenever a handler asks for them by name."""
+OFFSET = "offset"
+"""One more that a producer is given."""
 
 _FUNCTIONS = frozenset({Shape.FUNCTION, Shape.GENERATOR})
 _BY_PLACE = frozenset({ParameterKind.POSITIONAL_ONLY, ParameterKind.POSITIONAL, ParameterKind.VAR_POSITIONAL})
@@ -25,6 +27,16 @@ class Misfit(NamedTuple):
 
     message: str
     help: str | None = None
+
+
+def given(role: Role) -> frozenset[str]:
+    """Return the parameters that the worker fills in a stage of this role."""
+    return GIVEN | {OFFSET} if role is Role.PRODUCER else GIVEN
+
+
+def takes_offset(signature: Signature) -> bool:
+    """Say whether a producer's handler can go on where an earlier generation was: it asks how far that came."""
+    return any(p.name == OFFSET for p in signature.parameters)
 
 
 def drives(signature: Signature) -> bool:
@@ -48,7 +60,7 @@ def settable(signature: Signature, role: Role) -> tuple[Parameter, ...]:
     item = (
         item_parameter(signature) if signature.shape in _FUNCTIONS and takes_items(signature, role) else None
     )
-    return tuple(p for p in signature.parameters if p.name not in GIVEN and p is not item)
+    return tuple(p for p in signature.parameters if p.name not in given(role) and p is not item)
 
 
 def required(signature: Signature, role: Role) -> tuple[Parameter, ...]:

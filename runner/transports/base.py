@@ -9,7 +9,7 @@ The supervisor decides, the transport acts; it has no policy of its own. Every t
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from runner.facts import Fact
 from runner.handlers.base import QueueEnd
 from runner.ledger import Account
 from runner.plan import WorkerPlan
-from runner.status import Counters, StatusPage
+from runner.status import Counters, Pulse, StatusPage
 
 
 class Inbox(QueueEnd, Protocol):
@@ -38,8 +38,13 @@ class Tell(Protocol):
         """Send it; blocks only while the supervisor is behind."""
 
 
-Fail = Callable[[object, BaseException], None]
-"""What a loop calls with an item and what its handler raised; it raises where that is to end the worker."""
+class Fail(Protocol):
+    """What a loop calls with an item and what its handler raised; it raises where that is to end the worker."""
+
+    def __call__(
+        self, item: object, error: BaseException, *, attempt: int = 1, tell: Tell | None = None
+    ) -> None:
+        """`tell` is for a transport that counts attempts: it takes the words instead of the worker's channel."""
 
 
 class Loops(Protocol):
@@ -62,7 +67,8 @@ class Port:
     outbox: QueueEnd | None
     status: StatusPage
     tell: Tell
-    attempt: int = 1
+    offset: int = 0
+    """Items that earlier generations of a producer have put, or could not put: where the next one begins."""
 
 
 Life = Callable[[WorkerPlan, Port], int]
@@ -82,6 +88,10 @@ class Transport(Protocol):
 
     ends_when_settled: bool
     """True if a reader's end of stream waits for what other readers hold, since that may come back to the queue."""
+    tells_when_settled: bool
+    """True if `wait` returns once a queue has nothing left in it or in hand; else one must look at its account."""
+    outlives_workers: bool
+    """True if the death of a worker loses nothing and harms nobody: what it put stays, what it held goes to others."""
 
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
@@ -91,6 +101,12 @@ class Transport(Protocol):
 
     def counters(self, worker: str) -> Counters:
         """Read what a worker has done; also after its death, until `close`."""
+
+    def pulse(self, worker: str) -> Pulse:
+        """Read how far a worker is, that it is at work or what it waits for; also after its death, until `close`."""
+
+    def stopped(self) -> frozenset[str]:
+        """Name the workers that a signal such as SIGSTOP has stopped."""
 
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
@@ -110,8 +126,8 @@ class Transport(Protocol):
     def signal(self, worker: str, number: signal.Signals) -> None:
         """Send a signal to a worker and to what it has started; one that is gone is no error."""
 
-    def stacks(self, worker: str) -> str:
-        """Ask a worker for its Python stacks and return them; empty if it does not answer within a moment."""
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Ask workers for their Python stacks; who does not answer within a moment is left out."""
 
     def close(self) -> None:
         """Give back every descriptor and queue. Every worker is gone by now."""

@@ -9,6 +9,7 @@ runs, so that two runs of the same workflow interleave alike and `breakpoint()` 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import pickle
 import queue
@@ -18,7 +19,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from runner.errors import EndOfStream, Stopping
@@ -26,8 +27,9 @@ from runner.facts import Exited, Fact, HandlerFailed, from_message
 from runner.leases import Frame, HandOver, Lease, LeasedBook
 from runner.ledger import Account
 from runner.plan import Plan, WorkerPlan
+from runner.sketch import sketch
 from runner.spec import Role
-from runner.status import Counters, StatusPage, Word
+from runner.status import Counters, Pulse, StatusPage, Word
 from runner.transports.base import Cancelled, Life, Port, Spawned
 from runner.transports.itemwise import ItemwiseLoops
 
@@ -41,6 +43,8 @@ class InlineTransport:
     """Workers as strands of this process."""
 
     ends_when_settled = True
+    tells_when_settled = False
+    outlives_workers = False
 
     def __init__(self, plan: Plan, life: Life, wake: int) -> None:
         """Make the books; start nothing. `wake` is not needed: no wait here lasts long."""
@@ -51,9 +55,9 @@ class InlineTransport:
         self._stuck = 0
         self._facts: list[Fact] = []
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:  # noqa: ARG002 - nobody is replaced here
         """Make a strand; it runs when its turn comes."""
-        strand = _Strand(worker, generation, self._life, self._books, self._facts.append)
+        strand = _Strand(worker, self._life, self._books, self._facts.append)
         self._strands[worker.name] = strand
         self._turns.append(strand)
         return Spawned(os.getpid(), os.getppid())
@@ -62,9 +66,11 @@ class InlineTransport:
         """Let the next strand that can move take its turn; return what happened in it."""
         strand = self._next()
         if strand is None:
-            self._nobody_can_move()
+            self._nobody_can_move(timeout)
         elif strand.take_turn(min(timeout, _LOOK)):
             self._turns.rotate(-1)
+        elif strand.killed:
+            strand.abandon()
         facts, self._facts[:] = list(self._facts), []
         for fact in facts:
             if isinstance(fact, Exited):
@@ -74,6 +80,14 @@ class InlineTransport:
     def counters(self, worker: str) -> Counters:
         """Read a worker's page."""
         return self._strands[worker].status.counters()
+
+    def pulse(self, worker: str) -> Pulse:
+        """Read how far a worker is."""
+        return self._strands[worker].status.pulse()
+
+    def stopped(self) -> frozenset[str]:
+        """No strand is stopped without this whole process being so."""
+        return frozenset()
 
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
@@ -98,23 +112,28 @@ class InlineTransport:
         self._strands[worker].status.words[Word.STOP] = 1
 
     def signal(self, worker: str, number: signal.Signals) -> None:
-        """Unwind a strand; one that is deep in foreign code is left behind when the signal is KILL."""
+        """Unwind a strand; one that is in the middle of its own code when the signal is KILL is left behind."""
         strand = self._strands[worker]
         if strand in self._turns:
             strand.cancel(number)
 
-    def stacks(self, worker: str) -> str:
-        """Show where a strand is."""
-        frame = sys._current_frames().get(self._strands[worker].ident)
-        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Show where strands are."""
+        frames = sys._current_frames()
+        found = {name: frames.get(self._strands[name].ident) for name in workers}
+        return {name: "".join(traceback.format_stack(frame)) for name, frame in found.items() if frame is not None}
 
     def close(self) -> None:
         """Give back the pages."""
         for strand in self._strands.values():
             strand.status.close()
 
-    def _nobody_can_move(self) -> None:
+    def _nobody_can_move(self, timeout: float) -> None:
         """The supervisor may still have a decision that frees someone; if it has none either, nobody ever will."""
+        wakes_at = min((strand.wakes_at for strand in self._turns), default=math.inf)
+        if wakes_at < math.inf:
+            time.sleep(max(0.0, min(wakes_at - time.monotonic(), timeout, _LOOK)))
+            return
         self._stuck += 1
         if self._stuck <= _PATIENCE:
             return
@@ -143,7 +162,6 @@ class _Strand:
     def __init__(
         self,
         plan: WorkerPlan,
-        generation: int,
         life: Life,
         books: dict[str, LeasedBook],
         note: Callable[[Fact], None],
@@ -152,11 +170,12 @@ class _Strand:
         self.name = plan.name
         self.status = StatusPage.private()
         self.waits_for = "has not begun"
+        self.wakes_at = math.inf
+        """When its wait is over whatever happens, for one that waits with a timeout."""
         self._life = life
         self._note = note
         self._inbox = InlineQueue(books[plan.receives], self) if plan.receives else None
         self._outbox = InlineQueue(books[plan.sends], self) if plan.sends else None
-        self._attempt = generation
         self._movable: Callable[[], bool] = lambda: True
         self._cancelled: signal.Signals | None = None
         self._holds_baton = False
@@ -170,7 +189,9 @@ class _Strand:
 
     def can_move(self) -> bool:
         """Whether a turn would get it any further."""
-        return self._cancelled is not None or self._holds_baton or self._movable()
+        if self._cancelled is not None or self._holds_baton or self._movable():
+            return True
+        return time.monotonic() >= self.wakes_at
 
     def take_turn(self, patience: float) -> bool:
         """Hand over the baton and wait for it; False if it is not back after `patience` seconds."""
@@ -185,29 +206,37 @@ class _Strand:
         self._holds_baton = False
         return True
 
-    def pause(self, movable: Callable[[], bool], waits_for: str) -> None:
-        """Called in the strand: give the baton back until `movable` and its turn comes."""
-        self._movable, self.waits_for = movable, waits_for
+    def pause(self, movable: Callable[[], bool], waits_for: str, until: float = math.inf) -> None:
+        """Called in the strand: give the baton back until `movable`, or the time `until`, and its turn comes."""
+        self._movable, self.waits_for, self.wakes_at = movable, waits_for, until
         self._back.release()
         self._go.acquire()
         if self._cancelled is not None:
             raise Cancelled
 
     def cancel(self, number: signal.Signals) -> None:
-        """Unwind the strand at its next turn, or where it is; after a KILL nobody waits for it any more."""
+        """Unwind the strand at its next turn, or where it is."""
         self._cancelled = number
-        if number is signal.SIGKILL:
-            self._note(Exited(self.name, os.getpid(), -number))
-            self._note = lambda fact: None  # whatever it still says, it says as a ghost
-        elif self._holds_baton:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self.ident), ctypes.py_object(Cancelled)
-            )
+        if self._holds_baton:
+            thread = ctypes.c_ulong(self.ident)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(Cancelled))
+
+    @property
+    def killed(self) -> bool:
+        """Whether nobody has to wait for it any more."""
+        return self._cancelled is signal.SIGKILL
+
+    def abandon(self) -> None:
+        """Take it for dead, although it does not give the baton back."""
+        self._note(Exited(self.name, os.getpid(), -signal.SIGKILL))
+        self._note = lambda fact: None  # whatever it still says, it says as a ghost
 
     def _live(self) -> None:
         try:
+            if self._cancelled is not None:
+                raise Cancelled
             loops = ItemwiseLoops(self._inbox, self._outbox, self.status)
-            port = Port(loops, self._inbox, self._outbox, self.status, self._tell, self._attempt)
+            port = Port(loops, self._inbox, self._outbox, self.status, self._tell)
             code = self._life(self.plan, port)
         except Cancelled:
             code = -(self._cancelled or signal.SIGTERM)
@@ -242,8 +271,7 @@ class InlineQueue:
             self._check_stop(words)
             if self.full():
                 raise queue.Full
-        self._book.offer(self._strand.name, Frame(payload, 1), time.monotonic())
-        self._book.decide()
+        self._let_in(Frame(payload, 1))
         words[Word.SENT] += 1
         self._strand.pause(lambda: True, "for its turn")
 
@@ -262,7 +290,9 @@ class InlineQueue:
         assert isinstance(handed, HandOver)
         self._held.append(handed.lease)
         words[Word.RECEIVED] += 1
-        return pickle.loads(handed.lease.parcel.frame.payload)
+        item: object = pickle.loads(handed.lease.parcel.frame.payload)
+        self._strand.status.set_item(sketch(item))
+        return item
 
     def task_done(self) -> None:
         """Say that the oldest item that was taken is done with."""
@@ -297,22 +327,30 @@ class InlineQueue:
         room = self._book.room
         return room is not None and room <= 0
 
+    def _let_in(self, frame: Frame) -> None:
+        """There is room: take it, without the patience that the book has with writers far away."""
+        now = time.monotonic()
+        self._book.grant(self._strand.name, 1)
+        self._book.offer(self._strand.name, frame, now)
+        self._book.writer_gone(self._strand.name, now)
+        self._book.decide()
+
     def _wait(
         self, word: Word, block: bool, timeout: float | None, movable: Callable[[], bool], what: str
     ) -> None:
         began = time.perf_counter_ns()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if block:
-            self._strand.pause(
-                lambda: movable() or (deadline is not None and time.monotonic() >= deadline),
-                f"waits {what} on queue '{self._book.name}'",
-            )
+        # One that does not wait gives the others a turn all the same: it may be asking again and again.
+        until = 0.0 if not block else math.inf if timeout is None else time.monotonic() + timeout
+        self._strand.pause(movable, f"waits {what} on queue '{self._book.name}'", until)
         self._strand.status.add(word, time.perf_counter_ns() - began)
 
     def _oldest(self) -> Lease:
         if not self._held:
             raise ValueError("task_done() called too many times")
-        return self._held.popleft()
+        lease = self._held.popleft()
+        if not self._held:
+            self._strand.status.set_item("")
+        return lease
 
     def _check_stop(self, words: memoryview) -> None:
         if words[Word.STOP] and self._strand.plan.role is Role.PRODUCER:

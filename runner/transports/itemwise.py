@@ -13,7 +13,6 @@ from types import GeneratorType
 
 from runner.errors import EndOfStream, Stopping
 from runner.handlers.base import QueueEnd
-from runner.sketch import sketch
 from runner.status import StatusPage, Word
 from runner.transports.base import Fail, Inbox
 
@@ -43,15 +42,14 @@ class ItemwiseLoops:
 
     def consume(self, call: Callable[[object], object], fail: Fail) -> None:
         """Call the handler with each item until the stream ends. Every item passes here, so it is kept flat."""
-        inbox, outbox, status = self.inbox, self.outbox, self.status
+        inbox, outbox = self.inbox, self.outbox
         assert inbox is not None
-        words, clock = status.words, time.perf_counter_ns
+        words, clock = self.status.words, time.perf_counter_ns
         while True:
             try:
                 item = inbox.get()
             except EndOfStream:
                 return
-            status.set_item(sketch(item))
             began, blocked = clock(), words[Word.BLOCKED]
             try:
                 value = call(item)
@@ -69,7 +67,6 @@ class ItemwiseLoops:
                 inbox.task_done()
             finally:
                 words[Word.BUSY] += clock() - began - (words[Word.BLOCKED] - blocked)
-            status.set_item("")
 
     def _busy_between(self, items: Iterable[object]) -> Iterator[object]:
         """Yield the items of a producer, counting the time that it takes to make each as busy."""

@@ -9,12 +9,14 @@ supervisor never puts or gets, so it can't be caught by such a lock; the end of 
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import pickle
 import queue
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.queues import JoinableQueue
@@ -26,8 +28,9 @@ from runner.errors import EndOfStream, Stopping
 from runner.facts import Exited, Fact
 from runner.ledger import Account, CountedBook, Tally
 from runner.plan import Plan, QueuePlan, WorkerPlan
+from runner.sketch import sketch
 from runner.spec import Role
-from runner.status import Counters, StatusPage, Word
+from runner.status import Counters, Pulse, StatusPage, Wait, Word
 from runner.transports.base import Life, Port, Spawned
 from runner.transports.itemwise import ItemwiseLoops
 from runner.transports.pool import ProcessPool
@@ -65,43 +68,56 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         except queue.Full:
             if not block:
                 raise
-            self._put_when_room(payload, timeout, words)
+            with self._shown(Wait.ROOM, timeout):
+                self._put_when_room(payload, timeout, words)
         words[Word.SENT] += 1
 
     def get(self, block: bool = True, timeout: float | None = None) -> object:
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
         words = self._words()
+        try:
+            payload = self._get_within(words, block, _LOOK if timeout is None else timeout)
+        except queue.Empty:
+            if not block or timeout is not None:
+                raise
+            with self._shown(Wait.ITEM, None):
+                payload = self._get_within(words, block, math.inf)
+        words[Word.RECEIVED] += 1
+        item: object = pickle.loads(payload)
+        self._page().set_item(sketch(item))
+        return item
+
+    def _get_within(self, words: memoryview, block: bool, seconds: float) -> bytes:
         began = time.perf_counter_ns()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = time.monotonic() + seconds
         while True:
             try:
-                payload = super().get(block, _next_look(deadline))
-                break
+                payload: bytes = super().get(block, _next_look(deadline))
+                return payload
             except queue.Empty:
                 if words[Word.END]:
                     raise EndOfStream from None
-                if not block or (deadline is not None and time.monotonic() >= deadline):
+                if not block or time.monotonic() >= deadline:
                     raise
             finally:
                 now = time.perf_counter_ns()
                 words[Word.STARVED] += now - began
                 began = now
-        words[Word.RECEIVED] += 1
-        return pickle.loads(payload)
 
     def task_done(self) -> None:
         """Say that one item that was taken is done with. Raises ValueError where this worker holds none."""
-        words = self._words()
-        if words[Word.DONE] + words[Word.FAILED] >= words[Word.RECEIVED]:
-            # The standard library would take it for another worker's item, and `join` would be over too soon.
-            raise ValueError("task_done() called too many times")
-        super().task_done()
-        words[Word.DONE] += 1
+        self._end_item(Word.DONE)
 
     def give_up(self) -> None:
         """Say that one item that was taken has failed: it counts as dropped, and `join` does not wait for it."""
-        super().task_done()
-        self._words()[Word.FAILED] += 1
+        self._end_item(Word.FAILED)
+
+    def join(self) -> None:
+        """Wait until every item ever put is done."""
+        words, began = self._words(), time.perf_counter_ns()
+        with self._shown(Wait.JOIN, None):
+            super().join()
+            words[Word.BLOCKED] += time.perf_counter_ns() - began
 
     def descriptors(self) -> tuple[int, int]:
         """The pipe's two ends: what a forked worker that uses this queue must keep open."""
@@ -128,13 +144,40 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
                 words[Word.BLOCKED] += now - began
                 began = now
 
+    def _end_item(self, how: Word) -> None:
+        words = self._words()
+        held = words[Word.RECEIVED] - words[Word.DONE] - words[Word.FAILED]
+        if not held:
+            # The standard library would take it for another worker's item, and `join` would be over too soon.
+            raise ValueError("task_done() called too many times")
+        super().task_done()
+        words[how] += 1
+        if held == 1:
+            self._page().set_item("")
+
     def _check_stop(self, words: memoryview) -> None:
         if self._is_producer and words[Word.STOP]:
             raise Stopping
 
+    @contextmanager
+    def _shown(self, why: Wait, timeout: float | None) -> Iterator[None]:
+        """Show in the page what goes on waiting. A wait that ends by itself is none that others must end."""
+        assert self._status is not None
+        if timeout is not None:
+            yield
+            return
+        self._status.show_wait(why)
+        try:
+            yield
+        finally:
+            self._status.show_wait(Wait.NOTHING)
+
     def _words(self) -> memoryview:
+        return self._page().words
+
+    def _page(self) -> StatusPage:
         assert self._status is not None, "a queue is used through its worker's port"
-        return self._status.words
+        return self._status
 
 
 def _next_look(deadline: float | None) -> float:
@@ -145,23 +188,26 @@ class JoinableTransport:
     """Joinable queues and the processes round them."""
 
     ends_when_settled = False
+    tells_when_settled = False
+    outlives_workers = False
 
     def __init__(self, plan: Plan, life: Life, wake: int) -> None:
         """Make the queues; start nothing. `wake` cuts a wait short when it becomes readable."""
-        self._pool = ProcessPool(life, wake)
         self._queues = {q.name: _make_queue(q, plan) for q in plan.queues}
         self._books = {q.name: CountedBook(q.name, q.maxsize) for q in plan.queues}
         self._queue_plans = plan.queues
         self._plans: dict[str, WorkerPlan] = {}
         self._killed: set[str] = set()
+        # Last, as it has to be closed: the queues let go of their descriptors when one more can't be had.
+        self._pool = ProcessPool(life, wake)
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:  # noqa: ARG002 - nobody is replaced here
         """Give birth to a worker. Raises `StartFailed`."""
         self._plans[worker.name] = worker
         inbox = self._queues[worker.receives] if worker.receives else None
         outbox = self._queues[worker.sends] if worker.sends else None
         needed = [fd for end in (inbox, outbox) if end is not None for fd in end.descriptors()]
-        return self._pool.start(worker, _PortMaker(inbox, outbox, generation), needed)
+        return self._pool.start(worker, _PortMaker(inbox, outbox), needed)
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Block until a worker speaks or dies, a signal arrives, or `timeout` has passed; counters are then fresh."""
@@ -175,6 +221,14 @@ class JoinableTransport:
     def counters(self, worker: str) -> Counters:
         """Read a worker's page."""
         return self._pool.status(worker).counters()
+
+    def pulse(self, worker: str) -> Pulse:
+        """Read how far a worker is."""
+        return self._pool.status(worker).pulse()
+
+    def stopped(self) -> frozenset[str]:
+        """Name the workers that a signal has stopped."""
+        return self._pool.stopped()
 
     def account(self, queue: str) -> Account:
         """Take stock, as of the last wait."""
@@ -204,9 +258,9 @@ class JoinableTransport:
         """Signal a worker and its group."""
         self._pool.signal(worker, number)
 
-    def stacks(self, worker: str) -> str:
-        """Ask a worker for its stacks."""
-        return self._pool.stacks(worker)
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Ask workers for their stacks."""
+        return self._pool.stacks(workers)
 
     def close(self) -> None:
         """Give back pages, pipes and semaphores."""
@@ -240,14 +294,13 @@ class _PortMaker:
 
     inbox: CountedQueue | None
     outbox: CountedQueue | None
-    attempt: int
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
         for end in (self.inbox, self.outbox):
             if end is not None:
                 end.use_as(plan, status)
         loops = ItemwiseLoops(self.inbox, self.outbox, status)
-        return Port(loops, self.inbox, self.outbox, status, sender.send, self.attempt)
+        return Port(loops, self.inbox, self.outbox, status, sender.send)
 
 
 def _make_queue(plan: QueuePlan, whole: Plan) -> CountedQueue:

@@ -11,18 +11,25 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from runner.arena import ArenaFile
 from runner.channel import Sender
-from runner.facts import Exited, Fact
+from runner.credit import UNBOUNDED_SHARE, Granted
+from runner.facts import Exited, Fact, ItemFailed
 from runner.leases import Accepted, Frame, HandOver, Lease, LeasedBook
 from runner.ledger import Account
 from runner.pace import Pace
 from runner.plan import Plan, WorkerPlan
 from runner.spec import Role
-from runner.status import Counters, StatusPage, Word
+from runner.status import Counters, Pulse, StatusPage, Word
 from runner.transports.base import Life, Port, Spawned
+from runner.transports.leased_docks import Docks
+from runner.transports.leased_failures import bury, judge
+from runner.transports.leased_freight import Berth, Freight, Unloading
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_loops import FrameLoops
 from runner.transports.leased_outbox import FrameOutbox
@@ -30,7 +37,6 @@ from runner.transports.leased_stream import Stream
 from runner.transports.pool import ProcessPool
 from runner.wire import Kind, Message, SupervisorWire, WorkerWire, open_wire
 
-_UNBOUNDED_GRANT = 1 << 17
 _PREFETCH = 2
 """Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
 
@@ -44,35 +50,48 @@ class _Link:
     inbox: LeasedBook | None
     outbox: LeasedBook | None
     pace: Pace
+    pid: int
     wants_join: bool = False
+    put: int = 0
+    dismissed: bool = False
+    """It was asked to end: what it has in hand then is not to blame for its death."""
 
 
 class LeasedTransport:
     """Books in the supervisor, workers at private streams."""
 
     ends_when_settled = True
+    tells_when_settled = True
+    outlives_workers = True
 
     def __init__(self, plan: Plan, life: Life, wake: int) -> None:
         """Make the books; start nothing."""
         self._pool = ProcessPool(life, wake)
-        self._books = {q.name: LeasedBook(q.name, q.maxsize) for q in plan.queues}
+        self._books = {q.name: LeasedBook(q.name, q.maxsize, len(q.writers)) for q in plan.queues}
         self._links: dict[str, _Link] = {}
         self._paces = {stage.name: Pace() for stage in plan.stages}
-        self._readers = {q.name: [w.stage for w in plan.workers if w.receives == q.name] for q in plan.queues}
+        self._docks = Docks(plan)
         self._unsettled: set[str] = set()
         self._woken = False
+        self._about_items: list[Fact] = []
+        self._offsets: Counter[str] = Counter()
+        """Items of each producer that are in, or could not be put, over all its generations."""
 
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
         ours, theirs = open_wire()
         try:
-            spawned = self._pool.start(worker, _PortMaker(theirs, generation), [theirs.fileno()])
+            asks = worker.sends is not None and not self._books[worker.sends].shares
+            berth = self._docks.berth(worker) if worker.sends else None
+            arena = self._docks.arena(worker.receives) if worker.receives else None
+            maker = _PortMaker(theirs, self._offsets[worker.name], asks, berth, arena)
+            spawned = self._pool.start(worker, maker, maker.descriptors)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        self._admit(worker, ours)
+        self._admit(worker, ours, spawned.pid)
         return spawned
 
     def wait(self, timeout: float) -> Sequence[Fact]:
@@ -80,10 +99,7 @@ class LeasedTransport:
         deadline = time.monotonic() + timeout
         self._woken = False
         while True:
-            facts = self._pool.wait(self._patience(deadline))
-            for fact in facts:
-                if isinstance(fact, Exited):
-                    self._bury(fact.worker)
+            facts = self._with_items(self._pool.wait(self._patience(deadline)))
             self._move_on()
             if facts or self._woken or self._pool.woken or time.monotonic() >= deadline:
                 return facts
@@ -91,6 +107,14 @@ class LeasedTransport:
     def counters(self, worker: str) -> Counters:
         """Read a worker's page."""
         return self._pool.status(worker).counters()
+
+    def pulse(self, worker: str) -> Pulse:
+        """Read how far a worker is."""
+        return self._pool.status(worker).pulse()
+
+    def stopped(self) -> frozenset[str]:
+        """Name the workers that a signal has stopped."""
+        return self._pool.stopped()
 
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
@@ -117,11 +141,13 @@ class LeasedTransport:
 
     def signal(self, worker: str, number: signal.Signals) -> None:
         """Signal a worker and its group."""
+        if number is signal.SIGTERM and worker in self._links:
+            self._links[worker].dismissed = True
         self._pool.signal(worker, number)
 
-    def stacks(self, worker: str) -> str:
-        """Ask a worker for its stacks."""
-        return self._pool.stacks(worker)
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Ask workers for their stacks."""
+        return self._pool.stacks(workers)
 
     def close(self) -> None:
         """Give back every descriptor."""
@@ -129,25 +155,38 @@ class LeasedTransport:
             self._pool.unwatch(link.wire)
             link.wire.close()
         self._links.clear()
+        self._docks.close()
         self._pool.close()
 
     # Births and deaths.
 
-    def _admit(self, worker: WorkerPlan, wire: SupervisorWire) -> None:
+    def _with_items(self, facts: Sequence[Fact]) -> list[Fact]:
+        """Bury the dead, and tell what became of items before the deaths, which may be their doing."""
+        for fact in facts:
+            if isinstance(fact, Exited):
+                self._bury(fact)
+            elif isinstance(fact, ItemFailed):  # one that a producer could not put
+                self._offsets[fact.worker] += 1
+        words = [fact for fact in facts if not isinstance(fact, Exited)]
+        about_items, self._about_items = self._about_items, []
+        return [*words, *about_items, *(fact for fact in facts if isinstance(fact, Exited))]
+
+    def _admit(self, worker: WorkerPlan, wire: SupervisorWire, pid: int) -> None:
         inbox = self._books[worker.receives] if worker.receives else None
         outbox = self._books[worker.sends] if worker.sends else None
-        link = _Link(worker, wire, inbox, outbox, self._paces[worker.stage])
+        link = _Link(worker, wire, inbox, outbox, self._paces[worker.stage], pid)
         self._links[worker.name] = link
         self._watch(link)
         now = time.monotonic()
         if outbox is not None:
-            outbox.writer(worker.name)
+            outbox.writer(worker.name, now)
         if inbox is not None:
             inbox.want(worker.name, 1, now)
         self._move_on()
 
-    def _bury(self, worker: str) -> None:
+    def _bury(self, exited: Exited) -> None:
         """A worker is dead: hear its last words, count what it had finished, take back what it held."""
+        worker = exited.worker
         link = self._links.pop(worker, None)
         if link is None:
             return
@@ -156,15 +195,22 @@ class LeasedTransport:
         link.wire.close()
         now = time.monotonic()
         if link.inbox is not None:
-            link.inbox.died(worker, self._suspect(link, now), now)
+            suspect = self._suspect(link, now)
+            if link.dismissed:
+                link.inbox.died(worker, None, now)
+            elif (found := bury(link.inbox, link.plan, exited, suspect, self._pool.status(worker).item, now)) is not None:
+                self._about_items.append(found)
+        else:
+            self._pool.status(worker).words[Word.SENT] = link.put  # the ledger's own count, should they differ
         if link.outbox is not None:
             link.outbox.writer_gone(worker, now)
+            self._docks.gone(worker)
 
     def _suspect(self, link: _Link, now: float) -> tuple[int, int] | None:
         """Read from the dead worker's page which item it was handling; a consumer has finished those before it."""
         assert link.inbox is not None
         page = self._pool.status(link.plan.name)
-        number, index = divmod(page.words[Word.MARK], 1 << 32)
+        number, index = page.words[Word.LEASE], page.words[Word.MARK]
         lease = next((held for held in link.inbox.leases_of(link.plan.name) if held.number == number), None)
         if lease is None or not lease.at <= index < lease.parcel.stop:
             return None
@@ -192,7 +238,7 @@ class LeasedTransport:
         for message in link.wire.receive_nowait():
             match message.kind:
                 case Kind.PUT:
-                    self._put(link, message, now)
+                    self._put(link, message, message.body, now)
                 case Kind.ACK:
                     self._acked(link, message, now)
                 case Kind.FAILED:
@@ -201,6 +247,8 @@ class LeasedTransport:
                     link.wants_join = True
                 case Kind.STOCK:
                     self._answer_stock(link, message)
+                case Kind.PUT_BIG if link.outbox is not None:
+                    self._put(link, message, self._docks.haul(link.plan.name, bytes(message.body)), now)
                 case _:
                     pass
 
@@ -210,13 +258,16 @@ class LeasedTransport:
         if link.wire.backlogged != before:
             self._watch(link)
 
-    def _put(self, link: _Link, message: Message, now: float) -> None:
+    def _put(self, link: _Link, message: Message, payload: bytes | memoryview, now: float) -> None:
         if link.outbox is None:
             return
         if message.lease:
             self._acked(link, message, now)
+        link.put += message.count
+        if link.inbox is None:
+            self._offsets[link.plan.name] += message.count
         self._unsettled.add(link.outbox.name)
-        link.outbox.offer(link.plan.name, Frame(message.body, message.count), now)
+        link.outbox.offer(link.plan.name, Frame(payload, message.count), now)
 
     def _acked(self, link: _Link, message: Message, now: float) -> None:
         lease = self._own_lease(link, message)
@@ -231,8 +282,7 @@ class LeasedTransport:
         lease = self._own_lease(link, message)
         if lease is None or link.inbox is None or message.upto == lease.parcel.stop:
             return
-        link.inbox.acked(message.lease, message.upto, now)
-        link.inbox.failed(message.lease, now)
+        self._about_items.append(judge(link.inbox, lease, link.plan, link.pid, message, now))
         self._feed(link, now)
 
     def _own_lease(self, link: _Link, message: Message) -> Lease | None:
@@ -249,7 +299,7 @@ class LeasedTransport:
     def _answer_stock(self, link: _Link, message: Message) -> None:
         book = link.outbox if message.count else link.inbox
         if book is not None:
-            room = _UNBOUNDED_GRANT if book.room is None else max(0, book.room)
+            room = UNBOUNDED_SHARE if book.room is None else max(0, book.room_for(link.plan.name))
             self._send(link, Message(Kind.STOCK, count=book.account().waiting, upto=room))
 
     # Books.
@@ -264,11 +314,19 @@ class LeasedTransport:
                 match decision:
                     case HandOver(lease):
                         self._hand_over(lease)
-                    case Accepted(writer):
-                        self._accept(book, writer)
+                    case Granted(writer, count):
+                        self._credit(writer, count)
+                    case Accepted(writer) if not book.shares:
+                        self._credit(writer, 0)
             if book.name in self._unsettled and book.settled:
                 self._unsettled.discard(book.name)
                 self._settled(book)
+        if self._docks.freed:
+            self._tell_freed()
+
+    def _tell_freed(self) -> None:
+        for writer, numbers in self._docks.take_freed():
+            self._send(self._links[writer], Message(Kind.FREED, body=numbers))
 
     def _hand_over(self, lease: Lease) -> None:
         parcel = lease.parcel
@@ -283,13 +341,9 @@ class LeasedTransport:
         )
         self._send(self._links[lease.reader], message)
 
-    def _accept(self, book: LeasedBook, writer: str) -> None:
-        link = self._links.get(writer)
-        if link is None:
-            return  # it died after it had offered: what it offered stays
-        most = max((self._paces[stage].most for stage in self._readers[book.name]), default=1)
-        granted = book.grant(writer, _UNBOUNDED_GRANT)
-        self._send(link, Message(Kind.CREDIT, count=granted, upto=max(1, most)))
+    def _credit(self, writer: str, count: int) -> None:
+        if writer in self._links:  # else it died meanwhile: what it has offered stays
+            self._send(self._links[writer], Message(Kind.CREDIT, count=count))
 
     def _settled(self, book: LeasedBook) -> None:
         self._woken = True
@@ -309,10 +363,22 @@ class _PortMaker:
     """Made in the supervisor, called in the worker."""
 
     wire: WorkerWire
-    attempt: int
+    offset: int
+    asks: bool
+    berth: Berth | None
+    arena: ArenaFile | None
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a forked worker must not close."""
+        files = [self.arena, self.berth.file if self.berth is not None else None]
+        return [self.wire.fileno(), *(file.fileno() for file in files if file is not None)]
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
         stream = Stream(self.wire, status)
-        inbox = FrameInbox(stream) if plan.receives else None
-        outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER) if plan.sends else None
-        return Port(FrameLoops(stream, inbox, outbox), inbox, outbox, status, sender.send, self.attempt)
+        inbox = FrameInbox(stream, Unloading(self.arena)) if self.arena is not None else None
+        outbox = None
+        if self.berth is not None:
+            freight = Freight(self.berth, stream)
+            outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER, asks=self.asks, freight=freight)
+        return Port(FrameLoops(stream, inbox, outbox), inbox, outbox, status, sender.send, self.offset)

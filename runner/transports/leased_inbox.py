@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from runner.errors import EndOfStream
 from runner.frames import unpack
 from runner.sketch import sketch
-from runner.status import Word
+from runner.status import Wait, Word
+from runner.transports.leased_freight import Unloading
 from runner.transports.leased_stream import Stream
 from runner.wire import Kind, Message
 
@@ -22,8 +23,10 @@ from runner.wire import Kind, Message
 class FrameInbox:
     """Takes leased frames apart, and acknowledges them."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, unloading: Unloading | None = None) -> None:
+        """`unloading` gets big items out of the arena."""
         self._stream = stream
+        self._unloading = unloading
         self._words = stream.status.words
         self._items: Iterator[object] = iter(())
         self._lease: Message | None = None
@@ -36,16 +39,32 @@ class FrameInbox:
         stream = self._stream
         if not stream.leases:
             stream.take_in()
-            began = time.perf_counter_ns()
+            began = stream.status.show_wait(Wait.ITEM)
             while not stream.leases and not stream.ended:
                 stream.wait()
             self._words[Word.STARVED] += time.perf_counter_ns() - began
+            stream.status.show_wait(Wait.NOTHING)
         if not stream.leases:
             return None
         lease = stream.leases.popleft()
         self._words[Word.RECEIVED] += lease.upto - lease.count
         self._words[Word.ATTEMPT] = lease.nanos
         return lease
+
+    def open(self, lease: Message) -> Iterator[object]:
+        """Unpickle what a lease holds, as it is asked for. Arrays may be good only until `let_go`."""
+        fetch = None if self._unloading is None else self._unloading.view
+        return unpack(bytes(lease.body), lease.count, lease.upto, fetch)
+
+    def let_go(self) -> None:
+        """Called before items are acknowledged: what is kept of them must not lie where the next ones will."""
+        if self._unloading is not None:
+            self._unloading.settle()
+
+    def take_up(self, lease: int, index: int) -> None:
+        """Mark which item is in hand. In this order: a lease that is over, which the page may name in between, is harmless."""
+        self._words[Word.MARK] = index
+        self._words[Word.LEASE] = lease
 
     def ack(self, lease: int, upto: int, nanos: int) -> None:
         """Say that the items of a lease before `upto` are done."""
@@ -61,9 +80,11 @@ class FrameInbox:
             if self._lease is None:
                 raise EndOfStream
             self._at = self._lease.count
-            self._items = unpack(bytes(self._lease.body), self._lease.count, self._lease.upto)
+            # Whoever drives the queue still holds an item when it says that it is done with it, so it gets a copy.
+            fetch = None if self._unloading is None else self._unloading.copy
+            self._items = unpack(bytes(self._lease.body), self._lease.count, self._lease.upto, fetch)
         if not self._unacked:
-            self._mark(self._lease.lease, self._at)
+            self.take_up(self._lease.lease, self._at)
         self._unacked.append((self._lease.lease, self._at))
         self._at += 1
         self._began = time.perf_counter_ns()
@@ -79,7 +100,7 @@ class FrameInbox:
         self._words[Word.DONE] += 1
         self.ack(lease, index + 1, time.perf_counter_ns() - self._began)
         if self._unacked:
-            self._mark(*self._unacked[0])
+            self.take_up(*self._unacked[0])
         else:
             self._stream.status.set_item("")
 
@@ -116,6 +137,3 @@ class FrameInbox:
         while deadline is not None and not stream.leases and not stream.ended:
             if not stream.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 raise queue.Empty
-
-    def _mark(self, lease: int, index: int) -> None:
-        self._words[Word.MARK] = lease << 32 | index

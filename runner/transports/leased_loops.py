@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from types import GeneratorType
+from typing import Any
 
 from runner.errors import EndOfStream, Stopping
-from runner.frames import ATOMS, UnpackError, unpack
+from runner.frames import ATOMS, UnpackError
 from runner.sketch import sketch
 from runner.status import StatusPage, Word
 from runner.transports.base import Fail
+from runner.transports.leased_failures import report
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_outbox import FrameOutbox
 from runner.transports.leased_stream import Stream
@@ -42,40 +44,57 @@ class FrameLoops:
         iterator = iter(items)
         began = time.perf_counter_ns()
         try:
-            self._gather(iterator, outbox, fail)
+            while self._gather_looking(iterator, outbox, fail) and self._gather(iterator, outbox, fail):
+                pass
         finally:
             if isinstance(iterator, GeneratorType):
                 iterator.close()
             outbox.flush()
             words[Word.BUSY] += time.perf_counter_ns() - began - words[Word.BLOCKED]
 
-    def _gather(self, iterator: Iterator[object], outbox: FrameOutbox, fail: Fail) -> None:
+    def _gather_looking(self, iterator: Iterator[object], outbox: FrameOutbox, fail: Fail) -> bool:
+        """Put items, big ones too, until there are no more, or they prove to be small: then True."""
+        words = self.stream.status.words
+        if not outbox.looks:
+            return True
+        for item in iterator:
+            self._add(item, outbox, fail)
+            if words[Word.STOP]:
+                return False
+            if not outbox.looks:
+                return True
+        return False
+
+    def _add(self, item: object, outbox: FrameOutbox, fail: Fail) -> None:
+        try:
+            outbox.add(item)
+        except Stopping:
+            raise
+        except Exception as error:
+            outbox.flush()  # first, so that what counts as put is all that came before it
+            self.stream.status.add(Word.FAILED)
+            fail(item, error)
+
+    def _gather(self, iterator: Iterator[object], outbox: FrameOutbox, fail: Fail) -> bool:
+        """Put items as quickly as can be, until there are no more, or one was big: then True."""
         words = self.stream.status.words
         frame = outbox.open_safe()
         append, atoms, stop = frame.append, ATOMS, Word.STOP
-        room = outbox.room
         for item in iterator:
             if type(item) in atoms:
                 append(item)
-                count = len(frame)
-                if count < room:
-                    if count == 1:
-                        outbox.start_gathering()
+                if len(frame) < outbox.room:
                     continue
-                outbox.flush()
+                outbox.send_full()
+                if outbox.looks:
+                    return not words[stop]
             else:
-                try:
-                    outbox.add(item)
-                except Stopping:
-                    raise
-                except Exception as error:
-                    words[Word.FAILED] += 1
-                    fail(item, error)
+                self._add(item, outbox, fail)
                 frame = outbox.open_safe()
                 append = frame.append
-            room = outbox.room
             if words[stop]:
-                return
+                return False
+        return False
 
     def consume(self, call: Callable[[object], object], fail: Fail) -> None:
         """Call the handler with each item, and put what it returns, until the stream ends."""
@@ -90,7 +109,8 @@ class FrameLoops:
                 at = work(lease, items, at, call, fail, clock)
 
     def _open(self, lease: Message) -> Iterator[object]:
-        items = unpack(bytes(lease.body), lease.count, lease.upto)
+        assert self.inbox is not None
+        items = self.inbox.open(lease)
         # An item that is handled alone is slow, or new, or suspect: its name is worth a microsecond.
         return _named(items, self.stream.status) if lease.upto - lease.count == 1 else items
 
@@ -105,17 +125,20 @@ class FrameLoops:
     ) -> int:
         """A consumer's loop: handle items from `at` on, up to the end or a failure; return where to go on."""
         assert self.inbox is not None
-        words, base = self.stream.status.words, lease.lease << 32
-        mark, item = base + at - 1, _NOTHING
+        words = self.stream.status.words
+        index, item = at - 1, _NOTHING
+        self.inbox.take_up(lease.lease, at)
         try:
-            for mark, item in enumerate(items, base + at):  # noqa: B020 - `mark` and `item` outlive the loop on purpose
-                words[_MARK] = mark
+            for index, item in enumerate(items, at):
+                words[_MARK] = index
                 call(item)
         except (Stopping, EndOfStream):
             raise
         except (Exception, SystemExit) as error:
-            return self._failed(lease, mark - base, item, error, fail, clock, at)
+            return self._failed(lease, index, item, error, fail, clock, at)
         words[Word.DONE] += lease.upto - at
+        item = _NOTHING
+        self.inbox.let_go()
         self.inbox.ack(lease.lease, lease.upto, clock.stop())
         return lease.upto
 
@@ -129,29 +152,34 @@ class FrameLoops:
         clock: _Clock,
     ) -> int:
         """A pipe stage's loop: as a consumer's, and what the handler returns goes on with the acknowledgement."""
-        outbox, words, base = self.outbox, self.stream.status.words, lease.lease << 32
-        assert outbox is not None
-        mark, item = base + at - 1, _NOTHING
+        inbox, outbox, words = self.inbox, self.outbox, self.stream.status.words
+        assert inbox is not None and outbox is not None
+        index, item = at - 1, _NOTHING
         skip = lease.partial if at == lease.count else 0
+        inbox.take_up(lease.lease, at)
+        outbox.begin(lease.lease, at, skip)
         try:
-            for mark, item in enumerate(items, base + at):
-                words[_MARK] = mark
-                outbox.begin(lease.lease, mark - base, skip)
-                _put_value(outbox, call(item), skip)
+            for index, item in enumerate(items, at):
+                words[_MARK] = index
+                if (value := call(item)) is not None:
+                    _put_value(outbox, value, skip)
                 skip = 0
-                words[Word.DONE] += 1
+                outbox.done(index + 1)
         except (Stopping, EndOfStream):
             raise
         except (Exception, SystemExit) as error:
+            words[Word.DONE] += index - at
             outbox.flush()
-            return self._failed(lease, mark - base, item, error, fail, clock, at)
+            return self._failed(lease, index, item, error, fail, clock, at)
+        words[Word.DONE] += lease.upto - at
+        item = value = _NOTHING
+        inbox.let_go()
         self._acknowledge(lease, clock)
         return lease.upto
 
     def _acknowledge(self, lease: Message, clock: _Clock) -> None:
         """The lease is done: say so with what is left of its outputs, or alone if nothing is."""
         assert self.inbox is not None and self.outbox is not None
-        self.outbox.begin(lease.lease, lease.upto)
         nanos = clock.stop()
         if not self.outbox.flush(nanos):
             self.inbox.ack(lease.lease, lease.upto, nanos)
@@ -175,8 +203,14 @@ class FrameLoops:
         if self.outbox is None:
             words[Word.DONE] += index - began_at
         words[Word.FAILED] += 1
-        self.stream.wire.send(Message(Kind.FAILED, upto=index, lease=lease.lease, nanos=clock.stop()))
-        fail(item, error)
+        nanos = clock.stop()
+        assert self.inbox is not None
+        self.inbox.let_go()
+
+        def tell(kind: str, **said: Any) -> None:
+            self.stream.wire.send(report(lease, index, item, nanos, kind, **said))
+
+        fail(item, error, attempt=lease.nanos if index == lease.count else 1, tell=tell)
         return index + 1
 
 
@@ -196,8 +230,6 @@ def _named(items: Iterator[object], status: StatusPage) -> Iterator[object]:
 
 def _put_value(outbox: FrameOutbox, value: object, skip: int) -> None:
     """Put what a handler returned, but not the first `skip` outputs: an earlier attempt has put those."""
-    if value is None:
-        return
     if isinstance(value, GeneratorType):
         for each in islice(value, skip, None):
             outbox.output(each)

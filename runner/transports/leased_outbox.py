@@ -2,8 +2,9 @@
 
     put ──► frame being filled ──full, or half a millisecond old──► PUT, with the acknowledgement of what it was made from
 
-Frames are filled for a millisecond or two. If the handler then sleeps on an item, a second thread sends what has gathered,
-so that no item waits long for company; it is only started once items do gather.
+A frame is filled for a millisecond at the most, and never with more than the supervisor has given leave for. If the
+handler then sleeps on an item, a second thread sends what has gathered, so that no item waits long for company; from
+then on each item goes out at once, until they come quickly again.
 """
 
 from __future__ import annotations
@@ -12,47 +13,61 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from runner.dockets import BIG
 from runner.errors import Stopping
-from runner.frames import is_safe, pack_safe, pack_series, pickle_alone
-from runner.status import Word
+from runner.frames import ATOMS, is_safe, pack_safe, pack_series, pickle_alone
+from runner.status import Wait, Word
+from runner.transports.leased_freight import Freight
 from runner.transports.leased_stream import Stream
 from runner.wire import Kind, Message
 
-FILL_SECONDS = 0.002
+FILL_SECONDS = 0.001
 """How long a frame may take to fill where items come quickly."""
 _TICK = 0.0005
-_NO_GRANT = 1
-
-
-@dataclass(slots=True)
-class _Done:
-    """How far a lease has come: what the next message acknowledges."""
-
-    lease: int = 0
-    upto: int = 0
-    partial: int = 0
+_GROWTH = 8
+FRAME_BYTES = 1 << 16
+"""About how long a frame may be, if it holds more than one item. One that is handed out in parts goes whole with each."""
 
 
 class FrameOutbox:
     """Gathers items and sends them in frames, within the credit that the supervisor gives."""
 
-    def __init__(self, stream: Stream, *, stops: bool) -> None:
-        """`stops`: a producer's, whose put ends it while the run is being stopped."""
+    def __init__(
+        self, stream: Stream, *, stops: bool, asks: bool = False, freight: Freight | None = None
+    ) -> None:
+        """`stops`: a producer's, whose put ends it while the run is being stopped. `asks`: leave is not given, so each
+        item is sent alone, and waits until it is in. `freight` carries big items; without it they go like small ones."""
         self._stream = stream
         self._words = stream.status.words
         self._stops = stops
+        self._asks = asks
         self._safe: list[object] = []
         self._pickles: list[bytes] = []
         self._lock = threading.Lock()
         self._flusher: threading.Thread | None = None
         self._gathering = threading.Event()
         self._sends = 0
-        self._sent_at = time.perf_counter()
-        self._done = _Done()
-        self.room = _NO_GRANT
-        """Items that the frame being filled may hold."""
+        self._began = time.perf_counter()
+        self._fitting = 1
+        """Items that would fill a frame, as quickly as they came lately."""
+        self.room = 1
+        """Items that the frame being filled may hold; the flusher makes it 1 when it has nothing more to see to."""
+        self._lease = 0
+        self._progress = (0, 0, 0)
+        """For a pipe stage: items of the lease before the first number are done, the second counts the outputs of that
+        item, and the third all outputs ever gathered up to there. One store, so that the flusher sees all or nothing."""
+        self._outputs = self._outputs_sent = 0
+        self._bytes = 0
+        """How long the last frame was."""
+        self._freight = freight
+        self.looks: bool
+        """Whether each item is looked at for its size."""
+        self.add: Callable[[object], None]
+        """Gather one item; send when the frame is full. One that can't be pickled, or never fits, raises at its put."""
+        self.output: Callable[[object], None]
+        """Gather one output of the item in hand. Raises as `add` does."""
+        self._look(freight is not None)
 
     # The handler's face: a JoinableQueue's.
 
@@ -66,7 +81,7 @@ class FrameOutbox:
     def join(self) -> None:
         """Wait until every item ever put is done."""
         self.flush()
-        self._waiting(lambda: self._stream.ask(Message(Kind.JOIN)))
+        self._waiting(Wait.JOIN, lambda: self._stream.ask(Message(Kind.JOIN)))
 
     def task_done(self) -> None:
         """An outbox hands out nothing. Raises ValueError, as a JoinableQueue does when called too often."""
@@ -92,13 +107,6 @@ class FrameOutbox:
 
     # The loops' face.
 
-    def add(self, item: object) -> None:
-        """Gather one item; send when the frame is full. One that can't be pickled raises here, at its put."""
-        if is_safe(item):
-            self.add_safe(item)
-        else:
-            self._add_pickled(pickle_alone(item))
-
     def add_safe(self, item: object) -> None:
         """Gather an item that nothing can change."""
         if self._pickles:
@@ -112,46 +120,99 @@ class FrameOutbox:
             self.flush()
         return self._safe
 
-    def start_gathering(self) -> None:
-        """Something waits in a frame that is not full: see to it that it does not wait long."""
-        if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush_in_time, name="mprun-flusher", daemon=True)
-            self._flusher.start()
-        self._gathering.set()
-
-    def output(self, item: object) -> None:
-        """Gather one output of the item in hand. Raises here if it can't be pickled."""
-        payload = None if is_safe(item) else pickle_alone(item)
-        if self._pickles if payload is None else self._safe:
+    def send_full(self) -> None:
+        """The frame holds all that it may: send it. The first item beyond the leave waits here for more, and for others."""
+        if self._stream.credit > 0 or self._asks:
             self.flush()
+            return
+        self._waiting(Wait.ROOM, self._wait_for_credit)
         with self._lock:
-            if payload is None:
-                self._safe.append(item)
-            else:
-                self._pickles.append(payload)
-            self._done.partial += 1
-            count = len(self._safe) or len(self._pickles)
-        if count >= self.room:
+            self._began = time.perf_counter()
+            self._size()
+        if self.room <= self._count():
             self.flush()
-        elif count == 1:
-            self.start_gathering()
+
+    def _add(self, item: object) -> None:
+        if is_safe(item):
+            self.add_safe(item)
+        else:
+            self._add_pickled(pickle_alone(item))
+
+    def _output(self, item: object) -> None:
+        if type(item) in ATOMS or is_safe(item):
+            if self._pickles:
+                self.flush()
+            self._safe.append(item)
+        else:
+            payload = pickle_alone(item)
+            if self._safe:
+                self.flush()
+            self._pickles.append(payload)
+        self._outputs += 1
+        upto, partial, _ = self._progress
+        self._progress = (upto, partial + 1, self._outputs)
+        if self._count() >= self.room:
+            self.send_full()
 
     def begin(self, lease: int, at: int, partial: int = 0) -> None:
-        """Item `at` of a lease is in hand, and those before it are done: the next frame says so."""
+        """Item `at` of a lease is in hand, those before it are done, and `partial` of its outputs were sent before."""
         with self._lock:
-            self._done = _Done(lease, at, partial)
+            self._lease = lease
+            self._progress = (at, partial, self._outputs)
+
+    def done(self, upto: int) -> None:
+        """The items of the lease before `upto` are done: what is sent next says so."""
+        self._progress = (upto, 0, self._outputs)
 
     def flush(self, nanos: int = 0) -> bool:
-        """Send what has gathered, waiting for credit if there is none. False if there was nothing."""
+        """Send what has gathered, waiting for leave if there is none. False if there was nothing."""
+        if not self._count():
+            return False
+        if self._stream.credit <= 0 and not self._asks:
+            self._waiting(Wait.ROOM, self._wait_for_credit)
         with self._lock:
-            unasked = self._stream.credit
             sent = self._send(nanos)
-        if sent:
+            self._observe(sent)
+        if self._asks:
+            self._waiting(Wait.ROOM, self._wait_until_answered)
+        elif self._stream.credit < self._fitting:
             self._stream.take_in()
-            if sent > unasked:
-                self._waiting(self._wait_until_answered)
-            self._set_room(sent)
+        with self._lock:
+            self._size()
         return bool(sent)
+
+    def _look(self, yes: bool) -> None:
+        """Look at each item for its size from now on, or no more: small ones pay for it."""
+        self.looks = yes
+        self.add = self._add_looking if yes else self._add
+        self.output = self._output_looking if yes else self._output
+
+    def _add_looking(self, item: object) -> None:
+        self._add_pickled(self._pack(item))
+
+    def _output_looking(self, item: object) -> None:
+        payload = self._pack(item)
+        if self._safe:
+            self.flush()
+        self._pickles.append(payload)
+        self._outputs += 1
+        upto, partial, _ = self._progress
+        self._progress = (upto, partial + 1, self._outputs)
+        if self._count() >= self.room:
+            self.send_full()
+
+    def _pack(self, item: object) -> bytes:
+        """Pickle an item, or put it into the arena, and look no more once that is not worth it."""
+        assert self._freight is not None
+        payload = self._freight.pack(item, self._wait_for_slot)
+        if self._freight.seen_enough:
+            self._look(False)
+        return payload
+
+    def _wait_for_slot(self) -> None:
+        """The arena is full: nothing of it comes back while its dockets are kept here."""
+        if not self.flush():
+            self._waiting(Wait.ROOM, self._stream.wait)
 
     def check_stop(self) -> None:
         """Raise `Stopping` in a producer that is to end."""
@@ -167,41 +228,69 @@ class FrameOutbox:
 
     def _added(self, count: int) -> None:
         if count >= self.room:
-            self.flush()
-        elif count == 1:
-            self.start_gathering()
+            self.send_full()
+
+    def _count(self) -> int:
+        return len(self._safe) or len(self._pickles)
 
     def _send(self, nanos: int = 0) -> int:
         """Send one frame; the lock is held. Appending goes on meanwhile, so only what was counted is removed."""
-        count = len(self._safe) or len(self._pickles)
+        upto, partial, outputs = self._progress
+        count = outputs - self._outputs_sent if self._lease else self._count()
         if not count:
             return 0
+        kind = Kind.PUT
         if self._safe:
             body = pack_safe(self._safe[:count])
             del self._safe[:count]
         else:
-            body = pack_series(self._pickles[:count])
+            kind, body = self._pack_series(self._pickles[:count])
             del self._pickles[:count]
-        done = self._done
-        self._stream.wire.send(Message(Kind.PUT, count, done.upto, done.partial, done.lease, nanos, body))
-        self._stream.spent += min(count, self._stream.credit)
-        self._words[Word.SENT] += count
+        if len(body) >= BIG:
+            self._weigh(count, body)
+        self._outputs_sent = outputs
+        self._bytes = len(body)
+        self._stream.spent += count
         self._sends += 1
+        self._words[Word.SENT] += count
+        self._stream.wire.send(Message(kind, count, upto, partial, self._lease, nanos, body))
         return count
 
-    def _wait_until_answered(self) -> None:
-        """What went beyond the grant is in the queue once every frame has its answer."""
-        while self._stream.answered < self._sends:
+    def _pack_series(self, entries: list[bytes]) -> tuple[Kind, bytes]:
+        if self._freight is None or not self._freight.laden:
+            return Kind.PUT, pack_series(entries)
+        return self._freight.seal(entries)
+
+    def _weigh(self, count: int, body: bytes) -> None:
+        """A frame is heavy: unless it is so by many small items, look at each from now on."""
+        if self._freight is not None and self._freight.is_heavy(count, body):
+            self._look(True)
+
+    def _observe(self, sent: int) -> None:
+        """Learn how quickly items come; the lock is held."""
+        now = time.perf_counter()
+        took, self._began = max(now - self._began, 1e-6), now
+        fitting = min(int(sent * FILL_SECONDS / took), _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes))
+        self._fitting = max(1, fitting)
+
+    def _size(self) -> None:
+        """Size the frame to be filled, and see to it that it leaves in time; the lock is held."""
+        stream = self._stream
+        self.room = 1 if self._asks else max(1, min(self._fitting, stream.credit))
+        if self.room > 1 and not self._gathering.is_set():
+            if self._flusher is None:
+                self._flusher = threading.Thread(target=self._flush_in_time, name="mprun-flusher", daemon=True)
+                self._flusher.start()
+            self._gathering.set()
+
+    def _wait_for_credit(self) -> None:
+        while self._stream.credit <= 0:
             self._stream.wait()
 
-    def _set_room(self, sent: int) -> None:
-        """Size the next frame: as many as came in the time of the last, scaled to the time that a frame may take."""
-        now = time.perf_counter()
-        took = max(now - self._sent_at, 1e-6)
-        self._sent_at = now
-        stream = self._stream
-        fitting = int(sent * FILL_SECONDS / took)
-        self.room = max(1, min(fitting, 8 * sent, stream.most_per_frame, stream.credit))
+    def _wait_until_answered(self) -> None:
+        """What was asked for is in the queue once every frame has its answer."""
+        while self._stream.answered < self._sends:
+            self._stream.wait()
 
     def _wait_for_room(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -210,10 +299,11 @@ class FrameOutbox:
                 raise queue.Full
             time.sleep(_TICK)
 
-    def _waiting(self, wait: Callable[[], object]) -> None:
-        began = time.perf_counter_ns()
+    def _waiting(self, why: Wait, wait: Callable[[], object]) -> None:
+        began = self._stream.status.show_wait(why)
         wait()
         self._words[Word.BLOCKED] += time.perf_counter_ns() - began
+        self._stream.status.show_wait(Wait.NOTHING)
 
     def _flush_in_time(self) -> None:
         """The flusher's life: send what has waited for a whole tick while nothing else was sent."""
@@ -221,6 +311,11 @@ class FrameOutbox:
             self._gathering.wait()
             sends = self._sends
             time.sleep(_TICK)
+            if sends != self._sends:
+                continue
             with self._lock:
-                if sends == self._sends and not self._send():
-                    self._gathering.clear()
+                # First of all, so that an item that comes too late for this frame finds that it is to go out at once.
+                self.room = 1
+                self._gathering.clear()
+                if self._stream.credit > 0:
+                    self._observe(self._send())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from runner.status import StatusPage
 from runner.wire import Kind, Message, WorkerWire
@@ -20,10 +21,11 @@ class Stream:
         self.spent = 0
         """Of these, how many were sent; only whoever holds the outbox's lock sends frames."""
         self.answered = 0
-        """CREDITs that have come: one for each PUT."""
-        self.most_per_frame = 1
+        """CREDITs that have come: where no leave is given, one for each PUT that is in."""
         self.answers: deque[Message] = deque()
         self.ended = False
+        self.on_freed: Callable[[bytes | memoryview], None] = _not_mine
+        """Called with the frames of big items that have come to an end."""
 
     @property
     def credit(self) -> int:
@@ -48,11 +50,12 @@ class Stream:
             case Kind.CREDIT:
                 self.granted += message.count
                 self.answered += 1
-                self.most_per_frame = message.upto
             case Kind.END:
                 self.ended = True
             case Kind.JOINED | Kind.STOCK:
                 self.answers.append(message)
+            case Kind.FREED:
+                self.on_freed(message.body)
             case _:
                 pass
         return True
@@ -68,3 +71,7 @@ class Stream:
         while not self.answers:
             self.wait()
         return self.answers.popleft()
+
+
+def _not_mine(_body: bytes | memoryview) -> None:
+    """Nobody here has put a big item."""

@@ -11,7 +11,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,8 +20,9 @@ from runner.channel import Receiver, Sender, open_channel
 from runner.errors import MprunInternalError, StartFailed
 from runner.facts import Exited, Fact, from_message
 from runner.plan import WorkerPlan
-from runner.process import ChildProcess
+from runner.process import ChildProcess, has_stopped_child
 from runner.sketch import describe_error
+from runner.stacks import own_frames
 from runner.status import STACKS_SIGNAL, StatusPage
 from runner.transports.base import Life, Port, Spawned
 
@@ -135,18 +136,26 @@ class ProcessPool:
         if worker in self._alive:
             self._alive[worker].process.send(number)
 
-    def stacks(self, worker: str) -> str:
-        """Ask for the worker's stacks; waits a moment for them, and returns an empty text if none come."""
-        if worker not in self._alive:
-            return ""
-        member = self._alive[worker]
-        member.process.send_alone(STACKS_SIGNAL)
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Ask workers for their stacks; waits a moment for all of them, and leaves out those that do not answer."""
+        asked = {name: self._alive[name] for name in workers if name in self._alive}
+        known = {name: len(member.status.stacks()) for name, member in asked.items()}
+        for member in asked.values():
+            member.process.send_alone(STACKS_SIGNAL)
         deadline = time.monotonic() + _STACKS_WAIT
-        before, text = "", member.status.stacks()
-        while time.monotonic() < deadline and (not text or text != before):
+        before: dict[str, str] = {}
+        while True:
             time.sleep(_STACKS_LOOK)
-            before, text = text, member.status.stacks()
-        return text
+            said = {name: member.status.stacks()[known[name] :] for name, member in asked.items()}
+            if time.monotonic() >= deadline or (all(said.values()) and said == before):
+                return {name: own_frames(text) for name, text in said.items() if text}
+            before = said
+
+    def stopped(self) -> frozenset[str]:
+        """Name the workers that are stopped. One call of the system where none is, however many there are."""
+        if not has_stopped_child():
+            return frozenset()
+        return frozenset(name for name, member in self._alive.items() if member.process.is_stopped())
 
     def close(self) -> None:
         """Give back every descriptor. Every worker must have been buried."""

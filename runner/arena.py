@@ -1,0 +1,205 @@
+"""The arena: shared memory in which the big items of one queue lie, from their put until nobody needs them.
+
+    writer ─ copy ─► its own part: slots it uses again and again ◄─ map, copy on write ─ reader
+                                 ▲
+    supervisor ─ makes the file, gives each writer a part, gives up the part of a writer that is gone
+
+One file without a name, far longer than any memory: only pages that were written exist, and the kernel frees them with
+the last process that has it. Everyone inherits the one descriptor. No two writers share a part, and a reader's own
+changes never reach the file, so whoever dies at whatever instruction harms nobody: an item handed out again is as it
+was put.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from runner.dockets import Docket, Form, Packed, offsets, rebuild
+from runner.slots import EXTENT, PAGE, Slot
+
+PART = 1 << 44
+"""Addresses of one writer. Only what is written takes memory."""
+PARTS = 1 << 18
+MOST_WINDOWS = 64
+"""Windows that a handler may keep open by keeping what it was given: each has a descriptor. Beyond, it gets copies."""
+WINDOW_FROM = 256 * 1024
+"""Bytes from which on a window costs less than a copy."""
+_CHUNK = 1 << 30
+_MADV_POPULATE_WRITE = 23
+
+
+class ArenaFile:
+    """The file behind an arena. Made by the supervisor; a worker gets it by fork, or by its descriptor under spawn."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Own `descriptor` from now on."""
+        self._fd = descriptor
+
+    @classmethod
+    def create(cls) -> ArenaFile:
+        """Make an empty arena. Raises OSError if there is no descriptor left."""
+        descriptor = os.memfd_create("mprun-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(descriptor, PART * PARTS)
+        # A mapping of what is cut off later kills the process that reads there.
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        return cls(descriptor)
+
+    def __reduce__(self) -> tuple[Callable[[Any], ArenaFile], tuple[Any]]:
+        """Travel to a spawned process as a duplicated descriptor; only works while one is being spawned."""
+        from multiprocessing import reduction
+
+        return _from_duplicate, (reduction.DupFd(self._fd),)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    def give_up(self, at: int, size: int) -> None:
+        """Free the memory of a range; what was in it reads as zeros."""
+        with mmap.mmap(self._fd, size, offset=at) as window:
+            window.madvise(mmap.MADV_REMOVE)
+
+    def give_up_part(self, part: int) -> None:
+        """Free all memory of a writer's part."""
+        self.give_up(part * PART, PART)
+
+    def close(self) -> None:
+        """Close this process's descriptor."""
+        os.close(self._fd)
+
+
+class ArenaWriter:
+    """Copies items into one part of an arena."""
+
+    def __init__(self, file: ArenaFile, part: int) -> None:
+        self._file = file
+        self._base = part * PART
+        self._extents: dict[int, mmap.mmap] = {}
+
+    def store(self, packed: Packed, slot: Slot) -> bytes:
+        """Copy an item's buffers into a slot and return its docket."""
+        for buffer, offset in zip(packed.buffers, offsets(packed.lengths), strict=True):
+            self._copy(buffer, slot, offset)
+        return packed.docket(self._base + slot.at)
+
+    def give_up(self, slot: Slot) -> None:
+        """Free the memory of a slot that is not in use."""
+        self._file.give_up(self._base + slot.at, slot.size)
+
+    def close(self) -> None:
+        """Unmap everything."""
+        for extent in self._extents.values():
+            extent.close()
+        self._extents.clear()
+
+    def _copy(self, buffer: memoryview, slot: Slot, offset: int) -> None:
+        if slot.size > EXTENT:
+            _write(self._file.fileno(), buffer, self._base + slot.at + offset)
+            return
+        # Three times as quick as a write where the pages are there already, which is nearly always.
+        number, at = divmod(slot.at + offset, EXTENT)
+        self._extent(number)[at : at + len(buffer)] = buffer
+
+    def _extent(self, number: int) -> mmap.mmap:
+        if number not in self._extents:
+            at = self._base + number * EXTENT
+            self._extents[number] = mmap.mmap(self._file.fileno(), EXTENT, offset=at)
+        return self._extents[number]
+
+
+class ArenaReader:
+    """Puts items together again from what lies in an arena."""
+
+    def __init__(self, file: ArenaFile) -> None:
+        self._fd = file.fileno()
+        self._open: list[mmap.mmap] = []
+        self._kept: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    def view(self, docket: Docket) -> object:
+        """Return an item whose arrays lie in the arena itself: nothing is copied until the handler writes to them.
+
+        Only good until the item is acknowledged, unless `settle` is called before that.
+        """
+        if docket.form in (Form.BYTES, Form.BYTEARRAY) or docket.span < WINDOW_FROM:
+            return self.copy(docket)
+        if len(self._kept) >= MOST_WINDOWS:
+            return self.copy(docket)
+        window = mmap.mmap(
+            self._fd,
+            -(-docket.span // PAGE) * PAGE,
+            flags=mmap.MAP_PRIVATE,
+            prot=mmap.PROT_READ | mmap.PROT_WRITE,
+            offset=docket.at,
+        )
+        self._open.append(window)
+        whole = memoryview(window)
+        return rebuild(docket, [whole[at : at + length] for at, length in docket.ranges])
+
+    def copy(self, docket: Docket) -> object:
+        """Return an item that has nothing to do with the arena any more."""
+        if docket.form is Form.BYTES:
+            return self._read_bytes(docket)
+        buffers = self.fetch(docket)
+        return buffers[0] if docket.form is Form.BYTEARRAY else rebuild(docket, buffers)
+
+    def fetch(self, docket: Docket) -> list[bytearray]:
+        """Copy an item's buffers out of the arena."""
+        buffers = []
+        for at, length in docket.ranges:
+            buffer = bytearray(length)
+            _read(self._fd, memoryview(buffer), docket.at + at)
+            buffers.append(buffer)
+        return buffers
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether anything was viewed since the last `settle`."""
+        return bool(self._open)
+
+    def settle(self) -> None:
+        """Let go of the arena: called before the items are acknowledged, since their slots are used again after that.
+
+        What the handler has kept of them becomes its own: its pages are copied, and stay where they are.
+        """
+        windows, self._open = self._open, []
+        for window in windows:
+            try:
+                window.close()
+            except BufferError:
+                _own_all_pages(window)
+                self._kept.add(window)
+
+    def _read_bytes(self, docket: Docket) -> bytes:
+        (length,) = docket.lengths
+        data = os.pread(self._fd, min(length, _CHUNK), docket.at)
+        return data if len(data) == length else bytes(self.fetch(docket)[0])
+
+
+def _write(descriptor: int, buffer: memoryview, at: int) -> None:
+    done = 0
+    while done < len(buffer):
+        done += os.pwrite(descriptor, buffer[done : done + _CHUNK], at + done)
+
+
+def _read(descriptor: int, buffer: memoryview, at: int) -> None:
+    done = 0
+    while done < len(buffer):
+        done += os.preadv(descriptor, [buffer[done : done + _CHUNK]], at + done)
+
+
+def _own_all_pages(window: mmap.mmap) -> None:
+    """Have the kernel copy every page of a private mapping that still is the file's."""
+    try:
+        window.madvise(_MADV_POPULATE_WRITE)
+    except OSError:  # a kernel before 5.14
+        for at in range(0, len(window), PAGE):
+            window[at] = window[at]
+
+
+def _from_duplicate(duplicate: Any) -> ArenaFile:
+    return ArenaFile(duplicate.detach())

@@ -1,0 +1,72 @@
+"""What the ledger hands out: items in frames that nobody opens, and ranges of them. Pure facts.
+
+    Frame  ▯▯▯▯▯▯▯▯     Parcel ──▯▯▯▯──  a range of it     Lease  a parcel in a reader's hand, and how far it has come
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Some items that travel together. `payload` is opaque."""
+
+    payload: Any
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Items `start` to `stop` of a frame. `attempt` and `partial` are those of the first item alone."""
+
+    frame: Frame
+    start: int
+    stop: int
+    attempt: int = 1
+    """Hand-overs of the first item, this one included."""
+    partial: int = 0
+    """Outputs of the first item that are already in the next queue."""
+    history: tuple[Any, ...] = ()
+    """What became of the first item's earlier hand-overs. Opaque here."""
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def upto(self, stop: int) -> Parcel:
+        """The items before `stop`."""
+        return replace(self, stop=stop)
+
+    def after(self, start: int) -> Parcel:
+        """The items from `start` on; what is known of the first item stays with it."""
+        if start == self.start:
+            return self
+        return replace(self, start=start, attempt=1, partial=0, history=())
+
+    def again(self, past: object) -> Parcel:
+        """The first item alone, for one more hand-over; `past` is what became of the last one."""
+        history = (*self.history, past)
+        return replace(self, stop=self.start + 1, attempt=self.attempt + 1, history=history)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A parcel in a reader's hand: items before `at` have come to an end, `at` itself is the one being handled."""
+
+    number: int
+    reader: str
+    parcel: Parcel
+    at: int
+    partial: int = 0
+    """Outputs of item `at` that are already in the next queue."""
+
+    @property
+    def left(self) -> int:
+        """Items that have not come to an end."""
+        return self.parcel.stop - self.at
+
+    def item(self, index: int) -> Parcel:
+        """One of the items that have not come to an end, alone, with what is known of it."""
+        alone = self.parcel.after(index).upto(index + 1)
+        return replace(alone, partial=self.partial) if index == self.at else alone

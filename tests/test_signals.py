@@ -1,0 +1,128 @@
+"""Signals to the supervisor: noted, in order, and everything as it was before once that is over."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from runner.signals import SignalInbox
+
+HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def surroundings_untouched() -> Iterator[None]:
+    before = [signal.getsignal(number) for number in HEEDED]
+    yield
+    now = [signal.getsignal(number) for number in HEEDED]
+    for number, handler in zip(HEEDED, before, strict=True):
+        signal.signal(number, handler)
+    assert before == now, "handlers are as they were before"
+
+
+def is_readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def test_signals_are_taken_in_the_order_in_which_they_came() -> None:
+    with SignalInbox() as inbox:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+        taken = inbox.take()
+        again = inbox.take()
+
+    assert [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGINT] == taken
+    assert [] == again
+
+
+def test_a_signal_makes_the_wake_descriptor_readable_until_it_is_taken() -> None:
+    with SignalInbox() as inbox:
+        history = [is_readable(inbox.wake)]
+        os.kill(os.getpid(), signal.SIGTERM)
+        history.append(is_readable(inbox.wake))
+        inbox.take()
+        history.append(is_readable(inbox.wake))
+
+    assert [False, True, False] == history
+
+
+def test_a_signal_ends_a_wait_on_the_wake_descriptor() -> None:
+    with SignalInbox() as inbox:
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        readable, _, _ = select.select([inbox.wake], [], [], 20)
+        taken = inbox.take()
+        timer.join()
+
+    assert ([inbox.wake], [signal.SIGTERM]) == (readable, taken)
+
+
+def test_more_signals_than_the_pipe_takes_are_no_trouble() -> None:
+    with SignalInbox() as inbox:
+        for _ in range(70_000):
+            signal.raise_signal(signal.SIGHUP)
+
+        taken = inbox.take()
+
+        assert 70_000 == len(taken)
+        assert not is_readable(inbox.wake)
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """
+    A shell's `nohup`, or a job in the background, ignores a signal on purpose.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalInbox() as inbox:
+            os.kill(os.getpid(), signal.SIGHUP)
+            taken = inbox.take()
+        after = signal.getsignal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert ([], signal.SIG_IGN) == (taken, after)
+
+
+def test_a_wake_descriptor_that_was_set_before_is_set_again() -> None:
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    before = signal.set_wakeup_fd(writing)
+    try:
+        with SignalInbox():
+            pass
+        restored = signal.set_wakeup_fd(before)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+    assert writing == restored
+
+
+def test_an_error_inside_leaves_as_much_in_order() -> None:
+    with pytest.raises(ZeroDivisionError), SignalInbox() as inbox:
+        raise ZeroDivisionError
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(inbox.wake)
+
+
+def test_in_another_thread_it_collects_nothing_and_changes_nothing() -> None:
+    seen: list[object] = []
+
+    def enter() -> None:
+        with SignalInbox() as inbox:
+            seen.append([signal.getsignal(number) for number in HEEDED])
+            seen.append(inbox.take())
+
+    before = [signal.getsignal(number) for number in HEEDED]
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+
+    assert [before, []] == seen
