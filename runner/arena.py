@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.dockets import Docket, Form, Packed, offsets, rebuild
+from runner.heap import keep_what_is_freed
 from runner.slots import EXTENT, PAGE, Slot
 
 PART = 1 << 44
@@ -46,7 +47,9 @@ class ArenaFile:
         descriptor = os.memfd_create("mprun-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(descriptor, PART * PARTS)
         # A mapping of what is cut off later kills the process that reads there.
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        fcntl.fcntl(
+            descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        )
         return cls(descriptor)
 
     def __reduce__(self) -> tuple[Callable[[Any], ArenaFile], tuple[Any]]:
@@ -142,6 +145,7 @@ class ArenaReader:
 
     def copy(self, docket: Docket) -> object:
         """Return an item that has nothing to do with the arena any more."""
+        keep_what_is_freed()
         if docket.form is Form.BYTES:
             return self._read_bytes(docket)
         buffers = self.fetch(docket)

@@ -67,11 +67,11 @@ class Casualties:
         attempts = fact.remains.attempts
         self.count += 1
         self._forgive(record.plan.stage, [attempt.pid for attempt in attempts if attempt.died])
-        error = record.failure or record.condemned or attempts[-1].ended
+        error = record.failure or record.condemned or f"worker '{record.plan.name}' {attempts[-1].ended}"
         self._keep(record, fact.item, error, record.traceback, fact.remains)
         if record.plan.on_error is not OnError.FAIL:
             return None
-        return f"item {fact.item} was in hand each time when {_listed(attempts)}"
+        return f"item {fact.item} was in hand when workers died: {_listed(attempts)}"
 
     def _keep(self, record: Record, item: str, error: str, traceback: str, remains: Remains) -> None:
         plan, kept, trouble = record.plan, None, ""
@@ -85,4 +85,4 @@ class Casualties:
 
 
 def _listed(attempts: Iterable[Attempt]) -> str:
-    return " and ".join(f"'{each.worker}' (pid {each.pid}) ended: {each.ended}" for each in attempts)
+    return ", ".join(f"'{each.worker}' (pid {each.pid}) {each.ended}" for each in attempts)

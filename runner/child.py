@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from runner import memory
+from runner.memory_limit import limit_own_memory
 from runner.plan import WorkerPlan
 from runner.process import die_with_parent
 
@@ -21,7 +21,7 @@ _STANDARD = (0, 1, 2)
 
 
 def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None:
-    """Make this process a worker of its own. `keep` are the descriptors it needs; None after a spawn, which has no more.
+    """Make this process a worker of its own. `keep` are the descriptors it needs; None after a spawn: it has no more.
 
     Raises:
         OSError: the folder of `cwd` is gone, `nice` is not permitted, or the worker is over its memory limit already.
@@ -40,7 +40,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
     if plan.nice:
         os.nice(plan.nice)
     if plan.memory_limit is not None:
-        memory.limit(plan.memory_limit)
+        limit_own_memory(plan.memory_limit)
 
 
 def close_all_but(kept: Iterable[int]) -> None:

@@ -42,7 +42,11 @@ class Station:
     @property
     def holds(self) -> int:
         """Items that it took and has not acknowledged."""
-        return max(0, self.pulse.received - self.pulse.done - self.pulse.failed) if self.receives is not None else 0
+        return (
+            max(0, self.pulse.received - self.pulse.done - self.pulse.failed)
+            if self.receives is not None
+            else 0
+        )
 
     @property
     def is_at_work(self) -> bool:
@@ -92,7 +96,9 @@ def worked(first: Sighting, station: Station, now: float) -> float:
 
 def is_overdue(first: Sighting, station: Station, now: float) -> bool:
     """Whether a worker has been at one piece of work for longer than its stage allows."""
-    return station.timeout is not None and station.is_at_work and worked(first, station, now) >= station.timeout
+    return (
+        station.timeout is not None and station.is_at_work and worked(first, station, now) >= station.timeout
+    )
 
 
 def interval(timeouts: Iterable[float | None]) -> float:
@@ -133,7 +139,8 @@ def all_wait(stations: Collection[Station], since: float, now: float) -> bool:
     """Whether everyone at a queue waits for another, and has done so for too long: nothing can ever move again."""
     at_queues = [station for station in stations if station.role is not Role.PLAIN]
     return bool(at_queues) and all(
-        station.pulse.waiting is not Wait.NOTHING and now - max(since, station.pulse.waiting_since) >= DEADLOCK
+        station.pulse.waiting is not Wait.NOTHING
+        and now - max(since, station.pulse.waiting_since) >= DEADLOCK
         for station in at_queues
     )
 
@@ -188,7 +195,9 @@ def doing(station: Station) -> str:
         case Wait.NOTHING if station.holds:
             return f"was at work on an item of queue '{station.receives}'"
         case Wait.NOTHING if station.receives is None:
-            return "was at work" if station.sends is None else f"was making an item for queue '{station.sends}'"
+            return (
+                "was at work" if station.sends is None else f"was making an item for queue '{station.sends}'"
+            )
         case Wait.NOTHING:
             return "was at work, with no item in hand"
         case Wait.ITEM:

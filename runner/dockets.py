@@ -43,12 +43,14 @@ class Packed:
 
     form: Form
     buffers: tuple[memoryview, ...]
+    lengths: tuple[int, ...]
+    """The bytes of each buffer."""
     pickle: bytes = b""
 
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """The bytes of each buffer."""
-        return tuple(len(buffer) for buffer in self.buffers)
+    @classmethod
+    def of(cls, form: Form, *buffers: memoryview, data: bytes = b"") -> Packed:
+        """Measure the buffers."""
+        return cls(form, buffers, tuple(map(len, buffers)), data)
 
     def docket(self, at: int) -> bytes:
         """Write the docket of the item, if its buffers are copied to the slot that begins at `at`."""
@@ -68,7 +70,11 @@ class Docket:
         """The docket as it travels."""
         count = len(self.lengths)
         return b"".join(
-            (_HEAD.pack(MARK, self.form, count, self.at), struct.pack(f"<{count}Q", *self.lengths), self.pickle)
+            (
+                _HEAD.pack(MARK, self.form, count, self.at),
+                struct.pack(f"<{count}Q", *self.lengths),
+                self.pickle,
+            )
         )
 
     @classmethod
@@ -112,12 +118,12 @@ def pack(item: object) -> bytes | Packed:
     """Pickle one item; one that is big is taken apart instead. Raises whatever pickling it raises."""
     kind = type(item)
     if (kind is bytes or kind is bytearray) and len(item) >= BIG:  # type: ignore[arg-type]
-        return Packed(Form.BYTES if kind is bytes else Form.BYTEARRAY, (memoryview(item),))  # type: ignore[arg-type]
+        return Packed.of(Form.BYTES if kind is bytes else Form.BYTEARRAY, memoryview(item))  # type: ignore[arg-type]
     buffers: list[memoryview] = []
     data = pickle.dumps(_outboard(item), _PROTOCOL, buffer_callback=_taker(buffers))
     if len(data) >= BIG or len(buffers) > 0xFFFE:
-        return Packed(Form.LONG_PICKLE, (memoryview(data), *buffers))
-    return Packed(Form.PICKLE, tuple(buffers), data) if buffers else data
+        return Packed.of(Form.LONG_PICKLE, memoryview(data), *buffers)
+    return Packed.of(Form.PICKLE, *buffers, data=data) if buffers else data
 
 
 def rebuild(docket: Docket, buffers: Sequence[bytes | bytearray | memoryview]) -> object:

@@ -54,7 +54,7 @@ def pack_mixed(entries: Sequence[bytes]) -> bytes:
 
 
 def unpack(payload: bytes, start: int, stop: int, fetch: Fetch | None = None) -> Iterator[object]:
-    """Return items `start` to `stop` of a frame, unpickled as they are asked for; `fetch` gets what a docket stands for.
+    """Return items `start` to `stop` of a frame, unpickled as they are asked for; `fetch` makes an item of a docket.
 
     The iterator raises `UnpackError` for an item that can't be unpickled, and goes on with the next one after that.
     """

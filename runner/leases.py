@@ -24,6 +24,7 @@ from runner.parcels import Frame, Lease, Parcel
 
 __all__ = ["Accepted", "Frame", "HandOver", "Lease", "LeasedBook", "Parcel"]
 
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """All of the oldest frame that a writer offered is in the queue."""
@@ -58,6 +59,8 @@ class LeasedBook:
         """A heap: when an item that failed may be handed out again. It counts as waiting."""
         self._parked: deque[_Offer] = deque()
         self._appetite: dict[str, int] = {}
+        self._hungry: dict[str, None] = {}
+        """Readers that hold less than they may; whoever has been served goes behind the others."""
         self._held: dict[str, dict[int, Lease]] = {}
         self._n_held: dict[str, int] = {}
         """Items that each reader holds and has not brought to an end."""
@@ -79,6 +82,7 @@ class LeasedBook:
     def want(self, reader: str, most: int, now: float) -> None:
         """A reader may hold up to `most` items at once from now on; 0 while it shall get none."""
         self._appetite[reader] = most
+        self._note_hunger(reader)
         self.move(now)
 
     def acked(self, number: int, upto: int, now: float, partial: int = 0) -> None:
@@ -107,7 +111,7 @@ class LeasedBook:
         lease = self.lease(number)
         self._numbers += 1
         heapq.heappush(self._delayed, (due, self._numbers, lease.item(lease.at).again(past)))
-        self._n_waiting += 1
+        self._count_waiting(1)
         self._advance(lease, lease.at + 1)
         self.move(now)
 
@@ -133,9 +137,12 @@ class LeasedBook:
         its own, with one more attempt, or where it is `condemned` becomes a dead letter; no other item is charged.
         """
         self._appetite.pop(reader, None)
+        self._hungry.pop(reader, None)
         self._n_held.pop(reader, None)
         lost = list(self._held.pop(reader, {}).values())
         self._busy_readers -= bool(lost)
+        # What it was to be given next, when another died before it, it can't be given any more.
+        self._decisions = [d for d in self._decisions if not (isinstance(d, HandOver) and d.lease.reader == reader)]
         for lease in reversed(lost):
             if suspect is not None and suspect[0] == lease.number:
                 self._take_back_around(lease, suspect[1], past, condemned)
@@ -167,7 +174,11 @@ class LeasedBook:
 
     def move(self, now: float) -> None:
         """Let in what there is room for and hand out what is wanted; called also when `due` has come."""
-        while self._release(now) or self._let_in(now) or self._hand_out():
+        while (
+            (self._delayed and self._release(now))
+            or (self._parked and self._let_in(now))
+            or (self._waiting and self._hand_out())
+        ):
             pass
         if not self._parked:
             self._decisions += self._credit.top_up(self.room, now)
@@ -245,14 +256,12 @@ class LeasedBook:
 
     def _release(self, now: float) -> bool:
         """Put an item whose delay is over where the oldest are: it has waited longer than any of them."""
-        if not self._delayed or self._delayed[0][0] > now:
+        if self._delayed[0][0] > now:
             return False
         self._waiting.appendleft(heapq.heappop(self._delayed)[2])
         return True
 
     def _let_in(self, now: float) -> bool:
-        if not self._parked:
-            return False
         offer = self._parked[0]
         whole = offer.parcel
         fits = self._fits(offer, now)
@@ -283,19 +292,26 @@ class LeasedBook:
     def _append(self, parcel: Parcel) -> None:
         self._waiting.append(parcel)
         self._put += len(parcel)
-        self._n_waiting += len(parcel)
+        self._count_waiting(len(parcel))
+
+    def _count_waiting(self, count: int) -> None:
+        self._n_waiting += count
         self._peak = max(self._peak, self._n_waiting)
 
     def _hand_out(self) -> bool:
-        if not self._waiting:
+        if not self._hungry:
             return False
-        reader = next((r for r, most in self._appetite.items() if self._holds(r) < most), None)
-        if reader is None:
-            return False
-        most = self._appetite.pop(reader)
-        self._appetite[reader] = most  # behind the others: equal shares
-        self._lease_out(reader, most - self._holds(reader))
+        reader = next(iter(self._hungry))
+        del self._hungry[reader]
+        self._lease_out(reader, self._appetite[reader] - self._holds(reader))
+        self._note_hunger(reader)
         return True
+
+    def _note_hunger(self, reader: str) -> None:
+        if self._holds(reader) >= self._appetite.get(reader, 0):
+            self._hungry.pop(reader, None)
+        elif reader not in self._hungry:
+            self._hungry[reader] = None
 
     def _lease_out(self, reader: str, most: int) -> None:
         parcel = self._waiting.popleft()
@@ -321,6 +337,7 @@ class LeasedBook:
         held = self._held[lease.reader]
         self._n_leased -= at - lease.at
         self._n_held[lease.reader] -= at - lease.at
+        self._note_hunger(lease.reader)
         if at < lease.parcel.stop:
             held[lease.number] = replace(lease, at=at, partial=partial)
             return
@@ -334,13 +351,15 @@ class LeasedBook:
         rest = replace(lease.parcel.after(lease.at), partial=lease.partial)
         before, alone, behind = rest.upto(suspect), lease.item(suspect), rest.after(suspect + 1)
         self._dead += condemned
-        self._give_back(lease, *[part for part in (before, None if condemned else alone.again(past), behind) if part])
+        self._give_back(
+            lease, *[part for part in (before, None if condemned else alone.again(past), behind) if part]
+        )
 
     def _give_back(self, lease: Lease, *parts: Parcel) -> None:
         """A lease has ended by its reader's death: these parts of it are the first to be handed out again."""
         del self._owners[lease.number]
         self._n_leased -= lease.left
-        self._n_waiting += sum(map(len, parts))
+        self._count_waiting(sum(map(len, parts)))
         self._waiting.extendleft(reversed(parts))
 
     def _watch_fullness(self, now: float) -> None:

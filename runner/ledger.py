@@ -1,4 +1,4 @@
-"""The ledger: who put what, who holds it, what became of it. Pure: no socket, no process, no clock but the one handed in.
+"""The ledger: who put what, who holds it, what became of it. Pure: no socket, no process, no clock of its own.
 
     put ──► waiting ──lease──► leased ──► done
                ▲                 │ ├────► dropped

@@ -89,7 +89,9 @@ class Lifecycle:
         self._alive[stage].add(worker)
         self._begun.add(stage)
         if (receives := self._stages[stage].receives) is not None:
-            self._said.discard(EndStream(receives, worker))  # told to an earlier generation, this one must hear it too
+            self._said.discard(
+                EndStream(receives, worker)
+            )  # told to an earlier generation, this one must hear it too
 
     def ended(self, worker: str) -> None:
         """Note that a worker is gone for good."""

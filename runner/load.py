@@ -18,6 +18,7 @@ from runner.build import UNKNOWN_HANDLER, build
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
 from runner.handlers.check import Fault, check_handler
+from runner.handlers.resumable import check_resumable
 from runner.handlers.signature import read_signature
 from runner.include import include_all
 from runner.interpolation import Replaced, replace_references
@@ -30,6 +31,7 @@ from runner.source import read
 from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
+from runner.wiring_policy import check_policy
 from runner.wiring_transport import check_transport
 
 
@@ -89,6 +91,7 @@ class _Checking:
         spoilt = spoilt_by(findings, replaced.unread)
         spec = build(without(replaced.data, _unfit(findings, replaced)), self.path, replaced.params.values)
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
+        self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
@@ -151,9 +154,10 @@ def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
         return check_handler(HandlerRef("python", target), {}, role, beside, read)
 
     def check_one(stage: StageSpec) -> list[Fault]:
+        again = check_resumable(stage, beside, read)
         if stage.handler.kind == "python" and not stage.arguments:
-            return check_without_arguments(stage.handler.target, stage.role)
-        return check_handler(stage.handler, stage.arguments, stage.role, beside, read)
+            return check_without_arguments(stage.handler.target, stage.role) + again
+        return check_handler(stage.handler, stage.arguments, stage.role, beside, read) + again
 
     return check_one
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner import memory
 from runner.errors import StartFailed
 from runner.plan import Plan
 
@@ -26,7 +27,7 @@ _SPARE_PROCESSES = 8
 """For the warden, the process that shows events, and a helper of multiprocessing where workers are spawned."""
 _DESCRIPTORS_PER_WORKER = {"leased": 6, "joinable": 5, "inline": 0}
 """Status page, channel and pidfd; two pipes' ends that multiprocessing keeps; under `leased` the stream."""
-_DESCRIPTORS_PER_QUEUE = {"leased": 0, "joinable": 2, "inline": 0}
+_DESCRIPTORS_PER_QUEUE = {"leased": 1, "joinable": 2, "inline": 0}
 _BYTES_PER_WORKER = {"fork": 2 << 20, "spawn": 12 << 20}
 """What a worker takes before its handler is imported, beyond what it shares with the supervisor: a floor."""
 _PROC = Path("/proc")
@@ -119,7 +120,9 @@ def read_room(need: Needs) -> Room:
     """Look what is left. What can't be read bounds nothing."""
     return Room(
         descriptors=_descriptors(need),
-        processes=tuple(bound for bound in (_user_processes(), _threads(), *_cgroup_processes()) if bound is not None),
+        processes=tuple(
+            bound for bound in (_user_processes(), _threads(), *_cgroup_processes()) if bound is not None
+        ),
         memory=_memory(),
     )
 
@@ -144,7 +147,9 @@ def _threads() -> Bound | None:
     most = min(_number(_PROC / "sys/kernel/pid_max"), _number(_PROC / "sys/kernel/threads-max"))
     found = re.search(r"/(\d+) ", _text(_PROC / "loadavg"))
     used = int(found[1]) if found is not None else 0
-    return Bound(most - used, most, "the machine's limit", "`sysctl kernel.pid_max` and kernel.threads-max raise it")
+    return Bound(
+        most - used, most, "the machine's limit", "`sysctl kernel.pid_max` and kernel.threads-max raise it"
+    )
 
 
 def _cgroup_processes() -> Iterator[Bound]:
@@ -156,14 +161,16 @@ def _cgroup_processes() -> Iterator[Bound]:
             most = _number(folder / "pids.max")
             if most < _UNLIMITED:
                 used = _number(folder / "pids.current", 0)
-                yield Bound(most - used, most, "the container's limit", "raise pids.max, or `docker run --pids-limit`")
+                yield Bound(
+                    most - used, most, "the container's limit", "raise pids.max, or `docker run --pids-limit`"
+                )
 
 
 def _memory() -> tuple[Bound, ...]:
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(_PROC / "meminfo"), re.MULTILINE)
-    if found is None:
+    try:
+        free = memory.available() >> 20
+    except OSError:
         return ()
-    free = int(found[1]) >> 10
     return (Bound(free, free, "what is free", "use fewer workers"),)
 
 

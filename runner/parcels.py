@@ -36,7 +36,7 @@ class Parcel:
 
     def upto(self, stop: int) -> Parcel:
         """The items before `stop`."""
-        return replace(self, stop=stop)
+        return self if stop == self.stop else replace(self, stop=stop)
 
     def after(self, start: int) -> Parcel:
         """The items from `start` on; what is known of the first item stays with it."""

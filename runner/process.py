@@ -45,13 +45,19 @@ class ChildProcess:
             self._abandon(error)
             raise StartFailed(f"worker '{name}' could not be started: {error.strerror or error}") from error
         self.pid: int = self._process.pid
+        # Each start would poll every child on multiprocessing's list, a thousand of them a thousand times. These are
+        # watched by their pidfd and reaped here, so that they need no list.
+        getattr(multiprocessing.process, "_children", set()).discard(self._process)
 
     def fileno(self) -> int:
         """The pidfd, for a selector."""
         return self._pidfd
 
     def reap(self) -> int:
-        """Collect a process whose pidfd is readable; return its exit code, negative for a signal. Ends its group too."""
+        """Collect a process whose pidfd is readable, and return its exit code, negative for a signal.
+
+        Ends its group too, and itself if it is alive after all.
+        """
         # Before the pid is given back: after that, its number could be another group's.
         send_to_group(self.pid, signal.SIGKILL)
         self._process.join()

@@ -3,9 +3,9 @@
     deaths of the stage ──► decide ──► Restart(delay)    under the same name, one generation on
                                   └──► GiveUp(why)       the stage's budget is gone, or the handler itself is at fault
 
-Two things are told apart. A worker that dies now and then is made good at once, within the budget. One that dies before its
-first item points at the handler: waiting a little may help it (what it connects to may not be there yet), but the second
-time in a row it is given up, whatever is left of the budget.
+Two things are told apart. A worker that dies now and then is made good at once, within the budget. One that dies
+before its first item points at the handler: a second try may help it (what it connects to may not be there yet), but
+the second time in a row it is given up, whatever is left of the budget.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def decide(policy: RestartPolicy, deaths: Sequence[Death], now: float, crashed: 
         return Restart()
     own = [death for death in deaths if death.worker == deaths[-1].worker]
     if _run(own, barren=True) >= BARREN_LIVES:
-        return GiveUp(f"it ended {BARREN_LIVES} times in a row before its first item, so the handler seems to be at fault")
+        times = f"{BARREN_LIVES} times in a row"
+        return GiveUp(f"it ended {times} before its first item, so the handler itself seems to be at fault")
     recent = sum(_counts(death) for death in deaths if death.at > now - policy.within)
     if recent > policy.max:
         return GiveUp(_over_budget(policy, recent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runner.facts import Exited
 from runner.plan import Plan, WorkerPlan
@@ -24,7 +24,7 @@ class Record:
     traceback: str = ""
     asked_to_end: str | None = None
     """The reason with which the supervisor signalled it, or None."""
-    earlier: Counters = Counters()
+    earlier: Counters = field(default_factory=Counters)
     """What its earlier generations did."""
     last_ending: str = ""
     """How the generation before this one ended."""

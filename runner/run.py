@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import machine, process
+from runner.births import Census
 from runner.dead_letters import LetterBox
 from runner.errors import StartFailed, UsageError
 from runner.events import Bus, Observer
@@ -23,7 +24,7 @@ from runner.plan import Plan, make_plan
 from runner.record import RunRecord, home
 from runner.report import Report, ReportBuilder
 from runner.signals import SignalInbox
-from runner.supervisor import Census, Supervisor
+from runner.supervisor import Supervisor
 from runner.transports.base import Transport
 from runner.warden import MARK, Warden
 from runner.worker import work

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner.handlers.base import HandlerKind
 from runner.schema_policy import policy_keys
-from runner.spec import Limits, QueueSpec, StageSpec
+from runner.spec import Limits, QueueSpec, StageSpec, WorkflowSpec
 from runner.units import DURATION_PATTERN, SIZE_PATTERN
 
 Fragment = dict[str, Any]
@@ -66,9 +66,11 @@ def _top_level_keys(stage: Fragment) -> Fragment:
         "version": _text("Your own version of this workflow, as text.", examples=["1.0"]),
         "transport": {
             "enum": list(TRANSPORTS),
-            "default": "joinable",
-            "description": "How queues and workers exist. `joinable`: processes round "
-            "`multiprocessing.JoinableQueue`. `inline`: everything in one process, for tests and debugging.",
+            "default": WorkflowSpec.__dataclass_fields__["transport"].default,
+            "description": "How queues and workers exist. `leased`: each worker at a private stream, so that a worker "
+            "may be killed at any moment and no item is lost. `joinable`: processes round "
+            "`multiprocessing.JoinableQueue`, which one dead worker breaks: the run then ends. `inline`: everything in "
+            "one process, one step at a time, for tests and debugging.",
         },
         "params": _named(param_schema(), "Values by name, for `--param name=value` to set."),
         "env": _env("Environment variables of every worker."),

@@ -1,7 +1,6 @@
 """Validate data with jsonschema. The one module that knows it; our own words for what it says are elsewhere.
 
     data ──► one of each kind ──► Draft202012Validator ──► errors ──► Finding(path, code, message, help)
-                        └── fits plainly ──► nothing to find
 
 jsonschema spends some 40 µs on a small stage, so ten thousand of them would take most of the time of a check.
 Entries of `stages`, `queues` and `params` that the schema can't tell apart share one verdict.
@@ -18,7 +17,6 @@ from runner.handlers.base import all_kinds, built_in_kinds
 from runner.problems import Problem
 from runner.schema import Fragment, workflow_schema
 from runner.schema_explain import VALUE_CODES, Fault, Written, explain, mismatch, value_at
-from runner.schema_fit import plainly_fits
 from runner.source_marks import DataPath, Source
 
 if TYPE_CHECKING:
@@ -127,9 +125,7 @@ def _for_all_alike(fault: Fault, alike: dict[DataPath, list[DataPath]]) -> Itera
 
 
 def _faults(schema: Fragment, data: Any) -> Iterator[Fault]:
-    if plainly_fits(schema, data):
-        return
-    from jsonschema import Draft202012Validator  # slow to import: only a file that may be wrong waits for it
+    from jsonschema import Draft202012Validator  # slow to import, so only where a file is checked
 
     for error in Draft202012Validator(schema).iter_errors(data):
         yield from _of_error(error)

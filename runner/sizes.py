@@ -13,7 +13,7 @@ from runner.units import DURATION_PATTERN, duration
 TOO_MANY_WORKERS = "too-many-workers"
 MOST_WORKERS_IN_ALL = 100_000
 
-_DURATIONS = ("timeout", "stop_timeout")
+_DURATIONS = ("timeout", "stall_timeout", "stop_timeout")
 _SHORTEST = 0.001
 
 

@@ -94,8 +94,8 @@ class QueueSpec:
     """One bounded, joinable FIFO between stages."""
 
     name: str
-    maxsize: int | None = 1000
-    """Items; None is unbounded."""
+    maxsize: int | None = 10_000
+    """Items; None is unbounded. Enough for frames of thousands, and small items of this number are a few megabytes."""
     description: str = ""
     declared: bool = True
     """False if stages name it and `queues` does not."""
@@ -143,11 +143,11 @@ class Limits:
     """Bounds of the whole run. Durations in seconds."""
 
     timeout: float | None = None
-    stall_timeout: float | None = None
-    """Seconds in which something must move; None leaves those alone who are at work, however long it takes."""
     stop_timeout: float = 10.0
     max_errors: str = "0"
     """Failed items a run may have and still exit 0: a count such as `10` or a share of all items such as `1%`."""
+    stall_timeout: float | None = None
+    """Seconds in which something must move; None leaves those alone who are at work, however long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class WorkflowSpec:
     """The file it came from; handlers are looked up beside it first."""
     stages: tuple[StageSpec, ...]
     queues: tuple[QueueSpec, ...] = ()
-    transport: str = "joinable"
+    transport: str = "leased"
     limits: Limits = Limits()
     params: Mapping[str, Any] = field(default_factory=_nothing)
     """Values by name, after `--param` and defaults."""

@@ -1,7 +1,7 @@
 """What `faulthandler` says of a worker, cut down to what its user wants to see: the handler's frames. Pure.
 
-    handler ◄── loops of the transport ◄── worker ◄── multiprocessing ◄── supervisor        innermost frame first
-    └────────── kept ────────────────┘      └── the same in every worker: left out ──┘
+handler ◄── loops of the transport ◄── worker ◄── multiprocessing ◄── supervisor        innermost frame first
+└────────── kept ────────────────┘      └── the same in every worker: left out ──┘
 """
 
 from __future__ import annotations

@@ -166,7 +166,14 @@ class StatusPage:
         waiting, since = words[Word.WAITING], words[Word.WAITING_SINCE]
         received, sent, done, failed, _, starved, blocked, _, mark = words[Word.RECEIVED : Word.ATTEMPT]
         return Pulse(
-            received, sent, done, failed, mark, _WAITS.get(waiting, Wait.NOTHING), since / 1e9, (starved + blocked) / 1e9
+            received,
+            sent,
+            done,
+            failed,
+            mark,
+            _WAITS.get(waiting, Wait.NOTHING),
+            since / 1e9,
+            (starved + blocked) / 1e9,
         )
 
     def dump_stacks_on_signal(self) -> None:

@@ -1,8 +1,8 @@
 """How a run is brought to an end: pure. Each step has a bound, and the next step is harsher.
 
-    RUNNING ──signal──► DRAINING ──stop_timeout──► TERMINATING ──grace──► KILLING
-       │                    └────────second signal─────────────────────────►▲
-       └──failure, timeout────────────────────────► TERMINATING
+RUNNING ──signal──► DRAINING ──stop_timeout──► TERMINATING ──grace──► KILLING
+   │                    └────────second signal─────────────────────────►▲
+   └──failure, timeout────────────────────────► TERMINATING
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from runner.spec import RestartPolicy
 from runner.status import Counters
 
 _KEPT = 8
-"""Lives of each worker that are remembered however long ago they ended: enough to see how many in a row came to nothing."""
+"""Lives of each worker that are remembered however long ago they ended: enough to see how many came to nothing."""
 
 
 class Succession:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from runner import stopping, verdict
 from runner.announcer import Announcer
+from runner.births import Births, Census
 from runner.casualties import Casualties, Letters
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
@@ -30,12 +31,10 @@ from runner.lifecycle import (
 )
 from runner.plan import Plan
 from runner.restart import GiveUp, Restart
-from runner.roster import Ending, Record, Roster, judge
+from runner.roster import Record, Roster, judge
 from runner.spec import Role
-from runner.status import Counters
 from runner.stock import Stock
 from runner.stopping import Phase, Stop
-from runner.succession import Succession, death_of
 from runner.transports.base import Transport
 from runner.units import format_duration
 from runner.verdict import Cause
@@ -49,16 +48,6 @@ _MOST_STACKS = 20
 """Workers whose stacks are shown at once; of a thousand that hang in the same place nobody reads more."""
 _CLOSING_LOOK = 0.005
 """Seconds between two looks at the books while all that is left to happen is that a queue becomes joined."""
-
-
-class Census(Protocol):
-    """Whoever must know which processes exist, to end them if the supervisor itself is killed."""
-
-    def born(self, pid: int) -> None:
-        """A worker exists."""
-
-    def died(self, pid: int) -> None:
-        """A worker was reaped."""
 
 
 class Supervisor:
@@ -77,18 +66,15 @@ class Supervisor:
         self._plan = plan
         self._transport = transport
         self._pending_signals = pending_signals
-        self._census = census
         self._announce = Announcer(bus, plan)
         self._lifecycle = Lifecycle(plan, ends_when_settled=transport.ends_when_settled)
         self._roster = Roster(plan)
         self._stock = Stock(plan, transport, self._roster)
-        self._succession = Succession()
-        self._casualties = Casualties(self._announce, letters, self._succession.forgive)
+        self._births = Births(transport, self._lifecycle, self._roster, self._stock, self._announce, census)
+        self._casualties = Casualties(self._announce, letters, self._births.forgive)
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
-        self._dispensable: set[str] = set()
-        """Daemonic stages that nothing needs any more."""
         self._dismissed: dict[str, float] = {}
         """Daemonic producers that were told to end, and when a signal is due."""
         self._began = time.monotonic()
@@ -138,12 +124,10 @@ class Supervisor:
 
     def _exited(self, record: Record, exited: Exited) -> None:
         record.alive = False
-        if self._census is not None:
-            self._census.died(exited.pid)
         ending = self._watch.explain(judge(record, exited), exited)
         at_stake = self._transport.items_at_stake(record.plan.name) if ending.outcome != "finished" else []
         counters = self._transport.counters(record.plan.name)
-        decision = self._succeed(record, exited, ending, counters)
+        decision = self._births.after(record, exited, ending, counters, self._stop.phase, time.monotonic())
         returns = isinstance(decision, Restart)
         self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
         record.last_ending = ending.reason
@@ -153,19 +137,6 @@ class Supervisor:
         if ending.outcome == "died" or (isinstance(decision, GiveUp) and decision.why):
             held = f"; it held {', '.join(at_stake)}" if at_stake and at_stake[0] not in ending.reason else ""
             self._mourn(record, f"(pid {exited.pid}) {ending.reason}{held}", decision)
-
-    def _succeed(
-        self, record: Record, exited: Exited, ending: Ending, counters: Counters
-    ) -> Restart | GiveUp | None:
-        """Decide whether another takes the worker's place; None where its end is in order, or the run's end near."""
-        drains = self._stop.phase is Phase.DRAINING and record.plan.receives is not None
-        if not (self._stop.phase is Phase.RUNNING or drains) or record.plan.stage in self._dispensable:
-            return None
-        early = ending.outcome == "finished" and self._lifecycle.expects_more(record.plan.name)
-        if ending.outcome != "died" and not early:
-            return None
-        death = death_of(record.plan, exited, counters, time.monotonic(), crashed=not early)
-        return self._succession.died(record.plan.stage, record.plan.restart, death)
 
     def _mourn(self, record: Record, how: str, decision: Restart | GiveUp | None) -> None:
         """A worker died and nobody takes its place: the run fails. What a producer had put is worked off first."""
@@ -198,7 +169,8 @@ class Supervisor:
             self._enter_phase()
         self._end_dismissed(now)
         self._heed_watch(now)
-        self._bring_back(now)
+        with self._starting():
+            self._births.bring_back(now)
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS_EVERY
             self._announce.progress(self._stock.stage_lines(), self._stock.accounts())
@@ -254,8 +226,7 @@ class Supervisor:
                     stage, sum(1 for r in self._roster.started() if r.plan.stage == stage)
                 )
             case StopDaemons(stage):
-                self._dispensable.add(stage)
-                self._leave_vacant([stage])
+                self._births.dispense_with(stage)
                 for record in self._roster.alive(stage):
                     self._dismiss(record)
             case QueueAbandoned(queue):
@@ -266,40 +237,18 @@ class Supervisor:
     def _start(self, stage: str) -> None:
         if self._stop.phase is not Phase.RUNNING:
             return
-        for record in self._roster.all():
-            if record.plan.stage != stage:
-                continue
-            if not self._give_birth(record):
-                return
+        with self._starting():
+            for record in self._roster.all():
+                if record.plan.stage == stage:
+                    self._births.give_birth(record)
 
-    def _give_birth(self, record: Record) -> bool:
-        """Start a worker's first or next generation; a start that fails ends the run."""
-        if record.generation:
-            record.earlier = self._stock.counters(record)
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        """A worker that can't be started ends the run."""
         try:
-            spawned = self._transport.start(record.plan, record.generation + 1)
+            yield
         except StartFailed as error:
             self._fail(str(error))
-            return False
-        record.be_born(spawned.pid)
-        self._lifecycle.started(record.plan.name)
-        if self._census is not None:
-            self._census.born(spawned.pid)
-        self._announce.spawned(record, spawned)
-        return True
-
-    def _bring_back(self, now: float) -> None:
-        """Give birth to the successors that are due. Until then a dead worker has not ended, as far as others can tell."""
-        for name in self._succession.due(now):
-            record = self._roster[name]
-            self._announce.restarted(record)
-            if not self._give_birth(record):
-                self._lifecycle.ended(name)
-
-    def _leave_vacant(self, stages: Iterable[str]) -> None:
-        """No successor is wanted in these stages any more."""
-        for name in self._succession.cancel(stages):
-            self._lifecycle.ended(name)
 
     # Stopping.
 
@@ -320,7 +269,7 @@ class Supervisor:
         """Do once what a phase begins with."""
         self._lifecycle.cancel_unstarted()
         draining = self._stop.phase is Phase.DRAINING
-        self._leave_vacant(s.name for s in self._plan.stages if s.receives is None or not draining)
+        self._births.leave_vacant(s.name for s in self._plan.stages if s.receives is None or not draining)
         reason = "the run has to end" if self._cause is None else f"the run has to end: {self._cause.outcome}"
         if self._stop.phase is Phase.DRAINING:
             self._begin_draining(reason)
@@ -407,7 +356,7 @@ class Supervisor:
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
-        dues = [self._next_progress, self._succession.soonest, self._stop.until, *self._dismissed.values()]
+        dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissed.values()]
         if self._plan.limits.timeout is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._plan.limits.timeout)
         if self._stop.phase < Phase.TERMINATING:  # after that nobody looks

@@ -73,10 +73,10 @@ class Warden:
 def _stand_watch(listening: int, run: str) -> NoReturn:
     """The warden's whole life, in the forked child."""
     try:
-        os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
+        os.setsid()
         # Above the standard three, which a supervisor may have been started without.
         listening = fcntl.fcntl(listening, fcntl.F_DUPFD_CLOEXEC, 3)
         _close_all_but(listening)
@@ -122,7 +122,7 @@ def _belongs(pid: int, sessions: frozenset[int], run: str) -> bool:
 
 
 def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _read_to_end(descriptor: int) -> str:

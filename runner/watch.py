@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from runner import deadlines
 from runner.deadlines import DEADLOCK, Sighting, Station, Stillness
 from runner.facts import Exited
-from runner.memory import OomWatch
+from runner.memory_limit import OomWatch
 from runner.plan import Plan
 from runner.roster import Ending, Record
 from runner.transports.base import Transport
@@ -144,7 +144,9 @@ class Watch:
             self._stillness = None
             return
         if bound is not None and still_for >= bound:
-            yield self._stall(stations, f"nothing moved for limits.stall_timeout, {format_duration(bound)}", now)
+            yield self._stall(
+                stations, f"nothing moved for limits.stall_timeout, {format_duration(bound)}", now
+            )
         elif deadlines.all_wait(stations, self._since, now):
             yield self._stall(stations, "every worker waits for another, and nothing can move", now)
 

@@ -17,7 +17,8 @@
                STOCK    `count` items wait, `upto` more have room
                FREED    the frames in the body, by their numbers, have come to an end
 
-A PUT_BIG is a PUT with dockets in its frame (dockets.py): a worker counts those that it sends, and so does the supervisor.
+A PUT_BIG is a PUT with dockets in its frame (dockets.py). A worker numbers those that it sends, and so does the
+supervisor.
 
 A message cut short by a kill never completes and is never seen. What is said in words goes through the channel.
 """
@@ -29,14 +30,12 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from runner.errors import MprunError
-
 HEADER = struct.Struct("<BxxxIIIIQQ")
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
+_LONG_CHUNK = 1 << 20
 LONGEST = 1 << 31
 
 
@@ -59,9 +58,9 @@ class Kind(IntEnum):
 _KINDS = {kind.value: kind for kind in Kind}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take three times as long, and there are several for every frame
 class Message:
-    """One message. What the numbers mean depends on the kind."""
+    """One message; never changed once it is made. What the numbers mean depends on the kind."""
 
     kind: Kind
     count: int = 0
@@ -82,45 +81,45 @@ class Parser:
     """Cuts a stream into messages. Pure: bytes in, messages out."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, chunk: bytes | memoryview) -> None:
-        """Take in what was read."""
-        self._buffer += chunk
-
-    def messages(self) -> Iterator[Message]:
-        """Yield what is whole.
-
-        Raises:
-            WireError: the stream is not ours: the handler wrote to a descriptor that it does not own.
-        """
-        buffer, at = self._buffer, 0
-        size = HEADER.size
-        try:
-            while len(buffer) - at >= size:
-                kind, count, upto, partial, length, lease, nanos = HEADER.unpack_from(buffer, at)
-                if length > LONGEST or kind not in _KINDS:
-                    raise WireError("the worker's channel carries something that mprun did not write")
-                if len(buffer) - at < size + length:
-                    break
-                body = bytes(memoryview(buffer)[at + size : at + size + length]) if length else b""
-                at += size + length
-                yield Message(_KINDS[kind], count, upto, partial, lease, nanos, body)
-        finally:
-            if at:
-                del buffer[:at]
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._needed = HEADER.size
+        self.nonsense = False
+        """Whether the stream is not ours: the handler wrote to a descriptor that it does not own. Nothing more comes."""
 
     @property
-    def wanted(self) -> int:
-        """Bytes that are still missing from the message that has begun; 0 if none has, or its header is not whole."""
-        if len(self._buffer) < HEADER.size:
-            return 0
-        length: int = HEADER.unpack_from(self._buffer)[4]
-        return max(0, HEADER.size + length - len(self._buffer))
+    def most(self) -> int:
+        """How much to read at once: a big message takes fewer and longer steps."""
+        return min(max(_CHUNK, self._needed - self._held), _LONG_CHUNK)
 
+    def take(self, chunk: bytes) -> list[Message]:
+        """Take in what was read, and return the messages that have become whole."""
+        self._parts.append(chunk)
+        self._held += len(chunk)
+        if self._held < self._needed:
+            return []
+        data = chunk if len(self._parts) == 1 else b"".join(self._parts)
+        messages, at, needed = self._cut(data)
+        self._parts = [data[at:]] if at < len(data) else []
+        self._held, self._needed = len(data) - at, needed
+        return messages
 
-class WireError(MprunError):
-    """A worker's stream makes no sense."""
+    def _cut(self, data: bytes) -> tuple[list[Message], int, int]:
+        """Return the whole messages, where the rest begins, and how long that has to grow for the next step."""
+        messages: list[Message] = []
+        at, end, size = 0, len(data), HEADER.size
+        while end - at >= size:
+            number, count, upto, partial, length, lease, nanos = HEADER.unpack_from(data, at)
+            kind = _KINDS.get(number)
+            if kind is None or length > LONGEST:
+                self.nonsense = True
+                return messages, end, size
+            behind = at + size + length
+            if behind > end:
+                return messages, at, size + length
+            messages.append(Message(kind, count, upto, partial, lease, nanos, data[at + size : behind]))
+            at = behind
+        return messages, at, size
 
 
 class SupervisorWire:
@@ -133,13 +132,18 @@ class SupervisorWire:
         self._outgoing: deque[memoryview] = deque()
         self.ended = False
 
-    def receive_nowait(self) -> Iterator[Message]:
-        """Yield the messages that are wholly there."""
-        self._fill()
-        try:
-            yield from self._parser.messages()
-        except WireError:
-            self.ended = True
+    def receive_nowait(self) -> list[Message]:
+        """Return the messages that are wholly there."""
+        messages: list[Message] = []
+        while not self.ended:
+            chunk = self._read()
+            if chunk is None:
+                break
+            messages += self._parser.take(chunk)
+            self.ended = not chunk or self._parser.nonsense
+            if len(chunk) < _CHUNK:
+                break  # most likely all there is; the selector tells of more
+        return messages
 
     def send_nowait(self, message: Message) -> None:
         """Send, or keep what does not fit. Nothing is sent to a worker that is gone."""
@@ -173,20 +177,14 @@ class SupervisorWire:
         """Close the descriptor."""
         self._sock.close()
 
-    def _fill(self) -> None:
-        while not self.ended:
-            try:
-                chunk = self._sock.recv(_CHUNK)
-            except BlockingIOError:
-                return
-            except OSError:
-                chunk = b""
-            if not chunk:
-                self.ended = True
-                return
-            self._parser.feed(chunk)
-            if len(chunk) < _CHUNK and not self._parser.wanted:
-                return  # most likely all there is; the selector tells of more
+    def _read(self) -> bytes | None:
+        """Return some bytes; none at the end of the stream, and None if there is nothing yet."""
+        try:
+            return self._sock.recv(self._parser.most)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def _drop_sent(self, sent: int) -> None:
         while sent:
@@ -229,10 +227,18 @@ class WorkerWire:
             EOFError: the supervisor is gone.
         """
         while not self._ready:
-            if timeout is not None and not select.select([self._sock], [], [], timeout)[0]:
+            if timeout and not self._readable(timeout):
                 return None
-            self._read()
+            try:
+                self._ready.extend(self._read(0 if timeout is None else socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                return None
         return self._ready.popleft()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message has been read and not been received."""
+        return bool(self._ready)
 
     def fileno(self) -> int:
         """The descriptor, for whoever closes all others."""
@@ -242,12 +248,16 @@ class WorkerWire:
         """Close this side's copy."""
         self._sock.close()
 
-    def _read(self) -> None:
-        chunk = self._sock.recv(_CHUNK)
+    def _read(self, flags: int) -> list[Message]:
+        chunk = self._sock.recv(self._parser.most, flags)
         if not chunk:
             raise EOFError
-        self._parser.feed(chunk)
-        self._ready.extend(self._parser.messages())
+        return self._parser.take(chunk)
+
+    def _readable(self, timeout: float) -> bool:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
 
 
 def open_wire() -> tuple[SupervisorWire, WorkerWire]:

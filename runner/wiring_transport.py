@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from runner.findings import Finding
-from runner.spec import StageSpec
+from runner.spec import OnError, RestartOn, RetryPolicy, StageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ _LIMITS = (
         lambda stage: stage.timeout is not None,
         frozenset({"inline"}),
         "`timeout` kills the worker of an item that takes too long, and under `inline` that is this very process",
-        "use `leased`, or leave it out with `--set`; `limits.timeout` bounds the whole run",
+        "use `leased`; `limits.timeout` bounds the whole run",
     ),
     _Limit(
         "memory_limit",
@@ -37,6 +37,34 @@ _LIMITS = (
         frozenset({"inline"}),
         "`memory_limit` is for a process, and under `inline` all workers share one",
         "use `leased` or `joinable`",
+    ),
+    _Limit(
+        "restart",
+        lambda stage: stage.restart is not None and stage.restart.on is not RestartOn.NEVER,
+        frozenset({"joinable"}),
+        "`restart` can't make a death good under `joinable`: it may take a lock of the queue with it",
+        "use `leased`",
+    ),
+    _Limit(
+        "restart",
+        lambda stage: stage.restart is not None and stage.restart.on is not RestartOn.NEVER,
+        frozenset({"inline"}),
+        "`restart` is for a process that dies, and under `inline` that would be this very process",
+        "use `leased`, or `--set stages.NAME.restart=never` for this run",
+    ),
+    _Limit(
+        "retry",
+        lambda stage: stage.retry != RetryPolicy(),
+        frozenset({"joinable", "inline"}),
+        "`retry` needs a ledger that hands out the items, and only `leased` has one",
+        "use `leased`",
+    ),
+    _Limit(
+        "on_error",
+        lambda stage: stage.on_error is OnError.DEAD_LETTER,
+        frozenset({"joinable", "inline"}),
+        "`dead_letter` needs a ledger that sees the items, and only `leased` has one",
+        "use `leased`; `skip` works everywhere",
     ),
 )
 

@@ -164,7 +164,8 @@ def test_nobody_can_cut_the_arena_short(file: ArenaFile) -> None:
         os.ftruncate(file.fileno(), 4096)
 
 
-def test_an_arena_has_no_name(file: ArenaFile) -> None:
+@pytest.mark.usefixtures("file")
+def test_an_arena_has_no_name() -> None:
     assert [] == [path for path in Path("/dev/shm").iterdir() if "mprun" in path.name]
 
 

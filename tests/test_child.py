@@ -46,7 +46,7 @@ def ask(question: Callable[[], object], settled: WorkerPlan, *held: int) -> Any:
     arguments = (question, settled, os.getpid(), writing, held)
     child = ChildProcess(_answer, arguments, name="neo", daemon=False, method="fork")
     os.close(writing)
-    with open(reading, "rb") as answers:
+    with os.fdopen(reading, "rb") as answers:
         answer = answers.read()
     assert reap(child) == 0, "the worker could not answer"
     return json.loads(answer)
@@ -163,7 +163,11 @@ def test_both_streams_speak_utf8_whatever_the_locale(locale: str, tmp_path: Path
     }
     settings = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(
-        [sys.executable, program], env={**environ, **settings}, capture_output=True, timeout=60
+        [sys.executable, program],
+        env={**environ, **settings},
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
 
     expected = "neo 生产了 neo的包子0\nhalf \\ud83e\n".encode()

@@ -1,4 +1,4 @@
-"""Big items taken apart and put together again: whole, of the same types, and without copies where there need be none."""
+"""Big items taken apart and put together again: whole, of the same types, and not copied where that can be helped."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Block:
     def __reduce_ex__(self, protocol: object) -> tuple[type[Block], tuple[pickle.PickleBuffer]]:
         return Block, (pickle.PickleBuffer(self.view),)
 
+    __hash__ = None  # type: ignore[assignment]  # compared by what its buffer holds
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Block) and self.view == other.view
 
@@ -42,7 +44,7 @@ def carried(item: object) -> object:
     return rebuild(docket, [bytearray(buffer) for buffer in parcel.buffers])
 
 
-@pytest.mark.parametrize("item", [1, "text", b"x" * (BIG - 1), [1, {"a": b"b"}], Block(b"x" * (BIG - 1))])
+@pytest.mark.parametrize("item", [1, "text", b"x" * (BIG - 100), [1, {"a": b"b"}], Block(b"x" * (BIG - 200))])
 def test_a_small_item_is_a_pickle(item: object) -> None:
     found = pack(item)
 
@@ -81,13 +83,14 @@ def test_bytes_within_an_item_come_back_as_bytes() -> None:
     assert bytes is type(found["data"])
 
 
-@pytest.mark.parametrize("make", [lambda: DATA, lambda: bytearray(DATA), lambda: Block(DATA), lambda: (1, DATA)])
-def test_nothing_big_is_copied_when_an_item_is_taken_apart(make: Callable[[], object]) -> None:
-    item = make()
-    source = item if isinstance(item, bytes | bytearray) else DATA
+@pytest.mark.parametrize("make", [lambda data: data, Block, lambda data: {"deep": [Block(data)]}])
+def test_nothing_big_is_copied_when_an_item_is_taken_apart(make: Callable[[bytearray], object]) -> None:
+    data = bytearray(DATA)
+    found = packed(make(data))
+    data[0] = 99
 
-    assert [True] == [buffer.obj is source for buffer in packed(item).buffers]
-    assert len(packed(item).pickle) < 200
+    assert [99] == [buffer[0] for buffer in found.buffers]
+    assert len(found.pickle) < 200
 
 
 def test_a_buffer_that_could_be_written_can_be_written_again() -> None:
@@ -103,7 +106,7 @@ def test_a_dead_letter_needs_no_arena(item: object) -> None:
     entry = found if isinstance(found, bytes) else found.docket(0)
     buffers = [] if isinstance(found, bytes) else [bytearray(buffer) for buffer in found.buffers]
 
-    letter = materialise(entry, lambda docket: buffers)
+    letter = materialise(entry, lambda _docket: buffers)
 
     assert item == pickle.loads(letter)
 
@@ -122,7 +125,9 @@ def test_buffers_in_a_slot_are_aligned_and_do_not_overlap(lengths: list[int]) ->
     assert all(end <= begin for end, begin in zip(ends, [*begins[1:], extent(lengths)], strict=False))
 
 
-@given(st.sampled_from(Form), st.integers(0, 1 << 62), st.lists(st.integers(0, 1 << 40)), st.binary(max_size=50))
+@given(
+    st.sampled_from(Form), st.integers(0, 1 << 62), st.lists(st.integers(0, 1 << 40)), st.binary(max_size=50)
+)
 def test_a_docket_is_read_as_it_was_written(form: Form, at: int, lengths: list[int], data: bytes) -> None:
     docket = Docket(form, at, tuple(lengths), data)
 

@@ -131,12 +131,12 @@ def send(number: signal.Signals) -> Act:
 
 def interrupt(number: signal.Signals) -> Act:
     """Send a signal to the supervisor, which is this process."""
-    return lambda event: os.kill(os.getpid(), number)
+    return lambda _event: os.kill(os.getpid(), number)
 
 
 def holdings() -> tuple[list[int], list[str]]:
     """The children and descriptors of this process."""
-    return sorted(process.children()), sorted(os.listdir("/proc/self/fd"))
+    return sorted(process.children()), sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
 
 
 @pytest.fixture

@@ -170,9 +170,7 @@ A_DAEMONIC_PIPE_STAGE_ENDS_BY_ITS_STREAM = (
 )
 
 A_DAEMONIC_PIPE_STAGE_IS_STOPPED_ONLY_WHEN_ALL_IT_SENT_IS_DONE = (
-    plan_of(
-        stage("chef", sends="q"), stage("wrap", "q", "r", daemon=True), stage("eater", "r", daemon=True)
-    ),
+    plan_of(stage("chef", sends="q"), stage("wrap", "q", "r", daemon=True), stage("eater", "r", daemon=True)),
     [
         Step((StartStage("eater"), StartStage("wrap"), StartStage("chef"))),
         Step(
@@ -214,7 +212,9 @@ WHAT_IS_PUT_AFTER_THE_LAST_READER_ABANDONS_THE_QUEUE = (
 )
 
 HISTORIES = {
-    name: history for name, history in list(globals().items()) if name.isupper() and isinstance(history, tuple)
+    name: history
+    for name, history in list(globals().items())
+    if name.isupper() and isinstance(history, tuple)
 }
 
 
@@ -369,7 +369,9 @@ class World:
         assert worker in plan.readers
         assert worker not in self.told_end, "a reader is told once"
         assert self.stocks[queue]["waiting"] == 0
-        assert not any(self.alive.get(writer, True) for writer in plan.writers), "writers come to their end first"
+        assert not any(self.alive.get(writer, True) for writer in plan.writers), (
+            "writers come to their end first"
+        )
 
     def end(self, worker: str) -> None:
         if self.alive[worker]:
@@ -395,9 +397,7 @@ class World:
 
     def _can_move(self, worker: str) -> bool:
         plan = next(w for w in self.plan.workers if w.name == worker)
-        return (
-            plan.receives is None or bool(self.stocks[plan.receives]["waiting"]) or worker in self.told_end
-        )
+        return plan.receives is None or bool(self.stocks[plan.receives]["waiting"]) or worker in self.told_end
 
     def _workers(self, name: str) -> list[str]:
         return [w.name for w in self.plan.workers if w.stage == name]

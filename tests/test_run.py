@@ -170,13 +170,13 @@ def test_the_callers_own_children_are_left_alone(kitchen: Path) -> None:
 
 def test_the_callers_working_folder_and_umask_are_its_own(kitchen: Path) -> None:
     plan = chore(kitchen, "def do():\n    os.chdir('/')\n    os.umask(0o077)")
-    before = os.getcwd()
+    before = Path.cwd()
 
     report = run(plan)
 
     umask = os.umask(0o022)
     os.umask(umask)
-    assert (0, before, False) == (report.exit_code, os.getcwd(), umask == 0o077)
+    assert (0, before, False) == (report.exit_code, Path.cwd(), umask == 0o077)
 
 
 def test_a_run_may_be_started_from_another_thread(kitchen: Path) -> None:

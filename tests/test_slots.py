@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ def test_no_two_busy_slots_overlap_and_the_share_holds(moves: list[tuple[str, in
         # What has pages is never more than the share, or than the one slot that is bigger.
         assert sum(slot.size for slot in paged) == slots.busy + slots.warm <= max(SHARE, slots.busy)
         in_order = sorted(busy, key=lambda slot: slot.at)
-        assert all(a.at + a.size <= b.at for a, b in zip(in_order, in_order[1:], strict=False))
+        assert all(a.at + a.size <= b.at for a, b in pairwise(in_order))
 
 
 @given(moves)
@@ -91,7 +93,7 @@ def test_an_item_bigger_than_the_share_goes_alone() -> None:
 
     assert slots.take(2 * SHARE) is None
     slots.give_back(small)
-    assert Slot(at=EXTENT * 0 + small.size, size=2 * SHARE) == slots.take(2 * SHARE)
+    assert Slot(small.size, 2 * SHARE) == slots.take(2 * SHARE)
 
 
 def test_free_slots_keep_no_more_than_a_bounded_amount_of_memory() -> None:

@@ -83,8 +83,13 @@ def test_the_counters_of_several_workers_add_up() -> None:
 
 def test_counters_have_the_names_that_events_use() -> None:
     expected = {
-        **{"received": 1, "sent": 2, "done": 3, "failed": 4},
-        **{"busy": 0.5, "starved": 0.25, "blocked": 0.125},
+        "received": 1,
+        "sent": 2,
+        "done": 3,
+        "failed": 4,
+        "busy": 0.5,
+        "starved": 0.25,
+        "blocked": 0.125,
     }
 
     assert expected == Counters(1, 2, 3, 4, 0.5, 0.25, 0.125).as_fields()

@@ -56,7 +56,7 @@ class Script:
         self._rounds = list(rounds)
         self._pids = 100
 
-    def start(self, worker: Any, generation: int) -> Spawned:
+    def start(self, worker: Any, generation: int) -> Spawned:  # noqa: ARG002 - the transport's interface
         """Births are numbered from 101."""
         if worker.name == self.refused:
             raise StartFailed(f"worker '{worker.name}' could not be started: no more")
@@ -76,7 +76,7 @@ class Script:
         del self._rounds[0]
         return following() if callable(following) else following
 
-    def counters(self, worker: str) -> Counters:
+    def counters(self, worker: str) -> Counters:  # noqa: ARG002 - the transport's interface
         """The same for all."""
         return self.done
 
@@ -89,11 +89,11 @@ class Script:
         if self.mismatch is not None:
             raise MprunInternalError(self.mismatch)
 
-    def items_at_stake(self, worker: str) -> list[str]:
+    def items_at_stake(self, worker: str) -> list[str]:  # noqa: ARG002 - the transport's interface
         """What the script says."""
         return self.at_stake()
 
-    def end_stream(self, queue: str, worker: str) -> None:
+    def end_stream(self, queue: str, worker: str) -> None:  # noqa: ARG002 - the transport's interface
         """Note it."""
         self.asked.append(("end", worker))
 
@@ -105,7 +105,7 @@ class Script:
         """Note it."""
         self.asked.append((number.name, worker))
 
-    def pulse(self, worker: str) -> Pulse:
+    def pulse(self, worker: str) -> Pulse:  # noqa: ARG002 - the transport's interface
         """A heart that beats: nothing here stalls."""
         return Pulse(received=int(self._clock.now * 1000))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
-from multiprocessing import resource_tracker
+from multiprocessing import current_process, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,9 @@ def counting(n: int, puts: str = "q", **more: Any) -> StageSpec:
 def _holdings() -> tuple[list[int], list[str], list[str]]:
     """What this process has that a run could leave behind: children, descriptors, threads."""
     descriptors = []
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            descriptors.append(f"{entry} -> {os.readlink(f'/proc/self/fd/{entry}')}")
-        except FileNotFoundError:  # the listing's own
-            continue
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            descriptors.append(f"{entry.name} -> {entry.readlink()}")
     return sorted(process.children()), sorted(descriptors), sorted(t.name for t in threading.enumerate())
 
 
@@ -170,7 +169,13 @@ PRODUCERS = {
     "a generator": "def steam():\n    yield from ['a', 'b', 'c']",
     "a function that returns a list": "def steam():\n    return ['a', 'b', 'c']",
     "a class with __call__": "class steam:\n    def __call__(self):\n        yield from 'abc'",
-    "a driver": "def steam(queue):\n    for bun in 'abc':\n        queue.put(bun)\n    queue.join()\n    note('joined')",
+    "a driver": """
+        def steam(queue):
+            for bun in "abc":
+                queue.put(bun)
+            queue.join()
+            note("joined")
+        """,
 }
 
 
@@ -518,15 +523,21 @@ def test_a_daemonic_worker_may_not_have_multiprocessing_children(bench: Bench) -
 
 
 @pytest.fixture
-def tracker() -> None:
+def tracker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The standard library's watcher over names of semaphores: one serves the whole program, so it is no leftover."""
     resource_tracker.ensure_running()
+    config: dict[str, Any] = current_process()._config  # type: ignore[attr-defined]  # how to tell ours from others'
+    monkeypatch.setitem(config, "semprefix", f"/suite-{os.getpid()}")
+
+
+def _semaphores() -> set[Path]:
+    """The semaphores that this process made and that have names."""
+    return set(Path("/dev/shm").glob(f"sem.suite-{os.getpid()}-*"))
 
 
 @pytest.mark.usefixtures("tracker")
 @pytest.mark.parametrize("bench", ["joinable"], indirect=True)
 def test_spawned_workers_leave_no_semaphore_behind(bench: Bench) -> None:
-    before = set(os.listdir("/dev/shm"))
     stages = (
         counting(9, workers=2, start_method="spawn"),
         stage("pipe", "share", "q", "r"),
@@ -537,7 +548,7 @@ def test_spawned_workers_leave_no_semaphore_behind(bench: Bench) -> None:
     reports = [bench.run(*stages, maxsize=2) for _ in range(2)]
 
     assert [(0, 18), (0, 18)] == [(each.exit_code, each.queue("r").done) for each in reports]
-    assert set() == {name for name in os.listdir("/dev/shm") if name.startswith("sem.mp")} - before
+    assert set() == _semaphores()
 
 
 def test_a_timeout_ends_the_run(bench: Bench) -> None:

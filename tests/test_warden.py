@@ -1,4 +1,4 @@
-"""The warden: after a SIGKILL of its supervisor nothing of the run is left, and after an orderly end it harms nobody."""
+"""The warden: after a SIGKILL of its supervisor nothing of the run is left; after an orderly end nobody is harmed."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ def test_a_killed_supervisors_sessions_are_ended(pipe: Pipe) -> None:
     def supervise() -> None:
         warden = Warden(RUN)
         warden.born(fork(lambda: lead_a_session(pipe)))
-        wait_for_ever()
+        say_and_wait(pipe)
 
     supervisor = fork(supervise)
-    pipe.hear()
-    pipe.hear()
+    for _ in range(3):
+        pipe.hear()
 
     kill(supervisor)
 
@@ -175,11 +175,11 @@ def test_a_session_that_ended_before_is_not_looked_for(pipe: Pipe, other: Pipe) 
 
     def supervise() -> None:
         warden = Warden(RUN)
-        wardens.say(warden.pid)
         former = fork(lambda: lead_a_session(other))
         warden.born(former)
         warden.died(former)
         warden.born(fork(lambda: lead_a_session(pipe)))
+        wardens.say(warden.pid)
         wait_for_ever()
 
     supervisor = fork(supervise)
@@ -257,11 +257,8 @@ def test_a_warden_that_was_killed_stops_nobody(known: list[int]) -> None:
 
 
 def test_the_warden_leaves_at_no_signal_that_is_meant_for_the_supervisor() -> None:
-    """
-    It may start to listen to none of them a moment late: so it is asked for its life's end first, by a session.
-    """
     warden = Warden(RUN)
-    wait_for_session(warden.pid)
+    wait_for_session(warden.pid)  # by then it is settled
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(warden.pid, number)
 

@@ -31,13 +31,13 @@ class End:
         self.acks: list[str] = []
         self.refuses: BaseException | None = None
 
-    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - as a queue has it
         """Keep it, or refuse it."""
         if self.refuses is not None:
             raise self.refuses
         self.came.append(item)
 
-    def get(self, block: bool = True, timeout: float | None = None) -> object:
+    def get(self, block: bool = True, timeout: float | None = None) -> object:  # noqa: ARG002 - as a queue has it
         """Hand out the next."""
         if not self.items:
             raise EndOfStream
@@ -317,7 +317,7 @@ def test_time_in_the_handler_counts_as_busy(stand: Stand, role: Role) -> None:
 
 
 def test_a_reader_that_finds_nothing_in_time_may_go_on(stand: Stand) -> None:
-    def find_nothing(block: bool = True, timeout: float | None = None) -> object:
+    def find_nothing(*_: object, **__: object) -> object:
         raise queue.Empty
 
     stand.inbox.get = find_nothing  # type: ignore[method-assign]

@@ -25,6 +25,7 @@ COMMANDS = {
     "schema": "Print the schema of workflows, events or reports, or its page.",
     "handlers": "List the kinds of handlers, or explain one.",
     "new": "Write a first workflow with a test, or copy an example.",
+    "dlq": "Look at dead letters, and put them back.",
     "ps": "Show the runs under way, with their workers and queues.",
     "stop": "Stop a run, or one of its workers.",
     "scale": "Give a stage of a run more or fewer workers.",

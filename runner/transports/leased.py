@@ -12,7 +12,6 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +51,8 @@ class _Link:
     pace: Pace
     pid: int
     wants_join: bool = False
+    wanted: int = 1
+    """Items that it may hold at once, as the book was told last."""
     put: int = 0
     dismissed: bool = False
     """It was asked to end: what it has in hand then is not to blame for its death."""
@@ -77,7 +78,7 @@ class LeasedTransport:
         self._offsets: Counter[str] = Counter()
         """Items of each producer that are in, or could not be put, over all its generations."""
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:  # noqa: ARG002 - the offset says all of it
         """Give birth to a worker. Raises `StartFailed`."""
         ours, theirs = open_wire()
         try:
@@ -88,6 +89,7 @@ class LeasedTransport:
             spawned = self._pool.start(worker, maker, maker.descriptors)
         except BaseException:
             ours.close()
+            self._docks.gone(worker.name)
             raise
         finally:
             theirs.close()
@@ -196,10 +198,9 @@ class LeasedTransport:
         now = time.monotonic()
         if link.inbox is not None:
             suspect = self._suspect(link, now)
-            if link.dismissed:
-                link.inbox.died(worker, None, now)
-            elif (found := bury(link.inbox, link.plan, exited, suspect, self._pool.status(worker).item, now)) is not None:
-                self._about_items.append(found)
+            named = self._pool.status(worker).item
+            found = bury(link.inbox, link.plan, exited, None if link.dismissed else suspect, named, now)
+            self._about_items += [found] if found is not None else []
         else:
             self._pool.status(worker).words[Word.SENT] = link.put  # the ledger's own count, should they differ
         if link.outbox is not None:
@@ -268,6 +269,7 @@ class LeasedTransport:
             self._offsets[link.plan.name] += message.count
         self._unsettled.add(link.outbox.name)
         link.outbox.offer(link.plan.name, Frame(payload, message.count), now)
+        self._carry_out(link.outbox)  # at once: whoever waits for an item waits no longer than it must
 
     def _acked(self, link: _Link, message: Message, now: float) -> None:
         lease = self._own_lease(link, message)
@@ -293,8 +295,10 @@ class LeasedTransport:
 
     def _feed(self, link: _Link, now: float) -> None:
         assert link.inbox is not None
-        most = link.pace.most
-        link.inbox.want(link.plan.name, most if most == 1 else most * _PREFETCH, now)
+        most = link.pace.most if link.pace.most == 1 else link.pace.most * _PREFETCH
+        if most != link.wanted:
+            link.wanted = most
+            link.inbox.want(link.plan.name, most, now)
 
     def _answer_stock(self, link: _Link, message: Message) -> None:
         book = link.outbox if message.count else link.inbox
@@ -310,25 +314,30 @@ class LeasedTransport:
         for book in self._books.values():
             if book.due is not None and now >= book.due:
                 book.move(now)
-            for decision in book.decide():
-                match decision:
-                    case HandOver(lease):
-                        self._hand_over(lease)
-                    case Granted(writer, count):
-                        self._credit(writer, count)
-                    case Accepted(writer) if not book.shares:
-                        self._credit(writer, 0)
+            self._carry_out(book)
             if book.name in self._unsettled and book.settled:
                 self._unsettled.discard(book.name)
                 self._settled(book)
         if self._docks.freed:
             self._tell_freed()
 
+    def _carry_out(self, book: LeasedBook) -> None:
+        for decision in book.decide():
+            match decision:
+                case HandOver():
+                    self._hand_over(decision.lease)
+                case Granted():
+                    self._credit(decision.writer, decision.count)
+                case Accepted() if not book.shares:
+                    self._credit(decision.writer, 0)
+
     def _tell_freed(self) -> None:
         for writer, numbers in self._docks.take_freed():
             self._send(self._links[writer], Message(Kind.FREED, body=numbers))
 
     def _hand_over(self, lease: Lease) -> None:
+        if lease.reader not in self._links:
+            return  # it died after this was decided: the book has taken the lease back
         parcel = lease.parcel
         message = Message(
             Kind.LEASE,
@@ -346,7 +355,9 @@ class LeasedTransport:
             self._send(self._links[writer], Message(Kind.CREDIT, count=count))
 
     def _settled(self, book: LeasedBook) -> None:
-        self._woken = True
+        # While somebody may still put, that a queue is empty for a moment means nothing to the supervisor.
+        if not any(link.outbox is book for link in self._links.values()):
+            self._woken = True
         for link in self._links.values():
             if link.wants_join and link.outbox is book:
                 link.wants_join = False
@@ -381,4 +392,5 @@ class _PortMaker:
         if self.berth is not None:
             freight = Freight(self.berth, stream)
             outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER, asks=self.asks, freight=freight)
-        return Port(FrameLoops(stream, inbox, outbox), inbox, outbox, status, sender.send, self.offset)
+        loops = FrameLoops(stream, inbox, outbox, names_all=plan.timeout is not None)
+        return Port(loops, inbox, outbox, status, sender.send, self.offset)

@@ -1,11 +1,12 @@
-"""The supervisor's side of big items under `leased`: one arena per queue, a part of it for each writer, and who needs what.
+"""The supervisor's side of big items under `leased`: an arena per queue, a part of it per writer, what is needed yet.
 
-    PUT_BIG ──► Haul, the payload of a frame in the book ──forgotten by the book──► FREED to its writer
-                                                                          └──► writer gone: its part is given up
+PUT_BIG ──► Haul, the payload of a frame in the book ──forgotten by the book──► FREED to its writer
+                                                                      └──► writer gone: its part is given up
 """
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Docks:
         self._parts: defaultdict[str, int] = defaultdict(int)
         self._manned: dict[str, _Part] = {}
         self._closed = False
+        self._pid = os.getpid()
         self.freed: dict[str, list[int]] = {}
         """Frames that have come to an end, by the writer that must be told."""
 
@@ -125,6 +127,8 @@ class Docks:
         self._files.clear()
 
     def _ended(self, part: _Part, number: int) -> None:
+        if os.getpid() != self._pid:
+            return  # a worker forked from here has copies of what is needed here
         part.afloat -= 1
         if part.manned:
             self.freed.setdefault(part.writer, []).append(number)

@@ -1,6 +1,6 @@
 """Items that fail under `leased`: said by the worker in one message, judged by the ledger's count of attempts.
 
-    worker: report ──► FAILED, in its body: words │ the item, if the supervisor can't cut it out of its frame
+    worker: report ──► FAILED, in its body: words │ the item, if nobody can cut it out of its frame
                           │
     supervisor: judge ────┴──► book: handed out again later │ dropped │ dead-lettered ──► fact
                 bury  ────────► book: handed out again alone │ dead-lettered           ──► fact
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +40,9 @@ _LENGTH = 4
 _NAMELESS = "an item whose name is not known"
 
 
-def report(lease: Message, index: int, item: object, nanos: int, kind: str, **words: Any) -> Message:
+def report(lease: Message, index: int, item: object, nanos: int, words: Mapping[str, Any]) -> Message:
     """Called in the worker: say that item `index` of a lease failed, and that those before it are done."""
-    said = json.dumps({"kind": kind, **words}).encode()
+    said = json.dumps(words).encode()
     # Items that share one pickle can only be told apart here.
     needed = words["action"] == OnError.DEAD_LETTER and shares_pickle(lease.body) and is_safe(item)
     frame = pack_safe([item]) if needed else b""
@@ -61,8 +62,9 @@ def judge(book: LeasedBook, lease: Lease, plan: WorkerPlan, pid: int, message: M
         return ItemJudged(plan.name, failure, item.attempt, delay=verdict.delay)
     failure = replace(failure, action=plan.on_error.value)
     if plan.on_error is OnError.DEAD_LETTER:
+        remains = _remains(item, past, frame)  # first: what lies in shared memory goes with the item
         book.condemn(lease.number, now)
-        return ItemJudged(plan.name, failure, item.attempt, remains=_remains(item, past, frame))
+        return ItemJudged(plan.name, failure, item.attempt, remains=remains)
     book.failed(lease.number, now)
     return ItemJudged(plan.name, failure, item.attempt)
 
@@ -80,8 +82,9 @@ def bury(
     if isinstance(after_death(plan.retry, item.attempt), Again):
         book.died(plan.name, suspect, now, past)
         return ItemRedelivered(plan.name, named or _NAMELESS, item.attempt + 1)
+    remains = _remains(item, past, None)
     book.died(plan.name, suspect, now, past, condemned=True)
-    return ItemCondemned(plan.name, named or _NAMELESS, _remains(item, past, None))
+    return ItemCondemned(plan.name, named or _NAMELESS, remains)
 
 
 def _read(plan: WorkerPlan, message: Message) -> tuple[ItemFailed, bytes | None]:
@@ -108,4 +111,4 @@ def _remains(item: Parcel, last: Attempt, frame: bytes | None) -> Remains:
 
 def _ending(exited: Exited) -> str:
     signal = exited.signal_name
-    return f"the worker exited with code {exited.code}" if signal is None else f"the worker was killed by {signal}"
+    return f"exited with code {exited.code}" if signal is None else f"killed by {signal}"

@@ -1,11 +1,11 @@
-"""How a worker sends and receives big items under `leased`: it looks after its part of the arena, and who may look in it.
+"""How a worker sends and receives big items under `leased`: what lies in its part of the arena, what it has in hand.
 
     put ──► pack ──► small: a pickle, as ever
                 └──► big: copied to a slot, and a docket goes into the frame ──► PUT_BIG
                           slot free again ◄── FREED, once every item of that frame has come to an end
 
-Looking at each item for its size costs small ones dearly, so an outbox that has seen nothing but small ones stops looking,
-until a frame turns out to be heavy.
+Looking at each item for its size costs small ones dearly, so an outbox that has seen nothing but small ones stops
+looking, until a frame turns out to be heavy.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from runner.arena import PART, ArenaFile, ArenaReader, ArenaWriter
 from runner.dockets import BIG, Docket, Packed, extent, is_docket, pack
 from runner.errors import ItemTooBig
 from runner.frames import pack_mixed, pack_series
+from runner.heap import keep_what_is_freed
 from runner.slots import Slot, Slots
 from runner.transports.leased_stream import Stream
 from runner.units import format_size
@@ -55,8 +56,8 @@ class Freight:
         stream.on_freed = self.freed
         self._writer = ArenaWriter(berth.file, berth.part)
         self._slots = Slots(berth.share, PART)
-        self._loaded: dict[int, Slot] = {}
-        """Slots whose docket has not left yet, by their place in the arena."""
+        self._loaded: dict[bytes, Slot] = {}
+        """Slots by their dockets that have not left yet."""
         self._afloat: dict[int, list[Slot]] = {}
         """Slots by the number of the frame that their dockets left in."""
         self._frames = 0
@@ -96,7 +97,7 @@ class Freight:
 
     def seal(self, entries: Sequence[bytes]) -> tuple[Kind, bytes]:
         """Make a frame of entries and note which slots leave with it. Called for each frame, in order."""
-        slots = [self._loaded.pop(Docket.decode(entry).at) for entry in entries if is_docket(entry)]
+        slots = [self._loaded.pop(entry) for entry in entries if is_docket(entry)]
         if not slots:
             return Kind.PUT, pack_series(entries)
         self._afloat[self._frames] = slots
@@ -113,12 +114,13 @@ class Freight:
     def _store(self, packed: Packed, wait: Callable[[], object]) -> bytes:
         size = extent(packed.lengths)
         self._check(size)
+        keep_what_is_freed()
         self._stream.take_in()  # a slot that is free again is better than a new one
         while (slot := self._slots.take(size)) is None:
             wait()
         self._give_up()
         docket = self._writer.store(packed, slot)
-        self._loaded[self._berth.part * PART + slot.at] = slot
+        self._loaded[docket] = slot
         return docket
 
     def _check(self, size: int) -> None:
@@ -126,7 +128,9 @@ class Freight:
         if most is not None and size > most:
             raise ItemTooBig(f"the item takes {format_size(size)}, and its queue holds {format_size(most)}")
         if size >= _CHECKED_FROM and size > (free := memory.available() + self._slots.warm):
-            raise ItemTooBig(f"the item takes {format_size(size)}, and {format_size(free)} of memory are free")
+            raise ItemTooBig(
+                f"the item takes {format_size(size)}, and {format_size(free)} of memory are free"
+            )
 
     def _give_up(self) -> None:
         for slot in self._slots.evicted():

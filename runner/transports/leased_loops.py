@@ -35,6 +35,8 @@ class FrameLoops:
     stream: Stream
     inbox: FrameInbox | None
     outbox: FrameOutbox | None
+    names_all: bool = False
+    """Whether to note each item's name: where the stage has a `timeout`, whatever is killed for it should be named."""
 
     def produce(self, items: Iterable[object], fail: Fail) -> None:
         """Put each item until there are no more or the run is being stopped."""
@@ -112,7 +114,7 @@ class FrameLoops:
         assert self.inbox is not None
         items = self.inbox.open(lease)
         # An item that is handled alone is slow, or new, or suspect: its name is worth a microsecond.
-        return _named(items, self.stream.status) if lease.upto - lease.count == 1 else items
+        return _named(items, self.stream.status) if self.names_all or lease.upto - lease.count == 1 else items
 
     def _work_off(
         self,
@@ -131,7 +133,8 @@ class FrameLoops:
         try:
             for index, item in enumerate(items, at):
                 words[_MARK] = index
-                call(item)
+                if (value := call(item)) is not None:
+                    _run_out(value)
         except (Stopping, EndOfStream):
             raise
         except (Exception, SystemExit) as error:
@@ -208,7 +211,7 @@ class FrameLoops:
         self.inbox.let_go()
 
         def tell(kind: str, **said: Any) -> None:
-            self.stream.wire.send(report(lease, index, item, nanos, kind, **said))
+            self.stream.wire.send(report(lease, index, item, nanos, {"kind": kind, **said}))
 
         fail(item, error, attempt=lease.nanos if index == lease.count else 1, tell=tell)
         return index + 1
@@ -226,6 +229,13 @@ def _named(items: Iterator[object], status: StatusPage) -> Iterator[object]:
         status.set_item(sketch(item))
         yield item
         status.set_item("")
+
+
+def _run_out(value: object) -> None:
+    """Nobody takes what a consumer returns; but the body of one that yields runs only while it is asked for more."""
+    if isinstance(value, GeneratorType):
+        for _ in value:
+            pass
 
 
 def _put_value(outbox: FrameOutbox, value: object, skip: int) -> None:

@@ -62,7 +62,7 @@ class Stream:
 
     def take_in(self) -> None:
         """Take in what has come, without waiting."""
-        while self.wait(0):
+        while self.wait(0) and self.wire.ready:
             pass
 
     def ask(self, message: Message) -> Message:

@@ -1,0 +1,206 @@
+"""Both ends of big items under `leased`, without processes: slots are reused only once nobody needs what is in them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner import memory
+from runner.errors import ItemTooBig
+from runner.frames import cut, pack_series, unpack
+from runner.plan import Plan, make_plan
+from runner.spec import HandlerRef, QueueSpec, StageSpec, WorkflowSpec
+from runner.transports.leased_docks import Docks, Haul
+from runner.transports.leased_freight import Berth, Freight, Unloading
+from runner.transports.leased_stream import Stream
+from runner.wire import Kind
+
+MIB = 1 << 20
+
+
+class Desk(Stream):
+    """A stream whose other end is the test: `say` is what comes in when somebody looks."""
+
+    def __init__(self) -> None:
+        self.said: list[bytes] = []
+
+    def take_in(self) -> None:
+        while self.said:
+            self.on_freed(self.said.pop(0))
+
+
+def plan_of(*stages: StageSpec) -> Plan:
+    return make_plan(WorkflowSpec("big", Path("/nowhere/big.yaml"), stages, (QueueSpec("q"),), "leased"))
+
+
+PLAN = plan_of(
+    StageSpec("chef", HandlerRef("python", "k:steam"), workers=("neo",), sends="q"),
+    StageSpec("eater", HandlerRef("python", "k:eat"), workers=("eater",), receives="q"),
+)
+NEO = next(worker for worker in PLAN.workers if worker.name == "neo")
+
+
+class Yard:
+    """One writer and its supervisor's side."""
+
+    def __init__(self, share: int = 8 * MIB) -> None:
+        self.docks = Docks(PLAN)
+        given = self.docks.berth(NEO)
+        self.stream = Desk()
+        self.freight = Freight(Berth(given.file, given.part, share, given.most), self.stream)
+        self.unloading = Unloading(given.file)
+        self.file = given.file
+
+    def put(self, *items: object) -> Haul:
+        """Have a frame with these items arrive at the supervisor."""
+        kind, body = self.freight.seal([self.freight.pack(item, self.full) for item in items])
+        assert Kind.PUT_BIG is kind
+        return self.docks.haul("neo", body)
+
+    def tell(self) -> None:
+        """Let the writer know what the supervisor knows."""
+        self.stream.said += [numbers for _, numbers in self.docks.take_freed()]
+
+    def full(self) -> None:
+        """There is no room, and nobody makes any."""
+        raise BlockingIOError
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the arena takes."""
+        return os.fstat(self.file.fileno()).st_blocks * 512
+
+
+@pytest.fixture
+def yard() -> Iterator[Yard]:
+    yard = Yard()
+    yield yard
+    yard.docks.close()
+
+
+def item(fill: int, size: int = MIB) -> bytes:
+    return bytes([fill]) * size
+
+
+def test_items_come_out_of_a_frame_as_they_went_in(yard: Yard) -> None:
+    items = [item(1), "small", ("name", item(2)), item(3)]
+    haul = yard.put(*items)
+
+    assert items == list(unpack(haul, 0, 4, yard.unloading.view))
+    assert items[1:3] == list(unpack(haul, 1, 3, yard.unloading.copy))
+
+
+def test_a_slot_is_used_again_once_its_frame_is_forgotten(yard: Yard) -> None:
+    for fill in range(100):
+        haul = yard.put(item(fill))
+        assert [item(fill)] == list(unpack(haul, 0, 1, yard.unloading.view))
+        del haul
+        yard.tell()
+
+    assert MIB == yard.held
+
+
+def test_a_slot_is_not_used_again_while_its_frame_is_held(yard: Yard) -> None:
+    first = yard.put(item(1))
+    for fill in range(2, 20):
+        yard.put(item(fill))
+        yard.tell()
+
+    assert [item(1)] == list(unpack(first, 0, 1, yard.unloading.view))
+
+
+def test_no_more_than_the_share_is_in_use(yard: Yard) -> None:
+    hauls = [yard.put(item(fill)) for fill in range(8)]
+    with pytest.raises(BlockingIOError):
+        yard.put(item(9))
+    del hauls[3]
+    yard.tell()
+
+    assert [item(10)] == list(unpack(yard.put(item(10)), 0, 1, yard.unloading.view))
+    assert 8 * MIB == yard.held
+
+
+def test_a_single_item_may_be_bigger_than_the_share(yard: Yard) -> None:
+    haul = yard.put(item(1, 20 * MIB))
+
+    assert [item(1, 20 * MIB)] == list(unpack(haul, 0, 1, yard.unloading.view))
+
+
+def test_an_item_bigger_than_the_free_memory_is_refused(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 10 * MIB)
+
+    with pytest.raises(ItemTooBig, match=r"the item takes 20MiB, and 10MiB of memory are free"):
+        yard.put(item(1, 20 * MIB))
+
+
+def test_an_item_bigger_than_its_queue_is_refused(yard: Yard) -> None:
+    yard.freight = Freight(Berth(yard.file, 1, 8 * MIB, most=2 * MIB), yard.stream)
+
+    with pytest.raises(ItemTooBig, match=r"the item takes 3MiB, and its queue holds 2MiB"):
+        yard.put(item(1, 3 * MIB))
+
+
+def test_what_a_writer_that_died_had_put_stays_until_nobody_needs_it(yard: Yard) -> None:
+    hauls = [yard.put(item(1)), yard.put(item(2))]
+    yard.docks.gone("neo")
+    del hauls[0]
+
+    assert [item(2)] == list(unpack(hauls[0], 0, 1, yard.unloading.view))
+    assert 2 * MIB == yard.held
+    hauls.clear()
+    assert 0 == yard.held
+
+
+def test_what_a_writer_copied_and_never_put_goes_with_it(yard: Yard) -> None:
+    yard.freight.pack(item(1), yard.full)
+    before = yard.held
+    yard.docks.gone("neo")
+
+    assert (MIB, 0) == (before, yard.held)
+
+
+def test_a_writer_that_takes_the_place_of_another_gets_a_part_of_its_own(yard: Yard) -> None:
+    haul = yard.put(item(1))
+    yard.docks.gone("neo")
+    berth = yard.docks.berth(NEO)
+    Freight(berth, yard.stream).pack(item(2), yard.full)
+    del haul
+
+    assert berth.part == 1
+    assert MIB == yard.held
+
+
+@pytest.mark.parametrize("each", [item(1), ("name", item(1)), bytearray(item(1)), "长" * MIB])
+def test_a_dead_letter_can_be_read_when_the_arena_is_gone(yard: Yard, each: object) -> None:
+    payload, index = yard.put("small", each).cut(1)
+    yard.docks.close()
+
+    assert [each] == list(unpack(payload, index, index + 1))
+
+
+def test_an_item_of_an_ordinary_frame_is_cut_out_alone() -> None:
+    frame = pack_series([pickle.dumps(number) for number in range(5)])
+    payload, index = cut(frame, 3)
+
+    assert [3] == list(unpack(payload, index, index + 1))
+
+
+def test_looking_at_sizes_ends_when_items_are_small_and_lasts_longer_the_next_time(yard: Yard) -> None:
+    looked = []
+    for _ in range(2):
+        count = 0
+        while not yard.freight.seen_enough:
+            yard.freight.pack("small", yard.full)
+            count += 1
+        looked.append(count)
+        assert yard.freight.is_heavy(2, bytes(MIB))
+
+    assert looked == [64, 1024]
+
+
+def test_a_frame_of_many_small_items_is_not_heavy(yard: Yard) -> None:
+    assert not yard.freight.is_heavy(65536, bytes(10 * MIB))

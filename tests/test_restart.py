@@ -1,0 +1,146 @@
+"""Whether a worker that died gets a successor: histories in, decisions out; no process, no sleep."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.restart import LONGEST_DELAY, Death, GiveUp, Restart, decide
+from runner.spec import RestartOn, RestartPolicy, Role
+
+CRASH = RestartPolicy()
+
+
+def killed(at: float, worker: str = "neo", *, received: int = 5, done: int = 4) -> Death:
+    """A worker that SIGKILL ended in the middle of its work."""
+    return Death(worker, int(at * 1000), at, received, done, "SIGKILL")
+
+
+def failed(at: float, worker: str = "neo") -> Death:
+    """A worker that ended by its own fault before its first item."""
+    return Death(worker, int(at * 1000), at)
+
+
+def left(at: float, *, done: int) -> Death:
+    """A worker that ended by itself before the end of its stream."""
+    return Death("neo", int(at * 1000), at, done, done, None, crashed=False)
+
+
+def test_a_crash_now_and_then_is_made_good_at_once() -> None:
+    decision = decide(CRASH, [killed(1.0)], now=1.0, crashed=True)
+
+    assert Restart(delay=0.0) == decision
+
+
+def test_one_death_more_than_the_budget_is_given_up_and_says_so() -> None:
+    deaths = [killed(float(at)) for at in range(6)]
+
+    decision = decide(CRASH, deaths, now=5.0, crashed=True)
+
+    assert GiveUp("the stage's workers ended 6 times within 1m, and restart.max allows 5") == decision
+
+
+def test_the_budget_is_the_stages_not_the_workers() -> None:
+    deaths = [killed(float(at), worker=f"eater-{at}") for at in range(6)]
+
+    decision = decide(CRASH, deaths, now=5.0, crashed=True)
+
+    assert isinstance(decision, GiveUp)
+
+
+def test_a_death_that_is_long_past_does_not_count() -> None:
+    deaths = [*[killed(float(at)) for at in range(5)], killed(65.0)]
+
+    decision = decide(CRASH, deaths, now=65.0, crashed=True)
+
+    assert Restart(delay=0.0) == decision
+
+
+def test_a_worker_that_dies_twice_before_its_first_item_is_given_up_with_budget_left() -> None:
+    """It points at the handler: a third birth would end like the first two."""
+    first = decide(CRASH, [failed(1.0)], now=1.0, crashed=True)
+    second = decide(CRASH, [failed(1.0), failed(1.1)], now=1.1, crashed=True)
+
+    assert Restart(delay=0.0) == first
+    assert GiveUp("it ended 2 times in a row before its first item, so the handler itself seems to be at fault") == second
+
+
+def test_who_was_killed_from_outside_before_its_first_item_says_nothing_about_the_handler() -> None:
+    deaths = [killed(1.0, received=0, done=0), killed(1.1, received=0, done=0)]
+
+    decision = decide(CRASH, deaths, now=1.1, crashed=True)
+
+    assert isinstance(decision, Restart)
+
+
+def test_the_barren_lives_of_different_workers_are_not_in_a_row() -> None:
+    decision = decide(CRASH, [failed(1.0, "neo"), failed(1.0, "alex")], now=1.0, crashed=True)
+
+    assert isinstance(decision, Restart)
+
+
+def test_lives_that_get_nothing_done_follow_each_other_more_and_more_slowly() -> None:
+    policy = RestartPolicy(max=100)
+    deaths = [killed(float(at), received=1, done=0) for at in range(12)]
+
+    delays = [decide(policy, deaths[: n + 1], now=float(n), crashed=True) for n in range(12)]
+
+    assert [0.0, 0.1, 0.2, 0.4] == [each.delay for each in delays[:4] if isinstance(each, Restart)]
+    assert Restart(LONGEST_DELAY) == delays[-1]
+
+
+def test_never_is_never() -> None:
+    decision = decide(RestartPolicy(on=RestartOn.NEVER), [killed(1.0)], now=1.0, crashed=True)
+
+    assert GiveUp() == decision
+
+
+@pytest.mark.parametrize(("on", "expected"), [(RestartOn.CRASH, GiveUp()), (RestartOn.ALWAYS, Restart())])
+def test_only_always_makes_good_an_end_that_was_no_death(on: RestartOn, expected: Restart | GiveUp) -> None:
+    decision = decide(RestartPolicy(on=on), [left(1.0, done=9)], now=1.0, crashed=False)
+
+    assert expected == decision
+
+
+def test_always_does_not_charge_the_budget_for_ends_after_some_work() -> None:
+    deaths = [left(float(at), done=100) for at in range(50)]
+
+    decision = decide(RestartPolicy(on=RestartOn.ALWAYS), deaths, now=49.0, crashed=False)
+
+    assert Restart() == decision
+
+
+@pytest.mark.parametrize(
+    ("role", "transport", "expected"),
+    [
+        (Role.CONSUMER, "leased", RestartOn.CRASH),
+        (Role.PIPE, "leased", RestartOn.CRASH),
+        (Role.PRODUCER, "leased", RestartOn.NEVER),
+        (Role.PLAIN, "leased", RestartOn.NEVER),
+        (Role.CONSUMER, "joinable", RestartOn.NEVER),
+        (Role.CONSUMER, "inline", RestartOn.NEVER),
+    ],
+)
+def test_what_is_usual_depends_on_the_role_and_on_what_the_transport_can_do(
+    role: Role, transport: str, expected: RestartOn
+) -> None:
+    assert expected is RestartPolicy.usual(role, transport).on
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 100), st.integers(0, 3), st.booleans()), min_size=1),
+    st.integers(0, 5),
+)
+def test_no_history_is_restarted_beyond_its_budget(lives: list[tuple[str, float, int, bool]], most: int) -> None:
+    lives.sort(key=lambda life: life[1])
+    deaths = [
+        Death(name, 1, at, received, received, "SIGKILL" if by_signal else None) for name, at, received, by_signal in lives
+    ]
+    policy, now = RestartPolicy(max=most, within=10.0), deaths[-1].at
+
+    decision = decide(policy, deaths, now, crashed=True)
+
+    within = sum(death.at > now - 10.0 for death in deaths)
+    assert within <= most or isinstance(decision, GiveUp)
+    assert isinstance(decision, GiveUp) or 0.0 <= decision.delay <= LONGEST_DELAY

@@ -1,0 +1,70 @@
+"""What becomes of an item that failed: attempts, backoff, the exceptions that are worth another try."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.retry import Again, Final, after_death, after_failure, backoff, is_worth_it
+from runner.spec import RetryPolicy
+
+THRICE = RetryPolicy(attempts=3, backoff=1.0, max_backoff=1.5)
+
+
+def test_an_item_is_tried_again_until_its_attempts_are_used() -> None:
+    verdicts = [after_failure(THRICE, attempt, worth_it=True) for attempt in (1, 2, 3, 4)]
+
+    assert [Again(1.0), Again(1.5), Final(), Final()] == verdicts
+
+
+def test_what_is_not_worth_it_fails_at_its_first_attempt() -> None:
+    assert Final() == after_failure(THRICE, 1, worth_it=False)
+
+
+def test_without_a_policy_a_failure_is_final() -> None:
+    assert Final() == after_failure(RetryPolicy(), 1, worth_it=True)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [(1, [Again(), Final()]), (2, [Again(), Final()]), (4, [Again(), Again(), Again(), Final()])],
+)
+def test_an_item_may_kill_two_workers_or_as_many_as_it_has_attempts(
+    attempts: int, expected: list[Again | Final]
+) -> None:
+    verdicts = [after_death(RetryPolicy(attempts=attempts), n) for n in range(1, len(expected) + 1)]
+
+    assert expected == verdicts
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1e9), st.floats(0, 1e9))
+def test_the_backoff_is_bounded_and_never_gets_shorter(attempt: int, first: float, most: float) -> None:
+    policy = RetryPolicy(attempts=3, backoff=first, max_backoff=most)
+
+    assert backoff(policy, attempt) <= backoff(policy, attempt + 1) <= most
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "expected"),
+    [
+        ((), ValueError(), True),
+        ((), SystemExit(1), False),
+        (("ValueError",), ValueError(), True),
+        (("ValueError",), json.JSONDecodeError("", "", 0), True),
+        (("json.JSONDecodeError",), json.JSONDecodeError("", "", 0), True),
+        (("json.decoder.JSONDecodeError",), json.JSONDecodeError("", "", 0), True),
+        (("builtins.OSError",), TimeoutError(), True),
+        (("yaml.JSONDecodeError",), json.JSONDecodeError("", "", 0), False),
+        (("js.JSONDecodeError",), json.JSONDecodeError("", "", 0), False),
+        (("KeyError", "TypeError"), ValueError(), False),
+        (("Exception",), SystemExit(1), False),
+        (("SystemExit",), SystemExit(1), True),
+    ],
+)
+def test_on_names_the_class_or_one_of_its_bases(
+    names: tuple[str, ...], error: BaseException, expected: bool
+) -> None:
+    assert expected is is_worth_it(RetryPolicy(on=names), error)

@@ -1,0 +1,32 @@
+"""What a transport can't do is refused where it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runner.spec import HandlerRef, StageSpec
+from runner.wiring_transport import check_transport
+
+_PLAIN = StageSpec("eater", HandlerRef("python", "kitchen:eat"), {}, ("eater",), receives="q")
+_TIMED = replace(_PLAIN, timeout=3.0)
+_LIMITED = replace(_PLAIN, memory_limit=1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("stage", "transport", "keys"),
+    [
+        (_PLAIN, "inline", []),
+        (_TIMED, "leased", []),
+        (_TIMED, "joinable", []),
+        (_TIMED, "inline", ["timeout"]),
+        (_LIMITED, "leased", []),
+        (_LIMITED, "inline", ["memory_limit"]),
+    ],
+)
+def test_a_key_is_refused_where_it_can_do_nothing(stage: StageSpec, transport: str, keys: list[str]) -> None:
+    found = [f for f in check_transport([stage], transport) if f.path[-1] in ("timeout", "memory_limit")]
+
+    assert [("stages", "eater", key) for key in keys] == [finding.path for finding in found]
+    assert {"transport-cannot"} >= {finding.code for finding in found}
