@@ -67,7 +67,7 @@ class Births:
             record.earlier = self._stock.counters(record)
         spawned = self._transport.start(record.plan, record.generation + 1)
         record.be_born(spawned.pid)
-        self._lifecycle.started(record.plan.name)
+        self._lifecycle.started(record.plan.name, record.plan.stage)
         if self._census is not None:
             self._census.born(spawned.pid)
         self._announce.spawned(record, spawned)
@@ -95,7 +95,7 @@ class Births:
         reads = record.plan.receives is not None
         wanted = phase is Phase.RUNNING or (phase is Phase.DRAINING and reads)
         early = ending.outcome == "finished" and self._lifecycle.expects_more(record.plan.name)
-        if not wanted or record.plan.stage in self._dispensable or not (early or ending.outcome == "died"):
+        if not wanted or record.retired or record.plan.stage in self._dispensable or not (early or ending.outcome == "died"):
             return None
         death = death_of(record.plan, exited, counters, now, crashed=not early)
         return self._succession.died(record.plan.stage, record.plan.restart, death)

@@ -255,7 +255,7 @@ class LeasedBook:
         return self._maxsize - self._n_waiting - behind - self._credit.total
 
     def _release(self, now: float) -> bool:
-        """Put an item whose delay is over where the oldest are: it has waited longer than any of them."""
+        """Put items whose delay is over where the oldest are, in order: they have waited longer than any of those."""
         if self._delayed[0][0] > now:
             return False
         self._waiting.appendleft(heapq.heappop(self._delayed)[2])

@@ -28,6 +28,8 @@ class Record:
     """What its earlier generations did."""
     last_ending: str = ""
     """How the generation before this one ended."""
+    retired: bool = False
+    """Its stage was scaled down: it finishes what it holds and ends, and nobody takes its place."""
     condemned: str | None = None
     """Why the supervisor killed it as one that could not go on, which counts as its death; or None."""
 
@@ -74,6 +76,11 @@ class Roster:
 
     def __getitem__(self, worker: str) -> Record:
         return self._records[worker]
+
+    def admit(self, worker: WorkerPlan) -> Record:
+        """Open the record of a worker that is not in the plan."""
+        self._records[worker.name] = Record(worker)
+        return self._records[worker.name]
 
     def all(self) -> list[Record]:
         """Every worker, also those not started."""

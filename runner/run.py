@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import Any
 
 from runner import machine, process
 from runner.births import Census
+from runner.control import ControlSocket
 from runner.dead_letters import LetterBox
+from runner.desk import Desk
 from runner.errors import StartFailed, UsageError
 from runner.events import Bus, Observer
 from runner.plan import Plan, make_plan
-from runner.record import RunRecord, home
+from runner.record import RunFacts, RunRecord, home
 from runner.report import Report, ReportBuilder
 from runner.signals import SignalInbox
 from runner.supervisor import Supervisor
@@ -48,8 +51,11 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
                 census = parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
                 transport = _open_transport(plan, signals.wake)
                 parts.callback(transport.close)
-            letters = LetterBox(RunRecord(bus.run, home()), plan)
-            Supervisor(plan, transport, bus, signals.take, census, letters).run()
+            record = RunRecord(bus.run, home())
+            supervisor = Supervisor(plan, transport, bus, signals.take, census, LetterBox(record, plan))
+            if census is not None:
+                parts.enter_context(_reachable(supervisor, transport, record, plan))
+            supervisor.run()
     finally:
         bus.close()
     return builder.report()
@@ -88,6 +94,22 @@ def _open_transport(plan: Plan, wake: int) -> Transport:
     from runner.transports.leased import LeasedTransport
 
     return LeasedTransport(plan, work, wake)
+
+
+@contextmanager
+def _reachable(supervisor: Supervisor, transport: Transport, record: RunRecord, plan: Plan) -> Iterator[None]:
+    """Let `mprun ps`, `stop` and `scale` reach the run. Where no record can be kept, it runs all the same."""
+    try:
+        record.write_facts(RunFacts(record.run, plan.name, str(plan.path), os.getpid(), time.time()))
+        control = ControlSocket(record.folder, transport, Desk(supervisor.underway).answer)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        control.close()
+        record.tidy()
 
 
 @contextmanager

@@ -36,11 +36,13 @@ from runner.spec import Role
 from runner.stock import Stock
 from runner.stopping import Phase, Stop
 from runner.transports.base import Transport
+from runner.underway import Levers, RunUnderway
 from runner.units import format_duration
 from runner.verdict import Cause
 from runner.watch import Condemned, Stalled, Watch
 
 _PROGRESS_EVERY = 0.25
+_FROM_OUTSIDE = "`mprun stop --worker` asked for it"
 _NOT_NEEDED = "daemonic, and nothing needs it any more"
 _DISMISSAL = 0.2
 """Seconds that a daemonic producer has to come to its next put."""
@@ -80,6 +82,10 @@ class Supervisor:
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
         self._watch = Watch(plan, transport, self._began)
+        self.underway = RunUnderway(
+            bus.run, plan, transport, self._roster, self._stock, self._births, self._levers()
+        )
+        """What can be told of the run and changed in it, from inside `Transport.wait`, while `run` runs."""
 
     def run(self) -> Cause | None:
         """Run to the end; return why the run is not simply done, or None if it is.
@@ -151,9 +157,21 @@ class Supervisor:
 
     def _heed_signals(self) -> None:
         for number in self._pending_signals():
-            self._note(verdict.interrupted(number))
-            self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
-            self._enter_phase()
+            self._interrupt(verdict.interrupted(number))
+
+    def _interrupt(self, cause: Cause) -> None:
+        """Drain; asked again, kill."""
+        self._note(cause)
+        self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
+        self._enter_phase()
+
+    def _levers(self) -> Levers:
+        return Levers(
+            phase=lambda: self._stop.phase,
+            elapsed=lambda: self._announce.elapsed,
+            interrupt=lambda: self._interrupt(verdict.told_to_stop()),
+            ask_to_end=lambda record: self._ask_to_end(record, signal.SIGTERM, _FROM_OUTSIDE),
+        )
 
     def _heed_clock(self) -> None:
         now = time.monotonic()

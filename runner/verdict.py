@@ -25,6 +25,11 @@ def interrupted(number: signal.Signals) -> Cause:
     return Cause("interrupted", ExitCode.SIGNAL + number, f"stopped by {number.name}", number.name)
 
 
+def told_to_stop() -> Cause:
+    """`mprun stop` asked for it: the same as a SIGTERM, in other words."""
+    return Cause("interrupted", ExitCode.SIGNAL + signal.SIGTERM, "stopped by `mprun stop`")
+
+
 def failed(reason: str) -> Cause:
     """A worker, a handler or the start failed."""
     return Cause("failed", ExitCode.FAILED, reason)

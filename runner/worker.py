@@ -92,7 +92,7 @@ class _Worker:
             case Mapper():
                 self._port.loops.consume(handler.call, self._item_failed)
             case Driver():
-                self._timed(lambda: handler.call(self._port.inbox, self._port.outbox))
+                self._timed(lambda: self._drive(handler))
             case Task():
                 self._timed(handler.call)
 
@@ -134,6 +134,9 @@ class _Worker:
         policy = self._plan.retry
         verdict = after_failure(policy, attempt, worth_it=is_worth_it(policy, error))
         return RETRY if isinstance(verdict, Again) else self._plan.on_error.value
+
+    def _drive(self, handler: Driver) -> None:
+        self._port.loops.drive(lambda: handler.call(self._port.inbox, self._port.outbox))
 
     def _timed(self, call: Callable[[], object]) -> None:
         """Run what drives itself, counting all its time but the waits at queues as busy."""

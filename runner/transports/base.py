@@ -53,6 +53,9 @@ class Loops(Protocol):
     def produce(self, items: Iterable[object], fail: Fail) -> None:
         """Put each item until there are no more or the run is being stopped."""
 
+    def drive(self, call: Callable[[], object]) -> None:
+        """Call what drives its queues itself. When it has returned, all that it put is in the queue, or on its way."""
+
     def consume(self, call: Callable[[object], object], fail: Fail) -> None:
         """Call the handler with each item, and put what it returns, until the stream ends."""
 
@@ -81,6 +84,13 @@ class Spawned:
 
     pid: int
     ppid: int
+
+
+class HasFileno(Protocol):
+    """Anything with a descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
 
 
 class Transport(Protocol):
@@ -119,6 +129,15 @@ class Transport(Protocol):
 
     def end_stream(self, queue: str, worker: str) -> None:
         """Tell a reader that nothing more will come."""
+
+    def retire(self, worker: str) -> None:
+        """Let a worker that reads finish what it holds and end, though its stream goes on; where workers are outlived."""
+
+    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
+        """Call `ready` within `wait` whenever `end` can be read; where there are no processes, never."""
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Stop that."""
 
     def stop_producing(self, worker: str) -> None:
         """Ask a producer to put nothing more and to end."""

@@ -30,7 +30,7 @@ from runner.plan import Plan, WorkerPlan
 from runner.sketch import sketch
 from runner.spec import Role
 from runner.status import Counters, Pulse, StatusPage, Word
-from runner.transports.base import Cancelled, Life, Port, Spawned
+from runner.transports.base import Cancelled, HasFileno, Life, Port, Spawned
 from runner.transports.itemwise import ItemwiseLoops
 
 _PATIENCE = 3
@@ -106,6 +106,15 @@ class InlineTransport:
     def end_stream(self, queue: str, worker: str) -> None:
         """Let the reader's wait end."""
         self._strands[worker].status.words[Word.END] = 1
+
+    def retire(self, worker: str) -> None:
+        """Everything is one process: not here."""
+
+    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
+        """No wait here lasts long enough to be worth it: `ready` is never called."""
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Nothing is watched."""
 
     def stop_producing(self, worker: str) -> None:
         """Let the producer's next put end it."""

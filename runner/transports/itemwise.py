@@ -40,6 +40,10 @@ class ItemwiseLoops:
                 self.status.add(Word.FAILED)
                 fail(item, error)
 
+    def drive(self, call: Callable[[], object]) -> None:
+        """Let the handler drive its queues: each item goes its way by itself."""
+        call()
+
     def consume(self, call: Callable[[object], object], fail: Fail) -> None:
         """Call the handler with each item until the stream ends. Every item passes here, so it is kept flat."""
         inbox, outbox = self.inbox, self.outbox

@@ -15,7 +15,7 @@ import pickle
 import queue
 import signal
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -31,7 +31,7 @@ from runner.plan import Plan, QueuePlan, WorkerPlan
 from runner.sketch import sketch
 from runner.spec import Role
 from runner.status import Counters, Pulse, StatusPage, Wait, Word
-from runner.transports.base import Life, Port, Spawned
+from runner.transports.base import HasFileno, Life, Port, Spawned
 from runner.transports.itemwise import ItemwiseLoops
 from runner.transports.pool import ProcessPool
 
@@ -249,6 +249,17 @@ class JoinableTransport:
     def end_stream(self, queue: str, worker: str) -> None:
         """Write the end into the reader's page; it looks there whenever it finds the queue empty."""
         self._pool.status(worker).words[Word.END] = 1
+
+    def retire(self, worker: str) -> None:
+        """A reader of a JoinableQueue can't be told apart from the others: not here."""
+
+    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
+        """Call `ready` within `wait` whenever `end` can be read."""
+        self._pool.watch(end, ready)
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Stop that."""
+        self._pool.unwatch(end)
 
     def stop_producing(self, worker: str) -> None:
         """Write the wish to stop into the producer's page."""

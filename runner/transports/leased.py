@@ -12,29 +12,22 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from runner.arena import ArenaFile
-from runner.channel import Sender
 from runner.credit import UNBOUNDED_SHARE, Granted
 from runner.facts import Exited, Fact, ItemFailed
 from runner.leases import Accepted, Frame, HandOver, Lease, LeasedBook
 from runner.ledger import Account
 from runner.pace import Pace
 from runner.plan import Plan, WorkerPlan
-from runner.spec import Role
-from runner.status import Counters, Pulse, StatusPage, Word
-from runner.transports.base import Life, Port, Spawned
+from runner.status import Counters, Pulse, Word
+from runner.transports.base import HasFileno, Life, Spawned
 from runner.transports.leased_docks import Docks
 from runner.transports.leased_failures import bury, judge
-from runner.transports.leased_freight import Berth, Freight, Unloading
-from runner.transports.leased_inbox import FrameInbox
-from runner.transports.leased_loops import FrameLoops
-from runner.transports.leased_outbox import FrameOutbox
-from runner.transports.leased_stream import Stream
+from runner.transports.leased_port import PortMaker
 from runner.transports.pool import ProcessPool
-from runner.wire import Kind, Message, SupervisorWire, WorkerWire, open_wire
+from runner.wire import Kind, Message, SupervisorWire, open_wire
 
 _PREFETCH = 2
 """Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
@@ -54,6 +47,8 @@ class _Link:
     wanted: int = 1
     """Items that it may hold at once, as the book was told last."""
     put: int = 0
+    retired: bool = False
+    """It finishes what it holds, and gets nothing more."""
     dismissed: bool = False
     """It was asked to end: what it has in hand then is not to blame for its death."""
 
@@ -85,7 +80,7 @@ class LeasedTransport:
             asks = worker.sends is not None and not self._books[worker.sends].shares
             berth = self._docks.berth(worker) if worker.sends else None
             arena = self._docks.arena(worker.receives) if worker.receives else None
-            maker = _PortMaker(theirs, self._offsets[worker.name], asks, berth, arena)
+            maker = PortMaker(theirs, self._offsets[worker.name], asks, berth, arena)
             spawned = self._pool.start(worker, maker, maker.descriptors)
         except BaseException:
             ours.close()
@@ -136,6 +131,22 @@ class LeasedTransport:
         """Tell a reader that nothing more will come."""
         if worker in self._links:
             self._send(self._links[worker], Message(Kind.END))
+
+    def retire(self, worker: str) -> None:
+        """Let a reader finish what it holds and end."""
+        link = self._links.get(worker)
+        if link is not None and link.inbox is not None:
+            link.retired = True
+            self._feed(link, time.monotonic())
+            self._send(link, Message(Kind.END))
+
+    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
+        """Call `ready` within `wait` whenever `end` can be read."""
+        self._pool.watch(end, ready)
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Stop that."""
+        self._pool.unwatch(end)
 
     def stop_producing(self, worker: str) -> None:
         """Write the wish to stop into the producer's page."""
@@ -296,6 +307,8 @@ class LeasedTransport:
     def _feed(self, link: _Link, now: float) -> None:
         assert link.inbox is not None
         most = link.pace.most if link.pace.most == 1 else link.pace.most * _PREFETCH
+        if link.retired:
+            most = 0
         if most != link.wanted:
             link.wanted = most
             link.inbox.want(link.plan.name, most, now)
@@ -367,30 +380,3 @@ class LeasedTransport:
         dues = [book.due for book in self._books.values()]
         soonest = min([deadline, *(due for due in dues if due is not None)])
         return max(0.0, soonest - time.monotonic())
-
-
-@dataclass(frozen=True, slots=True)
-class _PortMaker:
-    """Made in the supervisor, called in the worker."""
-
-    wire: WorkerWire
-    offset: int
-    asks: bool
-    berth: Berth | None
-    arena: ArenaFile | None
-
-    @property
-    def descriptors(self) -> list[int]:
-        """What a forked worker must not close."""
-        files = [self.arena, self.berth.file if self.berth is not None else None]
-        return [self.wire.fileno(), *(file.fileno() for file in files if file is not None)]
-
-    def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
-        stream = Stream(self.wire, status)
-        inbox = FrameInbox(stream, Unloading(self.arena)) if self.arena is not None else None
-        outbox = None
-        if self.berth is not None:
-            freight = Freight(self.berth, stream)
-            outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER, asks=self.asks, freight=freight)
-        loops = FrameLoops(stream, inbox, outbox, names_all=plan.timeout is not None)
-        return Port(loops, inbox, outbox, status, sender.send, self.offset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from runner.errors import EndOfStream
 from runner.frames import unpack
@@ -33,6 +33,8 @@ class FrameInbox:
         self._at = 0
         self._unacked: deque[tuple[int, int]] = deque()
         self._began = 0
+        self.flush_first: Callable[[], object] | None = None
+        """Called before a handler's own acknowledgement goes out: what it made of the item must not come behind that."""
 
     def next_lease(self) -> Message | None:
         """Wait for the next lease; None at the end of the stream."""
@@ -96,6 +98,8 @@ class FrameInbox:
         """Say that the oldest item that was taken is done with."""
         if not self._unacked:
             raise ValueError("task_done() called too many times")
+        if self.flush_first is not None:
+            self.flush_first()
         lease, index = self._unacked.popleft()
         self._words[Word.DONE] += 1
         self.ack(lease, index + 1, time.perf_counter_ns() - self._began)

@@ -98,6 +98,14 @@ class FrameLoops:
                 return False
         return False
 
+    def drive(self, call: Callable[[], object]) -> None:
+        """Let the handler drive its queues, and see to it that what it has put leaves with it."""
+        try:
+            call()
+        finally:
+            if self.outbox is not None:
+                self.outbox.flush()
+
     def consume(self, call: Callable[[object], object], fail: Fail) -> None:
         """Call the handler with each item, and put what it returns, until the stream ends."""
         inbox = self.inbox

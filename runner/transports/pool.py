@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from runner import child
 from runner.channel import Receiver, Sender, open_channel
@@ -24,7 +24,7 @@ from runner.process import ChildProcess, has_stopped_child
 from runner.sketch import describe_error
 from runner.stacks import own_frames
 from runner.status import STACKS_SIGNAL, StatusPage
-from runner.transports.base import Life, Port, Spawned
+from runner.transports.base import HasFileno, Life, Port, Spawned
 
 _STACKS_WAIT = 0.3
 _STACKS_LOOK = 0.02
@@ -39,13 +39,6 @@ class _Member:
     process: ChildProcess
     receiver: Receiver
     status: StatusPage
-
-
-class HasFileno(Protocol):
-    """Anything with a descriptor."""
-
-    def fileno(self) -> int:
-        """The descriptor."""
 
 
 class ProcessPool:

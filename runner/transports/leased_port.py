@@ -1,0 +1,47 @@
+"""A worker's side of `leased`, put together in the worker: its stream, its queue ends, its loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.arena import ArenaFile
+from runner.channel import Sender
+from runner.plan import WorkerPlan
+from runner.spec import Role
+from runner.status import StatusPage
+from runner.transports.base import Port
+from runner.transports.leased_freight import Berth, Freight, Unloading
+from runner.transports.leased_inbox import FrameInbox
+from runner.transports.leased_loops import FrameLoops
+from runner.transports.leased_outbox import FrameOutbox
+from runner.transports.leased_stream import Stream
+from runner.wire import WorkerWire
+
+
+@dataclass(frozen=True, slots=True)
+class PortMaker:
+    """Made in the supervisor, called in the worker: puts the worker's ends together."""
+
+    wire: WorkerWire
+    offset: int
+    asks: bool
+    berth: Berth | None
+    arena: ArenaFile | None
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a forked worker must not close."""
+        files = [self.arena, self.berth.file if self.berth is not None else None]
+        return [self.wire.fileno(), *(file.fileno() for file in files if file is not None)]
+
+    def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
+        stream = Stream(self.wire, status)
+        inbox = FrameInbox(stream, Unloading(self.arena)) if self.arena is not None else None
+        outbox = None
+        if self.berth is not None:
+            freight = Freight(self.berth, stream)
+            outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER, asks=self.asks, freight=freight)
+            if inbox is not None:
+                inbox.flush_first = outbox.flush
+        loops = FrameLoops(stream, inbox, outbox, names_all=plan.timeout is not None)
+        return Port(loops, inbox, outbox, status, sender.send, self.offset)

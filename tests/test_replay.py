@@ -1,0 +1,83 @@
+"""A replay is the same workflow, begun at the stages that failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.errors import UsageError
+from runner.plan import make_plan
+from runner.replay import replay_spec
+from runner.spec import HandlerRef, QueueSpec, Role, StageSpec, WorkflowSpec
+
+HANDLER = HandlerRef("python", "m:f")
+
+
+def stage(name: str, receives: str | None = None, sends: str | None = None, needs: tuple[str, ...] = ()) -> StageSpec:
+    return StageSpec(name, HANDLER, {}, (f"{name}-1",), receives, sends, needs=needs)
+
+
+SPEC = WorkflowSpec(
+    "baozi",
+    Path("/w/baozi.yaml"),
+    (
+        stage("chef", sends="steamer"),
+        stage("wrapper", "steamer", "boxes", needs=("oven",)),
+        stage("taster", "steamer"),
+        stage("courier", "boxes", needs=("wrapper",)),
+        stage("oven"),
+    ),
+    tuple(QueueSpec(name, maxsize=7) for name in ("steamer", "boxes")),
+)
+LETTERS = (Path("/r/wrapper.jsonl"), [1, 4])
+
+
+def test_a_replay_has_the_letters_instead_of_all_that_comes_before() -> None:
+    replayed = replay_spec(SPEC, {"wrapper": LETTERS})
+
+    assert ["letters of wrapper", "wrapper", "courier"] == [each.name for each in replayed.stages]
+    source = replayed.stages[0]
+    assert (Role.PRODUCER, "steamer") == (source.role, source.sends)
+    assert {"path": "/r/wrapper.jsonl", "numbers": [1, 4]} == source.arguments
+    assert SPEC.queues == replayed.queues
+
+
+def test_a_stage_that_would_take_letters_of_another_is_left_out() -> None:
+    replayed = replay_spec(SPEC, {"wrapper": LETTERS})
+
+    assert "taster" not in [each.name for each in replayed.stages]
+
+
+def test_nobody_waits_for_a_stage_that_is_left_out() -> None:
+    replayed = replay_spec(SPEC, {"wrapper": LETTERS})
+
+    assert [(), (), ("wrapper",)] == [each.needs for each in replayed.stages]
+
+
+def test_a_replay_of_the_last_stage_has_its_queue_alone() -> None:
+    replayed = replay_spec(SPEC, {"courier": LETTERS})
+
+    assert ["letters of courier", "courier"] == [each.name for each in replayed.stages]
+    assert ["boxes"] == [queue.name for queue in replayed.queues]
+
+
+def test_letters_of_two_stages_are_replayed_in_one_run() -> None:
+    replayed = replay_spec(SPEC, {"wrapper": LETTERS, "courier": LETTERS})
+
+    plan = make_plan(replayed)
+    assert ("letters of courier", "wrapper-1") == plan.queues[1].writers
+
+
+def test_a_name_that_is_taken_is_not_taken_twice() -> None:
+    taken = WorkflowSpec("t", Path("t.yaml"), (stage("eater", "q"), stage("letters of eater", sends="q")))
+
+    replayed = replay_spec(taken, {"eater": LETTERS})
+
+    assert "letters of eater'" == replayed.stages[0].name
+
+
+@pytest.mark.parametrize("name", ["chef", "waiter"])
+def test_letters_of_a_stage_that_is_no_more_have_nowhere_to_go(name: str) -> None:
+    with pytest.raises(UsageError, match=f"no stage '{name}' that reads a queue"):
+        replay_spec(SPEC, {name: LETTERS})
