@@ -149,12 +149,7 @@ class ArenaReader:
 
     def fetch(self, docket: Docket) -> list[bytearray]:
         """Copy an item's buffers out of the arena."""
-        buffers = []
-        for at, length in docket.ranges:
-            buffer = bytearray(length)
-            _read(self._fd, memoryview(buffer), docket.at + at)
-            buffers.append(buffer)
-        return buffers
+        return [self._fetch(docket.at + at, length) for at, length in docket.ranges]
 
     @property
     def unsettled(self) -> bool:
@@ -173,6 +168,14 @@ class ArenaReader:
             except BufferError:
                 _own_all_pages(window)
                 self._kept.add(window)
+
+    def _fetch(self, at: int, length: int) -> bytearray:
+        if (place := self._extents.place(at, length)) is not None:
+            extent, begin = place
+            return bytearray(memoryview(extent)[begin : begin + length])
+        buffer = bytearray(length)
+        _read(self._fd, memoryview(buffer), at)
+        return buffer
 
     def _read_bytes(self, docket: Docket) -> bytes:
         (length,) = docket.lengths

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 PATIENCE = 0.001
 """Seconds that a writer waits for a worthwhile share of the room before it is given the little there is."""
 UNBOUNDED_SHARE = 1 << 17
-"""Items that a writer may send unasked where there is no bound: as many as the supervisor should have to read at once."""
+"""Items that a writer may send unasked where there is no bound: as many as the supervisor should read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Credit:
         if count > 0 and 2 * count < self._share:
             if self._little_since is None:
                 self._little_since = now
-            if now - self._little_since < PATIENCE:
+            if now < self._little_since + PATIENCE:
                 return False
         self._little_since = None
         return count > 0

@@ -66,6 +66,10 @@ class LeasedBook:
         """Items that each reader holds and has not brought to an end."""
         self._owners: dict[int, str] = {}
         self._numbers = 0
+        self._asking: set[str] = set()
+        """Readers that wait for more before they are done with any."""
+        self._more_in_hand: dict[str, int] = {}
+        """Items that a reader which drives its queue has taken, beyond the first."""
         self._put = self._done = self._dropped = self._dead = 0
         self._n_waiting = self._n_leased = self._busy_readers = self._peak = 0
         self._full_since: float | None = None
@@ -84,6 +88,12 @@ class LeasedBook:
         self._appetite[reader] = most
         self._note_hunger(reader)
         self.move(now)
+
+    def takes_more(self, reader: str, taken: int, now: float) -> None:
+        """A reader that drives its queue has taken `taken` items, none done yet, and waits for another."""
+        self._asking.add(reader)
+        self._more_in_hand[reader] = max(0, min(taken, self._holds(reader)) - 1)
+        self.want(reader, max(taken + 1, self._appetite.get(reader, 0)), now)
 
     def acked(self, number: int, upto: int, now: float, partial: int = 0) -> None:
         """Items of a lease before `upto` are done; a lease of which nothing is left ends. Cumulative.
@@ -139,6 +149,8 @@ class LeasedBook:
         self._appetite.pop(reader, None)
         self._hungry.pop(reader, None)
         self._n_held.pop(reader, None)
+        self._more_in_hand.pop(reader, None)
+        self._asking.discard(reader)
         lost = list(self._held.pop(reader, {}).values())
         self._busy_readers -= bool(lost)
         # What it was to be given next, when another died before it, it can't be given any more.
@@ -212,6 +224,7 @@ class LeasedBook:
             dead_lettered=self._dead,
             peak=self._peak,
             full_seconds=self._full_seconds,
+            held_back=self._n_leased > 0 and not self._n_waiting and self._asking.issuperset(self._holders()),
         )
 
     @property
@@ -251,15 +264,16 @@ class LeasedBook:
     @property
     def _free(self) -> int:
         assert self._maxsize is not None
-        behind = self._n_leased - self._busy_readers
+        behind = self._n_leased - self._busy_readers - sum(self._more_in_hand.values())
         return self._maxsize - self._n_waiting - behind - self._credit.total
 
     def _release(self, now: float) -> bool:
         """Put items whose delay is over where the oldest are, in order: they have waited longer than any of those."""
-        if self._delayed[0][0] > now:
-            return False
-        self._waiting.appendleft(heapq.heappop(self._delayed)[2])
-        return True
+        ripe = []
+        while self._delayed and self._delayed[0][0] <= now:
+            ripe.append(heapq.heappop(self._delayed)[2])
+        self._waiting.extendleft(reversed(ripe))
+        return bool(ripe)
 
     def _let_in(self, now: float) -> bool:
         offer = self._parked[0]
@@ -285,7 +299,7 @@ class LeasedBook:
             return size
         # A queue that was full lets in nobody until half of it is free, or a moment has passed: else a quick reader
         # would be fed item by item.
-        if free < self._maxsize // 2 and now - offer.since < PATIENCE:
+        if free < self._maxsize // 2 and now < offer.since + PATIENCE:
             return 0
         return min(size, granted + max(0, free))
 
@@ -328,7 +342,11 @@ class LeasedBook:
         self._n_waiting -= len(parcel)
         self._n_leased += len(parcel)
         self._n_held[reader] = self._n_held.get(reader, 0) + len(parcel)
+        self._asking.discard(reader)
         self._decisions.append(HandOver(lease))
+
+    def _holders(self) -> list[str]:
+        return [reader for reader, held in self._held.items() if held]
 
     def _holds(self, reader: str) -> int:
         return self._n_held.get(reader, 0)
@@ -337,6 +355,9 @@ class LeasedBook:
         held = self._held[lease.reader]
         self._n_leased -= at - lease.at
         self._n_held[lease.reader] -= at - lease.at
+        self._asking.discard(lease.reader)
+        if lease.reader in self._more_in_hand:
+            self._more_in_hand[lease.reader] = max(0, self._more_in_hand[lease.reader] - (at - lease.at))
         self._note_hunger(lease.reader)
         if at < lease.parcel.stop:
             held[lease.number] = replace(lease, at=at, partial=partial)

@@ -32,6 +32,8 @@ class Account:
     peak: int = 0
     full_seconds: float = 0.0
     joined: bool = False
+    held_back: bool = False
+    """Nothing waits, and whoever holds items waits for more before it is done with any. Not for events."""
 
     @property
     def settled(self) -> bool:
@@ -45,7 +47,8 @@ class Account:
 
     def as_fields(self) -> dict[str, object]:
         """The account as events and the report show it."""
-        return {"name" if name == "queue" else name: getattr(self, name) for name in self.__slots__}
+        names = (name for name in self.__slots__ if name != "held_back")
+        return {"name" if name == "queue" else name: getattr(self, name) for name in names}
 
 
 class Book(Protocol):

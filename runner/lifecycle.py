@@ -163,7 +163,7 @@ class Lifecycle:
             if not self._closed(queue):
                 continue
             stock = account(queue.name)
-            if stock.settled if self._ends_when_settled else stock.waiting == 0:
+            if stock.settled or stock.held_back if self._ends_when_settled else stock.waiting == 0:
                 stages = [stage for stage in self._readers[queue.name] if self._takes_the_end(stage)]
                 ends += [EndStream(queue.name, r) for stage in stages for r in sorted(self._alive[stage])]
         return ends

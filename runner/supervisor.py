@@ -249,7 +249,7 @@ class Supervisor:
                     self._dismiss(record)
             case QueueAbandoned(queue):
                 self._fail(
-                    f"queue '{queue}': every reader has ended, and items are left in it or still to come"
+                    f"queue '{queue}': every reader has ended, and items are left: not taken, or taken without task_done"
                 )
 
     def _start(self, stage: str) -> None:

@@ -1,6 +1,6 @@
 """What travels between the supervisor and a worker under `leased`: one stream each way, private to the worker.
 
-    header (36 bytes): kind │ count, upto, partial, length │ lease, nanos     then `length` bytes of body, never opened here
+    header (36 bytes): kind │ count, upto, partial, length │ lease, nanos    then `length` bytes, never opened here
 
     worker ──► PUT      a frame of `count` items; with a lease, also: items before `upto` of it are done, and `partial`
                         outputs of item `upto` are in. One message, so that outputs and the acknowledgement of their
@@ -8,6 +8,7 @@
                ACK      items before `upto` of the lease are done
                FAILED   items before `upto` of the lease are done, and item `upto` has failed
                JOIN     say when the queue written to has no unfinished item
+               MORE     the handler has taken `count` items, none done yet, and waits for another
                STOCK    say how many items wait: `count` is 0 for the queue read from, 1 for the one written to
     worker ◄── LEASE    items `count` (first) to `upto` (behind the last) of the frame in the body; `partial` outputs of
                         the first are in already; `nanos` is the attempt
@@ -53,6 +54,7 @@ class Kind(IntEnum):
     STOCK = 9
     PUT_BIG = 10
     FREED = 11
+    MORE = 12
 
 
 _KINDS = {kind.value: kind for kind in Kind}
@@ -85,7 +87,7 @@ class Parser:
         self._held = 0
         self._needed = HEADER.size
         self.nonsense = False
-        """Whether the stream is not ours: the handler wrote to a descriptor that it does not own. Nothing more comes."""
+        """Whether the stream is not ours: the handler wrote to a descriptor that it does not own. It has ended."""
 
     @property
     def most(self) -> int:
@@ -210,7 +212,7 @@ class WorkerWire:
         return WorkerWire, (self._sock,)
 
     def send(self, message: Message) -> None:
-        """Send one message, waiting for room. Once the supervisor is gone this does nothing: so is this worker, soon."""
+        """Send one message, waiting for room. Once the supervisor is gone this does nothing: so is the worker, soon."""
         parts = [message.header(), message.body]
         try:
             with self._turn:

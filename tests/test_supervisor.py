@@ -133,7 +133,7 @@ class Play:
         names = dict.fromkeys(q for stage in stages for q in (stage.receives, stage.sends) if q)
         queues = tuple(QueueSpec(name) for name in names)
         self.plan: Plan = make_plan(
-            WorkflowSpec("play", Path("play.yaml"), stages, queues, limits=Limits(**limits))
+            WorkflowSpec("play", Path("play.yaml"), stages, queues, "joinable", Limits(**limits))
         )
         self.script = Script(clock, rounds)
         self.pending: list[signal.Signals] = []

@@ -288,6 +288,7 @@ class InlineQueue:
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
         words = self._strand.status.words
         if self.empty():
+            self._say_what_is_held()
             self._wait(
                 Word.STARVED, block, timeout, lambda: not self.empty() or bool(words[Word.END]), "to get"
             )
@@ -302,6 +303,12 @@ class InlineQueue:
         item: object = pickle.loads(handed.lease.parcel.frame.payload)
         self._strand.status.set_item(sketch(item))
         return item
+
+    def _say_what_is_held(self) -> None:
+        """A handler that waits for more before it is done with any holds nothing back: that item is taken."""
+        if self._held:
+            self._book.takes_more(self._strand.name, len(self._held), time.monotonic())
+            self._book.want(self._strand.name, 0, time.monotonic())
 
     def task_done(self) -> None:
         """Say that the oldest item that was taken is done with."""

@@ -257,6 +257,9 @@ class LeasedTransport:
                     self._failed(link, message, now)
                 case Kind.JOIN:
                     link.wants_join = True
+                case Kind.MORE if link.inbox is not None:
+                    link.inbox.takes_more(link.plan.name, message.count, now)
+                    self._woken = True  # it may hold the last of its stream
                 case Kind.STOCK:
                     self._answer_stock(link, message)
                 case Kind.PUT_BIG if link.outbox is not None:

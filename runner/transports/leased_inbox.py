@@ -34,7 +34,7 @@ class FrameInbox:
         self._unacked: deque[tuple[int, int]] = deque()
         self._began = 0
         self.flush_first: Callable[[], object] | None = None
-        """Called before a handler's own acknowledgement goes out: what it made of the item must not come behind that."""
+        """Called before a handler's own acknowledgement goes out: what it made of the item goes before it."""
 
     def next_lease(self) -> Message | None:
         """Wait for the next lease; None at the end of the stream."""
@@ -64,7 +64,7 @@ class FrameInbox:
             self._unloading.settle()
 
     def take_up(self, lease: int, index: int) -> None:
-        """Mark which item is in hand. In this order: a lease that is over, which the page may name in between, is harmless."""
+        """Mark which item is in hand. In this order: in between the page may name a lease that is over, no harm."""
         self._words[Word.MARK] = index
         self._words[Word.LEASE] = lease
 
@@ -77,6 +77,8 @@ class FrameInbox:
     def get(self, block: bool = True, timeout: float | None = None) -> object:
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
         while self._lease is None or self._at == self._lease.upto:
+            if self._unacked and not self._stream.leases:
+                self._stream.wire.send(Message(Kind.MORE, count=len(self._unacked)))
             self._wait_for_lease(0.0 if not block else timeout)
             self._lease = self.next_lease()
             if self._lease is None:

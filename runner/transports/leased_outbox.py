@@ -1,6 +1,6 @@
 """Where a worker's items leave under `leased`: gathered into frames, sent within the credit that the supervisor gives.
 
-    put ──► frame being filled ──full, or half a millisecond old──► PUT, with the acknowledgement of what it was made from
+    put ──► frame being filled ──full, or half a millisecond old──► PUT, which acknowledges what it was made from
 
 A frame is filled for a millisecond at the most, and never with more than the supervisor has given leave for. If the
 handler then sleeps on an item, a second thread sends what has gathered, so that no item waits long for company; from
@@ -27,7 +27,7 @@ FILL_SECONDS = 0.001
 _TICK = 0.0005
 _GROWTH = 8
 FRAME_BYTES = 1 << 16
-"""About how long a frame may be, if it holds more than one item. One that is handed out in parts goes whole with each."""
+"""About how long a frame of several items may be. One that is handed out in parts goes whole with each."""
 
 
 class FrameOutbox:
@@ -37,7 +37,7 @@ class FrameOutbox:
         self, stream: Stream, *, stops: bool, asks: bool = False, freight: Freight | None = None
     ) -> None:
         """`stops`: a producer's, whose put ends it while the run is being stopped. `asks`: leave is not given, so each
-        item is sent alone, and waits until it is in. `freight` carries big items; without it they go like small ones."""
+        item is sent alone, and waits until it is in. `freight` carries big items; else they go like small ones."""
         self._stream = stream
         self._words = stream.status.words
         self._stops = stops
@@ -56,7 +56,7 @@ class FrameOutbox:
         self._lease = 0
         self._progress = (0, 0, 0)
         """For a pipe stage: items of the lease before the first number are done, the second counts the outputs of that
-        item, and the third all outputs ever gathered up to there. One store, so that the flusher sees all or nothing."""
+        item, and the third all outputs ever gathered up to there. One store: the flusher sees all or nothing."""
         self._outputs = self._outputs_sent = 0
         self._bytes = 0
         """How long the last frame was."""
@@ -121,7 +121,7 @@ class FrameOutbox:
         return self._safe
 
     def send_full(self) -> None:
-        """The frame holds all that it may: send it. The first item beyond the leave waits here for more, and for others."""
+        """The frame holds all that it may: send it. The first item beyond the leave waits here for more."""
         if self._stream.credit > 0 or self._asks:
             self.flush()
             return

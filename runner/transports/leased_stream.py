@@ -1,4 +1,4 @@
-"""A worker's private stream under `leased`, sorted by what comes: leases for the inbox, credit for the outbox, answers."""
+"""A worker's stream under `leased`, sorted by what comes: leases for the inbox, leave for the outbox, answers."""
 
 from __future__ import annotations
 

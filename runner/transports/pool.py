@@ -213,6 +213,10 @@ def _live(
     try:
         child.settle_in(plan, parent, keep)
         status.dump_stacks_on_signal()
+        if "MPRUN_FAILPOINT" in os.environ:  # the only trace of failpoints in a worker that has none
+            from runner.failpoints import arm
+
+            arm(plan.name)
         port = make_port(plan, status, sender)
     except OSError as error:
         sender.send("handler_failed", error=describe_error(error))
