@@ -3,8 +3,8 @@
     StartStage ──► give_birth ──► transport, census, lifecycle, event
     a death ──► after ──► Restart ──► bring_back, when it is due ──► the next generation, under the same name
 
-Whether a dead worker gets a successor is decided in restart.py. Until it is born the dead one has not ended, for all that
-the lifecycle can tell: its queues stay open and its stage lives.
+Whether a dead worker gets a successor is decided in restart.py. Until it is born the dead one has not ended, for all
+that the lifecycle can tell: its queues stay open and its stage lives.
 """
 
 from __future__ import annotations
@@ -86,16 +86,25 @@ class Births:
     def after(
         self, record: Record, exited: Exited, ending: Ending, counters: Counters, phase: Phase, now: float
     ) -> Restart | GiveUp | None:
-        """Decide whether another takes a worker's place; None where its end is in order, or the run's end near.
+        """Decide whether another takes a worker's place; None where that is no question, or would be of no use.
 
         While the run drains, only those are replaced who empty the queues.
         """
         if self._census is not None:
             self._census.died(exited.pid)
+        if not self._transport.outlives_workers:
+            return None
         reads = record.plan.receives is not None
         wanted = phase is Phase.RUNNING or (phase is Phase.DRAINING and reads)
         early = ending.outcome == "finished" and self._lifecycle.expects_more(record.plan.name)
-        if not wanted or record.retired or record.plan.stage in self._dispensable or not (early or ending.outcome == "died"):
+        if (
+            not wanted
+            or record.retired
+            or record.plan.stage in self._dispensable
+            or not (early or ending.outcome == "died")
+        ):
+            return None
+        if record.failure is not None and not record.plan.restart.after_exceptions:
             return None
         death = death_of(record.plan, exited, counters, now, crashed=not early)
         return self._succession.died(record.plan.stage, record.plan.restart, death)

@@ -1,8 +1,8 @@
 """Items that fail, and items in hand when a worker dies: each is told of, and those that failed for good are counted.
 
-    fact of a transport ──► Casualties ──► events
-                                │   └────► dead letters, to a file
-                                └── why the run must end, or None
+fact of a transport ──► Casualties ──► events
+                            │   └────► dead letters, to a file
+                            └── why the run must end, or None
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ class Letters(Protocol):
     """Where items are kept that failed for good."""
 
     def keep(
-        self, stage: str, queue: str | None, worker: str, item: str, error: str, traceback: str, remains: Remains
+        self,
+        stage: str,
+        queue: str | None,
+        worker: str,
+        item: str,
+        error: str,
+        traceback: str,
+        remains: Remains,
     ) -> str:
         """Keep one; return where. Raises OSError if it can't be written."""
 
@@ -57,7 +64,9 @@ class Casualties:
         self.count += 1
         self._announce.item_failed(record, failure)
         if failure.action == OnError.DEAD_LETTER:
-            self._keep(record, failure.item, failure.error, failure.traceback, remains or Remains(None, 0, ()))
+            self._keep(
+                record, failure.item, failure.error, failure.traceback, remains or Remains(None, 0, ())
+            )
         if failure.action != OnError.FAIL:
             return None
         record.failure = failure.error
@@ -77,7 +86,9 @@ class Casualties:
         plan, kept, trouble = record.plan, None, ""
         if self._letters is not None:
             try:
-                kept = self._letters.keep(plan.stage, plan.receives, plan.name, item, error, traceback, remains)
+                kept = self._letters.keep(
+                    plan.stage, plan.receives, plan.name, item, error, traceback, remains
+                )
             except OSError as failure:  # a full disk takes the letter, not the run
                 trouble = failure.strerror or str(failure)
         attempts = max(1, len(remains.attempts))

@@ -68,7 +68,14 @@ class LetterBox:
         self._written: dict[str, int] = {}
 
     def keep(
-        self, stage: str, queue: str | None, worker: str, item: str, error: str, traceback: str, remains: Remains
+        self,
+        stage: str,
+        queue: str | None,
+        worker: str,
+        item: str,
+        error: str,
+        traceback: str,
+        remains: Remains,
     ) -> str:
         """Write one letter and return the file. Raises OSError, and leaves no half of it behind."""
         number = self._written.get(stage, 0) + 1
@@ -139,7 +146,9 @@ def replayed(file: Path) -> frozenset[int]:
 
 def mark_replayed(file: Path, numbers: Iterable[int], by_run: str) -> None:
     """Note that these letters went back into their stage, in the run `by_run`. Raises OSError."""
-    _append(file.with_suffix(_REPLAYED), json.dumps({"at": _now(), "run": by_run, "numbers": sorted(numbers)}))
+    _append(
+        file.with_suffix(_REPLAYED), json.dumps({"at": _now(), "run": by_run, "numbers": sorted(numbers)})
+    )
 
 
 def items(path: str, numbers: list[int]) -> Iterator[object]:

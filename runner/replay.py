@@ -28,7 +28,9 @@ def replay_spec(spec: WorkflowSpec, letters: Mapping[str, tuple[Path, Sequence[i
     known = {stage.name: stage for stage in spec.stages}
     for name in letters:
         if name not in known or known[name].receives is None:
-            raise UsageError(f"'{spec.path}' has no stage '{name}' that reads a queue: its letters have nowhere to go")
+            raise UsageError(
+                f"'{spec.path}' has no stage '{name}' that reads a queue: its letters have nowhere to go"
+            )
     # Another stage that reads the same queue would take letters that are not its own.
     queues_to_refill = {known[name].receives for name in letters}
     rivals = {s.name for s in spec.stages if s.name not in letters and s.receives in queues_to_refill}
@@ -47,7 +49,11 @@ def _reached(stages: Iterable[StageSpec], first: Iterable[str]) -> set[str]:
     by_name = {stage.name: stage for stage in stages}
     while todo:
         sends = by_name[todo.pop()].sends
-        new = [s.name for s in by_name.values() if sends is not None and s.receives == sends and s.name not in reached]
+        new = [
+            s.name
+            for s in by_name.values()
+            if sends is not None and s.receives == sends and s.name not in reached
+        ]
         reached.update(new)
         todo += new
     return reached

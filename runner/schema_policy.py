@@ -46,7 +46,9 @@ def _retry(duration: Callable[[str], Fragment]) -> Fragment:
             "counts too.",
         },
         "backoff": {
-            **duration("How long an item waits before its second attempt; twice as long before each further one."),
+            **duration(
+                "How long an item waits before its second attempt; twice as long before each further one."
+            ),
             "default": usual.backoff,
         },
         "max_backoff": {**duration("The longest that it waits between two."), "default": usual.max_backoff},
@@ -97,7 +99,8 @@ def _restart(duration: Callable[[str], Fragment]) -> Fragment:
         "description": "Whether a worker that dies is replaced by another of the same name. Under `leased`, "
         "consumers and pipe stages are, after a crash, five times within a minute; a producer only where this key "
         "is there, and its handler has a parameter `offset` or the stage is `deterministic`. An item that kills "
-        "its workers becomes a dead letter, and its deaths do not count.",
+        "its workers becomes a dead letter, and its deaths do not count. An exception that a handler lets pass "
+        "outside any item fails the run, unless this key is there: then it counts as a crash.",
         "examples": [{"on": "crash", "max": 3, "within": "10m"}, "never"],
     }
 

@@ -56,12 +56,15 @@ class RestartPolicy:
     max: int = 5
     """Deaths of the stage within `within` that are made good; one more is too many."""
     within: float = 60.0
+    after_exceptions: bool = True
+    """Whether an exception that a handler lets pass, outside any item, counts as a crash. Who writes `restart` says so;
+    without a word, it is not hidden by a fresh start."""
 
     @classmethod
     def usual(cls, role: Role, transport: str) -> RestartPolicy:
         """What a stage has that says nothing: readers are replaced where the transport loses nothing by a death."""
         reads = role in (Role.CONSUMER, Role.PIPE)
-        return cls() if reads and transport == "leased" else cls(on=RestartOn.NEVER)
+        return cls(after_exceptions=False) if reads and transport == "leased" else cls(on=RestartOn.NEVER)
 
 
 @dataclass(frozen=True, slots=True)

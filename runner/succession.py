@@ -1,7 +1,7 @@
 """Who takes a dead worker's place, and when: what restart.py decides on, remembered. Pure; the clock is handed in.
 
-    died ──► decide ──► Restart ──► due(now) ──► the next generation
-                           └──► cancelled, where the run no longer needs it
+died ──► decide ──► Restart ──► due(now) ──► the next generation
+                       └──► cancelled, where the run no longer needs it
 """
 
 from __future__ import annotations

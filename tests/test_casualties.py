@@ -17,7 +17,8 @@ from runner.plan import make_plan
 from runner.roster import Record
 from runner.spec import HandlerRef, OnError, StageSpec, WorkflowSpec
 
-REMAINS = Remains(b"frame", 0, (Attempt(1, "neo", 11, 0.0, "killed by SIGKILL", True), Attempt(2, "alex", 12, 0.0, "OSError")))
+HISTORY = (Attempt(1, "neo", 11, 0.0, "killed by SIGKILL", died=True), Attempt(2, "alex", 12, 0.0, "OSError"))
+REMAINS = Remains(b"frame", 0, HISTORY)
 
 
 class Desk:
@@ -102,7 +103,10 @@ def test_an_item_is_blamed_for_the_deaths_it_was_in_hand_at_and_for_no_other() -
     reason = desk.note(ItemCondemned("neo", "'b'", REMAINS))
 
     assert [("eater", [11])] == desk.forgiven
-    assert "item 'b' was in hand when workers died: 'neo' (pid 11) killed by SIGKILL, 'alex' (pid 12) OSError" == reason
+    assert (
+        "item 'b' was in hand when workers died: 'neo' (pid 11) killed by SIGKILL, 'alex' (pid 12) OSError"
+        == reason
+    )
 
 
 def test_a_full_disk_takes_the_letter_and_not_the_run() -> None:

@@ -88,7 +88,9 @@ def test_ls_counts_the_letters_of_each_stage(canteen: Canteen) -> None:
     assert ("canteen", "waiter", 2, 0, "ValueError: dropped it") == tuple(
         row[key] for key in ("workflow", "stage", "letters", "replayed", "error")
     )
-    assert ["RUN", "WORKFLOW", "STAGE", "LETTERS", "REPLAYED", "LAST", "ERROR"] == shown.splitlines()[0].split()
+    assert ["RUN", "WORKFLOW", "STAGE", "LETTERS", "REPLAYED", "LAST", "ERROR"] == shown.splitlines()[
+        0
+    ].split()
 
 
 def test_ls_says_so_where_there_are_none(tmp_path: Path, run_mprun: RunMprun) -> None:
@@ -106,7 +108,9 @@ def test_show_tells_the_item_its_error_and_each_attempt_and_opens_nothing(cantee
     assert 0 == shown.returncode, shown.stderr
     assert "item:      包子2" in shown.stdout
     assert "error:     ValueError: dropped it" in shown.stdout
-    assert ["attempt 1:", "attempt 2:"] == [line[:10] for line in shown.stdout.splitlines() if line[:7] == "attempt"]
+    assert ["attempt 1:", "attempt 2:"] == [
+        line[:10] for line in shown.stdout.splitlines() if line[:7] == "attempt"
+    ]
     assert "unpickl" not in shown.stdout + shown.stderr
 
 
@@ -129,7 +133,9 @@ def test_show_opens_the_item_only_when_told_to_and_says_what_that_means(canteen:
         (("replay", "RUN", "--stage", "chef"), "has no dead letters that were not replayed"),
     ],
 )
-def test_what_is_not_there_is_a_usage_error(canteen: Canteen, arguments: tuple[str, ...], trouble: str) -> None:
+def test_what_is_not_there_is_a_usage_error(
+    canteen: Canteen, arguments: tuple[str, ...], trouble: str
+) -> None:
     run = canteen.listed()[0]["run"]
 
     done = canteen.mprun("dlq", *(run if word == "RUN" else word for word in arguments))

@@ -61,7 +61,9 @@ def test_a_letter_is_read_back_as_it_was_kept(record: RunRecord) -> None:
         letter.worker,
     )
     assert "b" == letter.unpickle()
-    assert {"at": "1970-01-01T00:00:00.000Z", "ended": "ValueError: 包子"}.items() <= letter.attempts[0].items()
+    assert {"at": "1970-01-01T00:00:00.000Z", "ended": "ValueError: 包子"}.items() <= letter.attempts[
+        0
+    ].items()
 
 
 def test_letters_are_numbered_by_stage(record: RunRecord) -> None:
@@ -114,7 +116,7 @@ def test_an_item_that_could_not_travel_is_told_of_and_not_there(record: RunRecor
 
 def test_what_was_replayed_is_noted_beside_the_letters(record: RunRecord) -> None:
     letters = box(record)
-    file = [keep(letters) for _ in range(4)][0]
+    file, *_ = [keep(letters) for _ in range(4)]
     before = replayed(file)
     mark_replayed(file, [3, 1], "84af")
     mark_replayed(file, [2], "84b0")
@@ -126,7 +128,7 @@ def test_what_was_replayed_is_noted_beside_the_letters(record: RunRecord) -> Non
 
 def test_a_replay_gets_the_items_of_the_letters_it_asks_for(record: RunRecord) -> None:
     letters = box(record)
-    file = [keep(letters, remains=Remains(pack_safe([text]), 0, HISTORY)) for text in "abc"][0]
+    file, *_ = [keep(letters, remains=Remains(pack_safe([text]), 0, HISTORY)) for text in "abc"]
 
     assert ["a", "c"] == list(items(str(file), [1, 3]))
 

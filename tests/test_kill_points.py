@@ -7,11 +7,11 @@ adds up, and no process, descriptor or file in /dev/shm left.
 from __future__ import annotations
 
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,50 +22,303 @@ from runner.failpoints import ACTIONS, MARK_VARIABLE, VARIABLE, Failpoint, Trigg
 from runner.plan import make_plan
 from runner.report import Report
 from runner.run import run
-from runner.spec import HandlerRef, Limits, QueueSpec, RestartOn, RestartPolicy, StageSpec, WorkflowSpec
+from runner.spec import HandlerRef, Limits, QueueSpec, RestartPolicy, StageSpec, WorkflowSpec
 from runner.wire import HEADER
 
-_KITCHEN = """
+KITCHEN = """
     import os, time
     from pathlib import Path
     from runner.failpoints import reached
 
-    notes = os.open(Path(__file__).with_name("notes.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
     class Steam:
-        def __init__(self, count, size, offset=0):
-            self.buns = range(offset, count)
-            self.stuffing = b"x" * size
-        def __iter__(self):
+        def __init__(self, count, size, offset):
+            self.buns, self.stuffing = range(offset, count), b"x" * size
+        def __call__(self):
             for bun in self.buns:
-                yield bun if not self.stuffing else (bun, self.stuffing)
+                yield (bun, self.stuffing) if self.stuffing else bun
         def close(self):
             reached("close")
 
-    class SteamAgain(Steam):
-        def __init__(self, count, size, offset):
-            super().__init__(count, size, offset)
-
-    class SteamOnce(Steam):
-        def __init__(self, count, size):
-            super().__init__(count, size)
-
     class Halve:
         def __call__(self, item):
-            bun, stuffing = item if isinstance(item, tuple) else (item, b"")
-            reached("handler")
+            bun, *stuffing = item if isinstance(item, tuple) else (item,)
             for half in ("left", "right"):
-                yield (bun, half, stuffing) if stuffing else (bun, half)
+                reached("handler")
+                yield (bun, half, *stuffing)
         def close(self):
             reached("close")
 
     class Eat:
-        def __init__(self, seconds=0):
+        def __init__(self, seconds):
             self.seconds = seconds
+            self.notes = os.open(Path(__file__).with_name("notes.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         def __call__(self, item):
-            reached("handler")
+            bun, half, *stuffing = item
             time.sleep(self.seconds)
-            os.write(notes, f"{item[0]} {item[1]}\\n".encode())
+            os.write(self.notes, f"{bun} {half} {len(stuffing and stuffing[0])}\\n".encode())
+            reached("handler")
         def close(self):
             reached("close")
 """
+BIG = 70_000
+"""Bytes of an item that goes through shared memory."""
+BOUND = 30.0
+"""Seconds after which a run is taken to hang."""
+
+ROLES = {"producer": "chef", "resumable": "chef", "pipe": "cook", "consumer": "eater"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How much there is to do, and how it travels."""
+
+    maxsize: int = 8
+    count: int = 60
+    size: int = 0
+    seconds: float = 0.0
+    """What the sink takes for an item."""
+
+
+SMALL = Shape()
+ONE_BY_ONE = Shape(maxsize=1, count=12)
+"""A queue of one: each output is a message of its own, so that an item of the pipe can be half handed over."""
+WIDE = Shape(maxsize=10_000, count=3000)
+BULKY = Shape(count=8, size=BIG)
+SLOW = Shape(maxsize=2, count=20, seconds=0.002)
+
+# Where to strike, at which arrival, in what shape of run; which roles come there.
+ALL, READERS, WRITERS = tuple(ROLES), ("pipe", "consumer"), ("producer", "resumable", "pipe")
+PLACES: tuple[tuple[str, int, Shape, tuple[str, ...]], ...] = (
+    ("born", 1, SMALL, ALL),
+    ("idle", 1, SMALL, READERS),
+    ("idle", 3, ONE_BY_ONE, READERS),
+    ("received", 2, SMALL, READERS),
+    ("received", 3, WIDE, READERS),
+    ("marked", 2, SMALL, READERS),
+    ("handling", 7, SMALL, ALL),
+    ("handling", 900, WIDE, ALL),
+    ("handler", 7, SMALL, READERS),
+    ("handler", 900, WIDE, READERS),
+    ("handler", 6, ONE_BY_ONE, READERS),
+    ("handled", 7, SMALL, ALL),
+    ("handled", 900, WIDE, ALL),
+    ("blocked", 1, SLOW, WRITERS),
+    ("sending", 3, SMALL, ALL),
+    ("sending", 4, ONE_BY_ONE, ALL),
+    ("torn-1", 3, SMALL, ALL),
+    (f"torn-{HEADER.size}", 3, SMALL, ALL),
+    ("torn-half", 3, SMALL, ALL),
+    ("torn-half", 4, ONE_BY_ONE, ALL),
+    ("torn-half", 4, WIDE, ALL),
+    ("torn-half", 3, BULKY, ALL),
+    ("sent", 3, SMALL, ALL),
+    ("sent", 4, ONE_BY_ONE, ALL),
+    ("sent", 5, ONE_BY_ONE, ALL),
+    ("sent", 4, WIDE, ALL),
+    ("sent", 3, BULKY, ALL),
+    ("copying", 3, BULKY, WRITERS),
+    ("copied", 3, BULKY, WRITERS),
+    ("handler", 3, BULKY, READERS),
+    ("close", 1, SMALL, ALL),
+    ("finishing", 1, SMALL, ALL),
+    ("finished", 1, SMALL, ALL),
+)
+SWEEP = [
+    pytest.param(
+        Failpoint(name, action, nth, ROLES[role]),
+        shape,
+        role,
+        id=f"{name}-{nth}-of-{shape.count}-{role}-{action}",
+    )
+    for name, nth, shape, roles in PLACES
+    for role in roles
+    for action in ACTIONS
+]
+
+
+def sample() -> list[object]:
+    """A place of each kind and each role, once: by SIGKILL but for two."""
+    wanted = {
+        "received-2",
+        "handler-6",
+        "torn-half-4-of-12",
+        "sent-5",
+        "copying",
+        "blocked",
+        "finished",
+        "born",
+    }
+    picked = [
+        each
+        for each in SWEEP
+        if any(str(each.id).startswith(w) for w in wanted) and str(each.id).endswith("SIGKILL")
+    ]
+    stopped = [each for each in SWEEP if each.id == "sending-3-of-60-pipe-SIGSTOP"]
+    left = [each for each in SWEEP if each.id == "handled-7-of-60-producer-exit-0"]
+    return [*picked, *stopped, *left]
+
+
+class Strike:
+    """One run, struck once."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        self._monkeypatch = monkeypatch
+        self.events: list[Event] = []
+
+    def run(self, failpoint: Failpoint, shape: Shape, *, resumable: bool) -> Report:
+        """Run the three stages with a failpoint armed."""
+        mark = self._folder / "struck"
+        where = f"{failpoint.name}:{failpoint.action}:{failpoint.nth}:{failpoint.worker}"
+        self._monkeypatch.setenv(VARIABLE, where)
+        self._monkeypatch.setenv(MARK_VARIABLE, str(mark))
+        (self._folder / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
+        chef = stage("chef", "Steam", None, "q", count=shape.count, size=shape.size)
+        cook, eater = (
+            stage("cook", "Halve", "q", "r"),
+            stage("eater", "Eat", "r", None, seconds=shape.seconds),
+        )
+        if resumable:
+            chef = StageSpec(**{**fields(chef), "restart": RestartPolicy()})
+        queues = tuple(QueueSpec(name, shape.maxsize) for name in ("q", "r"))
+        limits = Limits(timeout=BOUND)
+        spec = WorkflowSpec("strike", self._folder / "w.yaml", (chef, cook, eater), queues, "leased", limits)
+        report = run(make_plan(spec), [self])
+        assert mark.exists(), "nothing was struck: the failpoint was never reached"
+        return report
+
+    def observe(self, event: Event) -> None:
+        """Keep the event."""
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Nothing to flush."""
+
+    def eaten(self) -> Counter[str]:
+        """What the sink handled, and how often."""
+        notes = self._folder / "notes.txt"
+        return Counter(notes.read_text().splitlines() if notes.exists() else [])
+
+    def count(self, name: str, **named: object) -> int:
+        """How many events there were of that name and with those fields."""
+        return sum(e.name == name and named.items() <= e.fields.items() for e in self.events)
+
+
+def stage(name: str, target: str, reads: str | None, puts: str | None, **arguments: object) -> StageSpec:
+    """A stage of one worker that has the stage's name."""
+    return StageSpec(
+        name, HandlerRef("python", f"kitchen:{target}"), arguments, (name,), receives=reads, sends=puts
+    )
+
+
+def fields(spec: StageSpec) -> dict[str, object]:
+    """A spec as the arguments that make it."""
+    return {name: getattr(spec, name) for name in spec.__slots__}
+
+
+def halves(buns: int, shape: Shape) -> Counter[str]:
+    """What the sink should have of so many buns."""
+    return Counter(f"{bun} {half} {shape.size}" for bun in range(buns) for half in ("left", "right"))
+
+
+def holdings() -> tuple[list[int], list[str]]:
+    """The children and descriptors of this process."""
+    return sorted(process.children()), sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+
+def shared_files() -> set[str]:
+    """What is in shared memory by name."""
+    return {entry.name for entry in Path("/dev/shm").iterdir()}
+
+
+def stays_within(known: set[str], seconds: float) -> bool:
+    """Whether no other file is in shared memory; what other programs have there for a moment is theirs."""
+    until = time.monotonic() + seconds
+    while not (fits := shared_files() <= known) and time.monotonic() < until:
+        time.sleep(0.05)
+    return fits
+
+
+@pytest.fixture
+def strike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Strike]:
+    """A run that leaves nothing behind, whatever it is struck by."""
+    monkeypatch.setenv("MPRUN_HOME", str(tmp_path / "home"))
+    before, shared = holdings(), shared_files()
+    yield Strike(tmp_path, monkeypatch)
+
+    assert before == holdings()
+    assert stays_within(shared, seconds=10)
+
+
+def check(strike: Strike, failpoint: Failpoint, shape: Shape, role: str) -> None:
+    """Strike, and hold the run to all that is promised."""
+    report = strike.run(failpoint, shape, resumable=role == "resumable")
+
+    put = report.queue("q").put
+    # Whoever has said its last word and then leaves with 0 has not died.
+    dies = (failpoint.name, failpoint.action) != ("finished", "exit-0")
+    fails = role == "producer" and dies
+    assert (1 if fails else 0, "failed" if fails else "done") == (report.exit_code, report.outcome), (
+        report.reason
+    )
+    assert put == report.queue("q").done and 2 * put == report.queue("r").put == report.queue("r").done
+    assert int(dies and not fails) == strike.count("worker.restarted", worker=ROLES[role])
+    if fails:
+        what = f"{put} item{'s' * (put != 1)}, is worked off"
+        assert "worker 'chef'" in str(report.reason)
+        assert ("it had put nothing" if put == 0 else what) in str(report.reason)
+    else:
+        assert shape.count == put
+    check_sink(strike, halves(put, shape), role)
+
+
+def check_sink(strike: Strike, expected: Counter[str], role: str) -> None:
+    """Each item came to the sink once; its handler may have seen once more the one that it was killed on."""
+    eaten = strike.eaten()
+    again = eaten - expected
+    assert expected == eaten - again
+    assert sum(again.values()) <= strike.count("item.redelivered", worker="eater") <= int(role == "consumer")
+
+
+@pytest.mark.parametrize(("failpoint", "shape", "role"), sample())
+def test_a_worker_that_is_struck_loses_and_repeats_nothing(
+    strike: Strike, failpoint: Failpoint, shape: Shape, role: str
+) -> None:
+    check(strike, failpoint, shape, role)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("failpoint", "shape", "role"), SWEEP)
+def test_a_worker_struck_at_any_boundary_loses_and_repeats_nothing(
+    strike: Strike, failpoint: Failpoint, shape: Shape, role: str
+) -> None:
+    check(strike, failpoint, shape, role)
+
+
+# The instrument itself.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("born:SIGKILL", Failpoint("born", "SIGKILL")),
+        ("sent:exit-3:4", Failpoint("sent", "exit-3", 4)),
+        ("torn-7:SIGSTOP:2:neo", Failpoint("torn-7", "SIGSTOP", 2, "neo")),
+        ("sent:SIGSEGV::包子", Failpoint("sent", "SIGSEGV", 1, "包子")),
+    ],
+)
+def test_a_failpoint_is_read_as_it_is_written(text: str, expected: Failpoint) -> None:
+    assert expected == Failpoint.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "born", "born:", ":SIGKILL", "born:SIGPIPE", "born:SIGKILL:often"])
+def test_a_failpoint_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="name:action"):
+        Failpoint.parse(text)
+
+
+def test_a_trigger_is_due_once_in_a_run_whoever_arrives(tmp_path: Path) -> None:
+    first, second = (Trigger(Failpoint("sent", "SIGKILL", 2), tmp_path / "mark") for _ in range(2))
+
+    assert [False, True, False] == [first.is_due() for _ in range(3)]
+    assert [False, False] == [second.is_due() for _ in range(2)]

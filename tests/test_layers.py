@@ -41,7 +41,7 @@ LAYERS = (
     ("plan", "plan_labels", "ledger", "leases", "credit", "parcels", "retry"),
     ("references", "include", "overrides"),
     ("source", "source_compose", "source_marks", "source_scalars", "source_syntax", "source_traps", "spec"),
-    ("errors", "problems", "events", "sketch", "units", "cells", "stacks", "shipped"),
+    ("errors", "problems", "events", "sketch", "units", "cells", "stacks", "shipped", "record"),
 )
 
 # Who may import a library that is not Python's own. Nobody else may, and no other library may be had at all.

@@ -16,7 +16,13 @@ from runner.transports.leased_failures import bury, judge, report
 from runner.wire import Kind, Message
 
 ITEMS = ["a", "b", "c"]
-WORDS = {"kind": "item_failed", "item": "'b'", "error": "ValueError: b", "traceback": "", "action": "dead_letter"}
+WORDS = {
+    "kind": "item_failed",
+    "item": "'b'",
+    "error": "ValueError: b",
+    "traceback": "",
+    "action": "dead_letter",
+}
 
 
 def plan(on_error: OnError = OnError.DEAD_LETTER, **retry: Any) -> WorkerPlan:
@@ -97,7 +103,9 @@ def test_the_stage_says_what_a_final_failure_means_not_the_worker(action: str) -
     assert 1 == book.account().dropped
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xff\xff\xff", b"\x02\0\0\0[]", b"\x02\0\0\0{}", b"\x03\0\0\0\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff" * 4, b"\x02\0\0\0[]", b"\x02\0\0\0{}", b"\x03\0\0\0\xff\xff\xff"]
+)
 def test_a_report_that_makes_no_sense_fails_the_item_all_the_same(body: bytes) -> None:
     book, lease = leased(pack_safe(ITEMS))
     message = Message(Kind.FAILED, upto=0, lease=lease.number, body=body)

@@ -14,7 +14,9 @@ from runner.spec import HandlerRef, QueueSpec, Role, StageSpec, WorkflowSpec
 HANDLER = HandlerRef("python", "m:f")
 
 
-def stage(name: str, receives: str | None = None, sends: str | None = None, needs: tuple[str, ...] = ()) -> StageSpec:
+def stage(
+    name: str, receives: str | None = None, sends: str | None = None, needs: tuple[str, ...] = ()
+) -> StageSpec:
     return StageSpec(name, HANDLER, {}, (f"{name}-1",), receives, sends, needs=needs)
 
 

@@ -63,7 +63,8 @@ def test_a_worker_that_dies_twice_before_its_first_item_is_given_up_with_budget_
     second = decide(CRASH, [failed(1.0), failed(1.1)], now=1.1, crashed=True)
 
     assert Restart(delay=0.0) == first
-    assert GiveUp("it ended 2 times in a row before its first item, so the handler itself seems to be at fault") == second
+    why = "it ended 2 times in a row before its first item, so the handler itself seems to be at fault"
+    assert GiveUp(why) == second
 
 
 def test_who_was_killed_from_outside_before_its_first_item_says_nothing_about_the_handler() -> None:
@@ -129,13 +130,18 @@ def test_what_is_usual_depends_on_the_role_and_on_what_the_transport_can_do(
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 100), st.integers(0, 3), st.booleans()), min_size=1),
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.floats(0, 100), st.integers(0, 3), st.booleans()), min_size=1
+    ),
     st.integers(0, 5),
 )
-def test_no_history_is_restarted_beyond_its_budget(lives: list[tuple[str, float, int, bool]], most: int) -> None:
+def test_no_history_is_restarted_beyond_its_budget(
+    lives: list[tuple[str, float, int, bool]], most: int
+) -> None:
     lives.sort(key=lambda life: life[1])
     deaths = [
-        Death(name, 1, at, received, received, "SIGKILL" if by_signal else None) for name, at, received, by_signal in lives
+        Death(name, 1, at, received, received, "SIGKILL" if by_signal else None)
+        for name, at, received, by_signal in lives
     ]
     policy, now = RestartPolicy(max=most, within=10.0), deaths[-1].at
 

@@ -30,7 +30,10 @@ def checked(folder: Path, keys: str) -> tuple[StageSpec | None, list[str]]:
         ("restart: {on: always}", {"restart": RestartPolicy(RestartOn.ALWAYS)}),
         ("retry: {attempts: 3, backoff: 1s, max_backoff: 1m}", {"retry": RetryPolicy(3, 1.0, 60.0)}),
         ("retry: {on: ValueError}", {"retry": RetryPolicy(on=("ValueError",))}),
-        ("retry: {on: [OSError, requests.Timeout]}", {"retry": RetryPolicy(on=("OSError", "requests.Timeout"))}),
+        (
+            "retry: {on: [OSError, requests.Timeout]}",
+            {"retry": RetryPolicy(on=("OSError", "requests.Timeout"))},
+        ),
         ("on_error: dead_letter", {"on_error": OnError.DEAD_LETTER}),
     ],
 )

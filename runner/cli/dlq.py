@@ -1,6 +1,6 @@
 """`mprun dlq`: the dead letters of runs: list them, look at one, put them back.
 
-    ls ──► stages and counts      show ──► one letter      replay ──► a run from the failed stage on
+ls ──► stages and counts      show ──► one letter      replay ──► a run from the failed stage on
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ class Pile:
     @property
     def left(self) -> list[int]:
         """The numbers of those that were not replayed and can be."""
-        return [each.number for each in self.letters if each.number not in self.replayed and each.frame is not None]
+        return [
+            each.number
+            for each in self.letters
+            if each.number not in self.replayed and each.frame is not None
+        ]
 
 
 @click.group(epilog=EXAMPLES)
@@ -111,7 +115,9 @@ def show(run: str, stage: str | None, number: int, unpickle: bool, form: str) ->
 @click.argument("file", type=FILE, required=False)
 @_stage
 @values
-def replay(run: str, file: Path | None, stage: str | None, params: Sequence[str], overrides: Sequence[str]) -> int:
+def replay(
+    run: str, file: Path | None, stage: str | None, params: Sequence[str], overrides: Sequence[str]
+) -> int:
     """Put the letters of RUN back into the stages that failed on them, and run the workflow from there on.
 
     Producers and whatever else comes before are left out. FILE is the workflow; without it, the file that RUN was of.
@@ -126,7 +132,9 @@ def replay(run: str, file: Path | None, stage: str | None, params: Sequence[str]
         raise UsageError(f"run '{run}' has no dead letters that were not replayed")
     path = file or Path(next(iter(piles.values())).letters[0].file)
     spec = load(path, params=params, overrides=overrides)
-    report = _run(make_plan(replay_spec(spec, {name: (pile.file, pile.left) for name, pile in piles.items()})))
+    report = _run(
+        make_plan(replay_spec(spec, {name: (pile.file, pile.left) for name, pile in piles.items()}))
+    )
     for pile in piles.values():
         _mark(pile, report)
     return report.exit_code
@@ -163,7 +171,9 @@ def _one_pile(run: str, stage: str | None) -> Pile:
     if len(piles) == 1:
         return piles[0]
     names = ", ".join(f"'{pile.stage}'" for pile in piles)
-    raise UsageError(f"several stages have letters: {names}; say which by --stage" if piles else "no such dead letters")
+    raise UsageError(
+        f"several stages have letters: {names}; say which by --stage" if piles else "no such dead letters"
+    )
 
 
 def _letter(pile: Pile, number: int) -> DeadLetter:
@@ -210,4 +220,7 @@ def _mark(pile: Pile, report: Report) -> None:
 def _table(rows: list[dict[str, Any]]) -> str:
     from runner.cells import columns
 
-    return "\n".join(columns([[key.upper() for key in rows[0]], *([str(v) for v in r.values()] for r in rows)])) + "\n"
+    return (
+        "\n".join(columns([[key.upper() for key in rows[0]], *([str(v) for v in r.values()] for r in rows)]))
+        + "\n"
+    )

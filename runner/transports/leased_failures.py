@@ -5,7 +5,7 @@
     supervisor: judge ────┴──► book: handed out again later │ dropped │ dead-lettered ──► fact
                 bury  ────────► book: handed out again alone │ dead-lettered           ──► fact
 
-The body of one message holds all that is said of a failure, so that a kill can't part what is counted from what is told.
+The body of one message holds all that is said of a failure: a kill can't part what is counted from what is told.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What to do when a descriptor can be read or written: epoll with a table.
+"""What to do when a descriptor can be read or written: `epoll` with a table.
 
 `selectors` makes a key, a tuple and a list for every event; here one wait costs one call and one look-up for each event,
 since every frame wakes the supervisor several times.
@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Protocol
 
-
-class HasFileno(Protocol):
-    """Anything with a descriptor."""
-
-    def fileno(self) -> int:
-        """The descriptor."""
+from runner.transports.base import HasFileno
 
 
 class Poller:

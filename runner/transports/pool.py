@@ -1,14 +1,13 @@
 """The processes of a run, for every transport that has processes: births, private channels, deaths, status pages.
 
-ProcessPool ── selector over ── pidfd of each worker      readable when it dies
-                                channel of each worker    readable when it speaks
-                                wake                      readable when a signal came
+ProcessPool ── polls ── pidfd of each worker     readable when it dies
+                        channel of each worker   readable when it speaks
+                        wake                     readable when a signal came
 """
 
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -25,6 +24,7 @@ from runner.sketch import describe_error
 from runner.stacks import own_frames
 from runner.status import STACKS_SIGNAL, StatusPage
 from runner.transports.base import HasFileno, Life, Port, Spawned
+from runner.transports.poller import Poller
 
 _STACKS_WAIT = 0.3
 _STACKS_LOOK = 0.02
@@ -49,11 +49,12 @@ class ProcessPool:
         self._life = life
         self._alive: dict[str, _Member] = {}
         self._pages: dict[str, StatusPage] = {}
-        self._watched: set[HasFileno] = set()
+        self._facts: list[Fact] = []
+        self._dead: list[_Member] = []
         self.woken = False
         """Whether the last wait saw `wake` readable."""
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(wake, selectors.EVENT_READ, None)
+        self._poller = Poller()
+        self._poller.watch(wake, self._note_wake)
 
     def start(self, plan: WorkerPlan, make_port: MakePort, needed: Iterable[int]) -> Spawned:
         """Give birth to a worker. `needed` are descriptors that its port uses beyond its own channel and page.
@@ -83,38 +84,20 @@ class ProcessPool:
     def wait(self, timeout: float) -> list[Fact]:
         """Block until a worker speaks or dies, or `wake` is readable, or `timeout` seconds have passed."""
         self.woken = False
-        facts: list[Fact] = []
-        dead: dict[str, _Member] = {}
-        for key, _ in self._selector.select(timeout):
-            member = key.data
-            if member is None:
-                self.woken = True
-                continue
-            if not isinstance(member, _Member):
-                member()
-                continue
-            if key.fileobj is member.process:
-                dead[member.plan.name] = member
-            else:
-                facts += self._listen(member)
-        for member in dead.values():
+        self._poller.wait(timeout)
+        facts, self._facts = self._facts, []
+        dead, self._dead = self._dead, []
+        for member in dead:
             facts += self._bury(member)
         return facts
 
     def watch(self, end: HasFileno, ready: Callable[[], None], *, writing: bool = False) -> None:
         """Call `ready` within `wait` whenever `end` can be read, or written too where `writing`. Repeated, it changes."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
-        if end in self._watched:
-            self._selector.modify(end, events, ready)
-        else:
-            self._watched.add(end)
-            self._selector.register(end, events, ready)
+        self._poller.watch(end, ready, writing=writing)
 
     def unwatch(self, end: HasFileno) -> None:
         """Stop watching; what is not watched is no error."""
-        if end in self._watched:
-            self._watched.discard(end)
-            self._selector.unregister(end)
+        self._poller.unwatch(end)
 
     def status(self, worker: str) -> StatusPage:
         """The page of a worker, dead or alive."""
@@ -157,7 +140,7 @@ class ProcessPool:
         for page in self._pages.values():
             page.close()
         self._pages.clear()
-        self._selector.close()
+        self._poller.close()
 
     def _admit(self, member: _Member) -> None:
         name = member.plan.name
@@ -165,22 +148,28 @@ class ProcessPool:
             self._pages[name].close()
         self._pages[name] = member.status
         self._alive[name] = member
-        self._selector.register(member.process, selectors.EVENT_READ, member)
-        self._selector.register(member.receiver, selectors.EVENT_READ, member)
+        self._poller.watch(member.process, lambda: self._dead.append(member))
+        self._poller.watch(member.receiver, lambda: self._hear(member))
+
+    def _note_wake(self) -> None:
+        self.woken = True
+
+    def _hear(self, member: _Member) -> None:
+        self._facts += self._listen(member)
 
     def _listen(self, member: _Member) -> list[Fact]:
         name = member.plan.name
         facts = [from_message(name, message) for message in member.receiver.receive_nowait()]
         if member.receiver.ended:
-            self._selector.unregister(member.receiver)
+            self._poller.unwatch(member.receiver)
         return [fact for fact in facts if fact is not None]
 
     def _bury(self, member: _Member) -> list[Fact]:
         # What it said before it died is still in the socket, and is told before the death.
         words = [] if member.receiver.ended else self._listen(member)
         if not member.receiver.ended:
-            self._selector.unregister(member.receiver)
-        self._selector.unregister(member.process)
+            self._poller.unwatch(member.receiver)
+        self._poller.unwatch(member.process)
         member.receiver.close()
         del self._alive[member.plan.name]
         pid = member.process.pid
