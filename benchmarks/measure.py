@@ -44,6 +44,7 @@ def run_once(command: Sequence[str | Path], *, timeout: float, watch: bool = Fal
         ContenderError: it ended with an error, or was still running after `timeout` seconds and was killed.
     """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile what it imports, again
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         process = subprocess.Popen(
@@ -54,7 +55,11 @@ def run_once(command: Sequence[str | Path], *, timeout: float, watch: bool = Fal
             env=environment,
             start_new_session=True,
         )
-        glances = _look_on(process, began + timeout) if watch else _wait(process, timeout)
+        try:
+            glances = _look_on(process, began + timeout) if watch else _wait(process, timeout)
+        except BaseException:  # also Ctrl-C and SIGTERM: nothing that was started goes on by itself
+            _kill(process)
+            raise
         seconds = time.perf_counter() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         for stream in (out, err):
@@ -78,7 +83,7 @@ def _wait(process: subprocess.Popen[bytes], timeout: float) -> list[Glance]:
     try:
         process.wait(timeout)
     except subprocess.TimeoutExpired:
-        _kill(process)
+        raise ContenderError("not done in time") from None
     return []
 
 
@@ -86,7 +91,7 @@ def _look_on(process: subprocess.Popen[bytes], deadline: float) -> list[Glance]:
     began, glances = time.perf_counter(), []
     while process.poll() is None:
         if time.perf_counter() > deadline:
-            _kill(process)
+            raise ContenderError("not done in time")
         pids = list(_family(process.pid))
         glances.append((time.perf_counter() - began, sum(map(_memory, pids)), sum(map(_used, pids))))
         time.sleep(_GLANCE)
@@ -101,7 +106,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             continue
     process.wait()
-    raise ContenderError("not done in time")
 
 
 def _family(pid: int) -> Iterable[int]:

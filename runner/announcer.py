@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.events import Bus
-from runner.facts import Exited, ItemFailed, ItemJudged, ItemRedelivered, Logged
+from runner.facts import Exited, ItemFailed, ItemJudged, ItemRedelivered, ItemsDropped, Logged
 from runner.ledger import Account
 from runner.plan import Plan
 from runner.roster import Ending, Record
@@ -88,6 +88,10 @@ class Announcer:
         )
         if record.plan.receives is not None and failure.action != OnError.DEAD_LETTER:
             self._publish("item.dropped", queue=record.plan.receives, count=1, reason=failure.error)
+
+    def items_dropped(self, fact: ItemsDropped) -> None:
+        """Say that a full queue has dropped items."""
+        self._publish("item.dropped", queue=fact.queue, count=fact.count, reason=fact.reason)
 
     def item_retried(self, record: Record, judged: ItemJudged) -> None:
         """Say that a handler raised on an item that is going to be tried again."""

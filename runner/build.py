@@ -20,6 +20,7 @@ from runner.spec import (
     RestartPolicy,
     RetryPolicy,
     StageSpec,
+    WhenFull,
     WorkflowSpec,
 )
 from runner.units import duration, size
@@ -73,6 +74,8 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
         retry=_retry(keys.get("retry", {})),
         restart=_restart(keys["restart"]) if "restart" in keys else None,
         deterministic=keys.get("deterministic", False),
+        shard_by=keys.get("shard_by"),
+        keeps_order=keys.get("order") == "keep",
         **given,
     )
 
@@ -125,7 +128,11 @@ def _queues(
 
 def _queue(name: str, declared: Mapping[str, Any], defaults: Mapping[str, Any]) -> QueueSpec:
     keys = {**defaults, **declared.get(name, {})}
-    bound = {"maxsize": _maxsize(keys["maxsize"])} if "maxsize" in keys else {}
+    bound: dict[str, Any] = {"maxsize": _maxsize(keys["maxsize"])} if "maxsize" in keys else {}
+    if "max_bytes" in keys:
+        bound["max_bytes"] = size(keys["max_bytes"])
+    if "when_full" in keys:
+        bound["when_full"] = WhenFull(keys["when_full"])
     return QueueSpec(name=name, description=keys.get("description", ""), declared=name in declared, **bound)
 
 

@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from runner.announcer import Announcer
-from runner.facts import Attempt, ItemCondemned, ItemFact, ItemFailed, ItemJudged, ItemRedelivered, Remains
+from runner.facts import (
+    Attempt,
+    ItemCondemned,
+    ItemFact,
+    ItemFailed,
+    ItemJudged,
+    ItemRedelivered,
+    ItemsDropped,
+    QueueOverflowed,
+    Remains,
+)
 from runner.roster import Record
 from runner.spec import OnError
 
@@ -58,6 +68,11 @@ class Casualties:
                 return self._failed(record, fact, None)
             case ItemCondemned():
                 return self._condemned(record, fact)
+            case ItemsDropped():
+                self._announce.items_dropped(fact)
+            case QueueOverflowed():
+                where = f"queue '{fact.queue}', which is full ({fact.bounds}) and has `when_full: fail`"
+                return f"worker '{record.plan.name}' put an item on {where}"
         return None
 
     def _failed(self, record: Record, failure: ItemFailed, remains: Remains | None) -> str | None:

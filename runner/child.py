@@ -16,6 +16,7 @@ from typing import TextIO
 from runner.memory_limit import limit_own_memory
 from runner.plan import WorkerPlan
 from runner.process import die_with_parent
+from runner.warden import wear_mark
 
 _STANDARD = (0, 1, 2)
 
@@ -31,6 +32,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
     die_with_parent(parent)
     if keep is not None:
         close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *keep))
+    wear_mark()
     _forget_signals()
     _speak_utf8(sys.stdout)
     _speak_utf8(sys.stderr)

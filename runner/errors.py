@@ -81,7 +81,7 @@ class CommandFailed(MprunError):
     """A command that a stage runs could not be started, did not exit with 0, or was killed."""
 
 
-class ItemTooBig(MprunError):
+class ItemTooBig(MprunError, ValueError):
     """An item can never fit: neither its queue nor the memory is big enough. Raised by its put."""
 
 

@@ -233,7 +233,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
         ),
     ),
     "item.dropped": Declaration(
-        "Items left the run without being done: a handler failed on them.",
+        "Items left the run without being done: a handler failed on them, or their queue was full and drops items.",
         "warning",
         _fields(queue=_QUEUE, count=EventField("integer", "How many."), reason=_REASON),
     ),

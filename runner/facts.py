@@ -90,6 +90,25 @@ class ItemCondemned:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemsDropped:
+    """A full queue has dropped items since this was last said. `worker` is whoever put last."""
+
+    worker: str
+    queue: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOverflowed:
+    """A worker put to a full queue where that is a failure."""
+
+    worker: str
+    queue: str
+    bounds: str
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerFailed:
     """A handler could not be built, or raised while no item was in hand. The worker is about to end."""
 
@@ -134,7 +153,7 @@ class Exited:
             return f"signal {-self.code}"
 
 
-ItemFact = ItemFailed | ItemJudged | ItemRedelivered | ItemCondemned
+ItemFact = ItemFailed | ItemJudged | ItemRedelivered | ItemCondemned | ItemsDropped | QueueOverflowed
 Fact = Ready | ItemFact | HandlerFailed | Logged | Finished | Exited
 
 RETRY = "retry"

@@ -30,6 +30,8 @@ class Account:
     dropped: int = 0
     dead_lettered: int = 0
     peak: int = 0
+    peak_bytes: int = 0
+    """Most bytes of items at a time that had not come to an end, where the queue counts them."""
     full_seconds: float = 0.0
     joined: bool = False
     held_back: bool = False

@@ -4,7 +4,7 @@ a stage starts         when the stages that it `needs` have ended
 a queue is closed      when every worker that writes to it has ended
 a reader gets the end  when its queue is closed and nothing can come to it any more; a daemonic consumer never does
 a daemon stage stops   when what it reads is joined and every other stage that does not depend on it has ended
-a queue is abandoned   when every reader has ended and items are left in it
+a queue is abandoned   when every reader has ended and items are left in it; where it is sharded, when one has
 the run is over        when every worker has ended
 
 A daemonic pipe stage gets the end too: stopped by a signal, it would take with it what it was about to send on.
@@ -191,9 +191,16 @@ class Lifecycle:
             QueueAbandoned(queue.name)
             for queue in self._plan.queues
             if self._readers[queue.name]
-            and all(self._has_ended(stage) for stage in self._readers[queue.name])
+            and (all(map(self._has_ended, self._readers[queue.name])) or self._lacks_a_reader(queue))
             and not account(queue.name).settled  # what is still to come will show when it comes
         ]
+
+    def _lacks_a_reader(self, queue: QueuePlan) -> bool:
+        """Whether a shard has nobody any more: no other reader may take what is put into it."""
+        if queue.shard_by is None or not all(stage in self._begun for stage in self._readers[queue.name]):
+            return False
+        missing = (reader for reader in queue.readers if reader not in self._alive[self._stage_of[reader]])
+        return any(map(self.expects_more, missing))
 
     def _is_dispensable(self, stage: StagePlan, account: Callable[[str], Account]) -> bool:
         inbox = next((queue for queue in self._plan.queues if queue.name == stage.receives), None)

@@ -31,6 +31,7 @@ from runner.source import read
 from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
+from runner.wiring_flow import check_flow
 from runner.wiring_policy import check_policy
 from runner.wiring_transport import check_transport
 
@@ -93,6 +94,7 @@ class _Checking:
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
+        self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
 

@@ -15,6 +15,10 @@ class Frame:
 
     payload: Any
     count: int
+    weight: int = 0
+    """Bytes of its items, where its queue counts them."""
+    first: int = 0
+    """The position of its first item among all that were ever put, where its queue counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,17 @@ class Parcel:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+    @property
+    def weight(self) -> int:
+        """Bytes: those of the frame, shared out evenly. The parts of a frame weigh as much as the whole."""
+        frame = self.frame
+        return frame.weight * self.stop // frame.count - frame.weight * self.start // frame.count
+
+    @property
+    def position(self) -> int:
+        """Where the first item stands among all that were ever put."""
+        return self.frame.first + self.start
 
     def upto(self, stop: int) -> Parcel:
         """The items before `stop`."""

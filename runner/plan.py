@@ -21,6 +21,7 @@ from runner.spec import (
     RetryPolicy,
     Role,
     StageSpec,
+    WhenFull,
     WorkflowSpec,
 )
 
@@ -48,8 +49,8 @@ class WorkerPlan:
     """Seconds that one item may take."""
     memory_limit: int | None = None
     """Bytes of memory of its own that the worker may have."""
-    retry: RetryPolicy = RetryPolicy()
-    restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)
+    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
+    restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)  # noqa: RUF009 - frozen
     deterministic: bool = False
 
 
@@ -65,6 +66,8 @@ class StagePlan:
     needs: tuple[str, ...]
     workers: tuple[WorkerPlan, ...]
     description: str = ""
+    shard_by: str | None = None
+    keeps_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,23 @@ class QueuePlan:
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     description: str = ""
+    max_bytes: int | None = None
+    when_full: WhenFull = WhenFull.BLOCK
+    shard_by: str | None = None
+    """The way to the key by which its one reading stage shares it out among its workers."""
+    read_in_order: bool = False
+    """Its one reading stage keeps the order of its items."""
+    written_in_order: bool = False
+    """A stage that keeps the order of items writes to it."""
+    one_by_one: bool = False
+    """What fails holds up what is behind it: it is sharded, and its reader tries items again."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether it has rules of its own beside `maxsize`."""
+        in_order = self.read_in_order or self.written_in_order
+        bounded = self.max_bytes is not None or self.when_full is not WhenFull.BLOCK
+        return in_order or bounded or self.shard_by is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,8 @@ def _stage_plan(spec: WorkflowSpec, stage: StageSpec) -> StagePlan:
         needs=stage.needs,
         workers=tuple(_worker_plan(spec, stage, name) for name in stage.workers),
         description=stage.description,
+        shard_by=stage.shard_by,
+        keeps_order=stage.keeps_order,
     )
 
 
@@ -167,10 +189,19 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
 
 
 def _queue_plan(queue: QueueSpec, stages: tuple[StagePlan, ...]) -> QueuePlan:
+    writing = [stage for stage in stages if stage.sends == queue.name]
+    reading = [stage for stage in stages if stage.receives == queue.name]
+    shard_by = next((stage.shard_by for stage in reading if stage.shard_by is not None), None)
     return QueuePlan(
         name=queue.name,
         maxsize=queue.maxsize,
-        writers=tuple(w.name for stage in stages if stage.sends == queue.name for w in stage.workers),
-        readers=tuple(w.name for stage in stages if stage.receives == queue.name for w in stage.workers),
+        writers=tuple(worker.name for stage in writing for worker in stage.workers),
+        readers=tuple(worker.name for stage in reading for worker in stage.workers),
         description=queue.description,
+        max_bytes=queue.max_bytes,
+        when_full=queue.when_full,
+        shard_by=shard_by,
+        read_in_order=any(stage.keeps_order for stage in reading),
+        written_in_order=any(stage.keeps_order for stage in writing),
+        one_by_one=shard_by is not None and any(w.retry.attempts > 1 for stage in reading for w in stage.workers),
     )

@@ -50,6 +50,7 @@ class QueueLine:
     waiting: int = means("Items still in the queue at the end.", 0)
     leased: int = means("Items a worker still held at the end.", 0)
     peak: int = means("Most items it held at a time.", 0)
+    peak_bytes: int = means("Most bytes of items that were not done with; 0 where it does not count them.", 0)
     full_seconds: float = means("Seconds without room.", 0.0)
     joined: bool = means("Whether every writer had finished and every item was accounted for.", False)
 

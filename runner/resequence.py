@@ -8,7 +8,7 @@ Items are numbered in the order in which they were put. What is held is bounded 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from runner.errors import MprunInternalError
@@ -16,12 +16,13 @@ from runner.errors import MprunInternalError
 Output = TypeVar("Output")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Stretch(Generic[Output]):
-    """Items before `next` have come to an end; `outputs` were made from them, and from the beginning of item `next`."""
+    """Items from `first` to `next` have come to an end; `outputs` are theirs, and from the beginning of item `next`."""
 
+    first: int
     next: int
-    outputs: tuple[Output, ...]
+    outputs: list[Output] = field(default_factory=list)
 
 
 class Resequencer(Generic[Output]):
@@ -29,7 +30,8 @@ class Resequencer(Generic[Output]):
 
     def __init__(self) -> None:
         self._expected = 0
-        self._held: dict[int, _Stretch[Output]] = {}
+        self._by_first: dict[int, _Stretch[Output]] = {}
+        self._by_next: dict[int, _Stretch[Output]] = {}
 
     @property
     def expected(self) -> int:
@@ -39,7 +41,7 @@ class Resequencer(Generic[Output]):
     @property
     def holding(self) -> int:
         """Outputs that wait for items before theirs."""
-        return sum(len(stretch.outputs) for stretch in self._held.values())
+        return sum(len(stretch.outputs) for stretch in self._by_first.values())
 
     def report(self, first: int, upto: int, output: Output | None) -> list[Output]:
         """Items `first` to `upto` have come to an end and made `output`; return what may leave now, in order.
@@ -47,26 +49,31 @@ class Resequencer(Generic[Output]):
         `upto` may equal `first`: then the output is from the beginning of that item. What one worker reports of
         neighbouring items comes in their order; different workers' reports come in any.
         """
-        made = () if output is None else (output,)
+        made = [] if output is None else [output]
         if first < self._expected:
             raise MprunInternalError(f"item {first} came to an end twice")
         if first > self._expected:
             self._hold(first, upto, made)
             return []
         self._expected = upto
-        released = list(made)
-        while (stretch := self._held.pop(self._expected, None)) is not None:
-            released += stretch.outputs
+        while (stretch := self._by_first.pop(self._expected, None)) is not None:
+            self._by_next.pop(stretch.next, None)
+            made += stretch.outputs
             self._expected = stretch.next
-        return released
+        return made
 
-    def _hold(self, first: int, upto: int, made: tuple[Output, ...]) -> None:
-        # A stretch that ends where this one begins is the same worker's: they leave together.
-        before = next((start for start, held in self._held.items() if held.next == first), None)
-        if before is not None:
-            held = self._held[before]
-            self._held[before] = _Stretch(upto, held.outputs + made)
-        elif first in self._held:
+    def _hold(self, first: int, upto: int, made: list[Output]) -> None:
+        stretch = self._before(first)
+        if stretch is None:
+            stretch = self._by_first[first] = _Stretch(first, upto)
+        stretch.next = upto
+        stretch.outputs += made
+        if upto > stretch.first:
+            self._by_next[upto] = stretch
+
+    def _before(self, first: int) -> _Stretch[Output] | None:
+        """Take out of `_by_next` the stretch that goes on with item `first`: they leave together."""
+        begun = self._by_first.get(first)
+        if begun is not None and begun.next > first:
             raise MprunInternalError(f"item {first} was reported twice")
-        else:
-            self._held[first] = _Stretch(upto, made)
+        return begun or self._by_next.pop(first, None)

@@ -44,6 +44,11 @@ class Death:
         """It ended before its first item, and nobody from outside ended it."""
         return self.received == 0 and self.signal not in _FROM_OUTSIDE
 
+    @property
+    def idle(self) -> bool:
+        """It got nothing done. Who is killed from outside before its first item had no chance to."""
+        return self.done == 0 and (self.received > 0 or self.signal not in _FROM_OUTSIDE)
+
 
 @dataclass(frozen=True, slots=True)
 class Restart:
@@ -88,7 +93,7 @@ def _run(own: Iterable[Death], *, barren: bool) -> int:
     """Count the latest lives in a row that were barren, or that at least got nothing done."""
     lives = 0
     for death in reversed(list(own)):
-        if not (death.barren if barren else death.done == 0):
+        if not (death.barren if barren else death.idle):
             break
         lives += 1
     return lives

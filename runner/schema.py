@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner.handlers.base import HandlerKind
+from runner.schema_flow import queue_flow_keys, stage_flow_keys
 from runner.schema_policy import policy_keys
 from runner.spec import Limits, QueueSpec, StageSpec, WorkflowSpec
 from runner.units import DURATION_PATTERN, SIZE_PATTERN
@@ -121,8 +122,10 @@ def _queue() -> Fragment:
             "maximum": LARGEST_QUEUE,
             "title": "an integer of at least 1",
             "default": QueueSpec("").maxsize,
-            "description": "The most items that may wait in it. Whoever puts to a full queue waits.",
+            "description": "The most items that may wait in it. Whoever puts to a full queue waits, if `when_full` says "
+            "nothing else.",
         },
+        **queue_flow_keys(_size),
         "description": _text("What travels through the queue."),
     }
     return {"description": "One bounded, joinable queue: first in, first out.", **_closed(keys)}
@@ -168,6 +171,7 @@ def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
             _NAME,
             title="a stage's name, or a list of names",
         ),
+        **stage_flow_keys(),
         "description": _text("What the stage does."),
     }
     return stage | _process_keys()

@@ -48,6 +48,15 @@ class RestartOn(StrEnum):
     NEVER = "never"
 
 
+class WhenFull(StrEnum):
+    """What a full queue does with an item that is put."""
+
+    BLOCK = "block"
+    DROP_NEWEST = "drop_newest"
+    DROP_OLDEST = "drop_oldest"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """How often the workers of a stage may be replaced. Seconds."""
@@ -99,6 +108,9 @@ class QueueSpec:
     name: str
     maxsize: int | None = 10_000
     """Items; None is unbounded. Enough for frames of thousands, and small items of this number are a few megabytes."""
+    max_bytes: int | None = None
+    """Bytes of the items in it and in its readers' hands; None is no bound, since whoever counts them is slower."""
+    when_full: WhenFull = WhenFull.BLOCK
     description: str = ""
     declared: bool = True
     """False if stages name it and `queues` does not."""
@@ -133,6 +145,10 @@ class StageSpec:
     """Seconds that one item may take; None is no bound."""
     memory_limit: int | None = None
     """Bytes of memory of its own that a worker may have; None is no bound."""
+    shard_by: str | None = None
+    """The way from an item to its key; items with equal keys go to the same worker."""
+    keeps_order: bool = False
+    """Whether outputs leave in the order of the items that they were made from."""
     description: str = ""
 
     @property

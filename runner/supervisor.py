@@ -249,7 +249,7 @@ class Supervisor:
                     self._dismiss(record)
             case QueueAbandoned(queue):
                 self._fail(
-                    f"queue '{queue}': every reader has ended, and items are left: not taken, or taken without task_done"
+                    f"queue '{queue}': {_who_left(self._plan, queue)}, and items are left: not taken, or taken without task_done"
                 )
 
     def _start(self, stage: str) -> None:
@@ -382,6 +382,11 @@ class Supervisor:
         if self._lifecycle.only_joins_are_left and not self._transport.tells_when_settled:
             dues.append(now + _CLOSING_LOOK)
         return max(0.0, min(dues) - now)
+
+
+def _who_left(plan: Plan, queue: str) -> str:
+    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
+    return "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
 
 
 def _stays(put: int) -> str:

@@ -91,6 +91,8 @@ class RunUnderway:
             raise UsageError(f"only a run under `transport: leased` can be scaled; this is '{self._plan.transport}'")
         if self._levers.phase() is not Phase.RUNNING:
             raise UsageError("the run is being stopped")
+        if stage.shard_by is not None:
+            raise UsageError(f"stage '{stage.name}' is sharded: with another count its keys would change workers")
         if stage.role is Role.PRODUCER:
             raise UsageError(f"stage '{stage.name}' makes items: more workers would make more of them, not share the work")
 

@@ -4,14 +4,17 @@
                   end of file without the "." : kill every session on the list, then whatever carries the run's mark
 
 The kernel ends the workers themselves (PR_SET_PDEATHSIG); this is for what they had started. A process is ours if it
-is in a worker's session, or if its environment carries `MPRUN_RUN=<id>`. What forked without exec, left the session and
-closed every descriptor is beyond it.
+is in a worker's session, if its environment carries `MPRUN_RUN=<id>`, as that of every program does which a worker
+started, or if it is a worker's fork that left the session and runs no other program: it still has the worker's memory,
+where a page is mapped that bears the same mark.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
+import mmap
 import os
 import signal
 import time
@@ -21,6 +24,7 @@ from typing import NoReturn
 MARK = "MPRUN_RUN"
 _SWEEPS = 20
 _PAUSE = 0.05
+_MAP_FAILED = ctypes.c_void_p(-1).value
 _SESSION_FIELD = 3  # counted after the name: state, ppid, pgrp, session (proc_pid_stat(5))
 
 
@@ -108,15 +112,40 @@ def end_left_behind(sessions: frozenset[int], run: str) -> None:
         time.sleep(_PAUSE)
 
 
+def wear_mark() -> None:
+    """Called in a fresh worker: map a page that bears the mark, for itself and all that it forks.
+
+    It is never unmapped and needs no descriptor, which an object of `mmap` would.
+
+    Raises:
+        OSError: the system has no descriptor or memory left to give.
+    """
+    descriptor = os.memfd_create(_mark_of(os.environ.get(MARK, "")), os.MFD_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        place = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, ctypes.c_long(0))
+        if place == _MAP_FAILED:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)
+
+
+def _mark_of(run: str) -> str:
+    return f"{MARK}={run}"
+
+
 def _belongs(pid: int, sessions: frozenset[int], run: str) -> bool:
     folder = Path("/proc", str(pid))
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
         if fields[0] == "Z" or pid == os.getpid():
             return False
-        return int(fields[_SESSION_FIELD]) in sessions or f"{MARK}={run}".encode() in (
-            (folder / "environ").read_bytes().split(b"\0")
-        )
+        if int(fields[_SESSION_FIELD]) in sessions:
+            return True
+        mark = _mark_of(run).encode()
+        environment, mappings = (folder / "environ").read_bytes(), (folder / "maps").read_bytes()
+        return mark in environment.split(b"\0") or b"/memfd:%b (deleted)\n" % mark in mappings
     except (OSError, IndexError):  # gone meanwhile, or somebody else's
         return False
 

@@ -246,21 +246,36 @@ def test_a_stage_that_loses_too_many_workers_fails_the_run_and_says_what_it_may_
     assert report.reason.endswith("the stage's workers ended 3 times within 1m, and restart.max allows 2")
 
 
-def test_a_handler_that_can_t_be_built_is_given_up_before_the_budget_is_gone(bench: Bench) -> None:
-    bench.handlers("""
-        class Taster:
-            def __init__(self):
-                raise RuntimeError("no spoon")
-            def __call__(self, item):
-                pass
-    """)
+NO_SPOON = """
+    class Taster:
+        def __init__(self):
+            raise RuntimeError("no spoon")
+        def __call__(self, item):
+            pass
+"""
 
-    report = bench.run(counting(30), stage("eater", "Taster", receives="q"))
+
+def test_a_handler_that_can_t_be_built_is_given_up_before_the_budget_is_gone(bench: Bench) -> None:
+    bench.handlers(NO_SPOON)
+
+    report = bench.run(counting(30), stage("eater", "Taster", receives="q", restart=RestartPolicy()))
 
     assert 1 == report.exit_code
     assert report.reason is not None
     assert "RuntimeError: no spoon" in report.reason
     assert report.reason.endswith("before its first item, so the handler itself seems to be at fault")
+    assert 1 == len(bench.of("worker.restarted"))
+
+
+def test_an_exception_outside_any_item_is_not_hidden_by_a_restart_that_nobody_asked_for(bench: Bench) -> None:
+    bench.handlers(NO_SPOON)
+
+    report = bench.run(counting(30), stage("eater", "Taster", receives="q"))
+
+    assert 1 == report.exit_code
+    assert report.reason is not None
+    assert report.reason.endswith("RuntimeError: no spoon")
+    assert [] == bench.of("worker.restarted")
 
 
 def test_never_means_that_the_first_death_ends_the_run(bench: Bench) -> None:

@@ -91,6 +91,14 @@ def test_lives_that_get_nothing_done_follow_each_other_more_and_more_slowly() ->
     assert Restart(LONGEST_DELAY) == delays[-1]
 
 
+def test_who_is_killed_from_outside_before_its_first_item_is_made_good_at_once_each_time() -> None:
+    deaths = [killed(float(at), received=0, done=0) for at in range(4)]
+
+    decision = decide(CRASH, deaths, now=3.0, crashed=True)
+
+    assert Restart(delay=0.0) == decision
+
+
 def test_never_is_never() -> None:
     decision = decide(RestartPolicy(on=RestartOn.NEVER), [killed(1.0)], now=1.0, crashed=True)
 

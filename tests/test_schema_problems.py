@@ -66,7 +66,7 @@ STAGE_RULES: dict[str, tuple[int, str, str, str | None]] = {
     "on_error: skp": (
         29,
         "unknown-value",
-        "'on_error' of stage 'a': expected one of fail, skip, got the text 'skp'",
+        "'on_error' of stage 'a': expected one of fail, skip, dead_letter, got the text 'skp'",
         "did you mean 'skip'?",
     ),
     "nice: 20": (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runner.child import close_all_but
 from runner.process import adopt_orphans, children, end_orphans
-from runner.warden import MARK, Warden, sessions_of
+from runner.warden import MARK, Warden, sessions_of, wear_mark
 
 PATIENCE = 20.0
 AT_MOST = 2.0
@@ -135,6 +135,19 @@ def become_marked(pipe: Pipe, run: str) -> None:
     os.execve(sys.executable, [sys.executable, "-S", "-E", "-c", code], {**os.environ, MARK: run})
 
 
+def lead_away(pipe: Pipe) -> None:
+    os.setsid()
+    say_and_wait(pipe)
+
+
+def fork_away(pipe: Pipe, run: str) -> None:
+    """A worker, and its fork that has a session of its own and runs no other program."""
+    close_all_but((0, 1, 2, pipe.writing))
+    os.environ[MARK] = run
+    wear_mark()
+    fork(lambda: lead_away(pipe))
+
+
 def test_a_killed_supervisors_sessions_are_ended(pipe: Pipe) -> None:
     def supervise() -> None:
         warden = Warden(RUN)
@@ -155,6 +168,25 @@ def test_whatever_carries_a_killed_supervisors_mark_is_ended(pipe: Pipe, other: 
         Warden(RUN)
         fork(lambda: become_marked(pipe, RUN))
         fork(lambda: become_marked(other, f"{RUN}-another"))
+        wait_for_ever()
+
+    supervisor = fork(supervise)
+    pipe.hear()
+    other.hear()
+
+    kill(supervisor)
+
+    assert pipe.ends_within(AT_MOST)
+    assert other.is_held()
+
+
+def test_a_fork_that_left_its_workers_session_is_ended(pipe: Pipe, other: Pipe) -> None:
+    """All that it has of the run is its memory."""
+
+    def supervise() -> None:
+        Warden(RUN)
+        fork(lambda: fork_away(pipe, RUN))
+        fork(lambda: fork_away(other, f"{RUN}-another"))
         wait_for_ever()
 
     supervisor = fork(supervise)

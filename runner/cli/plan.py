@@ -70,6 +70,8 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             {
                 "name": queue.name,
                 "maxsize": queue.maxsize,
+                "max_bytes": queue.max_bytes,
+                "when_full": queue.when_full.value,
                 "writers": list(queue.writers),
                 "readers": list(queue.readers),
                 "description": queue.description,

@@ -15,42 +15,26 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
 from runner.facts import Exited, Fact, ItemFailed
-from runner.leases import Accepted, Frame, HandOver, Lease, LeasedBook
+from runner.leases import Accepted, HandOver, LeasedBook
 from runner.ledger import Account
 from runner.pace import Pace
+from runner.parcels import Frame, Lease
 from runner.plan import Plan, WorkerPlan
 from runner.status import Counters, Pulse, Word
 from runner.transports.base import HasFileno, Life, Spawned
 from runner.transports.leased_docks import Docks
 from runner.transports.leased_failures import bury, judge
+from runner.transports.leased_gates import Gates
+from runner.transports.leased_link import Link
 from runner.transports.leased_port import PortMaker
 from runner.transports.pool import ProcessPool
 from runner.wire import Kind, Message, SupervisorWire, open_wire
 
 _PREFETCH = 2
 """Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
-
-
-@dataclass(slots=True)
-class _Link:
-    """A worker that is alive, its stream and its queues."""
-
-    plan: WorkerPlan
-    wire: SupervisorWire
-    inbox: LeasedBook | None
-    outbox: LeasedBook | None
-    pace: Pace
-    pid: int
-    wants_join: bool = False
-    wanted: int = 1
-    """Items that it may hold at once, as the book was told last."""
-    put: int = 0
-    retired: bool = False
-    """It finishes what it holds, and gets nothing more."""
-    dismissed: bool = False
-    """It was asked to end: what it has in hand then is not to blame for its death."""
 
 
 class LeasedTransport:
@@ -63,11 +47,14 @@ class LeasedTransport:
     def __init__(self, plan: Plan, life: Life, wake: int) -> None:
         """Make the books; start nothing."""
         self._pool = ProcessPool(life, wake)
-        self._books = {q.name: LeasedBook(q.name, q.maxsize, len(q.writers)) for q in plan.queues}
-        self._links: dict[str, _Link] = {}
+        self._unsettled: set[str] = set()
+        self._gates = Gates(plan, self._unsettled)
+        self._books: dict[str, LeaseBook] = {
+            q.name: self._gates.books.get(q.name) or LeasedBook(q.name, q.maxsize, len(q.writers)) for q in plan.queues
+        }
+        self._links: dict[str, Link] = {}
         self._paces = {stage.name: Pace() for stage in plan.stages}
         self._docks = Docks(plan)
-        self._unsettled: set[str] = set()
         self._woken = False
         self._about_items: list[Fact] = []
         self._offsets: Counter[str] = Counter()
@@ -80,7 +67,8 @@ class LeasedTransport:
             asks = worker.sends is not None and not self._books[worker.sends].shares
             berth = self._docks.berth(worker) if worker.sends else None
             arena = self._docks.arena(worker.receives) if worker.receives else None
-            maker = PortMaker(theirs, self._offsets[worker.name], asks, berth, arena)
+            measures = self._gates.measures(worker)
+            maker = PortMaker(theirs, self._offsets[worker.name], asks, berth, arena, measures)
             spawned = self._pool.start(worker, maker, maker.descriptors)
         except BaseException:
             ours.close()
@@ -182,12 +170,15 @@ class LeasedTransport:
                 self._offsets[fact.worker] += 1
         words = [fact for fact in facts if not isinstance(fact, Exited)]
         about_items, self._about_items = self._about_items, []
+        if self._gates.books:
+            about_items += self._gates.news(time.monotonic(), all_of_it=len(words) < len(facts))
         return [*words, *about_items, *(fact for fact in facts if isinstance(fact, Exited))]
 
     def _admit(self, worker: WorkerPlan, wire: SupervisorWire, pid: int) -> None:
         inbox = self._books[worker.receives] if worker.receives else None
         outbox = self._books[worker.sends] if worker.sends else None
-        link = _Link(worker, wire, inbox, outbox, self._paces[worker.stage], pid)
+        in_order = self._gates.keeps_order(worker)
+        link = Link(worker, wire, inbox, outbox, self._paces[worker.stage], pid, in_order)
         self._links[worker.name] = link
         self._watch(link)
         now = time.monotonic()
@@ -210,15 +201,18 @@ class LeasedTransport:
         if link.inbox is not None:
             suspect = self._suspect(link, now)
             named = self._pool.status(worker).item
+            in_hand = link.inbox.lease(suspect[0]).item(suspect[1]) if suspect is not None else None
             found = bury(link.inbox, link.plan, exited, None if link.dismissed else suspect, named, now)
             self._about_items += [found] if found is not None else []
+            if link.in_order:
+                self._gates.buried(link.plan, in_hand, found, now)
         else:
             self._pool.status(worker).words[Word.SENT] = link.put  # the ledger's own count, should they differ
         if link.outbox is not None:
             link.outbox.writer_gone(worker, now)
             self._docks.gone(worker)
 
-    def _suspect(self, link: _Link, now: float) -> tuple[int, int] | None:
+    def _suspect(self, link: Link, now: float) -> tuple[int, int] | None:
         """Read from the dead worker's page which item it was handling; a consumer has finished those before it."""
         assert link.inbox is not None
         page = self._pool.status(link.plan.name)
@@ -233,10 +227,10 @@ class LeasedTransport:
 
     # Streams.
 
-    def _watch(self, link: _Link) -> None:
+    def _watch(self, link: Link) -> None:
         self._pool.watch(link.wire, lambda: self._serve(link), writing=link.wire.backlogged)
 
-    def _serve(self, link: _Link) -> None:
+    def _serve(self, link: Link) -> None:
         if link.wire.backlogged:
             link.wire.flush_nowait()
             if not link.wire.backlogged:
@@ -245,7 +239,7 @@ class LeasedTransport:
         if link.wire.ended:
             self._pool.unwatch(link.wire)
 
-    def _hear(self, link: _Link) -> None:
+    def _hear(self, link: Link) -> None:
         now = time.monotonic()
         for message in link.wire.receive_nowait():
             match message.kind:
@@ -255,8 +249,9 @@ class LeasedTransport:
                     self._acked(link, message, now)
                 case Kind.FAILED:
                     self._failed(link, message, now)
-                case Kind.JOIN:
+                case Kind.JOIN if link.outbox is not None:
                     link.wants_join = True
+                    self._unsettled.add(link.outbox.name)  # looked at again: it may have been settled for a while
                 case Kind.MORE if link.inbox is not None:
                     link.inbox.takes_more(link.plan.name, message.count, now)
                     self._woken = True  # it may hold the last of its stream
@@ -267,47 +262,56 @@ class LeasedTransport:
                 case _:
                     pass
 
-    def _send(self, link: _Link, message: Message) -> None:
+    def _send(self, link: Link, message: Message) -> None:
         before = link.wire.backlogged
         link.wire.send_nowait(message)
         if link.wire.backlogged != before:
             self._watch(link)
 
-    def _put(self, link: _Link, message: Message, payload: bytes | memoryview, now: float) -> None:
+    def _put(self, link: Link, message: Message, payload: bytes | memoryview, now: float) -> None:
         if link.outbox is None:
             return
-        if message.lease:
-            self._acked(link, message, now)
+        lease = self._acked(link, message, now) if message.lease else None
         link.put += message.count
         if link.inbox is None:
             self._offsets[link.plan.name] += message.count
         self._unsettled.add(link.outbox.name)
-        link.outbox.offer(link.plan.name, Frame(payload, message.count), now)
+        if isinstance(link.outbox, LeasedBook):
+            link.outbox.offer(link.plan.name, Frame(payload, message.count), now)
+        else:
+            self._gates.put(link.plan, lease, message.upto, payload, now)
         self._carry_out(link.outbox)  # at once: whoever waits for an item waits no longer than it must
 
-    def _acked(self, link: _Link, message: Message, now: float) -> None:
+    def _acked(self, link: Link, message: Message, now: float) -> Lease | None:
+        """Take in how far a lease has come, and return it as it was."""
         lease = self._own_lease(link, message)
         if lease is None or link.inbox is None:
-            return
+            return None
         if message.nanos:
             link.pace.observe(message.upto - lease.parcel.start, message.nanos / 1e9)
         link.inbox.acked(message.lease, message.upto, now, message.partial)
         self._feed(link, now)
+        if link.in_order and message.kind is Kind.ACK:
+            self._gates.ended(link.plan, lease, message.upto, now)
+        return lease
 
-    def _failed(self, link: _Link, message: Message, now: float) -> None:
+    def _failed(self, link: Link, message: Message, now: float) -> None:
         lease = self._own_lease(link, message)
         if lease is None or link.inbox is None or message.upto == lease.parcel.stop:
             return
-        self._about_items.append(judge(link.inbox, lease, link.plan, link.pid, message, now))
+        judged = judge(link.inbox, lease, link.plan, link.pid, message, now)
+        self._about_items.append(judged)
+        if link.in_order:
+            self._gates.ended(link.plan, lease, message.upto + (judged.delay is None), now)
         self._feed(link, now)
 
-    def _own_lease(self, link: _Link, message: Message) -> Lease | None:
+    def _own_lease(self, link: Link, message: Message) -> Lease | None:
         """The lease that a worker speaks of, if it holds it and what it says of it can be true: its word is gossip."""
         held = link.inbox.leases_of(link.plan.name) if link.inbox is not None else []
         lease = next((each for each in held if each.number == message.lease), None)
         return lease if lease is not None and lease.at <= message.upto <= lease.parcel.stop else None
 
-    def _feed(self, link: _Link, now: float) -> None:
+    def _feed(self, link: Link, now: float) -> None:
         assert link.inbox is not None
         most = link.pace.most if link.pace.most == 1 else link.pace.most * _PREFETCH
         if link.retired:
@@ -316,7 +320,7 @@ class LeasedTransport:
             link.wanted = most
             link.inbox.want(link.plan.name, most, now)
 
-    def _answer_stock(self, link: _Link, message: Message) -> None:
+    def _answer_stock(self, link: Link, message: Message) -> None:
         book = link.outbox if message.count else link.inbox
         if book is not None:
             room = UNBOUNDED_SHARE if book.room is None else max(0, book.room_for(link.plan.name))
@@ -327,6 +331,8 @@ class LeasedTransport:
     def _move_on(self) -> None:
         """Carry out what the books have decided, and notice queues that have become settled."""
         now = time.monotonic()
+        if self._gates.books:
+            self._gates.look(now, lambda writer: self._credit(writer, 0))
         for book in self._books.values():
             if book.due is not None and now >= book.due:
                 book.move(now)
@@ -337,7 +343,7 @@ class LeasedTransport:
         if self._docks.freed:
             self._tell_freed()
 
-    def _carry_out(self, book: LeasedBook) -> None:
+    def _carry_out(self, book: LeaseBook) -> None:
         for decision in book.decide():
             match decision:
                 case HandOver():
@@ -370,7 +376,7 @@ class LeasedTransport:
         if writer in self._links:  # else it died meanwhile: what it has offered stays
             self._send(self._links[writer], Message(Kind.CREDIT, count=count))
 
-    def _settled(self, book: LeasedBook) -> None:
+    def _settled(self, book: LeaseBook) -> None:
         # While somebody may still put, that a queue is empty for a moment means nothing to the supervisor.
         if not any(link.outbox is book for link in self._links.values()):
             self._woken = True

@@ -68,6 +68,7 @@ class Docks:
     def __init__(self, plan: Plan) -> None:
         """Open nothing."""
         self._writers = max(1, sum(len(queue.writers) for queue in plan.queues))
+        self._bounds = {queue.name: queue.max_bytes for queue in plan.queues}
         self._files: dict[str, ArenaFile] = {}
         self._parts: defaultdict[str, int] = defaultdict(int)
         self._manned: dict[str, _Part] = {}
@@ -95,7 +96,7 @@ class Docks:
         self._parts[worker.sends] += 1
         self._manned[worker.name] = _Part(file, number, worker.name)
         share = memory.total() // _SHARE_OF_MEMORY // self._writers
-        return Berth(file, number, max(_LEAST_SHARE, share))
+        return Berth(file, number, max(_LEAST_SHARE, share), self._bounds[worker.sends])
 
     def haul(self, writer: str, body: bytes) -> Haul:
         """Take in a frame with big items: the payload that stands for it."""

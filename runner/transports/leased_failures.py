@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from runner.books import LeaseBook
 from runner.facts import (
     RETRY,
     Attempt,
@@ -28,8 +29,7 @@ from runner.facts import (
     from_message,
 )
 from runner.frames import cut, is_safe, pack_safe, shares_pickle
-from runner.leases import Lease, LeasedBook
-from runner.parcels import Parcel
+from runner.parcels import Lease, Parcel
 from runner.plan import WorkerPlan
 from runner.retry import Again, after_death, after_failure
 from runner.spec import OnError
@@ -50,7 +50,7 @@ def report(lease: Message, index: int, item: object, nanos: int, words: Mapping[
     return Message(Kind.FAILED, upto=index, lease=lease.lease, nanos=nanos, body=body)
 
 
-def judge(book: LeasedBook, lease: Lease, plan: WorkerPlan, pid: int, message: Message, now: float) -> ItemJudged:
+def judge(book: LeaseBook, lease: Lease, plan: WorkerPlan, pid: int, message: Message, now: float) -> ItemJudged:
     """A worker reports that item `upto` of a lease failed: decide what becomes of it, and have the book do it."""
     failure, frame = _read(plan, message)
     book.acked(lease.number, message.upto, now, lease.partial if message.upto == lease.at else 0)
@@ -70,7 +70,7 @@ def judge(book: LeasedBook, lease: Lease, plan: WorkerPlan, pid: int, message: M
 
 
 def bury(
-    book: LeasedBook, plan: WorkerPlan, exited: Exited, suspect: tuple[int, int] | None, named: str, now: float
+    book: LeaseBook, plan: WorkerPlan, exited: Exited, suspect: tuple[int, int] | None, named: str, now: float
 ) -> ItemRedelivered | ItemCondemned | None:
     """A reader is dead: its items go back. The one it had in hand goes back alone, or has killed often enough."""
     if suspect is None:

@@ -22,7 +22,7 @@ from runner.transports.leased_failures import report
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_outbox import FrameOutbox
 from runner.transports.leased_stream import Stream
-from runner.wire import Kind, Message
+from runner.wire import Message
 
 _MARK = int(Word.MARK)
 _NOTHING = object()

@@ -275,13 +275,20 @@ class FrameOutbox:
 
     def _size(self) -> None:
         """Size the frame to be filled, and see to it that it leaves in time; the lock is held."""
-        stream = self._stream
-        self.room = 1 if self._asks else max(1, min(self._fitting, stream.credit))
+        self.room = max(1, self._most())
         if self.room > 1 and not self._gathering.is_set():
             if self._flusher is None:
                 self._flusher = threading.Thread(target=self._flush_in_time, name="mprun-flusher", daemon=True)
                 self._flusher.start()
             self._gathering.set()
+
+    def _most(self) -> int:
+        """How many items the next frame may hold."""
+        return 1 if self._asks else min(self._fitting, self._stream.credit)
+
+    def _may_flush(self) -> bool:
+        """Whether the flusher may send."""
+        return self._stream.credit > 0
 
     def _wait_for_credit(self) -> None:
         while self._stream.credit <= 0:
@@ -317,5 +324,5 @@ class FrameOutbox:
                 # First of all, so that an item that comes too late for this frame finds that it is to go out at once.
                 self.room = 1
                 self._gathering.clear()
-                if self._stream.credit > 0:
+                if self._may_flush():
                     self._observe(self._send())

@@ -13,6 +13,7 @@ from runner.transports.base import Port
 from runner.transports.leased_freight import Berth, Freight, Unloading
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_loops import FrameLoops
+from runner.transports.leased_measured import MeasuredOutbox, Measures
 from runner.transports.leased_outbox import FrameOutbox
 from runner.transports.leased_stream import Stream
 from runner.wire import WorkerWire
@@ -27,6 +28,8 @@ class PortMaker:
     asks: bool
     berth: Berth | None
     arena: ArenaFile | None
+    measures: Measures | None = None
+    """What the writer of a queue with rules of its own must know of it."""
 
     @property
     def descriptors(self) -> list[int]:
@@ -37,10 +40,14 @@ class PortMaker:
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
         stream = Stream(self.wire, status)
         inbox = FrameInbox(stream, Unloading(self.arena)) if self.arena is not None else None
-        outbox = None
+        outbox: FrameOutbox | None = None
         if self.berth is not None:
             freight = Freight(self.berth, stream)
-            outbox = FrameOutbox(stream, stops=plan.role is Role.PRODUCER, asks=self.asks, freight=freight)
+            stops = plan.role is Role.PRODUCER
+            if self.measures is not None:
+                outbox = MeasuredOutbox(stream, self.measures, stops=stops, freight=freight)
+            else:
+                outbox = FrameOutbox(stream, stops=stops, asks=self.asks, freight=freight)
             if inbox is not None:
                 inbox.flush_first = outbox.flush
         loops = FrameLoops(stream, inbox, outbox, names_all=plan.timeout is not None)

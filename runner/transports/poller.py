@@ -1,6 +1,6 @@
 """What to do when a descriptor can be read or written: `epoll` with a table.
 
-`selectors` makes a key, a tuple and a list for every event; here one wait costs one call and one look-up for each event,
+`selectors` makes a key, a tuple and a list for every event; here a wait costs one call and one look-up for each,
 since every frame wakes the supervisor several times.
 """
 
@@ -20,7 +20,7 @@ class Poller:
         self._ready: dict[int, Callable[[], None]] = {}
 
     def watch(self, end: HasFileno | int, ready: Callable[[], None], *, writing: bool = False) -> None:
-        """Call `ready` within `wait` whenever `end` can be read, or written too where `writing`. Repeated, it changes."""
+        """Call `ready` within `wait` whenever `end` can be read, or written where `writing`. Repeated, it changes."""
         descriptor = end if isinstance(end, int) else end.fileno()
         events = select.EPOLLIN | (select.EPOLLOUT if writing else 0)
         if descriptor in self._ready:

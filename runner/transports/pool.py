@@ -92,7 +92,7 @@ class ProcessPool:
         return facts
 
     def watch(self, end: HasFileno, ready: Callable[[], None], *, writing: bool = False) -> None:
-        """Call `ready` within `wait` whenever `end` can be read, or written too where `writing`. Repeated, it changes."""
+        """Call `ready` within `wait` whenever `end` can be read, or written where `writing`. Repeated, it changes."""
         self._poller.watch(end, ready, writing=writing)
 
     def unwatch(self, end: HasFileno) -> None:

@@ -1,0 +1,320 @@
+"""The faults that runs meet, each with a test named after it, on `leased` and where it makes sense on `joinable`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import process
+from runner.errors import StartFailed
+from runner.events import Event
+from runner.plan import make_plan
+from runner.report import Report
+from runner.run import run
+from runner.spec import HandlerRef, Limits, OnError, QueueSpec, StageSpec, WorkflowSpec
+
+RunMprun = Callable[..., Any]
+
+PRELUDE = """
+import os, sys, time
+from pathlib import Path
+
+def note(text):
+    with open(Path(__file__).with_name("notes.txt"), "a", encoding="utf-8") as notes:
+        notes.write(f"{text}\\n")
+
+def count(n):
+    yield from range(n)
+
+def share(item):
+    return item
+
+def eat(item):
+    note(item)
+"""
+
+
+class Scene:
+    """One run of three stages on one transport."""
+
+    def __init__(self, folder: Path, transport: str) -> None:
+        self._folder = folder
+        self.transport = transport
+        self.events: list[Event] = []
+
+    def run(self, source: str, *, buns: int = 10, **more: Any) -> Report:
+        """Run `count ──► share ──► eat`, but for what `source` defines instead; `more` are keys of all stages."""
+        (self._folder / "kitchen.py").write_text(PRELUDE + textwrap.dedent(source), encoding="utf-8")
+        max_errors = more.pop("max_errors", "0")
+        stages = (
+            self._stage("chef", "count", None, "q", {"n": buns}, **more),
+            self._stage("cook", "share", "q", "r", {}, **more),
+            self._stage("eater", "eat", "r", None, {}, **more),
+        )
+        queues, limits = (QueueSpec("q", 4), QueueSpec("r", 4)), Limits(timeout=40.0, max_errors=max_errors)
+        spec = WorkflowSpec("scene", self._folder / "scene.yaml", stages, queues, self.transport, limits)
+        return run(make_plan(spec), [self])
+
+    def observe(self, event: Event) -> None:
+        """Keep the event."""
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Nothing to flush."""
+
+    def one(self, name: str) -> Event:
+        """The only event of that name."""
+        (found,) = (event for event in self.events if event.name == name)
+        return found
+
+    def notes(self) -> Counter[str]:
+        """What the handlers noted, and how often."""
+        return Counter((self._folder / "notes.txt").read_text(encoding="utf-8").splitlines())
+
+    def _stage(
+        self, name: str, target: str, reads: str | None, puts: str | None, given: dict[str, Any], **more: Any
+    ) -> StageSpec:
+        handler = HandlerRef("python", f"kitchen:{target}")
+        return StageSpec(name, handler, given, (name,), receives=reads, sends=puts, **more)
+
+
+def holdings() -> tuple[list[int], list[str]]:
+    """The children and descriptors of this process."""
+    return sorted(process.children()), sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture(params=["leased", "joinable"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """A scene that leaves no process and no descriptor behind, whatever happens in it."""
+    monkeypatch.setenv("MPRUN_HOME", str(tmp_path / "home"))
+    before = holdings()
+    yield Scene(tmp_path, request.param)
+
+    assert before == holdings()
+
+
+leased_only = pytest.mark.parametrize("scene", ["leased"], indirect=True)
+
+
+def all_but(missing: int | None = None, buns: int = 10) -> Counter[str]:
+    """What the sink notes of so many buns."""
+    return Counter(str(bun) for bun in range(buns) if bun != missing)
+
+
+# What a handler does.
+
+UNPICKLABLE = {
+    "a producer": """
+        def count(n):
+            for bun in range(n):
+                yield (lambda: 3) if bun == 3 else bun
+        """,
+    "a producer that drives": """
+        def count(n, queue):
+            for bun in range(n):
+                try:
+                    queue.put((lambda: 3) if bun == 3 else bun)
+                except Exception as error:
+                    note(type(error).__name__)
+        """,
+    "a pipe": "def share(item):\n    return (lambda: 3) if item == 3 else item",
+}
+
+
+@pytest.mark.parametrize("who", UNPICKLABLE)
+def test_unpicklable_item(scene: Scene, who: str) -> None:
+    drives = "drives" in who
+
+    report = scene.run(UNPICKLABLE[who], on_error=OnError.SKIP, max_errors="1")
+
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    refused = Counter(name for name in scene.notes() if name.endswith("Error"))
+    assert all_but(3) == scene.notes() - refused
+    assert int(drives) == sum(refused.values())
+    if not drives:
+        failed = scene.one("item.failed")
+        shown = "3" if who == "a pipe" else "<lambda>"
+        assert shown in failed.fields["item"] and "pickle" in failed.fields["error"].lower()
+
+
+def test_exception(scene: Scene) -> None:
+    report = scene.run("def eat(item):\n    note(10 // (item - 3) and item)", on_error=OnError.SKIP)
+
+    failed = scene.one("item.failed")
+    assert (1, "1 item failed; limits.max_errors allows 0") == (report.exit_code, report.reason)
+    assert ("3", "eater", True) == (
+        failed.fields["item"],
+        failed.fields["worker"],
+        "ZeroDivision" in failed.fields["error"],
+    )
+    assert 9 == sum(scene.notes().values())
+    assert (10, 9, 1) == (report.queue("r").put, report.queue("r").done, report.queue("r").dropped)
+
+
+@pytest.mark.parametrize("code", ["", "0", "7", "'enough'"])
+def test_sys_exit_in_a_handler(scene: Scene, code: str) -> None:
+    source = f"def eat(item):\n    if item == 3:\n        sys.exit({code})\n    note(item)"
+
+    report = scene.run(source, on_error=OnError.SKIP)
+
+    assert (1, True) == (report.exit_code, "SystemExit" in scene.one("item.failed").fields["error"])
+    assert all_but(3) == scene.notes()
+    assert (10, 9, 1) == (report.queue("r").put, report.queue("r").done, report.queue("r").dropped)
+
+
+FORKS = {
+    "os.fork, and the child lives on": """
+        def eat(item):
+            if item == 3 and not os.fork():
+                time.sleep(60)
+                os._exit(0)
+            note(item)
+        """,
+    "os.fork in a session of its own": """
+        def eat(item):
+            if item == 3 and not os.fork():
+                os.setsid()
+                time.sleep(60)
+                os._exit(0)
+            note(item)
+        """,
+    "a child of multiprocessing that is not joined": """
+        import multiprocessing
+        def eat(item):
+            if item == 3:
+                multiprocessing.Process(target=time.sleep, args=(60,), daemon=True).start()
+            note(item)
+        """,
+    "a child of multiprocessing that is joined": """
+        import multiprocessing
+        def eat(item):
+            child = multiprocessing.Process(target=note, args=(item,))
+            child.start()
+            child.join()
+        """,
+}
+
+
+@pytest.mark.parametrize("how", FORKS)
+def test_a_handler_that_forks(scene: Scene, how: str) -> None:
+    report = scene.run(FORKS[how])
+
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    assert all_but() == scene.notes()
+    assert report.seconds < 30
+
+
+@leased_only
+@pytest.mark.parametrize("stage", ["count", "share", "eat"])
+def test_a_handler_that_forks_and_goes_on_twice(scene: Scene, stage: str) -> None:
+    """The child returns into the runner, which must not take it for the worker."""
+    sources = {
+        "count": "def count(n):\n    for bun in range(n):\n        if bun == 3:\n            os.fork()\n        yield bun",
+        "share": "def share(item):\n    if item == 3:\n        os.fork()\n    return item",
+        "eat": "def eat(item):\n    if item == 3 and not os.fork():\n        return\n    note(item)",
+    }
+
+    report = scene.run(sources[stage], buns=200)
+
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    assert [(200, 200)] * 2 == [(queue.put, queue.done) for queue in report.queues]
+
+
+@leased_only
+def test_memory_limit_hit(scene: Scene) -> None:
+    source = "def eat(item):\n    hoard = bytearray((item == 3) << 30)\n    note(item)"
+
+    report = scene.run(source, on_error=OnError.SKIP, max_errors="1", memory_limit=256 << 20)
+
+    assert (0, True) == (report.exit_code, "MemoryError" in scene.one("item.failed").fields["error"])
+    assert all_but(3) == scene.notes()
+
+
+# What the system refuses.
+
+
+@pytest.mark.parametrize("transport", ["leased", "joinable"])
+def test_disk_full_under_the_events_file(run_mprun: RunMprun, tmp_path: Path, transport: str) -> None:
+    (tmp_path / "kitchen.py").write_text(PRELUDE, encoding="utf-8")
+    (tmp_path / "w.yaml").write_text(
+        f"name: w\ntransport: {transport}\nstages:\n"
+        "  chef: {run: 'kitchen:count', with: {n: 10}, to: q}\n  eater: {run: 'kitchen:eat', from: q}\n"
+    )
+
+    done = run_mprun("run", tmp_path / "w.yaml", "--events", "/dev/full")
+
+    assert 0 == done.returncode, done.stderr
+    assert "No space left on device" in done.stderr
+    assert [str(bun) for bun in range(10)] == (tmp_path / "notes.txt").read_text().split()
+
+
+def test_emfile(scene: Scene) -> None:
+    """The limit is lowered step by step: each run either does all its work or says in words what it lacks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)  # a limit of n refuses the number n and those above, whatever is open there already
+    os.close(lowest)
+    told = []
+    try:
+        for more in range(1, 80, 3):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + more, lowest + more if hard < 0 else hard))
+            told.append(why_not(scene))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    refusals = [reason for reason in told if reason]
+    assert "" == told[-1] and refusals
+    assert [] == [reason for reason in refusals if "open files" not in reason and "descriptors" not in reason]
+
+
+def why_not(scene: Scene) -> str:
+    """Run; return what kept it from that, or an empty text."""
+    try:
+        return scene.run("", buns=1).reason or ""
+    except StartFailed as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3, 4])
+def test_eagain_at_fork(scene: Scene, monkeypatch: pytest.MonkeyPatch, refused: int) -> None:
+    """RLIMIT_NPROC does not bind root, so that the refusal is put in place of the fork. The first is the warden's."""
+    fork, left = os.fork, [True] * (refused - 1)
+
+    def fork_or_refuse() -> int:
+        if not left:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        left.pop()
+        return fork()
+
+    monkeypatch.setattr(os, "fork", fork_or_refuse)
+
+    reason = why_not(scene)
+
+    who = ["the run", "worker 'eater'", "worker 'cook'", "worker 'chef'"][refused - 1]
+    assert f"{who} could not be started: Resource temporarily unavailable" == reason
+    assert max(0, refused - 2) == sum(event.name == "worker.exited" for event in scene.events)
+
+
+@leased_only
+def test_eagain_at_the_fork_of_a_successor(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    fork, born = os.fork, []
+
+    def fork_or_refuse() -> int:
+        if len(born) == 4:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        born.append(True)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", fork_or_refuse)
+
+    report = scene.run("def eat(item):\n    os._exit(9)")
+
+    assert (1, "failed") == (report.exit_code, report.outcome)
+    assert "worker 'eater' could not be started: Resource temporarily unavailable" == report.reason

@@ -1,0 +1,201 @@
+"""The supervisor itself is killed, at each point of its life: two seconds later nothing of the run is left.
+
+    starting ──► running ──► draining ──► stopping        SIGKILL in each, once its event is seen; then look in /proc
+
+Each worker has children of its own: a plain one, one in a session of its own, one whose parent is gone, one that never
+ran another program.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KITCHEN = """
+    import os, signal, subprocess, sys, time
+    from pathlib import Path
+
+    BIRTHS = Path(__file__).with_name("births.txt")
+
+    def note(pid):
+        with BIRTHS.open("a") as file:
+            file.write(f"{pid}\\n")
+
+    def born(worker):
+        note(os.getpid())
+        nowhere = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for apart in (False, True):
+            note(subprocess.Popen(["sleep", "300"], start_new_session=apart, **nowhere).pid)
+        orphan(lambda: os.execvp("sleep", ["sleep", "300"]))
+        orphan(lambda: time.sleep(300))
+        worker.log.info("family")
+
+    def orphan(live):
+        # As a daemon is made: a child that ends at once, and its child, in a session of its own, without a descriptor.
+        if not (child := os.fork()):
+            os.setsid()
+            if not os.fork():
+                note(os.getpid())
+                os.closerange(0, 1024)
+                live()
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    def steam(worker):
+        born(worker)
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+    def eat(item, worker):
+        if item == 0:
+            born(worker)
+        time.sleep(0.01)
+
+    def cling(item, worker):
+        if item == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            born(worker)
+        time.sleep(300)
+"""
+SOON = 2.0
+
+
+class Run:
+    """One run of the installed command, whose events are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process = process
+        self._folder = folder
+        self.workers: list[int] = []
+
+    def wait_for(self, name: str, **fields: Any) -> None:
+        """Read events up to one of that name and with those fields."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            event = json.loads(line)
+            if event["event"] == "worker.spawned":
+                self.workers.append(event["pid"])
+            if event["event"] == name and fields.items() <= event.items():
+                return
+        pytest.fail(f"there was no {name} with {fields}")
+
+    def family(self) -> list[int]:
+        """Everyone of whom it is known that they were born."""
+        births = self._folder / "births.txt"
+        return sorted({*self.workers, *map(int, births.read_text().split() if births.exists() else [])})
+
+
+@pytest.fixture
+def launch(tmp_path: Path, mprun: Path, plain_env: Mapping[str, str]) -> Iterator[Callable[..., Run]]:
+    """Start a run of `chef: steam` and of an eater; whatever is left of it at the end is killed."""
+    runs: list[Run] = []
+
+    def start(eater: str, transport: str = "leased", workers: int = 1, **limits: Any) -> Run:
+        (tmp_path / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
+        stages = {
+            "chef": {"run": "kitchen:steam", "to": "q"},
+            "eater": {"run": f"kitchen:{eater}", "from": "q", "count": workers},
+        }
+        whole = {"name": "family", "transport": transport, "limits": limits, "stages": stages}
+        (tmp_path / "family.yaml").write_text(json.dumps(whole), encoding="utf-8")
+        command = [mprun, "run", tmp_path / "family.yaml"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=plain_env, cwd=tmp_path)
+        runs.append(Run(process, tmp_path))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.process.kill()
+        run.process.wait()
+        assert run.process.stderr is not None
+        run.process.stderr.close()
+
+
+def starting(run: Run) -> None:
+    """Some workers are there and some are not."""
+    run.wait_for("worker.spawned")
+
+
+def running(run: Run) -> None:
+    """Both have families."""
+    run.wait_for("worker.logged", message="family")
+    run.wait_for("worker.logged", message="family")
+
+
+def draining(run: Run) -> None:
+    """It was asked to stop, and the queue is being emptied."""
+    running(run)
+    run.process.send_signal(signal.SIGINT)
+    run.wait_for("run.stopping")
+
+
+def stopping(run: Run) -> None:
+    """The time to drain has passed, and one of them does not heed SIGTERM."""
+    draining(run)
+    run.wait_for("worker.terminating", stage="eater")
+
+
+@pytest.mark.parametrize("transport", ["leased", "joinable"])
+@pytest.mark.parametrize(
+    ("reach", "options"),
+    [
+        (starting, {"eater": "eat", "workers": 12}),
+        (running, {"eater": "eat"}),
+        (draining, {"eater": "eat", "stop_timeout": 60}),
+        (stopping, {"eater": "cling", "stop_timeout": "100ms"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_nothing_is_left_of_a_run_whose_supervisor_is_killed(
+    launch: Callable[..., Run], transport: str, reach: Callable[[Run], None], options: dict[str, Any]
+) -> None:
+    run = launch(transport=transport, **options)
+    reach(run)
+
+    run.process.kill()
+
+    assert -signal.SIGKILL == run.process.wait(10)
+    until = time.monotonic() + SOON
+    while (left := [pid for pid in run.family() if is_alive(pid)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert [] == [f"{pid} {words(pid)}" for pid in left]
+
+
+def test_the_family_of_a_worker_is_there_before(launch: Callable[..., Run]) -> None:
+    """What the other tests find gone was alive."""
+    run = launch("eat")
+    running(run)
+
+    family = run.family()
+
+    assert 2 + 2 * 4 == len(family) == sum(map(is_alive, family))
+    run.process.send_signal(signal.SIGTERM)
+    run.wait_for("run.finished")
+    run.process.wait(10)
+    assert [] == [f"{pid} {words(pid)}" for pid in family if is_alive(pid)]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie, whose parent is yet to take note."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def words(pid: int) -> str:
+    """What a process was started as."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
