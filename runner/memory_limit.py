@@ -29,7 +29,7 @@ def limit_own_memory(most: int) -> None:
     Raises:
         OSError: it has more than that already, before its handler has been imported.
     """
-    used = _own_bytes()
+    used = own_bytes()
     if used + _FREE > most:
         raise OSError(
             errno.ENOMEM,
@@ -70,7 +70,7 @@ def _counters() -> list[Path]:
     return told[:1] or [Path("/proc/vmstat")]
 
 
-def _own_bytes() -> int:
+def own_bytes() -> int:
     """What RLIMIT_DATA counts of this process: the sixth number of statm also has its stack, which is small."""
     return int(_text(Path("/proc/self/statm")).split()[5]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -248,9 +248,8 @@ class Supervisor:
                 for record in self._roster.alive(stage):
                     self._dismiss(record)
             case QueueAbandoned(queue):
-                self._fail(
-                    f"queue '{queue}': {_who_left(self._plan, queue)}, and items are left: not taken, or taken without task_done"
-                )
+                who = _who_left(self._plan, queue)
+                self._fail(f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done")
 
     def _start(self, stage: str) -> None:
         if self._stop.phase is not Phase.RUNNING:

@@ -39,7 +39,7 @@ def baozi() -> Plan:
 
 def test_the_text_is_aligned_with_wide_names(baozi: Plan) -> None:
     assert as_text(baozi) == (
-        "baozi: 3 stages, 4 workers, 1 queue, transport joinable\n"
+        "baozi: 3 stages, 4 workers, 1 queue, transport leased\n"
         "Buns.\n"
         "\n"
         "WORKER    STAGE  ROLE      RUNS         FROM     TO       DAEMON\n"

@@ -16,6 +16,7 @@ import pytest
 from runner import process
 from runner.errors import StartFailed
 from runner.events import Event
+from runner.memory_limit import own_bytes
 from runner.plan import make_plan
 from runner.report import Report
 from runner.run import run
@@ -327,7 +328,7 @@ def test_a_handler_that_asks_for_more_than_its_memory_limit_fails_that_item_alon
             note(item)
         """
     )
-    eater = stage("eater", "eat", "q", memory_limit=400 << 20, on_error=OnError.SKIP)
+    eater = stage("eater", "eat", "q", memory_limit=own_bytes() + (256 << 20), on_error=OnError.SKIP)
 
     report = scene.run(
         stage("chef", "count", puts="q", args={"n": 8}), eater, transport=transport, max_errors="1"

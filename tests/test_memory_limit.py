@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.memory_limit import OomWatch, limit_own_memory
+from runner.memory_limit import OomWatch, limit_own_memory, own_bytes
 
 
 def in_a_child(act: Callable[[], int]) -> int:
@@ -25,7 +25,7 @@ def in_a_child(act: Callable[[], int]) -> int:
 
 def test_an_allocation_beyond_the_limit_is_a_memory_error() -> None:
     def act() -> int:
-        limit_own_memory(1 << 30)
+        limit_own_memory(own_bytes() + (256 << 20))
         bytearray(64 << 20)
         try:
             bytearray(1 << 30)
@@ -40,7 +40,7 @@ def test_shared_memory_does_not_count() -> None:
     def act() -> int:
         import mmap
 
-        limit_own_memory(512 << 20)
+        limit_own_memory(own_bytes() + (256 << 20))
         with mmap.mmap(-1, 1 << 30):
             return 7
 

@@ -13,7 +13,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
