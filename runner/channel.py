@@ -30,6 +30,7 @@ class Sender:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._turn = threading.RLock()  # a handler may log from its own threads, and from a signal's handler
+        self._only_logs = False
 
     def __reduce__(self) -> tuple[type[Sender], tuple[socket.socket]]:
         """Travel as the socket alone: a lock can't."""
@@ -37,6 +38,8 @@ class Sender:
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send one message. Blocks only while the supervisor is behind; does nothing once it is gone."""
+        if self._only_logs and kind != "logged":
+            return
         body = _encode(kind, fields)
         try:
             with self._turn:
@@ -44,6 +47,10 @@ class Sender:
         except OSError:
             # The supervisor is gone; whoever cleans up after it ends this process too.
             return
+
+    def only_log(self) -> None:
+        """Called in a process that the worker forked: it may log, and has no other word in the worker's life."""
+        self._only_logs = True
 
     def fileno(self) -> int:
         """The descriptor, for whoever closes all others."""

@@ -85,6 +85,10 @@ class ItemTooBig(MprunError, ValueError):
     """An item can never fit: neither its queue nor the memory is big enough. Raised by its put."""
 
 
+class NotTheWorker(MprunError):
+    """A process that a handler forked used a queue of the worker's."""
+
+
 class RunTimedOut(MprunError):
     """The run took longer than `limits.timeout`."""
 

@@ -301,9 +301,8 @@ class GatedBook:
         items, weight = self._free_items, self._free_bytes
         if items < 1:
             return 0
-        if weight < parcel.weight and self._would_wait_for_ever:
-            return 1
-        return min(int(min(items, len(parcel))), _lighter_than(weight, parcel))
+        fitting = min(int(min(items, len(parcel))), _lighter_than(weight, parcel))
+        return 1 if fitting == 0 and self._would_wait_for_ever else fitting
 
     @property
     def _would_wait_for_ever(self) -> bool:
@@ -345,4 +344,6 @@ class GatedBook:
 def _lighter_than(weight: float, parcel: Parcel) -> int:
     """How many items in a row of a parcel surely weigh no more than `weight` together."""
     frame = parcel.frame
-    return len(parcel) if parcel.weight <= weight else max(0, int(weight) * frame.count // frame.weight)
+    return (
+        len(parcel) if parcel.weight <= weight else max(0, int(weight) * frame.count // max(1, frame.weight))
+    )

@@ -18,6 +18,7 @@ from runner.build import UNKNOWN_HANDLER, build
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
 from runner.handlers.check import Fault, check_handler
+from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
 from runner.handlers.signature import read_signature
 from runner.include import include_all
@@ -156,7 +157,7 @@ def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
         return check_handler(HandlerRef("python", target), {}, role, beside, read)
 
     def check_one(stage: StageSpec) -> list[Fault]:
-        again = check_resumable(stage, beside, read)
+        again = check_resumable(stage, beside, read) + check_ordered(stage, beside, read)
         if stage.handler.kind == "python" and not stage.arguments:
             return check_without_arguments(stage.handler.target, stage.role) + again
         return check_handler(stage.handler, stage.arguments, stage.role, beside, read) + again

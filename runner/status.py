@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from runner.pages import make_private
+
 PAGE = 4096
 STACKS_SIGNAL = signal.SIGUSR2
 _ITEM_AT = 256
@@ -175,6 +177,10 @@ class StatusPage:
             since / 1e9,
             (starved + blocked) / 1e9,
         )
+
+    def become_a_copy(self) -> None:
+        """Called in a process that the worker forked: what it writes from now on, nobody else sees."""
+        make_private(self._map, self._fd)
 
     def dump_stacks_on_signal(self) -> None:
         """Called in the worker: leave the stacks of all threads behind the page when `STACKS_SIGNAL` comes."""

@@ -12,7 +12,6 @@ where a page is mapped that bears the same mark.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import mmap
 import os
@@ -21,10 +20,11 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from runner.pages import map_for_good
+
 MARK = "MPRUN_RUN"
 _SWEEPS = 20
 _PAUSE = 0.05
-_MAP_FAILED = ctypes.c_void_p(-1).value
 _SESSION_FIELD = 3  # counted after the name: state, ppid, pgrp, session (proc_pid_stat(5))
 
 
@@ -113,20 +113,16 @@ def end_left_behind(sessions: frozenset[int], run: str) -> None:
 
 
 def wear_mark() -> None:
-    """Called in a fresh worker: map a page that bears the mark, for itself and all that it forks.
-
-    It is never unmapped and needs no descriptor, which an object of `mmap` would.
+    """
+    Called in a fresh worker: map a page that bears the mark, for itself and all that it forks.
 
     Raises:
         OSError: the system has no descriptor or memory left to give.
     """
     descriptor = os.memfd_create(_mark_of(os.environ.get(MARK, "")), os.MFD_CLOEXEC)
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype = ctypes.c_void_p
-        place = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, ctypes.c_long(0))
-        if place == _MAP_FAILED:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+        map_for_good(descriptor)
     finally:
         os.close(descriptor)
 

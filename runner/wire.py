@@ -34,6 +34,8 @@ from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 
+from runner.errors import NotTheWorker
+
 HEADER = struct.Struct("<BxxxIIIIQQ")
 _CHUNK = 1 << 16
 _LONG_CHUNK = 1 << 20
@@ -212,7 +214,12 @@ class WorkerWire:
         return WorkerWire, (self._sock,)
 
     def send(self, message: Message) -> None:
-        """Send one message, waiting for room. Once the supervisor is gone this does nothing: so is the worker, soon."""
+        """
+        Send one message, waiting for room. Once the supervisor is gone this does nothing: so is the worker, soon.
+
+        Raises:
+            NotTheWorker: this end was closed, as it is in what a handler forks.
+        """
         parts = [message.header(), message.body]
         try:
             with self._turn:
@@ -220,7 +227,8 @@ class WorkerWire:
                 if sent < HEADER.size + len(message.body):
                     self._sock.sendall(memoryview(b"".join(parts))[sent:])
         except OSError:
-            return
+            if self._sock.fileno() < 0:
+                raise NotTheWorker("a process that a handler forked has no queue: only its worker does") from None
 
     def receive(self, timeout: float | None) -> Message | None:
         """Return the next message, or None if none comes within `timeout` seconds; None waits for ever.

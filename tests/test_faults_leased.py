@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
+import subprocess
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -49,6 +51,11 @@ class Scene:
         self._folder = folder
         self.transport = transport
         self.events: list[Event] = []
+        self._acts: dict[str, Callable[[], object]] = {}
+
+    def when(self, name: str, act: Callable[[], object]) -> None:
+        """Call `act` on the first event of that name."""
+        self._acts[name] = act
 
     def run(self, source: str, *, buns: int = 10, **more: Any) -> Report:
         """Run `count ──► share ──► eat`, but for what `source` defines instead; `more` are keys of all stages."""
@@ -66,6 +73,7 @@ class Scene:
     def observe(self, event: Event) -> None:
         """Keep the event."""
         self.events.append(event)
+        self._acts.pop(event.name, lambda: None)()
 
     def close(self) -> None:
         """Nothing to flush."""
@@ -217,7 +225,13 @@ def test_a_handler_that_forks(scene: Scene, how: str) -> None:
 def test_a_handler_that_forks_and_goes_on_twice(scene: Scene, stage: str) -> None:
     """The child returns into the runner, which must not take it for the worker."""
     sources = {
-        "count": "def count(n):\n    for bun in range(n):\n        if bun == 3:\n            os.fork()\n        yield bun",
+        "count": """
+            def count(n):
+                for bun in range(n):
+                    if bun == 3:
+                        os.fork()
+                    yield bun
+            """,
         "share": "def share(item):\n    if item == 3:\n        os.fork()\n    return item",
         "eat": "def eat(item):\n    if item == 3 and not os.fork():\n        return\n    note(item)",
     }
@@ -241,45 +255,76 @@ def test_memory_limit_hit(scene: Scene) -> None:
 # What the system refuses.
 
 
+def write_workflow(folder: Path, transport: str) -> Path:
+    """A file of two stages, for the installed command."""
+    (folder / "kitchen.py").write_text(PRELUDE, encoding="utf-8")
+    stages = {
+        "chef": {"run": "kitchen:count", "with": {"n": 10}, "to": "q"},
+        "eater": {"run": "kitchen:eat", "from": "q"},
+    }
+    (folder / "w.yaml").write_text(json.dumps({"name": "w", "transport": transport, "stages": stages}))
+    return folder / "w.yaml"
+
+
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 def test_disk_full_under_the_events_file(run_mprun: RunMprun, tmp_path: Path, transport: str) -> None:
-    (tmp_path / "kitchen.py").write_text(PRELUDE, encoding="utf-8")
-    (tmp_path / "w.yaml").write_text(
-        f"name: w\ntransport: {transport}\nstages:\n"
-        "  chef: {run: 'kitchen:count', with: {n: 10}, to: q}\n  eater: {run: 'kitchen:eat', from: q}\n"
-    )
+    workflow = write_workflow(tmp_path, transport)
 
-    done = run_mprun("run", tmp_path / "w.yaml", "--events", "/dev/full")
+    done = run_mprun("run", workflow, "--events", "/dev/full")
 
     assert 0 == done.returncode, done.stderr
     assert "No space left on device" in done.stderr
     assert [str(bun) for bun in range(10)] == (tmp_path / "notes.txt").read_text().split()
 
 
-def test_emfile(scene: Scene) -> None:
-    """The limit is lowered step by step: each run either does all its work or says in words what it lacks."""
+@pytest.mark.parametrize("transport", ["leased", "joinable"])
+@pytest.mark.parametrize(("most", "code"), [(8, 1), (40, 1), (400, 0)])
+def test_emfile_at_the_start(
+    mprun: Path, plain_env: dict[str, str], tmp_path: Path, transport: str, most: int, code: int
+) -> None:
+    """A limit that nobody can raise: the run says what it lacks, or does all its work."""
+    workflow = write_workflow(tmp_path, transport)
+    limited = ["bash", "-c", f'ulimit -n {most} && exec "$@"', "bash", mprun, "run", workflow]
+
+    done = subprocess.run(limited, capture_output=True, text=True, env=plain_env, cwd=tmp_path, timeout=60)
+
+    assert (code, code) == (done.returncode, int("descriptors" in done.stderr)), done.stderr
+    assert (code == 0) == (tmp_path / "notes.txt").exists()
+
+
+def test_emfile_in_a_handler(scene: Scene) -> None:
+    report = scene.run(
+        """
+        import resource
+        def eat(item):
+            if item == 3:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (20, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+                hoard = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+            if item > 3:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            note(item)
+        """,
+        on_error=OnError.SKIP,
+        max_errors="1",
+    )
+
+    assert (0, True) == (report.exit_code, "Too many open files" in scene.one("item.failed").fields["error"])
+    assert all_but(3) == scene.notes()
+
+
+@leased_only
+def test_emfile_at_the_birth_of_a_successor(scene: Scene) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)  # a limit of n refuses the number n and those above, whatever is open there already
-    os.close(lowest)
-    told = []
+    scene.when("worker.logged", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard)))
     try:
-        for more in range(1, 80, 3):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + more, lowest + more if hard < 0 else hard))
-            told.append(why_not(scene))
+        report = scene.run(
+            "def eat(item, worker):\n    worker.log.info('here')\n    time.sleep(0.5)\n    os._exit(9)"
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    refusals = [reason for reason in told if reason]
-    assert "" == told[-1] and refusals
-    assert [] == [reason for reason in refusals if "open files" not in reason and "descriptors" not in reason]
-
-
-def why_not(scene: Scene) -> str:
-    """Run; return what kept it from that, or an empty text."""
-    try:
-        return scene.run("", buns=1).reason or ""
-    except StartFailed as error:
-        return str(error)
+    assert (1, "failed") == (report.exit_code, report.outcome)
+    assert "worker 'eater' could not be started: Too many open files" == report.reason
 
 
 @pytest.mark.parametrize("refused", [1, 2, 3, 4])
@@ -300,6 +345,14 @@ def test_eagain_at_fork(scene: Scene, monkeypatch: pytest.MonkeyPatch, refused: 
     who = ["the run", "worker 'eater'", "worker 'cook'", "worker 'chef'"][refused - 1]
     assert f"{who} could not be started: Resource temporarily unavailable" == reason
     assert max(0, refused - 2) == sum(event.name == "worker.exited" for event in scene.events)
+
+
+def why_not(scene: Scene) -> str:
+    """Run; return what kept it from that, or an empty text."""
+    try:
+        return scene.run("", buns=1).reason or ""
+    except StartFailed as error:
+        return str(error)
 
 
 @leased_only

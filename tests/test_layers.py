@@ -37,7 +37,7 @@ LAYERS = (
     ("wiring", "wiring_needs", "wiring_policy", "wiring_flow", "wiring_transport", "findings"),
     ("transports.*", "failpoints", "dead_letters"),
     ("handlers.*", "process", "child", "machine", "memory", "memory_limit", "warden", "status", "channel", "facts", "signals"),
-    ("frames", "bundles", "pace", "wire", "arena", "dockets", "slots", "heap"),
+    ("frames", "bundles", "pace", "wire", "arena", "dockets", "slots", "pages", "heap"),
     ("plan", "plan_labels", "ledger", "leases", "books", "lines", "gated", "inorder", "resequence", "sharding", "credit", "parcels", "retry"),
     ("references", "include", "overrides"),
     ("source", "source_compose", "source_marks", "source_scalars", "source_syntax", "source_traps", "spec"),
