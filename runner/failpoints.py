@@ -17,6 +17,8 @@ A worker that is not armed runs the very methods that it would run if this modul
     sending    before a message about items
     torn-N     N bytes of that message have left; torn-half, half of it
     sent       after that message
+    failing    before it says that an item failed
+    failed     after it has said so
     finishing  all is done and closed, and it has not said so
     finished   it has
 
@@ -40,7 +42,7 @@ from runner.slots import Slot
 from runner.status import StatusPage, Wait
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_loops import FrameLoops
-from runner.wire import Message, WorkerWire
+from runner.wire import Kind, Message, WorkerWire
 
 VARIABLE = "MPRUN_FAILPOINT"
 MARK_VARIABLE = "MPRUN_FAILPOINT_MARK"
@@ -250,6 +252,10 @@ def _waits_for(why: Wait) -> Callable[..., bool]:
     return lambda _result, shown: shown is why
 
 
+def _is_failure(message: Message) -> bool:
+    return message.kind is Kind.FAILED
+
+
 def _is_last_word(*said: object) -> bool:
     return "finished" in said
 
@@ -269,6 +275,8 @@ _PLACES: Mapping[str, tuple[tuple[type, str, Wrap], ...]] = {
     ),
     "sending": ((WorkerWire, "send", _before()),),
     "sent": ((WorkerWire, "send", _after()),),
+    "failing": ((WorkerWire, "send", _before(_is_failure)),),
+    "failed": ((WorkerWire, "send", _after(lambda _result, message: _is_failure(message))),),
     "copying": ((ArenaWriter, "store", _half_copied),),
     "copied": ((ArenaWriter, "store", _after()),),
     "finishing": ((Sender, "send", _before(_is_last_word)),),

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from runner.failpoints import ACTIONS, MARK_VARIABLE, VARIABLE, Failpoint, Trigg
 from runner.plan import make_plan
 from runner.report import Report
 from runner.run import run
-from runner.spec import HandlerRef, Limits, QueueSpec, RestartPolicy, StageSpec, WorkflowSpec
+from runner.spec import HandlerRef, Limits, OnError, QueueSpec, RestartPolicy, StageSpec, WorkflowSpec
 from runner.wire import HEADER
 
 KITCHEN = """
@@ -40,8 +41,12 @@ KITCHEN = """
             reached("close")
 
     class Halve:
+        def __init__(self, fails):
+            self.fails = fails
         def __call__(self, item):
             bun, *stuffing = item if isinstance(item, tuple) else (item,)
+            if bun == self.fails:
+                raise ValueError(bun)
             for half in ("left", "right"):
                 reached("handler")
                 yield (bun, half, *stuffing)
@@ -49,11 +54,13 @@ KITCHEN = """
             reached("close")
 
     class Eat:
-        def __init__(self, seconds):
-            self.seconds = seconds
+        def __init__(self, fails, seconds):
+            self.fails, self.seconds = fails, seconds
             self.notes = os.open(Path(__file__).with_name("notes.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         def __call__(self, item):
             bun, half, *stuffing = item
+            if (bun, half) == (self.fails, "left"):
+                raise ValueError(bun)
             time.sleep(self.seconds)
             os.write(self.notes, f"{bun} {half} {len(stuffing and stuffing[0])}\\n".encode())
             reached("handler")
@@ -62,7 +69,7 @@ KITCHEN = """
 """
 BIG = 70_000
 """Bytes of an item that goes through shared memory."""
-BOUND = 30.0
+BOUND = 60.0
 """Seconds after which a run is taken to hang."""
 
 ROLES = {"producer": "chef", "resumable": "chef", "pipe": "cook", "consumer": "eater"}
@@ -77,6 +84,8 @@ class Shape:
     size: int = 0
     seconds: float = 0.0
     """What the sink takes for an item."""
+    fails: int | None = None
+    """The bun that the struck worker's handler raises on."""
 
 
 SMALL = Shape()
@@ -84,6 +93,7 @@ ONE_BY_ONE = Shape(maxsize=1, count=12)
 """A queue of one: each output is a message of its own, so that an item of the pipe can be half handed over."""
 WIDE = Shape(maxsize=10_000, count=3000)
 BULKY = Shape(count=8, size=BIG)
+FUSSY = Shape(fails=7)
 SLOW = Shape(maxsize=2, count=20, seconds=0.002)
 
 # Where to strike, at which arrival, in what shape of run; which roles come there.
@@ -166,23 +176,32 @@ class Strike:
         self._monkeypatch = monkeypatch
         self.events: list[Event] = []
 
-    def run(self, failpoint: Failpoint, shape: Shape, *, resumable: bool) -> Report:
+    def run(
+        self, failpoint: Failpoint, shape: Shape, *, resumable: bool = False, on_error: OnError = OnError.FAIL
+    ) -> Report:
         """Run the three stages with a failpoint armed."""
         mark = self._folder / "struck"
         where = f"{failpoint.name}:{failpoint.action}:{failpoint.nth}:{failpoint.worker}"
         self._monkeypatch.setenv(VARIABLE, where)
         self._monkeypatch.setenv(MARK_VARIABLE, str(mark))
         (self._folder / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
-        chef = stage("chef", "Steam", None, "q", count=shape.count, size=shape.size)
-        cook, eater = (
-            stage("cook", "Halve", "q", "r"),
-            stage("eater", "Eat", "r", None, seconds=shape.seconds),
+        fails = {name: shape.fails if name == failpoint.worker else None for name in ("cook", "eater")}
+        restart = RestartPolicy() if resumable else None
+        stages = (
+            stage("chef", "Steam", None, "q", {"count": shape.count, "size": shape.size}, restart=restart),
+            stage("cook", "Halve", "q", "r", {"fails": fails["cook"]}, on_error=on_error),
+            stage(
+                "eater",
+                "Eat",
+                "r",
+                None,
+                {"fails": fails["eater"], "seconds": shape.seconds},
+                on_error=on_error,
+            ),
         )
-        if resumable:
-            chef = StageSpec(**{**fields(chef), "restart": RestartPolicy()})
         queues = tuple(QueueSpec(name, shape.maxsize) for name in ("q", "r"))
-        limits = Limits(timeout=BOUND)
-        spec = WorkflowSpec("strike", self._folder / "w.yaml", (chef, cook, eater), queues, "leased", limits)
+        limits = Limits(timeout=BOUND, max_errors=str(int(shape.fails is not None)))
+        spec = WorkflowSpec("strike", self._folder / "w.yaml", stages, queues, "leased", limits)
         report = run(make_plan(spec), [self])
         assert mark.exists(), "nothing was struck: the failpoint was never reached"
         return report
@@ -204,16 +223,12 @@ class Strike:
         return sum(e.name == name and named.items() <= e.fields.items() for e in self.events)
 
 
-def stage(name: str, target: str, reads: str | None, puts: str | None, **arguments: object) -> StageSpec:
+def stage(
+    name: str, target: str, reads: str | None, puts: str | None, given: dict[str, object], **more: Any
+) -> StageSpec:
     """A stage of one worker that has the stage's name."""
-    return StageSpec(
-        name, HandlerRef("python", f"kitchen:{target}"), arguments, (name,), receives=reads, sends=puts
-    )
-
-
-def fields(spec: StageSpec) -> dict[str, object]:
-    """A spec as the arguments that make it."""
-    return {name: getattr(spec, name) for name in spec.__slots__}
+    handler = HandlerRef("python", f"kitchen:{target}")
+    return StageSpec(name, handler, given, (name,), receives=reads, sends=puts, **more)
 
 
 def halves(buns: int, shape: Shape) -> Counter[str]:
@@ -293,6 +308,22 @@ def test_a_worker_struck_at_any_boundary_loses_and_repeats_nothing(
     strike: Strike, failpoint: Failpoint, shape: Shape, role: str
 ) -> None:
     check(strike, failpoint, shape, role)
+
+
+@pytest.mark.parametrize("name", ["failing", "failed"])
+@pytest.mark.parametrize("role", READERS)
+@pytest.mark.parametrize("on_error", [OnError.SKIP, OnError.DEAD_LETTER])
+def test_an_item_that_fails_is_counted_once_whenever_its_worker_dies(
+    strike: Strike, name: str, role: str, on_error: OnError
+) -> None:
+    report = strike.run(Failpoint(name, "SIGKILL", 1, ROLES[role]), FUSSY, on_error=on_error)
+
+    queue = report.queue("q" if role == "pipe" else "r")
+    assert (0, 1) == (report.exit_code, queue.dropped + queue.dead_lettered), report.reason
+    assert int(on_error is OnError.DEAD_LETTER) == queue.dead_lettered == strike.count("item.dead_lettered")
+    assert queue.put == queue.done + 1
+    missing = ["7 left 0", "7 right 0"] if role == "pipe" else ["7 left 0"]
+    assert halves(FUSSY.count, FUSSY) - Counter(missing) == strike.eaten()
 
 
 # The instrument itself.

@@ -283,6 +283,7 @@ class LeasedBookMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.book.move(self.now)
+        self.take_in_decisions_and_check()
         if seconds > PATIENCE and self.maxsize is not None and self._parked():
             room = self.book.room
             assert room is not None

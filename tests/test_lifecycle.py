@@ -6,7 +6,7 @@ A history is a list of steps; each is a fact, the queues' accounts where they ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -295,6 +295,34 @@ def test_the_living_are_listed_in_start_order() -> None:
         lifecycle.started(worker)
 
     assert ("eater-1", "chef-1", "chef-2") == lifecycle.alive
+
+
+def test_a_shard_that_lost_its_reader_before_the_end_is_abandoned_although_others_read_on() -> None:
+    plan = plan_of(stage("chef", sends="q"), replace(stage("eater", receives="q", count=2), shard_by="id"))
+    lifecycle = Lifecycle(plan, ends_when_settled=True)
+    for worker in ("eater-1", "eater-2", "chef-1"):
+        lifecycle.started(worker)
+
+    lifecycle.ended("eater-1")
+    settled = lifecycle.decide(lambda _: stock(done=3))
+    unsettled = lifecycle.decide(lambda _: stock(waiting=1, done=3))
+
+    assert QueueAbandoned("q") not in settled
+    assert QueueAbandoned("q") in unsettled
+
+
+def test_a_shards_reader_that_was_told_the_end_may_go_before_the_others() -> None:
+    plan = plan_of(stage("chef", sends="q"), replace(stage("eater", receives="q", count=2), shard_by="id"))
+    lifecycle = Lifecycle(plan, ends_when_settled=True)
+    lifecycle.decide(lambda _: stock())
+    for worker in ("eater-1", "eater-2", "chef-1"):
+        lifecycle.started(worker)
+    lifecycle.ended("chef-1")
+    lifecycle.decide(lambda _: stock(done=3))
+
+    lifecycle.ended("eater-1")
+
+    assert QueueAbandoned("q") not in lifecycle.decide(lambda _: stock(leased=1, done=2))
 
 
 @st.composite

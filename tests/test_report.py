@@ -46,7 +46,7 @@ def failed(action: str = "fail", item: str = "'bun 0'") -> Event:
 
 def finished(outcome: str = "done", exitcode: int = 0, reason: str | None = None, **account: Any) -> Event:
     queue = {"name": "steamer", "maxsize": 10, "put": 9, "done": 9, "dropped": 0, "dead_lettered": 0}
-    queue |= {"waiting": 0, "leased": 0, "peak": 4, "full_seconds": 0.0, "joined": True}
+    queue |= {"waiting": 0, "leased": 0, "peak": 4, "peak_bytes": 0, "full_seconds": 0.0, "joined": True}
     fields = {"outcome": outcome, "exitcode": exitcode, "reason": reason, "seconds": 4.0}
     return Event("run.finished", 4.0, "r1", fields | {"queues": [queue | account]})
 

@@ -87,7 +87,8 @@ class Storm:
         """Keep count of who is there to be killed."""
         worker = event.fields.get("worker", "")
         if event.name == self._since and event.fields["stage"] != "chef":
-            self._alive[worker] = os.pidfd_open(event.fields["pid"])
+            with contextlib.suppress(ProcessLookupError):  # it said so, and died
+                self._alive[worker] = os.pidfd_open(event.fields["pid"])
         elif event.name == "worker.exited" and worker in self._alive:
             os.close(self._alive.pop(worker))
         elif event.name == "item.redelivered":

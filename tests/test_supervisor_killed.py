@@ -40,6 +40,7 @@ KITCHEN = """
 
     def orphan(live):
         # As a daemon is made: a child that ends at once, and its child, in a session of its own, without a descriptor.
+        born, bearing = os.pipe()
         if not (child := os.fork()):
             os.setsid()
             if not os.fork():
@@ -48,6 +49,9 @@ KITCHEN = """
                 live()
             os._exit(0)
         os.waitpid(child, 0)
+        os.close(bearing)
+        os.read(born, 1)  # the end of the pipe: it has noted itself
+        os.close(born)
 
     def steam(worker):
         born(worker)
@@ -173,7 +177,7 @@ def test_nothing_is_left_of_a_run_whose_supervisor_is_killed(
 
 def test_the_family_of_a_worker_is_there_before(launch: Callable[..., Run]) -> None:
     """What the other tests find gone was alive."""
-    run = launch("eat")
+    run = launch("eat", stop_timeout="300ms")
     running(run)
 
     family = run.family()

@@ -18,7 +18,7 @@ from runner.errors import ItemTooBig
 from runner.sharding import sharder
 from runner.status import Word
 from runner.transports.leased_freight import Freight
-from runner.transports.leased_outbox import FRAME_BYTES, FrameOutbox
+from runner.transports.leased_outbox import FILL_SECONDS, FRAME_BYTES, FrameOutbox
 from runner.transports.leased_stream import Stream
 from runner.units import format_size
 from runner.wire import Kind, Message
@@ -117,6 +117,12 @@ class MeasuredOutbox(FrameOutbox):
         self._words[Word.SENT] += count
         self._stream.wire.send(Message(kind, count, upto, partial, self._lease, nanos, body))
         return count
+
+    def _observe(self, sent: int) -> None:
+        """As for any frame; but a bundle that was sent early, by the flusher, does not make the next one small."""
+        known, took = self._fitting, max(time.perf_counter() - self._began, 1e-6)
+        super()._observe(sent)
+        self._fitting = max(self._fitting, min(known, int(sent * FILL_SECONDS / took)))
 
     def _size(self) -> None:
         self._began = time.perf_counter()  # the wait for the answer says nothing of how quickly items come
