@@ -115,7 +115,13 @@ class Announcer:
         """Say that an item failed for good, and where it is kept."""
         said = {"trouble": trouble} if trouble else {}
         self._publish(
-            "item.dead_lettered", **_whose(record), item=item, error=error, attempts=attempts, letter=kept, **said
+            "item.dead_lettered",
+            **_whose(record),
+            item=item,
+            error=error,
+            attempts=attempts,
+            letter=kept,
+            **said,
         )
 
     def terminating(self, record: Record, number: signal.Signals, reason: str) -> None:

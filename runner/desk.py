@@ -1,9 +1,9 @@
 """The desk: what a run that is under way can be asked and told, and its answers.
 
-    {"do": "status"}                                     workers, queues, phase
-    {"do": "stop"}                                       as the first Ctrl-C
-    {"do": "stop", "worker": "c1"}                       SIGTERM to one worker
-    {"do": "scale", "stage": "eater", "count": 4}        more workers, or fewer
+{"do": "status"}                                     workers, queues, phase
+{"do": "stop"}                                       as the first Ctrl-C
+{"do": "stop", "worker": "c1"}                       SIGTERM to one worker
+{"do": "scale", "stage": "eater", "count": 4}        more workers, or fewer
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Desk:
         if "worker" not in request:
             self._run.stop_from_outside()
             return {"stopping": True}
-        worker = _known("worker", request["worker"], [each["worker"] for each in self._run.snapshot()["workers"]])
+        worker = _known(
+            "worker", request["worker"], [each["worker"] for each in self._run.snapshot()["workers"]]
+        )
         alive = {each["worker"] for each in self._run.snapshot()["workers"] if each["state"] == "alive"}
         if worker not in alive:
             raise UsageError(f"worker '{worker}' has ended already")
@@ -69,7 +71,9 @@ class Desk:
         return {"terminating": worker}
 
     def _scale(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        stage = _known("stage", request.get("stage"), [each["name"] for each in self._run.snapshot()["stages"]])
+        stage = _known(
+            "stage", request.get("stage"), [each["name"] for each in self._run.snapshot()["stages"]]
+        )
         count = request.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_WORKERS:
             raise UsageError(f"a stage has 1 to {MOST_WORKERS} workers, got {count!r}")

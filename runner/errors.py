@@ -101,9 +101,9 @@ class MprunInternalError(MprunError):
     exit_code = ExitCode.INTERNAL
 
 
-class EndOfStream(Exception):  # noqa: N818 - a signal to the handler, like StopIteration, not a fault
+class EndOfStream(Exception):
     """Raised by `queue.get()`: every writer has finished and no item is left. A handler may let it pass."""
 
 
-class Stopping(Exception):  # noqa: N818 - a signal to the handler, like GeneratorExit, not a fault
+class Stopping(Exception):
     """Raised by `queue.put()` in a producer while the run is being stopped. A handler may let it pass."""

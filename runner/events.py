@@ -66,7 +66,9 @@ _WORKER = EventField("string", "The worker's name.")
 _STAGE = EventField("string", "The stage the worker belongs to.")
 _QUEUE = EventField("string", "The queue's name.")
 _PID = EventField("integer", "The worker's process id.")
-_GENERATION = EventField("integer", "1 for the first process of this name; grows when the worker is restarted.")
+_GENERATION = EventField(
+    "integer", "1 for the first process of this name; grows when the worker is restarted."
+)
 _ITEM = EventField("string", "The item's repr, cut to a readable length.")
 _REASON = EventField("string", "Why, in words.")
 _ERROR = EventField("string", "The exception, as `Type: message`.")
@@ -136,7 +138,9 @@ DECLARATIONS: Mapping[str, Declaration] = {
             signal=EventField(("string", "null"), "The signal that ended it, such as SIGKILL; else null."),
             outcome=EventField("string", "finished, stopped (mprun asked for it) or died."),
             reason=_REASON,
-            items=EventField("array", "Reprs of the items at stake: taken and not acknowledged.", required=False),
+            items=EventField(
+                "array", "Reprs of the items at stake: taken and not acknowledged.", required=False
+            ),
             traceback=_TRACEBACK,
             restarting=EventField("boolean", "Whether another takes its place.", required=False),
             **COUNTERS,
@@ -164,7 +168,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
         ),
     ),
     "worker.stacks": Declaration(
-        "The Python stacks of a worker that overran its time: on an item, to stop, or with the whole run waiting for it.",
+        "The Python stacks of a worker that overran its time: on an item, to stop, or with the run waiting for it.",
         "warning",
         _fields(worker=_WORKER, stage=_STAGE, pid=_PID, stacks=EventField("string", "One stack a thread.")),
     ),
@@ -176,7 +180,9 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "queue.joined": Declaration(
         "Every writer has finished and every item of the queue is accounted for.",
         "info",
-        _fields(queue=_QUEUE, put=EventField("integer", "Items put."), done=EventField("integer", "Items done.")),
+        _fields(
+            queue=_QUEUE, put=EventField("integer", "Items put."), done=EventField("integer", "Items done.")
+        ),
     ),
     "item.failed": Declaration(
         "A handler raised on an item.",
@@ -227,7 +233,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
             error=EventField("string", "The exception of the last attempt, or how its worker died."),
             attempts=EventField("integer", "How often it was handed out."),
             letter=EventField(
-                ("string", "null"), "The file that keeps it; null if it could not be written, or is kept nowhere."
+                ("string", "null"),
+                "The file that keeps it; null if it could not be written, or is kept nowhere.",
             ),
             trouble=EventField("string", "Why it could not be written.", required=False),
         ),
@@ -242,7 +249,9 @@ DECLARATIONS: Mapping[str, Declaration] = {
         "debug",
         _fields(
             elapsed=EventField("number", "Seconds since the start."),
-            stages=EventField("array", "One object a stage: name, alive, and the sum of its workers' counters."),
+            stages=EventField(
+                "array", "One object a stage: name, alive, and the sum of its workers' counters."
+            ),
             queues=EventField("array", "One object a queue: the ledger's counts, `size` now, and `maxsize`."),
         ),
     ),
@@ -288,7 +297,9 @@ class Bus:
 
     def publish(self, name: str, **fields: Any) -> None:
         """Tell all observers that `name` happened now. `name` must be declared."""
-        DECLARATIONS[name]  # a name nobody declared is our bug: fail here, in the test that first publishes it
+        DECLARATIONS[
+            name
+        ]  # a name nobody declared is our bug: fail here, in the test that first publishes it
         self.forward(Event(name, self.clock(), self.run, fields))
 
     def forward(self, event: Event) -> None:

@@ -1,8 +1,8 @@
 """Frames: some items pickled together. The supervisor passes them on unopened; only workers call this.
 
-    SAFE items (numbers, text, bytes, None, flat tuples of these)   one pickle of the list        b"L" + pickle
-    any other item                                                  pickled alone, when it is put  b"S" + lengths + pickles
-    where one of these lies in shared memory                        its docket instead of it       b"M" + lengths + entries
+    SAFE items (numbers, text, bytes, None, flat tuples)   one pickle of the list         b"L" + pickle
+    any other item                                         pickled alone, when it is put  b"S" + lengths + pickles
+    where one of these lies in shared memory               its docket instead of it       b"M" + lengths + entries
 
 An item that can change is pickled before the handler goes on: it may change it next, or yield the same object again.
 Items that can't change may wait for company and share one pickle, which is what makes small items cheap.

@@ -154,7 +154,9 @@ class LeasedBook:
         lost = list(self._held.pop(reader, {}).values())
         self._busy_readers -= bool(lost)
         # What it was to be given next, when another died before it, it can't be given any more.
-        self._decisions = [d for d in self._decisions if not (isinstance(d, HandOver) and d.lease.reader == reader)]
+        self._decisions = [
+            d for d in self._decisions if not (isinstance(d, HandOver) and d.lease.reader == reader)
+        ]
         for lease in reversed(lost):
             if suspect is not None and suspect[0] == lease.number:
                 self._take_back_around(lease, suspect[1], past, condemned)

@@ -2,8 +2,8 @@
 
     acknowledged: n items took t seconds ──► Pace ──► the next lease may hold `most` items
 
-Slow items go alone, so that no worker sits on work that another could do; cheap ones by the thousand. Nothing is known at
-the start, so a pace begins with one item and grows eightfold a step at the most.
+Slow items go alone, so that no worker sits on work that another could do; cheap ones by the thousand. Nothing is known
+at the start, so a pace begins with one item and grows eightfold a step at the most.
 """
 
 from __future__ import annotations

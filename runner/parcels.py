@@ -1,6 +1,6 @@
 """What the ledger hands out: items in frames that nobody opens, and ranges of them. Pure facts.
 
-    Frame  ▯▯▯▯▯▯▯▯     Parcel ──▯▯▯▯──  a range of it     Lease  a parcel in a reader's hand, and how far it has come
+Frame  ▯▯▯▯▯▯▯▯     Parcel ──▯▯▯▯──  a range of it     Lease  a parcel in a reader's hand, and how far it has come
 """
 
 from __future__ import annotations

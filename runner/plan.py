@@ -1,6 +1,6 @@
 """What will exist when a workflow runs: every worker by name, every queue, the order of start and stop. Pure.
 
-    WorkflowSpec ──► make_plan ──► Plan      stages in start order, queues with who writes and who reads
+WorkflowSpec ──► make_plan ──► Plan      stages in start order, queues with who writes and who reads
 """
 
 from __future__ import annotations
@@ -203,5 +203,6 @@ def _queue_plan(queue: QueueSpec, stages: tuple[StagePlan, ...]) -> QueuePlan:
         shard_by=shard_by,
         read_in_order=any(stage.keeps_order for stage in reading),
         written_in_order=any(stage.keeps_order for stage in writing),
-        one_by_one=shard_by is not None and any(w.retry.attempts > 1 for stage in reading for w in stage.workers),
+        one_by_one=shard_by is not None
+        and any(w.retry.attempts > 1 for stage in reading for w in stage.workers),
     )

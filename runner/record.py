@@ -53,7 +53,9 @@ class RunRecord:
     def write_facts(self, facts: RunFacts) -> None:
         """Say what run this is. Whole or not at all: a reader may come at any moment."""
         draft = self.make() / f".{_FACTS}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as out:
             json.dump(asdict(facts), out, ensure_ascii=False)
         draft.replace(self.folder / _FACTS)
 

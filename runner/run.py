@@ -48,7 +48,9 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
             with _refusals_told():
                 parts.enter_context(machine.fit(plan))
                 signals = parts.enter_context(SignalInbox())
-                census = parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
+                census = (
+                    parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
+                )
                 transport = _open_transport(plan, signals.wake)
                 parts.callback(transport.close)
             record = RunRecord(bus.run, home())
@@ -125,7 +127,9 @@ def _refusals_told() -> Iterator[None]:
 def _nothing_outlives(run_id: str) -> Iterator[Census]:
     """See to it that no process of the run is left, whether this process ends in order or is killed."""
     if not sys.platform.startswith("linux"):
-        raise UsageError(f"workers need Linux, and this is {sys.platform}; `--transport inline` runs everywhere")
+        raise UsageError(
+            f"workers need Linux, and this is {sys.platform}; `--transport inline` runs everywhere"
+        )
     known = process.children()
     spare = os.open(os.devnull, os.O_RDONLY)
     try:

@@ -122,8 +122,8 @@ def _queue() -> Fragment:
             "maximum": LARGEST_QUEUE,
             "title": "an integer of at least 1",
             "default": QueueSpec("").maxsize,
-            "description": "The most items that may wait in it. Whoever puts to a full queue waits, if `when_full` says "
-            "nothing else.",
+            "description": "The most items that may wait in it. Whoever puts to a full queue waits, if `when_full` "
+            "says nothing else.",
         },
         **queue_flow_keys(_size),
         "description": _text("What travels through the queue."),

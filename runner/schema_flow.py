@@ -1,4 +1,4 @@
-"""The keys that say how items flow: what bounds a queue and what it does when full, who gets an item, in which order."""
+"""The keys that say how items flow: what bounds a queue and what it does when full, who gets an item, in what order."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _compose(text: Text, base: int) -> tuple[Node | None, tuple[Problem, ...]]:
     return root, tuple(composer.traps)
 
 
-class _NotYaml(Exception):  # noqa: N818 - carries a complaint from the parser to `_compose`, nothing more
+class _NotYaml(Exception):
     def __init__(self, complaint: Complaint) -> None:
         self.complaint = complaint
 

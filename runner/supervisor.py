@@ -249,7 +249,9 @@ class Supervisor:
                     self._dismiss(record)
             case QueueAbandoned(queue):
                 who = _who_left(self._plan, queue)
-                self._fail(f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done")
+                self._fail(
+                    f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done"
+                )
 
     def _start(self, stage: str) -> None:
         if self._stop.phase is not Phase.RUNNING:
@@ -390,4 +392,6 @@ def _who_left(plan: Plan, queue: str) -> str:
 
 def _stays(put: int) -> str:
     """Say what becomes of a dead producer's items."""
-    return "it had put nothing" if not put else f"what it had put, {put} item{'s' * (put != 1)}, is worked off"
+    return (
+        "it had put nothing" if not put else f"what it had put, {put} item{'s' * (put != 1)}, is worked off"
+    )

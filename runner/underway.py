@@ -1,8 +1,8 @@
 """A run under way, as its desk sees it: what can be told of it, and what can be changed while it goes on.
 
-    desk ──► snapshot          from the roster and the stock
-             stop, end_worker  the supervisor's own ways of stopping
-             resize            births, or workers that finish what they hold and end
+desk ──► snapshot          from the roster and the stock
+         stop, end_worker  the supervisor's own ways of stopping
+         resize            births, or workers that finish what they hold and end
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ class RunUnderway:
     """One run, from its first worker to its last."""
 
     def __init__(
-        self, run: str, plan: Plan, transport: Transport, roster: Roster, stock: Stock, births: Births, levers: Levers
+        self,
+        run: str,
+        plan: Plan,
+        transport: Transport,
+        roster: Roster,
+        stock: Stock,
+        births: Births,
+        levers: Levers,
     ) -> None:
         self._run = run
         self._plan = plan
@@ -88,13 +95,18 @@ class RunUnderway:
 
     def _refuse_unfit(self, stage: StagePlan) -> None:
         if not self._transport.outlives_workers:
-            raise UsageError(f"only a run under `transport: leased` can be scaled; this is '{self._plan.transport}'")
+            raise UsageError(
+                f"only a run under `transport: leased` can be scaled; this is '{self._plan.transport}'"
+            )
         if self._levers.phase() is not Phase.RUNNING:
             raise UsageError("the run is being stopped")
         if stage.shard_by is not None:
-            raise UsageError(f"stage '{stage.name}' is sharded: with another count its keys would change workers")
+            raise UsageError(
+                f"stage '{stage.name}' is sharded: with another count its keys would change workers"
+            )
         if stage.role is Role.PRODUCER:
-            raise UsageError(f"stage '{stage.name}' makes items: more workers would make more of them, not share the work")
+            why = "more workers would make more of them, not share the work"
+            raise UsageError(f"stage '{stage.name}' makes items: {why}")
 
     def _add(self, worker: WorkerPlan) -> None:
         try:

@@ -62,7 +62,9 @@ class Kind(IntEnum):
 _KINDS = {kind.value: kind for kind in Kind}
 
 
-@dataclass(slots=True)  # not frozen: that would take three times as long, and there are several for every frame
+@dataclass(
+    slots=True
+)  # not frozen: that would take three times as long, and there are several for every frame
 class Message:
     """One message; never changed once it is made. What the numbers mean depends on the kind."""
 
@@ -228,7 +230,9 @@ class WorkerWire:
                     self._sock.sendall(memoryview(b"".join(parts))[sent:])
         except OSError:
             if self._sock.fileno() < 0:
-                raise NotTheWorker("a process that a handler forked has no queue: only its worker does") from None
+                raise NotTheWorker(
+                    "a process that a handler forked has no queue: only its worker does"
+                ) from None
 
     def receive(self, timeout: float | None) -> Message | None:
         """Return the next message, or None if none comes within `timeout` seconds; None waits for ever.

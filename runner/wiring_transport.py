@@ -75,4 +75,6 @@ def check_transport(stages: Iterable[StageSpec], transport: str) -> Iterator[Fin
         for limit in _LIMITS:
             if transport in limit.unable and limit.asks(stage):
                 message = f"stage '{stage.name}': {limit.trouble}"
-                yield Finding(("stages", stage.name, limit.key), "transport-cannot", message, "key", limit.remedy)
+                yield Finding(
+                    ("stages", stage.name, limit.key), "transport-cannot", message, "key", limit.remedy
+                )

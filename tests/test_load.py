@@ -405,7 +405,9 @@ def mutated(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-def test_a_handler_is_looked_up_where_the_file_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_is_looked_up_where_the_file_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python's finders remember a relative folder by its first meaning."""
     for folder, handler in (("one", "def go(): ..."), ("two", "def come(): ...")):
         (tmp_path / folder).mkdir()

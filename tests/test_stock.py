@@ -41,7 +41,9 @@ def test_what_earlier_generations_did_still_counts() -> None:
     line: dict[str, Any]
     (line,) = stock.stage_lines()
 
-    assert ("eater", 2, 2, 106, 2) == tuple(line[key] for key in ("name", "workers", "alive", "done", "failed"))
+    assert ("eater", 2, 2, 106, 2) == tuple(
+        line[key] for key in ("name", "workers", "alive", "done", "failed")
+    )
     assert 105 == stock.counters(roster["neo"]).done
 
 

@@ -44,7 +44,9 @@ def as_text(snapshot: dict[str, Any]) -> str:
     from runner.units import format_duration
 
     seconds = format_duration(round(snapshot["elapsed"], 1))
-    heading = f"{snapshot['run']}  {snapshot['workflow']}  {snapshot['phase']}  {seconds}  pid {snapshot['pid']}"
+    heading = (
+        f"{snapshot['run']}  {snapshot['workflow']}  {snapshot['phase']}  {seconds}  pid {snapshot['pid']}"
+    )
     workers = [["WORKER", "STAGE", "PID", "STATE", "IN", "OUT", "FAILED", "HOW IT ENDED"]]
     workers += [
         [str(w[key]) for key in ("worker", "stage", "pid", "state", "received", "sent", "failed", "ending")]

@@ -51,7 +51,9 @@ EXAMPLES = examples(
 @click.command(epilog=EXAMPLES)
 @workflow_file
 @values
-@click.option("--transport", type=click.Choice(["leased", "joinable", "inline"]), help="Run on this transport instead.")
+@click.option(
+    "--transport", type=click.Choice(["leased", "joinable", "inline"]), help="Run on this transport instead."
+)
 @click.option("--events", type=FILE, help="Write every event to this file, a JSON object a line.")
 @click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
 @click.option(

@@ -1,4 +1,4 @@
-"""`order: keep` where a handler puts by itself: refused before a run, since outputs would have no place in any order."""
+"""`order: keep` where a handler puts by itself: refused before a run, since outputs would have no place in order."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Transport(Protocol):
         """Tell a reader that nothing more will come."""
 
     def retire(self, worker: str) -> None:
-        """Let a worker that reads finish what it holds and end, though its stream goes on; where workers are outlived."""
+        """Let a reader finish what it holds and end, though its stream goes on; only where workers are outlived."""
 
     def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
         """Call `ready` within `wait` whenever `end` can be read; where there are no processes, never."""

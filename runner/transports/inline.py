@@ -55,7 +55,7 @@ class InlineTransport:
         self._stuck = 0
         self._facts: list[Fact] = []
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:  # noqa: ARG002 - nobody is replaced here
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Make a strand; it runs when its turn comes."""
         strand = _Strand(worker, self._life, self._books, self._facts.append)
         self._strands[worker.name] = strand
@@ -130,7 +130,9 @@ class InlineTransport:
         """Show where strands are."""
         frames = sys._current_frames()
         found = {name: frames.get(self._strands[name].ident) for name in workers}
-        return {name: "".join(traceback.format_stack(frame)) for name, frame in found.items() if frame is not None}
+        return {
+            name: "".join(traceback.format_stack(frame)) for name, frame in found.items() if frame is not None
+        }
 
     def close(self) -> None:
         """Give back the pages."""
@@ -238,7 +240,7 @@ class _Strand:
     def abandon(self) -> None:
         """Take it for dead, although it does not give the baton back."""
         self._note(Exited(self.name, os.getpid(), -signal.SIGKILL))
-        self._note = lambda fact: None  # whatever it still says, it says as a ghost
+        self._note = _unheard  # whatever it still says, it says as a ghost
 
     def _live(self) -> None:
         try:
@@ -258,6 +260,10 @@ class _Strand:
         fact = from_message(self.name, {"kind": kind, **fields})
         if fact is not None:
             self._note(fact)
+
+
+def _unheard(fact: Fact) -> None:
+    """Where the words of a strand go that counts as dead."""
 
 
 class InlineQueue:

@@ -93,7 +93,9 @@ class ItemwiseLoops:
 
 def _put_value(outbox: QueueEnd | None, value: object) -> None:
     if isinstance(value, GeneratorType):
-        for each in value:  # in a consumer too: the body of such a handler runs only while it is asked for more
+        for (
+            each
+        ) in value:  # in a consumer too: the body of such a handler runs only while it is asked for more
             if outbox is not None:
                 outbox.put(each)
     elif outbox is not None:

@@ -201,7 +201,7 @@ class JoinableTransport:
         # Last, as it has to be closed: the queues let go of their descriptors when one more can't be had.
         self._pool = ProcessPool(life, wake)
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:  # noqa: ARG002 - nobody is replaced here
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
         self._plans[worker.name] = worker
         inbox = self._queues[worker.receives] if worker.receives else None

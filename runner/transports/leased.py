@@ -1,10 +1,10 @@
-"""The `leased` transport: one private stream per worker, frames passed on unopened, and the ledger hands out every item.
+"""The `leased` transport: one private stream per worker, frames passed on unopened; the ledger hands out every item.
 
     chef ══PUT══► supervisor: LeasedBook ══LEASE══► eater        nothing is shared between workers: no lock, no pipe
          ◄═CREDIT═                       ◄══ACK════              a death harms nobody else and loses nothing
 
-What the streams bring goes straight into the books, and what the books decide straight to the streams; the supervisor is
-only called when something happens to a worker, or a queue becomes settled.
+What the streams bring goes straight into the books, and what the books decide straight to the streams; the supervisor
+is only called when something happens to a worker, or a queue becomes settled.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class LeasedTransport:
         self._unsettled: set[str] = set()
         self._gates = Gates(plan, self._unsettled)
         self._books: dict[str, LeaseBook] = {
-            q.name: self._gates.books.get(q.name) or LeasedBook(q.name, q.maxsize, len(q.writers)) for q in plan.queues
+            q.name: self._gates.books.get(q.name) or LeasedBook(q.name, q.maxsize, len(q.writers))
+            for q in plan.queues
         }
         self._links: dict[str, Link] = {}
         self._paces = {stage.name: Pace() for stage in plan.stages}
@@ -59,7 +60,7 @@ class LeasedTransport:
         self._offsets: Counter[str] = Counter()
         """Items of each producer that are in, or could not be put, over all its generations."""
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:  # noqa: ARG002 - the offset says all of it
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
         ours, theirs = open_wire()
         try:
@@ -206,7 +207,9 @@ class LeasedTransport:
             if link.in_order:
                 self._gates.buried(link.plan, in_hand, found, now)
         else:
-            self._pool.status(worker).words[Word.SENT] = link.put  # the ledger's own count, should they differ
+            self._pool.status(worker).words[Word.SENT] = (
+                link.put
+            )  # the ledger's own count, should they differ
         if link.outbox is not None:
             link.outbox.writer_gone(worker, now)
             self._docks.gone(worker)
@@ -250,7 +253,9 @@ class LeasedTransport:
                     self._failed(link, message, now)
                 case Kind.JOIN if link.outbox is not None:
                     link.wants_join = True
-                    self._unsettled.add(link.outbox.name)  # looked at again: it may have been settled for a while
+                    self._unsettled.add(
+                        link.outbox.name
+                    )  # looked at again: it may have been settled for a while
                 case Kind.MORE if link.inbox is not None:
                     link.inbox.takes_more(link.plan.name, message.count, now)
                     self._woken = True  # it may hold the last of its stream

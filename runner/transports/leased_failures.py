@@ -50,7 +50,9 @@ def report(lease: Message, index: int, item: object, nanos: int, words: Mapping[
     return Message(Kind.FAILED, upto=index, lease=lease.lease, nanos=nanos, body=body)
 
 
-def judge(book: LeaseBook, lease: Lease, plan: WorkerPlan, pid: int, message: Message, now: float) -> ItemJudged:
+def judge(
+    book: LeaseBook, lease: Lease, plan: WorkerPlan, pid: int, message: Message, now: float
+) -> ItemJudged:
     """A worker reports that item `upto` of a lease failed: decide what becomes of it, and have the book do it."""
     failure, frame = _read(plan, message)
     book.acked(lease.number, message.upto, now, lease.partial if message.upto == lease.at else 0)
@@ -96,7 +98,11 @@ def _read(plan: WorkerPlan, message: Message) -> tuple[ItemFailed, bytes | None]
         fact = from_message(plan.name, said if isinstance(said, dict) else {})
     except (ValueError, RecursionError):
         fact = None
-    failure = fact if isinstance(fact, ItemFailed) else ItemFailed(plan.name, _NAMELESS, "an error that can't be read")
+    failure = (
+        fact
+        if isinstance(fact, ItemFailed)
+        else ItemFailed(plan.name, _NAMELESS, "an error that can't be read")
+    )
     return failure, body[end:] or None
 
 

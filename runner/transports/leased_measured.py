@@ -66,7 +66,7 @@ class MeasuredOutbox(FrameOutbox):
             )
         super().put(item, block, timeout)
 
-    def _look(self, yes: bool) -> None:  # noqa: ARG002 - every item is looked at
+    def _look(self, yes: bool) -> None:
         self.looks = True
         self.add = self._add_measured
         self.output = self._output_measured

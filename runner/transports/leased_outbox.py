@@ -270,7 +270,9 @@ class FrameOutbox:
         """Learn how quickly items come; the lock is held."""
         now = time.perf_counter()
         took, self._began = max(now - self._began, 1e-6), now
-        fitting = min(int(sent * FILL_SECONDS / took), _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes))
+        fitting = min(
+            int(sent * FILL_SECONDS / took), _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes)
+        )
         self._fitting = max(1, fitting)
 
     def _size(self) -> None:
@@ -278,7 +280,9 @@ class FrameOutbox:
         self.room = max(1, self._most())
         if self.room > 1 and not self._gathering.is_set():
             if self._flusher is None:
-                self._flusher = threading.Thread(target=self._flush_in_time, name="mprun-flusher", daemon=True)
+                self._flusher = threading.Thread(
+                    target=self._flush_in_time, name="mprun-flusher", daemon=True
+                )
                 self._flusher.start()
             self._gathering.set()
 
