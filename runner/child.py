@@ -16,6 +16,7 @@ from typing import TextIO
 from runner.memory_limit import limit_own_memory
 from runner.plan import WorkerPlan
 from runner.process import die_with_parent
+from runner.surroundings import put_on
 from runner.warden import wear_mark
 
 _STANDARD = (0, 1, 2)
@@ -36,9 +37,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
     _forget_signals()
     _speak_utf8(sys.stdout)
     _speak_utf8(sys.stderr)
-    os.environ.update(plan.env)
-    if plan.cwd is not None:
-        os.chdir(plan.cwd)
+    put_on(plan)
     if plan.nice:
         os.nice(plan.nice)
     if plan.memory_limit is not None:

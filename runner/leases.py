@@ -388,4 +388,5 @@ class LeasedBook:
     def _watch_fullness(self, now: float) -> None:
         if self._full_since is not None:
             self._full_seconds += now - self._full_since
-        self._full_since = now if self._parked else None
+        taken_up = self._maxsize is not None and self._free + self._credit.total <= 0
+        self._full_since = now if self._parked or taken_up else None

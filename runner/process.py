@@ -156,11 +156,35 @@ def _multiprocessing_helpers() -> set[int]:
     return set() if pid is None else {pid}
 
 
+def end_children_of(thread: int | None) -> None:
+    """Kill what a thread of this process has started and what that has started; its own `wait` reaps them.
+
+    Children of other threads are not touched: they may be those of a program that uses mprun.
+    """
+    if thread is None or not sys.platform.startswith("linux"):
+        return
+    found = _children_in(Path(f"/proc/self/task/{thread}"))
+    for (
+        pid
+    ) in found:  # grows as it goes; all are known before the first dies, and its children get a new parent
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += _children_in(task)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children_in(task: Path) -> list[int]:
+    # A thread may end between the listing and the look.
+    with contextlib.suppress(OSError):
+        return list(map(int, (task / "children").read_text().split()))
+    return []
+
+
 def children() -> list[int]:
     """List the children of this process, zombies too, as the kernel has them."""
     found: list[int] = []
     for task in Path("/proc/self/task").iterdir():
-        # A thread may end between the listing and the look.
-        with contextlib.suppress(OSError):
-            found += map(int, (task / "children").read_text().split())
+        found += _children_in(task)
     return found

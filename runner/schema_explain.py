@@ -5,6 +5,7 @@ Fault(path, keyword, fragment) ──► explain ──► Finding        one fo
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -141,9 +142,13 @@ def mismatch(fault: Fault, value: object) -> str:
     """Say what was expected of a value, and what it is."""
     fragment = fault.fragment
     # A bound that only keeps the absurd away has no place in the title, which speaks of what is usual.
-    beyond = fault.keyword == "maximum" and "title" in fragment
+    beyond = fault.keyword == "maximum" and "title" in fragment and not _is_nan(value)
     wanted = f"at most {fragment['maximum']}" if beyond else expected(fragment)
     return f"expected {wanted}, got {describe(value)}"
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _advice(fault: Fault, value: object, written: Written) -> str | None:
@@ -171,7 +176,8 @@ def _quote_it(value: float, text: str | None) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\s*[-+]?[0-9]+(\.[0-9]+)?\s*", text) is not None
+    # 010 is no number to YAML either, and one of a thousand digits is none that anything takes.
+    return re.fullmatch(r"\s*[-+]?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?\s*", text) is not None
 
 
 def _owner(path: DataPath) -> str:

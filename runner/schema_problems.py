@@ -8,8 +8,10 @@ Entries of `stages`, `queues` and `params` that the schema can't tell apart shar
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from runner.findings import Finding, located
@@ -125,10 +127,28 @@ def _for_all_alike(fault: Fault, alike: dict[DataPath, list[DataPath]]) -> Itera
 
 
 def _faults(schema: Fragment, data: Any) -> Iterator[Fault]:
-    from jsonschema import Draft202012Validator  # slow to import, so only where a file is checked
-
-    for error in Draft202012Validator(schema).iter_errors(data):
+    for error in _validator()(schema).iter_errors(data):
         yield from _of_error(error)
+
+
+@cache
+def _validator() -> Any:
+    """Return JSON Schema's own rules, but that NaN, which compares false with every bound, is within none."""
+    import jsonschema  # slow to import, so only where a file is checked
+
+    def bounded(rule: Any) -> Any:
+        def judge(validator: Any, bound: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+            if isinstance(value, float) and math.isnan(value):
+                yield jsonschema.ValidationError("NaN is within no bounds")
+            else:
+                yield from rule(validator, bound, value, schema) or ()
+
+        return judge
+
+    bounds = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+    usual = jsonschema.Draft202012Validator
+    extend: Any = jsonschema.validators.extend  # its stubs give it no types
+    return extend(usual, {word: bounded(usual.VALIDATORS[word]) for word in bounds})
 
 
 def _of_error(error: ValidationError) -> Iterator[Fault]:

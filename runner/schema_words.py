@@ -31,6 +31,10 @@ def describe(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+# What is said of a schema that only asks for keys, say, and so has no words of its own for a value.
+_UNTOLD = "another value"
+
+
 def expected(fragment: Mapping[str, Any]) -> str:
     """Say what a schema fragment asks for, as a noun phrase: its `title`, where it has one."""
     if "title" in fragment:
@@ -40,9 +44,10 @@ def expected(fragment: Mapping[str, Any]) -> str:
     if "enum" in fragment:
         return "one of " + ", ".join(map(as_written, fragment["enum"]))
     branches = [expected(branch) for word in ("anyOf", "oneOf") for branch in fragment.get(word, ())]
-    if branches:
-        return " or ".join(dict.fromkeys(branches))
-    return " or ".join(_expected_of(kind, fragment) for kind in types_of(fragment)) or "another value"
+    told = [words for words in dict.fromkeys(branches) if words != _UNTOLD]
+    if told:
+        return " or ".join(told)
+    return " or ".join(_expected_of(kind, fragment) for kind in types_of(fragment)) or _UNTOLD
 
 
 def types_of(fragment: Mapping[str, Any]) -> list[str]:

@@ -118,6 +118,22 @@ def test_a_report_that_is_lost_after_a_good_run_is_a_failure(run_mprun: RunMprun
     assert "the report '/dev/full' can't be written: No space left on device" in done.stderr
 
 
+def test_a_log_that_is_lost_leaves_the_exit_code_as_it_is(
+    mprun: Path, plain_env: dict[str, str], folder: Path
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [mprun, "flow.yaml", "--transport", "inline"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            env=plain_env,
+            cwd=folder,
+            check=False,
+        )
+
+    assert done.returncode == 0
+
+
 def test_a_file_with_errors_starts_nothing(run_mprun: RunMprun, folder: Path) -> None:
     done = run_mprun("flow.yaml", "--set", "stages.printer.count=none", cwd=folder)
 

@@ -18,6 +18,7 @@ import pytest
 from runner import process
 from runner.errors import StartFailed
 from runner.events import Event
+from runner.memory_limit import own_bytes
 from runner.plan import make_plan
 from runner.report import Report
 from runner.run import run
@@ -246,7 +247,7 @@ def test_a_handler_that_forks_and_goes_on_twice(scene: Scene, stage: str) -> Non
 def test_memory_limit_hit(scene: Scene) -> None:
     source = "def eat(item):\n    hoard = bytearray((item == 3) << 30)\n    note(item)"
 
-    report = scene.run(source, on_error=OnError.SKIP, max_errors="1", memory_limit=256 << 20)
+    report = scene.run(source, on_error=OnError.SKIP, max_errors="1", memory_limit=own_bytes() + (256 << 20))
 
     assert (0, True) == (report.exit_code, "MemoryError" in scene.one("item.failed").fields["error"])
     assert all_but(3) == scene.notes()

@@ -66,6 +66,7 @@ LAYERS = (
         "machine",
         "memory",
         "memory_limit",
+        "surroundings",
         "warden",
         "status",
         "channel",

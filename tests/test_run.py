@@ -8,7 +8,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,31 @@ def test_inline_runs_where_there_is_no_linux(kitchen: Path, monkeypatch: pytest.
     report = run(plan)
 
     assert 0 == report.exit_code
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_stopped_inline_run_leaves_no_command_behind(kitchen: Path) -> None:
+    note = kitchen / "pids"
+    script = f"sleep 300 & setsid sleep 300 & echo $$ $! > {note}; wait"
+    (kitchen / "long.yaml").write_text(
+        "name: long\nlimits: {stop_timeout: 300ms}\nstages:\n"
+        f"  nap: {{run: {{command: [sh, -c, '{script}']}}}}\n",
+        encoding="utf-8",
+    )
+    mprun = "import sys; from runner.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", mprun, str(kitchen / "long.yaml"), "--transport", "inline", "-q"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as started:
+        until(lambda: note.exists() and len(note.read_text().split()) == 2)
+        started.send_signal(signal.SIGTERM)
+
+    assert 143 == started.returncode
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in note.read_text().split()))
 
 
 def test_inline_runs_alike_each_time(kitchen: Path) -> None:

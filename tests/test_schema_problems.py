@@ -33,6 +33,12 @@ STAGE_RULES: dict[str, tuple[int, str, str, str | None]] = {
         "'count' of stage 'a': expected an integer from 1 to 10000, got the text '10'",
         "write it without quotes: 10",
     ),
+    "count: 010": (
+        26,
+        "wrong-type",
+        "'count' of stage 'a': expected an integer from 1 to 10000, got the text '010'",
+        None,
+    ),
     "count: 0": (
         26,
         "out-of-range",
@@ -110,6 +116,21 @@ FILES: dict[str, tuple[str, list[tuple[int, int, str, str | None]]]] = {
     "a section that is not a mapping": (
         "name: w\nqueues: [steamer]\nstages: {a: {run: 'm:f'}}\n",
         [(2, 1, "wrong-type", None)],
+    ),
+    "a param that is only a value": (
+        "name: w\nparams: {n: 3}\nstages: {a: {run: 'm:f'}}\n",
+        [(2, 13, "wrong-type", None)],
+    ),
+    "a time that is not a number": (
+        "name: w\nlimits: {timeout: .nan}\nstages: {a: {run: 'm:f'}}\n",
+        [
+            (
+                2,
+                19,
+                "out-of-range",
+                'quote it if text is meant: ".nan"; without quotes, .nan is the number NaN',
+            )
+        ],
     ),
     "no stage at all": ("name: w\nstages: {}\n", [(2, 1, "out-of-range", None)]),
     "a stage without run": (

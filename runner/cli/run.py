@@ -142,8 +142,8 @@ def _finish(report: Report, observers: Sequence[ObserverProcess], chosen: RunOpt
     failed = report.exit_code != ExitCode.DONE
     try:
         _show(report, observers, tables=text and (failed or not chosen.quiet))
-    except BrokenPipeError:
-        # The run is over and its exit code stands, whether or not anyone still reads.
+    except OSError:
+        # The run is over and its exit code stands, whether or not anyone still reads, or the log's disk is full.
         leave_quietly()
     kept = chosen.report_file is None or _write_report(report, chosen.report_file)
     return report.exit_code if failed or kept else ExitCode.FAILED

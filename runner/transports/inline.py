@@ -20,9 +20,11 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
-from runner.errors import EndOfStream, Stopping
+from runner import process
+from runner.errors import EndOfStream, StartFailed, Stopping
 from runner.facts import Exited, Fact, HandlerFailed, from_message
 from runner.leases import Frame, HandOver, Lease, LeasedBook
 from runner.ledger import Account
@@ -30,6 +32,7 @@ from runner.plan import Plan, WorkerPlan
 from runner.sketch import sketch
 from runner.spec import Role
 from runner.status import Counters, Pulse, StatusPage, Word
+from runner.surroundings import Surroundings, put_on
 from runner.transports.base import Cancelled, HasFileno, Life, Port, Spawned
 from runner.transports.itemwise import ItemwiseLoops
 
@@ -56,7 +59,11 @@ class InlineTransport:
         self._facts: list[Fact] = []
 
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
-        """Make a strand; it runs when its turn comes."""
+        """Make a strand; it runs when its turn comes. Raises `StartFailed` where the folder of `cwd` is gone."""
+        if worker.cwd is not None and not Path(worker.cwd).is_dir():
+            raise StartFailed(
+                f"worker '{worker.name}' could not be started: there is no folder '{worker.cwd}'"
+            )
         strand = _Strand(worker, self._life, self._books, self._facts.append)
         self._strands[worker.name] = strand
         self._turns.append(strand)
@@ -190,6 +197,7 @@ class _Strand:
         self._movable: Callable[[], bool] = lambda: True
         self._cancelled: signal.Signals | None = None
         self._holds_baton = False
+        self._surroundings = Surroundings({}, None)
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._live, name=plan.name, daemon=True)
 
@@ -208,6 +216,7 @@ class _Strand:
         """Hand over the baton and wait for it; False if it is not back after `patience` seconds."""
         if not self._holds_baton:
             self._holds_baton = True
+            self._surroundings = put_on(self.plan)
             if not self._thread.ident:
                 self._thread.start()
             else:
@@ -215,6 +224,7 @@ class _Strand:
         if not self._back.acquire(timeout=patience):
             return False
         self._holds_baton = False
+        self._surroundings.take_off()
         return True
 
     def pause(self, movable: Callable[[], bool], waits_for: str, until: float = math.inf) -> None:
@@ -238,7 +248,9 @@ class _Strand:
         return self._cancelled is signal.SIGKILL
 
     def abandon(self) -> None:
-        """Take it for dead, although it does not give the baton back."""
+        """Take it for dead, although it does not give the baton back; end the programs that it has started."""
+        process.end_children_of(self._thread.native_id)
+        self._surroundings.take_off()
         self._note(Exited(self.name, os.getpid(), -signal.SIGKILL))
         self._note = _unheard  # whatever it still says, it says as a ghost
 
