@@ -156,6 +156,7 @@ def test_replay_puts_the_letters_back_where_they_failed_and_marks_them(canteen: 
     assert 2 == canteen.mprun("dlq", "replay", run).returncode
 
 
+@pytest.mark.slow
 def test_a_letter_that_fails_again_is_a_letter_of_the_new_run(canteen: Canteen) -> None:
     run = canteen.listed()[0]["run"]
 
@@ -165,6 +166,7 @@ def test_a_letter_that_fails_again_is_a_letter_of_the_new_run(canteen: Canteen) 
     assert [(2, 0), (2, 2)] == sorted((row["letters"], row["replayed"]) for row in canteen.listed())
 
 
+@pytest.mark.slow
 def test_letters_of_a_replay_that_fails_are_not_marked(canteen: Canteen) -> None:
     run = canteen.listed()[0]["run"]
 

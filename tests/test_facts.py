@@ -56,6 +56,7 @@ def test_what_makes_no_sense_becomes_nothing(message: dict[str, Any]) -> None:
     assert from_message("neo", message) is None
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     kind=st.sampled_from(["ready", "finished", "handler_failed", "item_failed", "logged"]),

@@ -166,6 +166,7 @@ def test_under_joinable_an_item_that_takes_too_long_ends_the_run(scene: Scene) -
     assert f"{who} timed out after 300ms on item 3" == report.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 def test_time_spent_waiting_for_room_does_not_count(scene: Scene, transport: str) -> None:
     """The pipe stage waits for the eater for most of the time, within one item of its own."""
@@ -224,6 +225,7 @@ def test_a_worker_that_never_acknowledges_is_named(scene: Scene) -> None:
     assert "waits for more of queue 'q' and has not acknowledged 1 item (task_done)" in report.reason
 
 
+@pytest.mark.slow
 def test_two_that_wait_for_each_other_are_found_without_any_limit(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +253,7 @@ def test_two_that_wait_for_each_other_are_found_without_any_limit(
     )
 
 
+@pytest.mark.slow
 def test_those_who_wait_for_one_that_works_within_its_own_time_do_not_stall(scene: Scene) -> None:
     """The eater takes five times the stall timeout for an item, as its stage allows; the chef waits all the while."""
     scene.handlers(
@@ -270,6 +273,7 @@ def test_those_who_wait_for_one_that_works_within_its_own_time_do_not_stall(scen
 # A worker that is stopped.
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_in_an_item_is_replaced_and_every_item_is_done_once(scene: Scene) -> None:
     scene.handlers(
         """
@@ -289,6 +293,7 @@ def test_a_worker_that_is_stopped_in_an_item_is_replaced_and_every_item_is_done_
     assert Counter(map(str, range(20))) == scene.notes()
 
 
+@pytest.mark.slow
 def test_under_joinable_a_stopped_worker_ends_the_run(scene: Scene) -> None:
     scene.handlers("def hold(item, worker):\n    worker.log.info('holding')\n    time.sleep(60)\n")
     scene.when("worker.logged", send(signal.SIGSTOP), message="holding")

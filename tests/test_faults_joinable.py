@@ -360,6 +360,7 @@ def test_who_overruns_the_time_to_stop_is_shown_and_terminated(scene: Scene) -> 
     assert "SIGTERM" == scene.one("worker.exited", worker="eater").fields["signal"]
 
 
+@pytest.mark.slow
 def test_who_ignores_the_request_to_end_is_killed(scene: Scene) -> None:
     scene.handlers(ENDLESS)
     scene.when("worker.logged", interrupt(signal.SIGTERM), message="clinging")
@@ -505,6 +506,7 @@ def test_a_warden_that_the_system_refuses_starts_nothing(
     assert [] == scene.events
 
 
+@pytest.mark.slow
 def test_too_few_descriptors_are_told_and_leave_nothing(scene: Scene) -> None:
     scene.handlers("def count():\n    yield 1\ndef eat(item):\n    pass")
     few = (stage("chef", "count", puts="q"), stage("eater", "eat", "q"))

@@ -149,6 +149,7 @@ def test_equal_keys_meet_one_worker_in_order_however_often_it_dies_or_fails(
     assert {guest: list(range(guest, 1500, 7)) for guest in range(7)} == numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maxsize", [1, 3, 100])
 def test_outputs_go_on_in_the_order_of_the_items_whoever_made_them(
     tmp_path: Path, cook: Cook, maxsize: int

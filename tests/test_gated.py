@@ -374,5 +374,5 @@ class GatedBookMachine(RuleBasedStateMachine):
             self.open[lease.number] = Lease(lease.number, lease.reader, lease.parcel, at)
 
 
-GatedBookMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+GatedBookMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestGatedBookMachine = GatedBookMachine.TestCase

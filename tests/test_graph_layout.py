@@ -62,6 +62,7 @@ def test_a_single_reader_stands_in_the_middle_of_its_writers() -> None:
     assert rows == [[0, 4, 8], [4]]
 
 
+@pytest.mark.slow
 def test_a_long_pipe_is_laid_out_without_recursion_and_in_time() -> None:
     ends = [(f"s{n}", f"q{n}" if n else None, f"q{n + 1}") for n in range(3000)]
     a_plan = plan(*ends, ("last", "q3000", None))

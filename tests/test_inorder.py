@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,6 +185,7 @@ class _Cooks:
             self.settle()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), maxsize=st.sampled_from([None, 1, 5]), patience=st.sampled_from([0, 1, 5]))
 def test_outputs_are_in_order_and_it_always_ends(

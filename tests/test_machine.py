@@ -84,6 +84,7 @@ def test_the_soft_limit_is_put_back() -> None:
     assert (True, 80) == (during >= machine.needs(plan).descriptors, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 def test_a_run_opens_no_more_than_was_said_and_not_much_less(
     transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -218,6 +218,7 @@ def until(true: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_stopped_inline_run_leaves_no_command_behind(kitchen: Path) -> None:
     note = kitchen / "pids"
     script = f"sleep 300 & setsid sleep 300 & echo $$ $! > {note}; wait"

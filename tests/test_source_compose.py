@@ -116,6 +116,7 @@ def test_merge_keys_can_not_be_used_as_a_bomb_either() -> None:
     assert "alias-bomb" == refusal(wide + many).code
 
 
+@pytest.mark.slow
 def test_a_large_file_without_aliases_is_no_bomb() -> None:
     source = read_text("a:\n" + "".join(f"- [{n}, x]\n" for n in range(60_000)), "w.yaml")
 
@@ -153,5 +154,6 @@ def test_a_hundred_levels_are_enough_for_everybody() -> None:
     assert read_text("a: " + "[" * 99 + "]" * 99, "w.yaml").data
 
 
+@pytest.mark.slow
 def test_more_values_than_a_workflow_can_have_are_refused() -> None:
     assert "too-large" == refusal("a: [" + "1," * 300_001 + "]").code

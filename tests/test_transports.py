@@ -486,6 +486,7 @@ def test_no_item_at_all_is_a_run_like_any_other(bench: Bench, daemon: bool) -> N
     assert (0, 0, []) == (report.exit_code, report.queue("r").put, bench.notes())
 
 
+@pytest.mark.slow
 def test_fifty_workers_share_the_work(bench: Bench) -> None:
     report = bench.run(counting(10, workers=25), stage("eater", "eat", "q", workers=25, daemon=True))
 
