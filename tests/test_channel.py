@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spawn_targets import say_ready
 
 from runner.channel import Receiver, Sender, open_channel
 
@@ -253,18 +254,13 @@ def test_the_threads_of_a_handler_do_not_cut_each_other_short(channel: tuple[Rec
 
 def test_a_sender_reaches_a_spawned_process(channel: tuple[Receiver, Sender]) -> None:
     receiver, sender = channel
-    process = multiprocessing.get_context("spawn").Process(target=_say_ready, args=(sender,))
+    process = multiprocessing.get_context("spawn").Process(target=say_ready, args=(sender,))
 
     process.start()
     process.join()
     process.close()
 
     assert [{"kind": "ready", "from": "afar"}] == list(receiver.receive_nowait())
-
-
-def _say_ready(sender: Sender) -> None:
-    sender.send("ready", **{"from": "afar"})
-    sender.close()
 
 
 def receive_all(receiver: Receiver, count: int) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spawn_targets import overrun, work_afar
 
 from runner.status import STACKS_SIGNAL, Counters, StatusPage, Word
 
@@ -113,7 +114,7 @@ def _work_and_be_killed(page: StatusPage) -> None:
 
 
 def test_a_spawned_worker_writes_to_the_same_page(shared: StatusPage) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_work_afar, args=(shared,))
+    process = multiprocessing.get_context("spawn").Process(target=work_afar, args=(shared,))
     shared.words[Word.STOP] = 1
 
     process.start()
@@ -123,18 +124,11 @@ def test_a_spawned_worker_writes_to_the_same_page(shared: StatusPage) -> None:
     process.close()
 
 
-def _work_afar(page: StatusPage) -> None:
-    assert page.words[Word.STOP] == 1
-    page.add(Word.DONE)
-    page.set_item("afar")
-    page.close()
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_worker_that_overruns_leaves_its_stacks(method: str, shared: StatusPage) -> None:
     context = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
-    process = context.Process(target=_overrun, args=(shared, theirs.send_bytes, theirs.recv_bytes))
+    process = context.Process(target=overrun, args=(shared, theirs.send_bytes, theirs.recv_bytes))
 
     process.start()
     theirs.close()
@@ -151,15 +145,6 @@ def test_a_worker_that_overruns_leaves_its_stacks(method: str, shared: StatusPag
 
     assert "" == before
     assert "in _overrun" in stacks
-
-
-def _overrun(page: StatusPage, say: object, wait: object) -> None:
-    assert callable(say)
-    assert callable(wait)
-    page.dump_stacks_on_signal()
-    say(b"ready")
-    wait()
-    say(b"done")
 
 
 def test_a_closed_page_gives_its_descriptor_back() -> None:

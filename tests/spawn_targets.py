@@ -1,0 +1,29 @@
+"""What tests run in a spawned process: apart, where that process can import it by a name that holds in any checkout."""
+
+from __future__ import annotations
+
+from runner.channel import Sender
+from runner.status import StatusPage, Word
+
+
+def say_ready(sender: Sender) -> None:
+    """Send one message."""
+    sender.send("ready", **{"from": "afar"})
+    sender.close()
+
+
+def work_afar(page: StatusPage) -> None:
+    """Count and name an item."""
+    assert page.words[Word.STOP] == 1
+    page.add(Word.DONE)
+    page.set_item("afar")
+    page.close()
+
+
+def overrun(page: StatusPage, say: object, wait: object) -> None:
+    assert callable(say)
+    assert callable(wait)
+    page.dump_stacks_on_signal()
+    say(b"ready")
+    wait()
+    say(b"done")
