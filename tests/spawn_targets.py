@@ -21,6 +21,7 @@ def work_afar(page: StatusPage) -> None:
 
 
 def overrun(page: StatusPage, say: object, wait: object) -> None:
+    """Say that it is at work, and wait to be released."""
     assert callable(say)
     assert callable(wait)
     page.dump_stacks_on_signal()
