@@ -422,9 +422,24 @@ def test_a_handler_is_looked_up_where_the_file_is_now(
     assert ([], ["handler-not-found"]) == tuple([p.code for p in each.problems] for each in (here, there))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_TIRELESS: Any = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=200, **_TIRELESS)
 @given(text=mutated())
 def test_no_file_makes_the_check_raise(kitchen: Folder, text: str) -> None:
+    check_that_it_is_judged(kitchen, text)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, **_TIRELESS)
+@given(text=mutated())
+def test_no_file_of_two_thousand_makes_the_check_raise(kitchen: Folder, text: str) -> None:
+    check_that_it_is_judged(kitchen, text)
+
+
+def check_that_it_is_judged(kitchen: Folder, text: str) -> None:
+    """A file is right or has errors, each in some place and in some words; nothing else comes of checking it."""
     checked = kitchen.check(text.encode("utf-8", "replace").decode())
 
     assert (checked.spec is None) == any(p.severity is Severity.ERROR for p in checked.problems)
