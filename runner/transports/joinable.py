@@ -13,9 +13,8 @@ import math
 import multiprocessing
 import pickle
 import queue
-import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -30,10 +29,11 @@ from runner.ledger import Account, CountedBook, Tally
 from runner.plan import Plan, QueuePlan, WorkerPlan
 from runner.sketch import sketch
 from runner.spec import Role
-from runner.status import Counters, Pulse, StatusPage, Wait, Word
-from runner.transports.base import HasFileno, Life, Port, Spawned
+from runner.status import StatusPage, Wait, Word
+from runner.transports.base import Life, Port, Spawned
 from runner.transports.itemwise import ItemwiseLoops
 from runner.transports.pool import ProcessPool
+from runner.transports.pooled import PooledTransport
 
 _LOOK = 0.02
 """Seconds between two looks of a waiting reader or writer at its page: how late it may learn of the end."""
@@ -184,7 +184,7 @@ def _next_look(deadline: float | None) -> float:
     return _LOOK if deadline is None else max(0.0, min(_LOOK, deadline - time.monotonic()))
 
 
-class JoinableTransport:
+class JoinableTransport(PooledTransport):
     """Joinable queues and the processes round them."""
 
     ends_when_settled = False
@@ -218,18 +218,6 @@ class JoinableTransport:
             book.tell(self._tallies(name), now)
         return facts
 
-    def counters(self, worker: str) -> Counters:
-        """Read a worker's page."""
-        return self._pool.status(worker).counters()
-
-    def pulse(self, worker: str) -> Pulse:
-        """Read how far a worker is."""
-        return self._pool.status(worker).pulse()
-
-    def stopped(self) -> frozenset[str]:
-        """Name the workers that a signal has stopped."""
-        return self._pool.stopped()
-
     def account(self, queue: str) -> Account:
         """Take stock, as of the last wait."""
         return self._books[queue].account()
@@ -241,37 +229,12 @@ class JoinableTransport:
             if not self._killed.intersection(queue_plan.writers):
                 self._books[queue_plan.name].verify()
 
-    def items_at_stake(self, worker: str) -> list[str]:
-        """Name the item that the worker had in hand."""
-        item = self._pool.status(worker).item
-        return [item] if item else []
-
     def end_stream(self, queue: str, worker: str) -> None:
         """Write the end into the reader's page; it looks there whenever it finds the queue empty."""
         self._pool.status(worker).words[Word.END] = 1
 
     def retire(self, worker: str) -> None:
         """A reader of a JoinableQueue can't be told apart from the others: not here."""
-
-    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
-        """Call `ready` within `wait` whenever `end` can be read."""
-        self._pool.watch(end, ready)
-
-    def unwatch(self, end: HasFileno) -> None:
-        """Stop that."""
-        self._pool.unwatch(end)
-
-    def stop_producing(self, worker: str) -> None:
-        """Write the wish to stop into the producer's page."""
-        self._pool.status(worker).words[Word.STOP] = 1
-
-    def signal(self, worker: str, number: signal.Signals) -> None:
-        """Signal a worker and its group."""
-        self._pool.signal(worker, number)
-
-    def stacks(self, workers: Collection[str]) -> dict[str, str]:
-        """Ask workers for their stacks."""
-        return self._pool.stacks(workers)
 
     def close(self) -> None:
         """Give back pages, pipes and semaphores."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 
 from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
@@ -22,21 +22,22 @@ from runner.ledger import Account
 from runner.pace import Pace
 from runner.parcels import Frame, Lease
 from runner.plan import Plan, WorkerPlan
-from runner.status import Counters, Pulse, Word
-from runner.transports.base import HasFileno, Life, Spawned
+from runner.status import Word
+from runner.transports.base import Life, Spawned
 from runner.transports.leased_docks import Docks
 from runner.transports.leased_failures import bury, judge
 from runner.transports.leased_gates import Gates
 from runner.transports.leased_link import Link
 from runner.transports.leased_port import PortMaker
 from runner.transports.pool import ProcessPool
+from runner.transports.pooled import PooledTransport
 from runner.wire import Kind, Message, SupervisorWire, open_wire
 
 _PREFETCH = 2
 """Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
 
 
-class LeasedTransport:
+class LeasedTransport(PooledTransport):
     """Books in the supervisor, workers at private streams."""
 
     ends_when_settled = True
@@ -89,18 +90,6 @@ class LeasedTransport:
             if facts or self._woken or self._pool.woken or time.monotonic() >= deadline:
                 return facts
 
-    def counters(self, worker: str) -> Counters:
-        """Read a worker's page."""
-        return self._pool.status(worker).counters()
-
-    def pulse(self, worker: str) -> Pulse:
-        """Read how far a worker is."""
-        return self._pool.status(worker).pulse()
-
-    def stopped(self) -> frozenset[str]:
-        """Name the workers that a signal has stopped."""
-        return self._pool.stopped()
-
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
         return self._books[queue].account()
@@ -109,11 +98,6 @@ class LeasedTransport:
         """Check every book."""
         for book in self._books.values():
             book.verify()
-
-    def items_at_stake(self, worker: str) -> list[str]:
-        """Name the item that the worker had in hand, if it had a name."""
-        item = self._pool.status(worker).item
-        return [item] if item else []
 
     def end_stream(self, queue: str, worker: str) -> None:
         """Tell a reader that nothing more will come."""
@@ -128,27 +112,11 @@ class LeasedTransport:
             self._feed(link, time.monotonic())
             self._send(link, Message(Kind.END))
 
-    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
-        """Call `ready` within `wait` whenever `end` can be read."""
-        self._pool.watch(end, ready)
-
-    def unwatch(self, end: HasFileno) -> None:
-        """Stop that."""
-        self._pool.unwatch(end)
-
-    def stop_producing(self, worker: str) -> None:
-        """Write the wish to stop into the producer's page."""
-        self._pool.status(worker).words[Word.STOP] = 1
-
     def signal(self, worker: str, number: signal.Signals) -> None:
         """Signal a worker and its group."""
         if number is signal.SIGTERM and worker in self._links:
             self._links[worker].dismissed = True
-        self._pool.signal(worker, number)
-
-    def stacks(self, workers: Collection[str]) -> dict[str, str]:
-        """Ask workers for their stacks."""
-        return self._pool.stacks(workers)
+        super().signal(worker, number)
 
     def close(self) -> None:
         """Give back every descriptor."""
