@@ -26,7 +26,7 @@ def shell_lines(section: str) -> list[str]:
 def test_one_line_runs_the_main_job_and_one_the_tests() -> None:
     expected = [
         f"{INSTALL} . && .venv/bin/mprun workflows/baozi.yaml",
-        f"{INSTALL} '.[test]' && .venv/bin/pytest",
+        f"{INSTALL} '.[test]' && .venv/bin/pytest -n auto",
     ]
 
     assert expected == shell_lines("Quick start")
