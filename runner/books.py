@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from runner.credit import Granted
-from runner.leases import Accepted, HandOver
 from runner.ledger import Account
-from runner.parcels import Lease
+from runner.parcels import Accepted, HandOver, Lease
 
 
 class LeaseBook(Protocol):

@@ -80,6 +80,15 @@ class Credit:
             self.total -= used
             self._note_if_low(writer)
 
+    def use_of_plenty(self, writer: str) -> bool:
+        """A writer has sent one item; False, and not counted, if that leaves it with so little that it wants more."""
+        left = self._held.get(writer, 0) - 1
+        if 2 * left <= self._share:
+            return False
+        self._held[writer] = left
+        self.total -= 1
+        return True
+
     def top_up(self, free: int | None, now: float) -> list[Granted]:
         """Give leave for `free` more items, None being any number, to whoever has waited longest for a share."""
         grants: list[Granted] = []

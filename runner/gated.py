@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from runner.credit import PATIENCE, Granted
-from runner.leases import Accepted, HandOver
 from runner.ledger import Account
 from runner.lines import Line, line_of
-from runner.parcels import Frame, Lease, Parcel
+from runner.parcels import Accepted, Frame, HandOver, Lease, Parcel
 from runner.spec import WhenFull
 
 

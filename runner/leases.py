@@ -20,23 +20,7 @@ from dataclasses import dataclass, replace
 from runner.credit import PATIENCE, Credit, Granted
 from runner.errors import MprunInternalError
 from runner.ledger import Account
-from runner.parcels import Frame, Lease, Parcel
-
-__all__ = ["Accepted", "Frame", "HandOver", "Lease", "LeasedBook", "Parcel"]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """All of the oldest frame that a writer offered is in the queue."""
-
-    writer: str
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """Give these items to that reader."""
-
-    lease: Lease
+from runner.parcels import Accepted, Frame, HandOver, Lease, Parcel
 
 
 @dataclass(slots=True)
@@ -80,8 +64,10 @@ class LeasedBook:
 
     def offer(self, writer: str, frame: Frame, now: float) -> None:
         """A writer puts a frame. It is `Accepted` when all of it is in, and offers of one writer are so in order."""
-        self._parked.append(_Offer(writer, Parcel(frame, 0, frame.count), now))
-        self.move(now)
+        parcel = Parcel(frame, 0, frame.count)
+        if not self._passes_straight_on(writer, parcel):
+            self._parked.append(_Offer(writer, parcel, now))
+            self.move(now)
 
     def want(self, reader: str, most: int, now: float) -> None:
         """A reader may hold up to `most` items at once from now on; 0 while it shall get none."""
@@ -305,6 +291,23 @@ class LeasedBook:
             return 0
         return min(size, granted + max(0, free))
 
+    def _passes_straight_on(self, writer: str, parcel: Parcel) -> bool:
+        """Hand a lone item to an idle reader where nothing is in the way: what `move` would do, in a few steps."""
+        if self._waiting or self._parked or self._delayed or self._full_since is not None or parcel.stop > 1:
+            return False
+        reader = next(iter(self._hungry), None)
+        if reader is None or self._n_held.get(reader) or not self._credit.use_of_plenty(writer):
+            return False
+        self._put += 1
+        self._peak = self._peak or 1
+        self._lease_out(reader, parcel)
+        if self._appetite[reader] == 1:
+            del self._hungry[reader]
+        elif len(self._hungry) > 1:  # behind the others
+            self._hungry[reader] = self._hungry.pop(reader)
+        self._decisions.append(Accepted(writer))
+        return True
+
     def _append(self, parcel: Parcel) -> None:
         self._waiting.append(parcel)
         self._put += len(parcel)
@@ -319,9 +322,19 @@ class LeasedBook:
             return False
         reader = next(iter(self._hungry))
         del self._hungry[reader]
-        self._lease_out(reader, self._appetite[reader] - self._holds(reader))
+        self._lease_out(reader, self._take(self._appetite[reader] - self._holds(reader)))
         self._note_hunger(reader)
         return True
+
+    def _take(self, most: int) -> Parcel:
+        """Take the oldest items that wait, about `most` of them."""
+        parcel = self._waiting.popleft()
+        # Every split sends the whole frame again, so a little too much goes as it is.
+        if len(parcel) > most and (most == 1 or len(parcel) > 2 * most):
+            self._waiting.appendleft(parcel.after(parcel.start + most))
+            parcel = parcel.upto(parcel.start + most)
+        self._n_waiting -= len(parcel)
+        return parcel
 
     def _note_hunger(self, reader: str) -> None:
         if self._holds(reader) >= self._appetite.get(reader, 0):
@@ -329,19 +342,13 @@ class LeasedBook:
         elif reader not in self._hungry:
             self._hungry[reader] = None
 
-    def _lease_out(self, reader: str, most: int) -> None:
-        parcel = self._waiting.popleft()
-        # Every split sends the whole frame again, so a little too much goes as it is.
-        if len(parcel) > most and (most == 1 or len(parcel) > 2 * most):
-            self._waiting.appendleft(parcel.after(parcel.start + most))
-            parcel = parcel.upto(parcel.start + most)
+    def _lease_out(self, reader: str, parcel: Parcel) -> None:
         self._numbers += 1
         lease = Lease(self._numbers, reader, parcel, parcel.start, parcel.partial)
         held = self._held.setdefault(reader, {})
         self._busy_readers += not held
         held[lease.number] = lease
         self._owners[lease.number] = reader
-        self._n_waiting -= len(parcel)
         self._n_leased += len(parcel)
         self._n_held[reader] = self._n_held.get(reader, 0) + len(parcel)
         self._asking.discard(reader)

@@ -1,4 +1,4 @@
-"""What the ledger hands out: items in frames that nobody opens, and ranges of them. Pure facts.
+"""What the ledger hands out: items in frames that nobody opens, ranges of them, and what it decides. Pure facts.
 
 Frame  ▯▯▯▯▯▯▯▯     Parcel ──▯▯▯▯──  a range of it     Lease  a parcel in a reader's hand, and how far it has come
 """
@@ -85,3 +85,17 @@ class Lease:
         """One of the items that have not come to an end, alone, with what is known of it."""
         alone = self.parcel.after(index).upto(index + 1)
         return replace(alone, partial=self.partial) if index == self.at else alone
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """All of the oldest frame that a writer offered is in the queue."""
+
+    writer: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give these items to that reader."""
+
+    lease: Lease

@@ -26,6 +26,7 @@ TRACEBACK_WIDTH = 8000
 
 _MEMBERS = 6
 _LEVELS = 3
+_SHORT_INT = 32  # bits, and more than it has characters
 _LONGEST_INT = 1024  # bits; past some thousand digits Python refuses to write an int at all
 _CUT = "…"
 _SCALARS = frozenset({bool, float, type(None)})
@@ -41,6 +42,8 @@ _IMPORT_MACHINERY = ("<frozen importlib", importlib.__file__)
 
 def sketch(item: object, width: int = SKETCH_WIDTH) -> str:
     """Return a repr of `item`: one line, at most `width` characters, the first members of a big container."""
+    if type(item) is int and item.bit_length() <= _SHORT_INT <= width:
+        return repr(item)
     try:
         text = repr(item) if _is_small(item, width) else _draw(item, width, _LEVELS)
     except Exception as error:  # whatever an object raises on being looked at

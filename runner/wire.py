@@ -31,6 +31,7 @@ import socket
 import struct
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -153,21 +154,15 @@ class SupervisorWire:
 
     def send_nowait(self, message: Message) -> None:
         """Send, or keep what does not fit. Nothing is sent to a worker that is gone."""
-        self._outgoing.append(memoryview(message.header()))
-        if message.body:
-            self._outgoing.append(memoryview(message.body))
-        self.flush_nowait()
+        header, body = message.header(), message.body
+        sent = 0 if self._outgoing else self._try_send((header, body))
+        if sent < HEADER.size + len(body):
+            self._outgoing += [memoryview(header), memoryview(body)] if body else [memoryview(header)]
+            self._drop_sent(sent)
 
     def flush_nowait(self) -> None:
         """Send what fits of what was kept."""
-        while self._outgoing:
-            try:
-                sent = self._sock.sendmsg(list(self._outgoing)[:64])
-            except BlockingIOError:
-                return
-            except OSError:
-                self._outgoing.clear()
-                return
+        while self._outgoing and (sent := self._try_send(list(self._outgoing)[:64])):
             self._drop_sent(sent)
 
     @property
@@ -191,6 +186,15 @@ class SupervisorWire:
             return None
         except OSError:
             return b""
+
+    def _try_send(self, parts: Sequence[bytes | memoryview]) -> int:
+        """Send what fits; to a worker that is gone, all of it does."""
+        try:
+            return self._sock.sendmsg(parts)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return sum(map(len, parts))
 
     def _drop_sent(self, sent: int) -> None:
         while sent:

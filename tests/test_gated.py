@@ -11,8 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runner.credit import PATIENCE
 from runner.gated import Cargo, GatedBook, Offer, Rules
-from runner.leases import Accepted, HandOver
-from runner.parcels import Frame, Lease
+from runner.parcels import Accepted, Frame, HandOver, Lease
 from runner.spec import WhenFull
 
 READERS = ("eater-1", "eater-2", "eater-3")

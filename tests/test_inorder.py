@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from runner.gated import Cargo, GatedBook, Offer, Rules
 from runner.inorder import OrderKeeper, Patience
-from runner.leases import Accepted, HandOver
-from runner.parcels import Frame, Lease
+from runner.parcels import Accepted, Frame, HandOver, Lease
 
 WORKERS = ("cook-1", "cook-2", "cook-3")
 

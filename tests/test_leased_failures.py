@@ -9,7 +9,8 @@ import pytest
 
 from runner.facts import RETRY, Exited, ItemCondemned, ItemFailed, ItemJudged, ItemRedelivered, Remains
 from runner.frames import pack_safe, pack_series, unpack
-from runner.leases import Frame, HandOver, Lease, LeasedBook
+from runner.leases import LeasedBook
+from runner.parcels import Frame, HandOver, Lease
 from runner.plan import WorkerPlan
 from runner.spec import HandlerRef, OnError, RetryPolicy, Role
 from runner.transports.leased_failures import bury, judge, report

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runner.credit import PATIENCE, Granted
 from runner.errors import MprunInternalError
-from runner.leases import Accepted, HandOver, LeasedBook
-from runner.parcels import Frame, Lease, Parcel
+from runner.leases import LeasedBook
+from runner.parcels import Accepted, Frame, HandOver, Lease, Parcel
 
 WRITERS = ("neo", "alex", "egon")
 READERS = ("eater-1", "eater-2")

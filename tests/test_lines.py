@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from runner.leases import HandOver
 from runner.lines import Line, line_of
-from runner.parcels import Frame, Parcel
+from runner.parcels import Frame, HandOver, Parcel
 
 
 def line(*counts: int, weight: int = 0, waits_for_retries: bool = False) -> Line:

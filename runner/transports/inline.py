@@ -26,8 +26,9 @@ from typing import Any
 from runner import process
 from runner.errors import EndOfStream, StartFailed, Stopping
 from runner.facts import Exited, Fact, HandlerFailed, from_message
-from runner.leases import Frame, HandOver, Lease, LeasedBook
+from runner.leases import LeasedBook
 from runner.ledger import Account
+from runner.parcels import Frame, HandOver, Lease
 from runner.plan import Plan, WorkerPlan
 from runner.sketch import sketch
 from runner.spec import Role

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
 from runner.facts import Exited, Fact, ItemFailed
-from runner.leases import Accepted, HandOver, LeasedBook
+from runner.leases import LeasedBook
 from runner.ledger import Account
 from runner.pace import Pace
-from runner.parcels import Frame, Lease
+from runner.parcels import Accepted, Frame, HandOver, Lease
 from runner.plan import Plan, WorkerPlan
 from runner.status import Word
 from runner.transports.base import Life, Spawned
