@@ -1,6 +1,6 @@
 """Frames: some items pickled together. The supervisor passes them on unopened; only workers call this.
 
-    SAFE items (numbers, text, bytes, None, flat tuples)   one pickle of the list         b"L" + pickle
+    SAFE items (numbers, short text, None, flat tuples)    one pickle of the list         b"L" + pickle
     any other item                                         pickled alone, when it is put  b"S" + lengths + pickles
     where one of these lies in shared memory               its docket instead of it       b"M" + lengths + entries
 
@@ -14,10 +14,12 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator, Sequence
 
-from runner.dockets import is_docket
+from runner.dockets import BIG, is_docket
 from runner.errors import MprunError
 
-ATOMS: frozenset[type] = frozenset({int, float, complex, str, bytes, bool, type(None)})
+NUMBERS: frozenset[type] = frozenset({int, float, complex, bool, type(None)})
+TEXTS: frozenset[type] = frozenset({str, bytes})
+_ATOMS = NUMBERS | TEXTS
 """Types without parts and without state. Exact types: a subclass may carry anything."""
 
 _LIST, _SERIES, _MIXED = b"L", b"S", b"M"
@@ -28,9 +30,11 @@ Fetch = Callable[[memoryview], object]
 
 
 def is_safe(item: object) -> bool:
-    """Whether an item can wait to be pickled: nothing can change it meanwhile."""
+    """Whether an item can wait to be pickled in company: nothing can change it meanwhile, and it is not big itself."""
     kind = type(item)
-    return kind in ATOMS or (kind is tuple and ATOMS.issuperset(map(type, item)))  # type: ignore[call-overload]
+    if kind in TEXTS:
+        return len(item) < BIG  # type: ignore[arg-type]
+    return kind in NUMBERS or (kind is tuple and _ATOMS.issuperset(map(type, item)))  # type: ignore[call-overload]
 
 
 def pack_safe(items: Sequence[object]) -> bytes:

@@ -87,8 +87,12 @@ class Freight:
         """Whether a frame that nobody looked at must have held something big; from then on looking lasts longer."""
         if len(body) < max(BIG, count * _CRUMB):
             return False
-        self._looked, self._looks = 0, self._looks * _LOOK_LONGER
+        self.look_again()
         return True
+
+    def look_again(self) -> None:
+        """Something big has come unlooked for: look for longer than the last time."""
+        self._looked, self._looks = 0, self._looks * _LOOK_LONGER
 
     @property
     def laden(self) -> bool:

@@ -13,8 +13,9 @@ from itertools import islice
 from types import GeneratorType
 from typing import Any
 
+from runner.dockets import BIG
 from runner.errors import EndOfStream, Stopping
-from runner.frames import ATOMS, UnpackError
+from runner.frames import NUMBERS, TEXTS, UnpackError
 from runner.sketch import sketch
 from runner.status import StatusPage, Word
 from runner.transports.base import Fail
@@ -81,9 +82,10 @@ class FrameLoops:
         """Put items as quickly as can be, until there are no more, or one was big: then True."""
         words = self.stream.status.words
         frame = outbox.open_safe()
-        append, atoms, stop = frame.append, ATOMS, Word.STOP
+        append, numbers, texts, big, stop = frame.append, NUMBERS, TEXTS, BIG, Word.STOP
         for item in iterator:
-            if type(item) in atoms:
+            kind = type(item)
+            if kind in numbers or (kind in texts and len(item) < big):  # type: ignore[arg-type]
                 append(item)
                 if len(frame) < outbox.room:
                     continue
@@ -92,6 +94,8 @@ class FrameLoops:
                     return not words[stop]
             else:
                 self._add(item, outbox, fail)
+                if outbox.looks:
+                    return not words[stop]
                 frame = outbox.open_safe()
                 append = frame.append
             if words[stop]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from runner.dockets import BIG
 from runner.errors import Stopping
-from runner.frames import ATOMS, is_safe, pack_safe, pack_series, pickle_alone
+from runner.frames import NUMBERS, TEXTS, is_safe, pack_safe, pack_series, pickle_alone
 from runner.status import Wait, Word
 from runner.transports.leased_freight import Freight
 from runner.transports.leased_stream import Stream
@@ -136,15 +136,15 @@ class FrameOutbox:
         if is_safe(item):
             self.add_safe(item)
         else:
-            self._add_pickled(pickle_alone(item))
+            self._add_pickled(self._pickle(item))
 
     def _output(self, item: object) -> None:
-        if type(item) in ATOMS or is_safe(item):
+        if type(item) in NUMBERS or is_safe(item):
             if self._pickles:
                 self.flush()
             self._safe.append(item)
         else:
-            payload = pickle_alone(item)
+            payload = self._pickle(item)
             if self._safe:
                 self.flush()
             self._pickles.append(payload)
@@ -200,6 +200,17 @@ class FrameOutbox:
         self._progress = (upto, partial + 1, self._outputs)
         if self._count() >= self.room:
             self.send_full()
+
+    def _pickle(self, item: object) -> bytes:
+        """Pickle an item that nobody looked at; if it turns out to be big, look from now on, and begin with it."""
+        freight = self._freight
+        if freight is None or type(item) not in TEXTS:  # of what kind a text is shows that it is a big one
+            payload = pickle_alone(item)
+            if freight is None or len(payload) < BIG:
+                return payload
+        freight.look_again()
+        self._look(True)
+        return self._pack(item)
 
     def _pack(self, item: object) -> bytes:
         """Pickle an item, or put it into the arena, and look no more once that is not worth it."""
