@@ -101,14 +101,15 @@ class Parser:
 
     def take(self, chunk: bytes) -> list[Message]:
         """Take in what was read, and return the messages that have become whole."""
-        self._parts.append(chunk)
-        self._held += len(chunk)
-        if self._held < self._needed:
-            return []
-        data = chunk if len(self._parts) == 1 else b"".join(self._parts)
-        messages, at, needed = self._cut(data)
-        self._parts = [data[at:]] if at < len(data) else []
-        self._held, self._needed = len(data) - at, needed
+        if self._parts or len(chunk) < self._needed:
+            self._parts.append(chunk)
+            self._held += len(chunk)
+            if self._held < self._needed:
+                return []
+            chunk = b"".join(self._parts)
+        messages, at, needed = self._cut(chunk)
+        self._parts = [chunk[at:]] if at < len(chunk) else []
+        self._held, self._needed = len(chunk) - at, needed
         return messages
 
     def _cut(self, data: bytes) -> tuple[list[Message], int, int]:

@@ -122,8 +122,8 @@ class FrameOutbox:
 
     def send_full(self) -> None:
         """The frame holds all that it may: send it. The first item beyond the leave waits here for more."""
-        if self._stream.credit > 0 or self._asks:
-            self.flush()
+        if self._asks or self._stream.credit > 0:
+            self._send_now()
             return
         self._waiting(Wait.ROOM, self._wait_for_credit)
         with self._lock:
@@ -170,6 +170,10 @@ class FrameOutbox:
             return False
         if self._stream.credit <= 0 and not self._asks:
             self._waiting(Wait.ROOM, self._wait_for_credit)
+        return self._send_now(nanos)
+
+    def _send_now(self, nanos: int = 0) -> bool:
+        """Send what has gathered, for which there is leave, and see how the next frame is to be."""
         with self._lock:
             sent = self._send(nanos)
             self._observe(sent)
