@@ -76,6 +76,8 @@ def _import_ahead(outlets: Outlets) -> None:
         sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     if "asyncio" not in sys.modules:
         _import_when_used("asyncio")  # for structlog's asynchronous loggers: half of the rest
+        # Python 3.12 and newer would ask it for a task at once.
+        vars(import_module("logging"))["logAsyncioTasks"] = False
     import_module("runner.logs")
 
 

@@ -15,7 +15,7 @@ if {runs}:
     hand_over()
     print(gc.get_threshold() == usual, gc.get_freeze_count() > 0)
 else:
-    print(seldom[0] > 100 * usual[0], gc.get_freeze_count() > 0)
+    print(seldom[0] >= 100 * usual[0], gc.get_freeze_count() > 0)
 
 
 class Garbage:

@@ -126,6 +126,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     def dispose(self) -> None:
         """Called in the supervisor, once no worker is left: close the pipe. Semaphores go with the object."""
         self.close()
+        self._reader.close()
         self._writer.close()
 
     def _put_when_room(self, payload: bytes, timeout: float | None, words: memoryview) -> None:
