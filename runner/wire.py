@@ -40,6 +40,7 @@ from runner.errors import NotTheWorker
 HEADER = struct.Struct("<BxxxIIIIQQ")
 _CHUNK = 1 << 16
 _LONG_CHUNK = 1 << 20
+_SHORT = 1 << 10
 LONGEST = 1 << 31
 
 
@@ -156,7 +157,7 @@ class SupervisorWire:
     def send_nowait(self, message: Message) -> None:
         """Send, or keep what does not fit. Nothing is sent to a worker that is gone."""
         header, body = message.header(), message.body
-        sent = 0 if self._outgoing else self._try_send((header, body))
+        sent = 0 if self._outgoing else self._try_send(_pieces(header, body))
         if sent < HEADER.size + len(body):
             self._outgoing += [memoryview(header), memoryview(body)] if body else [memoryview(header)]
             self._drop_sent(sent)
@@ -191,7 +192,7 @@ class SupervisorWire:
     def _try_send(self, parts: Sequence[bytes | memoryview]) -> int:
         """Send what fits; to a worker that is gone, all of it does."""
         try:
-            return self._sock.sendmsg(parts)
+            return _send(self._sock, parts)
         except BlockingIOError:
             return 0
         except OSError:
@@ -227,10 +228,10 @@ class WorkerWire:
         Raises:
             NotTheWorker: this end was closed, as it is in what a handler forks.
         """
-        parts = [message.header(), message.body]
+        parts = _pieces(message.header(), message.body)
         try:
             with self._turn:
-                sent = self._sock.sendmsg(parts)
+                sent = _send(self._sock, parts)
                 if sent < HEADER.size + len(message.body):
                     self._sock.sendall(memoryview(b"".join(parts))[sent:])
         except OSError:
@@ -277,6 +278,15 @@ class WorkerWire:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(timeout * 1000))
+
+
+def _pieces(header: bytes, body: bytes | memoryview) -> Sequence[bytes | memoryview]:
+    """What to hand to the system at once. To copy what is short costs less than to hand over two pieces."""
+    return (header + body,) if len(body) <= _SHORT else (header, body)
+
+
+def _send(sock: socket.socket, parts: Sequence[bytes | memoryview]) -> int:
+    return sock.send(parts[0]) if len(parts) == 1 else sock.sendmsg(parts)
 
 
 def open_wire() -> tuple[SupervisorWire, WorkerWire]:
