@@ -25,8 +25,9 @@ _SPARE_DESCRIPTORS = 64
 """For the supervisor's own: events, signals, warden, selector, control socket, files that it reads in passing."""
 _SPARE_PROCESSES = 8
 """For the warden, the process that shows events, and a helper of multiprocessing where workers are spawned."""
-_DESCRIPTORS_PER_WORKER = {"leased": 6, "joinable": 5, "inline": 0}
-"""Status page, channel and pidfd; two pipes' ends that multiprocessing keeps; under `leased` the stream."""
+_DESCRIPTORS_PER_WORKER = {"leased": 7, "joinable": 6, "inline": 0}
+"""Status page, once open and once mapped, channel and pidfd; two pipes' ends that multiprocessing keeps; under
+`leased` the stream."""
 _DESCRIPTORS_PER_QUEUE = {"leased": 1, "joinable": 2, "inline": 0}
 _BYTES_PER_WORKER = {"fork": 2 << 20, "spawn": 12 << 20}
 """What a worker takes before its handler is imported, beyond what it shares with the supervisor: a floor."""
