@@ -37,6 +37,8 @@ from runner.transports.pooled import PooledTransport
 
 _LOOK = 0.02
 """Seconds between two looks of a waiting reader or writer at its page: how late it may learn of the end."""
+_LOOKERS = 20
+"""Workers of a queue that may look so often; more of them look less often, or they would do nothing else."""
 _SAMPLE = 0.1
 """Seconds between two looks of the supervisor at the counters, for peaks and for the queue being joined."""
 
@@ -52,10 +54,12 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     _writer: Connection
     _status: StatusPage | None = None
     _is_producer = False
+    _look = _LOOK
 
-    def use_as(self, worker: WorkerPlan, status: StatusPage) -> None:
-        """Called in a worker before its first put or get."""
+    def use_as(self, worker: WorkerPlan, status: StatusPage, look: float) -> None:
+        """Called in a worker before its first put or get; `look` is in seconds."""
         self._status = status
+        self._look = look
         self._is_producer = worker.role is Role.PRODUCER
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
@@ -76,7 +80,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
         words = self._words()
         try:
-            payload = self._get_within(words, block, _LOOK if timeout is None else timeout)
+            payload = self._get_within(words, block, self._look if timeout is None else timeout)
         except queue.Empty:
             if not block or timeout is not None:
                 raise
@@ -92,7 +96,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         deadline = time.monotonic() + seconds
         while True:
             try:
-                payload: bytes = super().get(block, _next_look(deadline))
+                payload: bytes = super().get(block, self._next_look(deadline))
                 return payload
             except queue.Empty:
                 if words[Word.END]:
@@ -134,7 +138,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
-                super().put(payload, True, _next_look(deadline))
+                super().put(payload, True, self._next_look(deadline))
                 return
             except queue.Full:
                 self._check_stop(words)
@@ -173,16 +177,15 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         finally:
             self._status.show_wait(Wait.NOTHING)
 
+    def _next_look(self, deadline: float | None) -> float:
+        return self._look if deadline is None else max(0.0, min(self._look, deadline - time.monotonic()))
+
     def _words(self) -> memoryview:
         return self._page().words
 
     def _page(self) -> StatusPage:
         assert self._status is not None, "a queue is used through its worker's port"
         return self._status
-
-
-def _next_look(deadline: float | None) -> float:
-    return _LOOK if deadline is None else max(0.0, min(_LOOK, deadline - time.monotonic()))
 
 
 class JoinableTransport(PooledTransport):
@@ -197,6 +200,7 @@ class JoinableTransport(PooledTransport):
         self._queues = {q.name: _make_queue(q, plan) for q in plan.queues}
         self._books = {q.name: CountedBook(q.name, q.maxsize) for q in plan.queues}
         self._queue_plans = plan.queues
+        self._look = _LOOK * max(1.0, len(plan.workers) / _LOOKERS)
         self._plans: dict[str, WorkerPlan] = {}
         self._killed: set[str] = set()
         # Last, as it has to be closed: the queues let go of their descriptors when one more can't be had.
@@ -208,7 +212,7 @@ class JoinableTransport(PooledTransport):
         inbox = self._queues[worker.receives] if worker.receives else None
         outbox = self._queues[worker.sends] if worker.sends else None
         needed = [fd for end in (inbox, outbox) if end is not None for fd in end.descriptors()]
-        return self._pool.start(worker, _PortMaker(inbox, outbox), needed)
+        return self._pool.start(worker, _PortMaker(inbox, outbox, self._look), needed)
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Block until a worker speaks or dies, a signal arrives, or `timeout` has passed; counters are then fresh."""
@@ -269,11 +273,12 @@ class _PortMaker:
 
     inbox: CountedQueue | None
     outbox: CountedQueue | None
+    look: float
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
         for end in (self.inbox, self.outbox):
             if end is not None:
-                end.use_as(plan, status)
+                end.use_as(plan, status, self.look)
         loops = ItemwiseLoops(self.inbox, self.outbox, status)
         return Port(loops, self.inbox, self.outbox, status, sender.send)
 
