@@ -21,6 +21,7 @@ from typing import Any
 
 from runner.dockets import Docket, Form, Packed, offsets, rebuild
 from runner.heap import keep_what_is_freed
+from runner.pages import punch_hole
 from runner.slots import EXTENT, PAGE, Slot
 
 PART = 1 << 44
@@ -66,8 +67,7 @@ class ArenaFile:
 
     def give_up(self, at: int, size: int) -> None:
         """Free the memory of a range; what was in it reads as zeros."""
-        with mmap.mmap(self._fd, size, offset=at) as window:
-            window.madvise(mmap.MADV_REMOVE)
+        punch_hole(self._fd, at, size)
 
     def give_up_part(self, part: int) -> None:
         """Free all memory of a writer's part."""
@@ -128,16 +128,24 @@ class ArenaReader:
             return self.copy(docket)
         if len(self._kept) >= MOST_WINDOWS:
             return self.copy(docket)
-        window = mmap.mmap(
+        try:
+            window = self._window(docket)
+        except (
+            OSError
+        ):  # there are no addresses left for it: a copy says so itself, if it can't be had either
+            return self.copy(docket)
+        self._open.append(window)
+        whole = memoryview(window)
+        return rebuild(docket, [whole[at : at + length] for at, length in docket.ranges])
+
+    def _window(self, docket: Docket) -> mmap.mmap:
+        return mmap.mmap(
             self._fd,
             -(-docket.span // PAGE) * PAGE,
             flags=mmap.MAP_PRIVATE,
             prot=mmap.PROT_READ | mmap.PROT_WRITE,
             offset=docket.at,
         )
-        self._open.append(window)
-        whole = memoryview(window)
-        return rebuild(docket, [whole[at : at + length] for at, length in docket.ranges])
 
     def copy(self, docket: Docket) -> object:
         """Return an item that has nothing to do with the arena any more."""
@@ -195,12 +203,17 @@ class _Extents:
         self._maps: dict[int, mmap.mmap] = {}
 
     def place(self, at: int, length: int) -> tuple[mmap.mmap, int] | None:
-        """Where a range is mapped; None if it is too long, or too much is mapped already."""
+        """Where a range is mapped; None if it is too long, or no more can be mapped."""
         number, begin = divmod(at, EXTENT)
         if begin + length > EXTENT or (number not in self._maps and len(self._maps) == MOST_EXTENTS):
             return None
         if number not in self._maps:
-            self._maps[number] = mmap.mmap(self._fd, EXTENT, prot=self._protection, offset=number * EXTENT)
+            try:
+                self._maps[number] = mmap.mmap(
+                    self._fd, EXTENT, prot=self._protection, offset=number * EXTENT
+                )
+            except OSError:  # under `ulimit -v`, or a memory limit, there may be no addresses for it
+                return None
         return self._maps[number], begin
 
     def close(self) -> None:

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from runner import brand
 from runner.memory_limit import limit_own_memory
 from runner.plan import WorkerPlan
 from runner.process import die_with_parent
 from runner.surroundings import put_on
-from runner.warden import wear_mark
+from runner.warden import MARK
 
 _STANDARD = (0, 1, 2)
 
@@ -33,7 +34,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
     die_with_parent(parent)
     if keep is not None:
         close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *keep))
-    wear_mark()
+    brand.put_on(brand.brand_of(os.environ.get(MARK, "")))
     _forget_signals()
     _speak_utf8(sys.stdout)
     _speak_utf8(sys.stderr)

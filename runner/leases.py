@@ -210,7 +210,7 @@ class LeasedBook:
             done=self._done,
             dropped=self._dropped,
             dead_lettered=self._dead,
-            peak=self._peak,
+            peak=min(self._peak, self._maxsize or self._peak),  # what comes back to a full queue takes no room
             full_seconds=self._full_seconds,
             held_back=self._n_leased > 0 and not self._n_waiting and self._asking.issuperset(self._holders()),
         )

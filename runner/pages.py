@@ -1,12 +1,14 @@
-"""Mappings of a page that Python's `mmap` can't make: without a descriptor of its own, or in the place of another."""
+"""What Python's `mmap` can't do: map a page in the place of another, and free a range of a file unmapped."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 import os
+from typing import NoReturn
 
 _MAP_FIXED = 0x10
+_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
 _FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -21,11 +23,6 @@ _libc.mmap.argtypes = (
 )
 
 
-def map_for_good(descriptor: int) -> None:
-    """Map the first page of a file until the process ends, whether or not the descriptor is closed. Raises OSError."""
-    _map(None, mmap.PROT_READ, mmap.MAP_SHARED, descriptor)
-
-
 def make_private(mapping: mmap.mmap, descriptor: int) -> None:
     """
     Put a copy, taken when it is first written to, in the place of a shared mapping of a file's first page.
@@ -33,9 +30,16 @@ def make_private(mapping: mmap.mmap, descriptor: int) -> None:
     Whoever looks through the mapping goes on to, and sees its own writes, which nobody else does. Raises OSError.
     """
     place = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
-    _map(place, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED, descriptor)
-
-
-def _map(place: int | None, access: int, flags: int, descriptor: int) -> None:
+    access, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED
     if _libc.mmap(place, mmap.PAGESIZE, access, flags, descriptor, 0) == _FAILED:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        _raise()
+
+
+def punch_hole(descriptor: int, at: int, size: int) -> None:
+    """Free the memory or disk behind a range of a file; it reads as zeros then (fallocate(2)). Raises OSError."""
+    if _libc.fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_int64(at), ctypes.c_int64(size)):
+        _raise()
+
+
+def _raise() -> NoReturn:
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

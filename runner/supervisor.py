@@ -102,8 +102,9 @@ class Supervisor:
                 self._heed_signals()
                 self._heed_clock()
                 self._decide()
-        finally:
-            self._end_whoever_is_left()
+        except BaseException:
+            self._transport.abandon()
+            raise
         self._settle()
         self._announce.run_finished(self._cause, self._stock.accounts())
         return self._cause
@@ -344,18 +345,6 @@ class Supervisor:
         record.asked_to_end = reason
         self._announce.terminating(record, number, reason)
         self._transport.signal(record.plan.name, number)
-
-    def _end_whoever_is_left(self) -> None:
-        """Kill and reap what an exception of ours leaves alive; after an orderly loop there is nobody."""
-        for record in self._roster.alive():
-            self._transport.signal(record.plan.name, signal.SIGKILL)
-        while self._roster.alive():
-            # Also the facts that the exception kept from being heard: a death is only told once.
-            self._facts.extend(self._transport.wait(0.0 if self._facts else 1.0))
-            while self._facts:
-                fact = self._facts.popleft()
-                if isinstance(fact, Exited):
-                    self._roster[fact.worker].alive = False
 
     # What it came to.
 

@@ -5,22 +5,20 @@
 
 The kernel ends the workers themselves (PR_SET_PDEATHSIG); this is for what they had started. A process is ours if it
 is in a worker's session, if its environment carries `MPRUN_RUN=<id>`, as that of every program does which a worker
-started, or if it is a worker's fork that left the session and runs no other program: it still has the worker's memory,
-where a page is mapped that bears the same mark.
+started, or if it bears the run's brand (brand.py), which survives a session of its own and an emptied environment.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import signal
 import time
 from pathlib import Path
 from typing import NoReturn
 
-from runner.pages import map_for_good
+from runner.brand import Brand, bears, brand_of
 
 MARK = "MPRUN_RUN"
 _SWEEPS = 20
@@ -102,8 +100,9 @@ def sessions_of(words: str) -> frozenset[int]:
 
 def end_left_behind(sessions: frozenset[int], run: str) -> None:
     """Kill what belongs to the run until a sweep finds nothing; bounded, since a process may be stuck in the kernel."""
+    brand = brand_of(run)
     for _ in range(_SWEEPS):
-        found = [pid for pid in _processes() if _belongs(pid, sessions, run)]
+        found = [pid for pid in _processes() if _belongs(pid, sessions, run, brand)]
         if not found:
             return
         for pid in found:
@@ -112,26 +111,7 @@ def end_left_behind(sessions: frozenset[int], run: str) -> None:
         time.sleep(_PAUSE)
 
 
-def wear_mark() -> None:
-    """
-    Called in a fresh worker: map a page that bears the mark, for itself and all that it forks.
-
-    Raises:
-        OSError: the system has no descriptor or memory left to give.
-    """
-    descriptor = os.memfd_create(_mark_of(os.environ.get(MARK, "")), os.MFD_CLOEXEC)
-    try:
-        os.ftruncate(descriptor, mmap.PAGESIZE)
-        map_for_good(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _mark_of(run: str) -> str:
-    return f"{MARK}={run}"
-
-
-def _belongs(pid: int, sessions: frozenset[int], run: str) -> bool:
+def _belongs(pid: int, sessions: frozenset[int], run: str, brand: Brand) -> bool:
     folder = Path("/proc", str(pid))
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -139,9 +119,8 @@ def _belongs(pid: int, sessions: frozenset[int], run: str) -> bool:
             return False
         if int(fields[_SESSION_FIELD]) in sessions:
             return True
-        mark = _mark_of(run).encode()
-        environment, mappings = (folder / "environ").read_bytes(), (folder / "maps").read_bytes()
-        return mark in environment.split(b"\0") or b"/memfd:%b (deleted)\n" % mark in mappings
+        carries = f"{MARK}={run}".encode() in (folder / "environ").read_bytes().split(b"\0")
+        return carries or bears(folder, brand)
     except (OSError, IndexError):  # gone meanwhile, or somebody else's
         return False
 

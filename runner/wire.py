@@ -1,6 +1,6 @@
 """What travels between the supervisor and a worker under `leased`: one stream each way, private to the worker.
 
-    header (36 bytes): kind │ count, upto, partial, length │ lease, nanos    then `length` bytes, never opened here
+    header (36 bytes): mark, kind │ count, upto, partial, length │ lease, nanos   then `length` bytes, never opened here
 
     worker ──► PUT      a frame of `count` items; with a lease, also: items before `upto` of it are done, and `partial`
                         outputs of item `upto` are in. One message, so that outputs and the acknowledgement of their
@@ -37,7 +37,9 @@ from enum import IntEnum
 
 from runner.errors import NotTheWorker
 
-HEADER = struct.Struct("<BxxxIIIIQQ")
+HEADER = struct.Struct("<IIIIIQQ")
+_MARK = int.from_bytes(b"\0mpr", "little")
+"""Goes with the kind. What a handler writes into a stream that is not its own is known by the lack of it."""
 _CHUNK = 1 << 16
 _LONG_CHUNK = 1 << 20
 _SHORT = 1 << 10
@@ -61,7 +63,7 @@ class Kind(IntEnum):
     MORE = 12
 
 
-_KINDS = {kind.value: kind for kind in Kind}
+_KINDS = {_MARK | kind.value: kind for kind in Kind}
 
 
 @dataclass(
@@ -81,7 +83,7 @@ class Message:
     def header(self) -> bytes:
         """The bytes that go before the body."""
         return HEADER.pack(
-            self.kind, self.count, self.upto, self.partial, len(self.body), self.lease, self.nanos
+            _MARK | self.kind, self.count, self.upto, self.partial, len(self.body), self.lease, self.nanos
         )
 
 
@@ -166,6 +168,11 @@ class SupervisorWire:
         """Send what fits of what was kept."""
         while self._outgoing and (sent := self._try_send(list(self._outgoing)[:64])):
             self._drop_sent(sent)
+
+    @property
+    def nonsense(self) -> bool:
+        """Whether it has ended since what came was not a worker's: nothing more can be made of this stream."""
+        return self._parser.nonsense
 
     @property
     def backlogged(self) -> bool:

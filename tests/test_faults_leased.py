@@ -382,3 +382,65 @@ def test_eagain_at_the_fork_of_a_successor(scene: Scene, monkeypatch: pytest.Mon
 
     assert (1, "failed") == (report.exit_code, report.outcome)
     assert "worker 'eater' could not be started: Resource temporarily unavailable" == report.reason
+
+
+# What a handler does to descriptors that are not its own, and what a machine may not have.
+
+SOIL = """
+    import stat
+
+    def soil():
+        for number in range(3, 64):
+            try:
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    os.write(number, {junk!r})
+            except OSError:
+                pass
+    """
+
+
+@leased_only
+@pytest.mark.parametrize(
+    "junk", [b"garbage" * 100, b"\x01" * 7, b"x"], ids=["a lot", "less than a header", "a byte"]
+)
+@pytest.mark.parametrize(
+    "handler",
+    ["def count(n):\n    soil()\n    yield from range(n)", "def eat(item):\n    soil()"],
+    ids=["a producer", "a consumer"],
+)
+def test_a_handler_that_writes_into_its_workers_stream_ends_the_run_with_the_reason(
+    scene: Scene, junk: bytes, handler: str
+) -> None:
+    report = scene.run(textwrap.dedent(SOIL.format(junk=junk)) + handler)
+
+    assert 1 == report.exit_code
+    assert "wrote to a descriptor that it does not own" in report.reason
+
+
+@pytest.mark.parametrize("limit", [("-v", 1_500_000), ("-f", 1_000_000)], ids=["addresses", "size of files"])
+def test_a_run_under_a_limit_of_the_shell_runs_or_says_why_not(
+    tmp_path: Path, mprun: Path, plain_env: dict[str, str], limit: tuple[str, int]
+) -> None:
+    (tmp_path / "k.py").write_text(
+        "def steam():\n    yield bytes(1 << 20)\n\ndef eat(bun):\n    print(len(bun))\n"
+    )
+    (tmp_path / "k.yaml").write_text(
+        'name: k\nstages:\n  chef: {run: "k:steam", to: q}\n  eater: {run: "k:eat", from: q}\n'
+    )
+    option, amount = limit
+
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit {option} {amount}; exec {mprun} k.yaml -q"],
+        cwd=tmp_path,
+        env=plain_env,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+    if option == "-v":
+        assert (0, "1048576\n") == (done.returncode, done.stdout)
+    else:
+        assert 1 == done.returncode
+        assert "`ulimit -f unlimited` takes the limit away" in done.stderr

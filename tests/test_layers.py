@@ -68,6 +68,7 @@ LAYERS = (
         "memory_limit",
         "surroundings",
         "warden",
+        "brand",
         "status",
         "channel",
         "facts",

@@ -1,15 +1,14 @@
-"""Pages mapped by the system's own call: one that stays without a descriptor, one that becomes a copy where it is."""
+"""What is asked of the system itself: a page that becomes a copy where it is, and a hole in a file."""
 
 from __future__ import annotations
 
 import mmap
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from runner.pages import make_private, map_for_good
+from runner.pages import make_private, punch_hole
 
 
 @pytest.fixture
@@ -18,21 +17,6 @@ def descriptor() -> Iterator[int]:
     os.ftruncate(made, mmap.PAGESIZE)
     yield made
     os.close(made)
-
-
-def test_a_page_stays_mapped_when_its_descriptor_is_closed() -> None:
-    """In a process of its own, since it stays until that ends."""
-    child = os.fork()
-    if not child:
-        made = os.memfd_create("mprun-test-for-good", os.MFD_CLOEXEC)
-        os.ftruncate(made, mmap.PAGESIZE)
-        map_for_good(made)
-        os.close(made)
-        os._exit("/memfd:mprun-test-for-good" in Path("/proc/self/maps").read_text())
-
-    _, status = os.waitpid(child, 0)
-
-    assert 1 == os.waitstatus_to_exitcode(status)
 
 
 def test_a_private_page_goes_on_from_what_was_there_and_tells_nobody(descriptor: int) -> None:
@@ -50,4 +34,14 @@ def test_a_private_page_goes_on_from_what_was_there_and_tells_nobody(descriptor:
 
 def test_what_the_system_refuses_is_an_error() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
-        map_for_good(-1)
+        punch_hole(-1, 0, mmap.PAGESIZE)
+
+
+def test_a_hole_frees_memory_and_reads_as_zeros(descriptor: int) -> None:
+    os.ftruncate(descriptor, 3 * mmap.PAGESIZE)
+    os.pwrite(descriptor, b"x" * 3 * mmap.PAGESIZE, 0)
+
+    punch_hole(descriptor, mmap.PAGESIZE, mmap.PAGESIZE)
+
+    assert b"x\0x" == bytes(os.pread(descriptor, 1, page * mmap.PAGESIZE)[0] for page in range(3))
+    assert 2 * mmap.PAGESIZE == os.fstat(descriptor).st_blocks * 512

@@ -22,6 +22,7 @@ from runner.plan import make_plan
 from runner.report import Report
 from runner.run import run
 from runner.spec import HandlerRef, Limits, OnError, QueueSpec, StageSpec, WorkflowSpec
+from runner.supervisor import Supervisor
 
 TRANSPORTS = ("leased", "joinable", "inline")
 WITH_PROCESSES = tuple(name for name in TRANSPORTS if name != "inline")
@@ -566,6 +567,22 @@ def test_two_runs_in_one_process_do_not_meet(bench: Bench) -> None:
     codes = [bench.run(*stages).exit_code for _ in range(2)]
 
     assert ([0, 0], 10) == (codes, len(bench.notes()))
+
+
+@pytest.mark.parametrize("place", ["_exited", "_heed_clock"])
+def test_a_bug_of_ours_is_raised_and_leaves_nobody_alive(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Whether it strikes while a death is told or at any other time."""
+
+    def stumble(*_: object) -> None:
+        raise RuntimeError("our tables disagree")
+
+    bench.handlers("def rest():\n    time.sleep(0.2)")
+    monkeypatch.setattr(Supervisor, place, stumble)
+
+    with pytest.raises(RuntimeError, match="our tables disagree"):
+        bench.run(counting(1000), stage("eater", "eat", "q"), stage("idler", "rest"))
 
 
 # Asked to stop.

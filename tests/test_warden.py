@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runner.brand import brand_of, put_on
 from runner.child import close_all_but
 from runner.process import adopt_orphans, children, end_orphans
-from runner.warden import MARK, Warden, sessions_of, wear_mark
+from runner.warden import MARK, Warden, sessions_of
 
 PATIENCE = 20.0
 AT_MOST = 2.0
@@ -125,14 +126,19 @@ def lead_a_session(pipe: Pipe) -> None:
 
 
 def become_marked(pipe: Pipe, run: str) -> None:
-    """A program in a session of its own, which carries only a run's mark. It speaks once it is that program."""
+    """A program in a session of its own, which carries only a run's mark."""
+    become_program(pipe, {**os.environ, MARK: run})
+
+
+def become_program(pipe: Pipe, environment: dict[str, str]) -> None:
+    """A program in a session of its own. It speaks once it is that program."""
     os.setsid()
     os.set_inheritable(pipe.writing, True)
     code = (
         f"import os, signal; os.write({pipe.writing}, b'%10d' % os.getpid()); "
         "[signal.pause() for _ in iter(int, 1)]"
     )
-    os.execve(sys.executable, [sys.executable, "-S", "-E", "-c", code], {**os.environ, MARK: run})
+    os.execve(sys.executable, [sys.executable, "-S", "-E", "-c", code], environment)
 
 
 def lead_away(pipe: Pipe) -> None:
@@ -140,11 +146,17 @@ def lead_away(pipe: Pipe) -> None:
     say_and_wait(pipe)
 
 
+def lead_away_bare(pipe: Pipe) -> None:
+    """A branded worker that turns into another program, with nothing else to be known by."""
+    close_all_but((0, 1, 2, pipe.writing))
+    put_on(brand_of(RUN))
+    become_program(pipe, {})
+
+
 def fork_away(pipe: Pipe, run: str) -> None:
     """A worker, and its fork that has a session of its own and runs no other program."""
     close_all_but((0, 1, 2, pipe.writing))
-    os.environ[MARK] = run
-    wear_mark()
+    put_on(brand_of(run))
     fork(lambda: lead_away(pipe))
 
 
@@ -181,7 +193,7 @@ def test_whatever_carries_a_killed_supervisors_mark_is_ended(pipe: Pipe, other: 
 
 
 def test_a_fork_that_left_its_workers_session_is_ended(pipe: Pipe, other: Pipe) -> None:
-    """All that it has of the run is its memory."""
+    """All that it has of the run is its brand."""
 
     def supervise() -> None:
         Warden(RUN)
@@ -197,6 +209,20 @@ def test_a_fork_that_left_its_workers_session_is_ended(pipe: Pipe, other: Pipe) 
 
     assert pipe.ends_within(AT_MOST)
     assert other.is_held()
+
+
+def test_a_program_with_a_session_and_an_environment_of_its_own_is_ended(pipe: Pipe) -> None:
+    def supervise() -> None:
+        Warden(RUN)
+        fork(lambda: lead_away_bare(pipe))
+        wait_for_ever()
+
+    supervisor = fork(supervise)
+    pipe.hear()
+
+    kill(supervisor)
+
+    assert pipe.ends_within(AT_MOST)
 
 
 def test_a_session_that_ended_before_is_not_looked_for(pipe: Pipe, other: Pipe) -> None:

@@ -148,5 +148,8 @@ class Transport(Protocol):
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their Python stacks; who does not answer within a moment is left out."""
 
+    def abandon(self) -> None:
+        """End every worker at once and tell nobody, whatever state the books are in; where there is none, nothing."""
+
     def close(self) -> None:
         """Give back every descriptor and queue. Every worker is gone by now."""

@@ -85,6 +85,13 @@ class InlineTransport:
                 self._retire(fact.worker)
         return facts
 
+    def abandon(self) -> None:
+        """Unwind every strand, or take it for dead where it does not give the baton back."""
+        for strand in self._turns:
+            strand.cancel(signal.SIGKILL)
+        while self._turns:
+            self.wait(_LOOK)
+
     def counters(self, worker: str) -> Counters:
         """Read a worker's page."""
         return self._strands[worker].status.counters()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
-from runner.facts import Exited, Fact, ItemFailed
+from runner.facts import Exited, Fact, HandlerFailed, ItemFailed
 from runner.leases import LeasedBook
 from runner.ledger import Account
 from runner.pace import Pace
@@ -33,6 +33,9 @@ from runner.transports.pool import ProcessPool
 from runner.transports.pooled import PooledTransport
 from runner.wire import Kind, Message, SupervisorWire, open_wire
 
+_BROKEN_STREAM = (
+    "the handler wrote to a descriptor that it does not own: the worker's private stream to the supervisor"
+)
 _PREFETCH = 2
 """Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
 
@@ -208,6 +211,13 @@ class LeasedTransport(PooledTransport):
         self._hear(link)
         if link.wire.ended:
             self._pool.unwatch(link.wire)
+            if link.wire.nonsense:
+                self._expel(link)
+
+    def _expel(self, link: Link) -> None:
+        """A worker that nobody can understand any more would be waited for in vain."""
+        self._about_items.append(HandlerFailed(link.plan.name, _BROKEN_STREAM))
+        self._pool.signal(link.plan.name, signal.SIGKILL)
 
     def _hear(self, link: Link) -> None:
         now = time.monotonic()

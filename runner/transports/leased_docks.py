@@ -6,6 +6,7 @@ PUT_BIG ──► Haul, the payload of a frame in the book ──forgotten by th
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -50,6 +51,12 @@ class Haul(bytes):
         self.ended()
 
 
+def _why(error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return "it counts as a file, and the size of files is limited; `ulimit -f unlimited` takes the limit away"
+    return error.strerror or str(error)
+
+
 @dataclass(slots=True)
 class _Part:
     """A part of an arena, and the writer that it was given to."""
@@ -83,9 +90,7 @@ class Docks:
             try:
                 self._files[queue] = ArenaFile.create()
             except OSError as error:
-                raise StartFailed(
-                    f"queue '{queue}': no shared memory could be had: {error.strerror or error}"
-                ) from error
+                raise StartFailed(f"queue '{queue}': no shared memory could be had: {_why(error)}") from error
         return self._files[queue]
 
     def berth(self, worker: WorkerPlan) -> Berth:

@@ -112,6 +112,15 @@ class ProcessPool:
         if worker in self._alive:
             self._alive[worker].process.send(number)
 
+    def end_all(self) -> None:
+        """Kill and reap every worker that is left. Waits for no more than the kernel needs."""
+        members, self._alive = list(self._alive.values()), {}
+        for member in members:
+            member.process.send(signal.SIGKILL)
+        for member in members:
+            self._put_away(member)
+            member.process.reap()
+
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks; waits a moment for all of them, and leaves out those that do not answer."""
         asked = {name: self._alive[name] for name in workers if name in self._alive}
@@ -167,13 +176,16 @@ class ProcessPool:
     def _bury(self, member: _Member) -> list[Fact]:
         # What it said before it died is still in the socket, and is told before the death.
         words = [] if member.receiver.ended else self._listen(member)
+        self._put_away(member)
+        del self._alive[member.plan.name]
+        pid = member.process.pid
+        return [*words, Exited(member.plan.name, pid, member.process.reap())]
+
+    def _put_away(self, member: _Member) -> None:
         if not member.receiver.ended:
             self._poller.unwatch(member.receiver)
         self._poller.unwatch(member.process)
         member.receiver.close()
-        del self._alive[member.plan.name]
-        pid = member.process.pid
-        return [*words, Exited(member.plan.name, pid, member.process.reap())]
 
 
 def _open_for(plan: WorkerPlan) -> tuple[Receiver, Sender, StatusPage]:

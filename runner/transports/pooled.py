@@ -51,6 +51,10 @@ class PooledTransport:
         """Signal a worker and its group."""
         self._pool.signal(worker, number)
 
+    def abandon(self) -> None:
+        """Kill and reap every worker."""
+        self._pool.end_all()
+
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks."""
         return self._pool.stacks(workers)
