@@ -2,8 +2,8 @@
 
     starting ──► running ──► draining ──► stopping        SIGKILL in each, once its event is seen; then look in /proc
 
-Each worker has children of its own: a plain one, one in a session of its own, one whose parent is gone, one that never
-ran another program.
+Each worker has children of its own: a plain one, two in sessions of their own, one of these without an environment, one
+whose parent is gone, one that never ran another program.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ KITCHEN = """
         nowhere = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for apart in (False, True):
             note(subprocess.Popen(["sleep", "300"], start_new_session=apart, **nowhere).pid)
+        note(subprocess.Popen(["sleep", "300"], start_new_session=True, env={}, **nowhere).pid)
         orphan(lambda: os.execvp("sleep", ["sleep", "300"]))
         orphan(lambda: time.sleep(300))
         worker.log.info("family")
@@ -182,7 +183,7 @@ def test_the_family_of_a_worker_is_there_before(launch: Callable[..., Run]) -> N
 
     family = run.family()
 
-    assert 2 + 2 * 4 == len(family) == sum(map(is_alive, family))
+    assert 2 + 2 * 5 == len(family) == sum(map(is_alive, family))
     run.process.send_signal(signal.SIGTERM)
     run.wait_for("run.finished")
     run.process.wait(10)
