@@ -79,6 +79,7 @@ class _Worker:
             role=plan.role,
             arguments=plan.arguments,
             emit=self._log,
+            gifts=self._port.gifts,
         )
         if plan.handler.kind == "python":
             return python.bind(plan.handler.target, plan.arguments, context)

@@ -12,12 +12,13 @@ the constructor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
 from runner.errors import HandlerNotFound
 from runner.problems import did_you_mean
+from runner.provisions import Gifts, no_gifts
 from runner.spec import Role
 
 ENTRY_POINT_GROUP = "mprun.handlers"
@@ -134,6 +135,8 @@ class WorkerContext:
     """Where the handler's log lines go: called with level, event and fields."""
     attempts: Callable[[], int] = _first_attempt
     """How often the item in hand was handed over; 0 is as good as 1."""
+    gifts: Gifts = field(default_factory=no_gifts)
+    """What the file declares once, by the names of the parameters that ask for it."""
 
     @property
     def attempt(self) -> int:

@@ -29,6 +29,7 @@ from runner.facts import Exited, Fact, HandlerFailed, from_message
 from runner.leases import Frame, HandOver, Lease, LeasedBook
 from runner.ledger import Account
 from runner.plan import Plan, WorkerPlan
+from runner.provisions import NO_PROVISIONS, Gifts, Provisions
 from runner.sketch import sketch
 from runner.spec import Role
 from runner.status import Counters, Pulse, StatusPage, Word
@@ -49,9 +50,10 @@ class InlineTransport:
     tells_when_settled = False
     outlives_workers = False
 
-    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+    def __init__(self, plan: Plan, life: Life, wake: int, provisions: Provisions = NO_PROVISIONS) -> None:
         """Make the books; start nothing. `wake` is not needed: no wait here lasts long."""
         self._life = life
+        self._provisions = provisions
         self._books = {q.name: LeasedBook(q.name, q.maxsize) for q in plan.queues}
         self._strands: dict[str, _Strand] = {}
         self._turns: deque[_Strand] = deque()
@@ -64,7 +66,8 @@ class InlineTransport:
             raise StartFailed(
                 f"worker '{worker.name}' could not be started: there is no folder '{worker.cwd}'"
             )
-        strand = _Strand(worker, self._life, self._books, self._facts.append)
+        gifts = self._provisions.gifts(worker)
+        strand = _Strand(worker, self._life, self._books, self._facts.append, gifts)
         self._strands[worker.name] = strand
         self._turns.append(strand)
         return Spawned(os.getpid(), os.getppid())
@@ -183,6 +186,7 @@ class _Strand:
         life: Life,
         books: dict[str, LeasedBook],
         note: Callable[[Fact], None],
+        gifts: Gifts,
     ) -> None:
         self.plan = plan
         self.name = plan.name
@@ -192,6 +196,7 @@ class _Strand:
         """When its wait is over whatever happens, for one that waits with a timeout."""
         self._life = life
         self._note = note
+        self._gifts = gifts
         self._inbox = InlineQueue(books[plan.receives], self) if plan.receives else None
         self._outbox = InlineQueue(books[plan.sends], self) if plan.sends else None
         self._movable: Callable[[], bool] = lambda: True
@@ -259,7 +264,7 @@ class _Strand:
             if self._cancelled is not None:
                 raise Cancelled
             loops = ItemwiseLoops(self._inbox, self._outbox, self.status)
-            port = Port(loops, self._inbox, self._outbox, self.status, self._tell)
+            port = Port(loops, self._inbox, self._outbox, self.status, self._tell, gifts=self._gifts)
             code = self._life(self.plan, port)
         except Cancelled:
             code = -(self._cancelled or signal.SIGTERM)
