@@ -14,12 +14,14 @@ from runner.schema_words import as_written
 from runner.spec import (
     HandlerRef,
     Limits,
+    LockSpec,
     OnError,
     QueueSpec,
     RestartOn,
     RestartPolicy,
     RetryPolicy,
     StageSpec,
+    Start,
     WhenFull,
     WorkflowSpec,
 )
@@ -40,6 +42,7 @@ def build(data: Mapping[str, Any], path: Path, params: Mapping[str, Any]) -> Wor
         path=path,
         stages=stages,
         queues=_queues(data.get("queues", {}), stages, defaults.get("queue", {})),
+        locks=_locks(data.get("locks", {})),
         transport=data.get("transport", WorkflowSpec.__dataclass_fields__["transport"].default),
         limits=_limits(data.get("limits", {})),
         params=dict(params),
@@ -76,6 +79,8 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
         deterministic=keys.get("deterministic", False),
         shard_by=keys.get("shard_by"),
         keeps_order=keys.get("order") == "keep",
+        start=Start(keys.get("start", Start.PARALLEL)),
+        lock=keys.get("lock"),
         **given,
     )
 
@@ -134,6 +139,10 @@ def _queue(name: str, declared: Mapping[str, Any], defaults: Mapping[str, Any]) 
     if "when_full" in keys:
         bound["when_full"] = WhenFull(keys["when_full"])
     return QueueSpec(name=name, description=keys.get("description", ""), declared=name in declared, **bound)
+
+
+def _locks(declared: Mapping[str, Any]) -> tuple[LockSpec, ...]:
+    return tuple(LockSpec(name, (keys or {}).get("description", "")) for name, keys in declared.items())
 
 
 def _maxsize(value: str | int) -> int | None:

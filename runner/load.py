@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from runner.build import UNKNOWN_HANDLER, build
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
 from runner.handlers.check import Fault, check_handler
+from runner.handlers.locked import check_locked, may_ask
 from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
 from runner.handlers.signature import read_signature
@@ -33,6 +34,7 @@ from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
+from runner.wiring_locks import check_locks
 from runner.wiring_policy import check_policy
 from runner.wiring_transport import check_transport
 
@@ -96,6 +98,7 @@ class _Checking:
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
+        self.problems += located(_check_locks(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
 
@@ -135,8 +138,17 @@ def _unfit(findings: Iterable[Finding], replaced: Replaced) -> list[DataPath]:
     return [*unfit(findings), *(path for path in replaced.unread if path[2:3] != ("with",))]
 
 
+def _check_locks(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
+    read = functools.cache(read_signature)
+
+    def asks(stage: StageSpec, lock: str) -> bool:
+        return may_ask(stage, lock, spec.path.parent, read)
+
+    return check_locks(spec.stages, spec.locks, asks, spoilt)
+
+
 def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:
-    check_one = _handler_check(spec.path.parent)
+    check_one = _handler_check(spec.path.parent, spec.declared)
     for stage in spec.stages:
         for fault in check_one(stage) if _is_known(stage, spoilt) else ():
             path = ("stages", stage.name, *fault.where)
@@ -144,7 +156,7 @@ def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:
                 yield Finding(path, fault.code, fault.message, fault.part, fault.help)
 
 
-def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
+def _handler_check(beside: Path, declared: Mapping[str, str]) -> Callable[[StageSpec], list[Fault]]:
     """
     Return a check of one stage that looks at each handler once. Ten thousand stages often share a few.
 
@@ -154,13 +166,17 @@ def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
 
     @functools.cache
     def check_without_arguments(target: str, role: Role) -> list[Fault]:
-        return check_handler(HandlerRef("python", target), {}, role, beside, read)
+        return check_handler(HandlerRef("python", target), {}, role, beside, read, declared)
 
     def check_one(stage: StageSpec) -> list[Fault]:
-        again = check_resumable(stage, beside, read) + check_ordered(stage, beside, read)
+        again = [
+            fault
+            for check in (check_resumable, check_ordered, check_locked)
+            for fault in check(stage, beside, read)
+        ]
         if stage.handler.kind == "python" and not stage.arguments:
             return check_without_arguments(stage.handler.target, stage.role) + again
-        return check_handler(stage.handler, stage.arguments, stage.role, beside, read) + again
+        return check_handler(stage.handler, stage.arguments, stage.role, beside, read, declared) + again
 
     return check_one
 

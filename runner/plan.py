@@ -21,6 +21,7 @@ from runner.spec import (
     RetryPolicy,
     Role,
     StageSpec,
+    Start,
     WhenFull,
     WorkflowSpec,
 )
@@ -52,6 +53,8 @@ class WorkerPlan:
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)  # noqa: RUF009 - frozen
     deterministic: bool = False
+    lock: str | None = None
+    """The lock that it holds while its handler is at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class StagePlan:
     description: str = ""
     shard_by: str | None = None
     keeps_order: bool = False
+    serial: bool = False
+    """Its workers run one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class Plan:
     queues: tuple[QueuePlan, ...]
     limits: Limits
     description: str = ""
+    locks: tuple[str, ...] = ()
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
@@ -132,6 +138,7 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         queues=tuple(_queue_plan(queue, stages) for queue in spec.queues),
         limits=spec.limits,
         description=spec.description,
+        locks=tuple(lock.name for lock in spec.locks),
     )
 
 
@@ -161,6 +168,7 @@ def _stage_plan(spec: WorkflowSpec, stage: StageSpec) -> StagePlan:
         description=stage.description,
         shard_by=stage.shard_by,
         keeps_order=stage.keeps_order,
+        serial=stage.start is Start.SERIAL,
     )
 
 
@@ -185,6 +193,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         retry=stage.retry,
         restart=stage.restart or RestartPolicy.usual(stage.role, spec.transport),
         deterministic=stage.deterministic,
+        lock=stage.lock,
     )
 
 

@@ -27,6 +27,18 @@ class Gift(Protocol):
         """Called in the worker, once, and only if its handler asks: return what the handler gets."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """A gift that is there already: whoever asks for it gets the same thing."""
+
+    thing: object
+    descriptors: tuple[int, ...] = ()
+
+    def unwrap(self) -> object:
+        """Return it."""
+        return self.thing
+
+
 Gifts = Mapping[str, Gift]
 """By the name of the parameter that they are for."""
 

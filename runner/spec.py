@@ -57,6 +57,13 @@ class WhenFull(StrEnum):
     FAIL = "fail"
 
 
+class Start(StrEnum):
+    """When the workers of a stage start."""
+
+    PARALLEL = "parallel"
+    SERIAL = "serial"
+
+
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """How often the workers of a stage may be replaced. Seconds."""
@@ -117,6 +124,14 @@ class QueueSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LockSpec:
+    """A lock that handlers of a run hold in turns."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StageSpec:
     """A pool of workers that run the same handler."""
 
@@ -149,6 +164,9 @@ class StageSpec:
     """The way from an item to its key; items with equal keys go to the same worker."""
     keeps_order: bool = False
     """Whether outputs leave in the order of the items that they were made from."""
+    start: Start = Start.PARALLEL
+    lock: str | None = None
+    """The lock that a worker holds while its handler is at work."""
     description: str = ""
 
     @property
@@ -185,3 +203,9 @@ class WorkflowSpec:
     env: Mapping[str, str] = field(default_factory=_nothing)
     description: str = ""
     version: str = ""
+    locks: tuple[LockSpec, ...] = ()
+
+    @property
+    def declared(self) -> dict[str, str]:
+        """What handlers get by asking for it by name, and what each is: `{"mutex": "lock"}`."""
+        return {lock.name: "lock" for lock in self.locks}

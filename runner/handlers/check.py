@@ -6,14 +6,15 @@ HandlerRef, with, role ──► read the signature ──► faults, each with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from runner.errors import HandlerNotFound
 from runner.handlers.annotations import describe, fits
-from runner.handlers.base import find_kind
-from runner.handlers.rules import GIVEN, given, item_parameter, misfits, required, settable, takes_any
+from runner.handlers.base import Calls, find_kind
+from runner.handlers.rules import GIVEN, QUEUES, given, item_parameter, misfits, required, settable, takes_any
 from runner.handlers.shape import Parameter, ParameterKind, Shape, Signature
 from runner.handlers.signature import Missing, Opaque, read_signature
 from runner.problems import did_you_mean, nearest
@@ -41,36 +42,95 @@ def check_handler(
     role: Role,
     beside: Path,
     read: Callable[[str, Path], Signature | Missing | Opaque] = read_signature,
+    declared: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Fault]:
     """
     Check a stage's `run` and `with`; `beside` is the folder of the workflow file. Runs no user code.
 
-    Who checks many stages hands in a `functools.cache(read_signature)` as `read`: each handler is then looked
+    `declared` is what a handler gets by asking for it by name, and what each is: `{"mutex": "lock"}`. Who checks many stages hands in a `functools.cache(read_signature)` as `read`: each handler is then looked
     for once, and not again for each stage that shares it.
     """
     if ref.kind != "python":
-        return list(_check_kind(ref.kind, arguments, role))
-    signature = read(ref.target, beside)
+        return list(_check_kind(ref, arguments, role, beside, read, declared))
+    return _check_target(ref.target, read(ref.target, beside), arguments, role, declared)
+
+
+def _check_target(
+    target: str,
+    signature: Signature | Missing | Opaque,
+    arguments: Mapping[str, Any],
+    role: Role,
+    declared: Mapping[str, str],
+) -> list[Fault]:
     if isinstance(signature, Opaque):
         return []
     if isinstance(signature, Missing):
         return [Fault(("run",), "value", "handler-not-found", signature.message, signature.help)]
-    return list(_check_python(ref.target.partition(":")[2], signature, arguments, role))
+    name, left = target.partition(":")[2], signature.without(declared)
+    asked = {p.name: declared[p.name] for p in signature.parameters if p.name in declared}
+    return [
+        *_given_twice(asked, arguments),
+        *_check_python(name, left, {k: v for k, v in arguments.items() if k not in asked}, role),
+    ]
 
 
-def _check_kind(kind: str, arguments: Mapping[str, Any], role: Role) -> Iterator[Fault]:
+def _check_kind(
+    ref: HandlerRef,
+    arguments: Mapping[str, Any],
+    role: Role,
+    beside: Path,
+    read: Callable[[str, Path], Signature | Missing | Opaque],
+    declared: Mapping[str, str],
+) -> Iterator[Fault]:
     try:
-        roles = find_kind(kind).roles
+        kind = find_kind(ref.kind)
     except HandlerNotFound as error:
         yield Fault(("run",), "value", "handler-not-found", str(error))
         return
-    if role not in roles:
-        fit = " or ".join(f"a {known}" for known in Role if known in roles)
-        shown = f"'{kind}' can be {fit}; this stage is a {role}"
+    if role not in kind.roles:
+        fit = " or ".join(f"a {known}" for known in Role if known in kind.roles)
+        shown = f"'{kind.name}' can be {fit}; this stage is a {role}"
         yield Fault(("run",), "value", "handler-role", shown, "`from` and `to` make the role")
-    if arguments:
-        shown = f"`with` is for handlers in Python; '{kind}' takes none"
-        yield Fault(("with",), "key", "unknown-argument", shown, f"its options go under `run`, in `{kind}`")
+    if kind.calls is not None:
+        target = ref.options.get(kind.calls.option)
+        for fault in _check_called(target, kind.calls, arguments, beside, read, declared) if target else ():
+            where = ("run", kind.name, kind.calls.option) if fault.where == ("run",) else fault.where
+            yield replace(fault, where=where)
+    elif arguments:
+        shown = f"`with` is for handlers in Python; '{kind.name}' takes none"
+        help_ = f"its options go under `run`, in `{kind.name}`"
+        yield Fault(("with",), "key", "unknown-argument", shown, help_)
+
+
+def _check_called(
+    target: str,
+    calls: Calls,
+    arguments: Mapping[str, Any],
+    beside: Path,
+    read: Callable[[str, Path], Signature | Missing | Opaque],
+    declared: Mapping[str, str],
+) -> Iterator[Fault]:
+    """A function that a kind calls is like the handler of a plain stage; with one thing at a time, of a consumer."""
+    signature = read(target, beside)
+    names = {p.name for p in signature.parameters} if isinstance(signature, Signature) else frozenset()
+    if names & calls.fills:
+        given = {**declared, **dict.fromkeys(calls.fills, "part of each call")}
+        yield from _check_target(target, signature, arguments, Role.PLAIN, given)
+    elif isinstance(signature, Signature) and names & QUEUES:
+        yield from _check_target(target, signature, arguments, Role.PLAIN, declared)
+    elif isinstance(signature, Signature) and item_parameter(signature.without(declared)) is None:
+        shown = f"{target.partition(':')[2]} takes nothing that it could be called with"
+        wanted = " or ".join(f"`{name}`" for name in sorted(calls.fills))
+        yield Fault(("run",), "value", "handler-role", shown, f"give it a first parameter, or {wanted}")
+    else:
+        yield from _check_target(target, signature, arguments, Role.CONSUMER, declared)
+
+
+def _given_twice(asked: Mapping[str, str], arguments: Mapping[str, Any]) -> Iterator[Fault]:
+    for key in arguments:
+        if key in asked:
+            message = f"'{key}' is a {asked[key]} of this file, which mprun gives, so `with` can't set it"
+            yield Fault(("with", key), "key", "unknown-argument", message, "give one of the two another name")
 
 
 def _check_python(
