@@ -11,6 +11,7 @@ from typing import Any
 from runner.events import Bus
 from runner.facts import Exited, ItemFailed, ItemJudged, ItemRedelivered, ItemsDropped, Logged
 from runner.ledger import Account
+from runner.listeners import Listening
 from runner.plan import Plan
 from runner.roster import Ending, Record
 from runner.spec import OnError
@@ -53,6 +54,10 @@ class Announcer:
             ],
             queues=[{"name": queue.name, "maxsize": queue.maxsize} for queue in self._plan.queues],
         )
+
+    def listening(self, where: Listening) -> None:
+        """Say where a stage can be reached."""
+        self._publish("server.listening", stage=where.stage, host=where.host, port=where.port)
 
     def spawned(self, record: Record, spawned: Spawned) -> None:
         """Say that a worker exists."""

@@ -84,7 +84,7 @@ COUNTERS: Mapping[str, EventField] = _fields(
     failed=EventField("integer", "Items its handler raised on."),
     busy=EventField("number", "Seconds inside the handler."),
     starved=EventField("number", "Seconds waiting for an item."),
-    blocked=EventField("number", "Seconds waiting for room in the queue it writes to."),
+    blocked=EventField("number", "Seconds waiting for room in the queue it writes to, or for a lock."),
 )
 
 DECLARATIONS: Mapping[str, Declaration] = {
@@ -98,6 +98,15 @@ DECLARATIONS: Mapping[str, Declaration] = {
             pid=EventField("integer", "The supervisor's process id."),
             stages=EventField("array", "One object a stage: name, role, workers, daemon, from, to."),
             queues=EventField("array", "One object a queue: name and maxsize (null is unbounded)."),
+        ),
+    ),
+    "server.listening": Declaration(
+        "A stage listens: clients may connect, and wait until its workers are there.",
+        "info",
+        _fields(
+            stage=EventField("string", "The stage's name."),
+            host=EventField("string", "The address it listens on."),
+            port=EventField("integer", "The port; the one that the system chose, where the file says 0."),
         ),
     ),
     "worker.spawned": Declaration(

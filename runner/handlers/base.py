@@ -23,6 +23,9 @@ from runner.spec import Role
 
 ENTRY_POINT_GROUP = "mprun.handlers"
 
+LISTENER = "(listener)"
+"""The name of the gift that a stage's listening socket is. No parameter has such a name, so no handler gets it."""
+
 
 def _nothing_to_close() -> None:
     """Most handlers hold nothing."""
@@ -150,6 +153,27 @@ class WorkerContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where a stage listens."""
+
+    host: str
+    port: int
+    """0 is any that is free."""
+    backlog: int
+    """Connections that may wait to be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How a kind calls a Python function of the user's, which the check of the file then looks for."""
+
+    option: str
+    """The option that names it, as `module:callable`. It gets the stage's `with`, like any handler in Python."""
+    fills: frozenset[str]
+    """Parameters that the kind gives at each call. A function without them is called with one thing at a time."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerKind:
     """The one declaration of a kind of handler."""
 
@@ -162,12 +186,16 @@ class HandlerKind:
     """A stage in YAML that validates as it stands."""
     build: Callable[[Any, WorkerContext], Handler]
     """Called in the worker with the checked options. What it raises ends the worker."""
+    listens: Callable[[Any], Address] | None = None
+    """For a server: read from the options where its stage listens. The socket is a gift, `LISTENER`, to each worker."""
+    calls: Calls | None = None
 
 
 _BUILT_IN: Mapping[str, str] = {
     "command": "runner.handlers.command:COMMAND",
     "lines": "runner.handlers.sources:LINES",
     "jsonl": "runner.handlers.sinks:JSONL",
+    "serve": "runner.handlers.serve:SERVE",
 }
 
 
