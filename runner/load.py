@@ -34,9 +34,9 @@ from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
-from runner.wiring_locks import check_locks
 from runner.wiring_policy import check_policy
 from runner.wiring_transport import check_transport
+from runner.wiring_turns import check_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class _Checking:
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
-        self.problems += located(_check_locks(spec, spoilt), self.source)
+        self.problems += located(_check_turns(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
 
@@ -138,13 +138,13 @@ def _unfit(findings: Iterable[Finding], replaced: Replaced) -> list[DataPath]:
     return [*unfit(findings), *(path for path in replaced.unread if path[2:3] != ("with",))]
 
 
-def _check_locks(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
+def _check_turns(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
     read = functools.cache(read_signature)
 
     def asks(stage: StageSpec, lock: str) -> bool:
         return may_ask(stage, lock, spec.path.parent, read)
 
-    return check_locks(spec.stages, spec.locks, asks, spoilt)
+    return check_turns(spec.stages, spec.locks, asks, spoilt)
 
 
 def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:

@@ -104,6 +104,8 @@ class RunUnderway:
             raise UsageError(
                 f"stage '{stage.name}' is sharded: with another count its keys would change workers"
             )
+        if stage.serial:
+            raise UsageError(f"the workers of stage '{stage.name}' run one after the other (`start: serial`)")
         if stage.role is Role.PRODUCER:
             why = "more workers would make more of them, not share the work"
             raise UsageError(f"stage '{stage.name}' makes items: {why}")
