@@ -20,6 +20,7 @@ from runner.spec import (
     RestartOn,
     RestartPolicy,
     RetryPolicy,
+    Sentinel,
     StageSpec,
     Start,
     WhenFull,
@@ -138,6 +139,8 @@ def _queue(name: str, declared: Mapping[str, Any], defaults: Mapping[str, Any]) 
         bound["max_bytes"] = size(keys["max_bytes"])
     if "when_full" in keys:
         bound["when_full"] = WhenFull(keys["when_full"])
+    if "sentinel" in keys:
+        bound["sentinel"] = Sentinel(keys["sentinel"])
     return QueueSpec(name=name, description=keys.get("description", ""), declared=name in declared, **bound)
 
 

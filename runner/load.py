@@ -17,8 +17,9 @@ from pathlib import Path
 from runner.build import UNKNOWN_HANDLER, build
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
+from runner.handlers.asking import may_ask, may_drive
 from runner.handlers.check import Fault, check_handler
-from runner.handlers.locked import check_locked, may_ask
+from runner.handlers.locked import check_locked
 from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
 from runner.handlers.signature import read_signature
@@ -35,6 +36,7 @@ from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
 from runner.wiring_policy import check_policy
+from runner.wiring_sentinel import check_sentinels
 from runner.wiring_transport import check_transport
 from runner.wiring_turns import check_turns
 
@@ -98,7 +100,7 @@ class _Checking:
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
-        self.problems += located(_check_turns(spec, spoilt), self.source)
+        self.problems += located(_check_with_handlers(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
 
@@ -138,13 +140,20 @@ def _unfit(findings: Iterable[Finding], replaced: Replaced) -> list[DataPath]:
     return [*unfit(findings), *(path for path in replaced.unread if path[2:3] != ("with",))]
 
 
-def _check_turns(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
+def _check_with_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
+    """Check what the stages alone can't tell: whether a handler asks for a lock, or drives its queue."""
     read = functools.cache(read_signature)
 
     def asks(stage: StageSpec, lock: str) -> bool:
         return may_ask(stage, lock, spec.path.parent, read)
 
-    return check_turns(spec.stages, spec.locks, asks, spoilt)
+    def drives(stage: StageSpec) -> bool:
+        return may_drive(stage, spec.path.parent, read)
+
+    return [
+        *check_turns(spec.stages, spec.locks, asks, spoilt),
+        *check_sentinels(spec.stages, spec.queues, drives, spoilt),
+    ]
 
 
 def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:

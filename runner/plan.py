@@ -20,6 +20,7 @@ from runner.spec import (
     RestartPolicy,
     RetryPolicy,
     Role,
+    Sentinel,
     StageSpec,
     Start,
     WhenFull,
@@ -55,6 +56,8 @@ class WorkerPlan:
     deterministic: bool = False
     lock: str | None = None
     """The lock that it holds while its handler is at work."""
+    sentinel: Sentinel | None = None
+    """What it gets at the end of the queue that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         restart=stage.restart or RestartPolicy.usual(stage.role, spec.transport),
         deterministic=stage.deterministic,
         lock=stage.lock,
+        sentinel=next((q.sentinel for q in spec.queues if q.name == stage.receives), None),
     )
 
 

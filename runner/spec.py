@@ -109,6 +109,13 @@ class HandlerRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentinel:
+    """What a reader gets where a queue ends. Any scalar, so it takes a class to tell `null` from none."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSpec:
     """One bounded, joinable FIFO between stages."""
 
@@ -118,6 +125,7 @@ class QueueSpec:
     max_bytes: int | None = None
     """Bytes of the items in it and in its readers' hands; None is no bound, since whoever counts them is slower."""
     when_full: WhenFull = WhenFull.BLOCK
+    sentinel: Sentinel | None = None
     description: str = ""
     declared: bool = True
     """False if stages name it and `queues` does not."""
@@ -128,6 +136,30 @@ class LockSpec:
     """A lock that handlers of a run hold in turns."""
 
     name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSpec:
+    """An object that a process of its own holds, for the handlers of all stages."""
+
+    name: str
+    kind: str
+    """`dict`, `list`, `Namespace`, `Value` or `Array`, as `multiprocessing.Manager()` has them."""
+    value: Any = None
+    """What it holds at first; None is nothing, or zero."""
+    typecode: str = ""
+    """For a `Value` or an `Array`: the type of its numbers, as in the module `array`."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PipeSpec:
+    """A pipe between the workers of two stages."""
+
+    name: str
+    ends: tuple[str, ...]
+    """The two stages."""
     description: str = ""
 
 
@@ -204,8 +236,14 @@ class WorkflowSpec:
     description: str = ""
     version: str = ""
     locks: tuple[LockSpec, ...] = ()
+    shared: tuple[SharedSpec, ...] = ()
+    pipes: tuple[PipeSpec, ...] = ()
 
     @property
     def declared(self) -> dict[str, str]:
         """What handlers get by asking for it by name, and what each is: `{"mutex": "lock"}`."""
-        return {lock.name: "lock" for lock in self.locks}
+        return {
+            **{lock.name: "lock" for lock in self.locks},
+            **{each.name: f"shared {each.kind}" for each in self.shared},
+            **{pipe.name: "pipe" for pipe in self.pipes},
+        }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runner.errors import EndOfStream, Stopping
 from runner.facts import RETRY
 from runner.handlers import python
-from runner.handlers.base import Driver, Handler, Mapper, Source, Task, WorkerContext, find_kind
+from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext, find_kind
 from runner.plan import WorkerPlan
 from runner.provisions import Gifts
 from runner.retry import Again, after_failure, is_worth_it
@@ -151,7 +151,12 @@ class _Worker:
         return RETRY if isinstance(verdict, Again) else self._plan.on_error.value
 
     def _drive(self, handler: Driver) -> None:
-        self._port.loops.drive(lambda: handler.call(self._port.inbox, self._port.outbox))
+        inbox: QueueEnd | None = self._port.inbox
+        if inbox is not None and self._plan.sentinel is not None:
+            from runner.handlers.marked import MarkedInbox
+
+            inbox = MarkedInbox(inbox, self._plan.sentinel.value)
+        self._port.loops.drive(lambda: handler.call(inbox, self._port.outbox))
 
     def _timed(self, call: Callable[[], object]) -> None:
         """Run what drives itself, counting all its time but the waits at queues as busy."""

@@ -60,7 +60,16 @@ LAYERS = (
         "schema_objects",
         "schema_words",
     ),
-    ("wiring", "wiring_needs", "wiring_policy", "wiring_flow", "wiring_turns", "wiring_transport", "findings"),
+    (
+        "wiring",
+        "wiring_needs",
+        "wiring_policy",
+        "wiring_flow",
+        "wiring_turns",
+        "wiring_sentinel",
+        "wiring_transport",
+        "findings",
+    ),
     ("transports.*", "failpoints", "dead_letters"),
     (
         "handlers.*",

@@ -47,8 +47,9 @@ def check_handler(
     """
     Check a stage's `run` and `with`; `beside` is the folder of the workflow file. Runs no user code.
 
-    `declared` is what a handler gets by asking for it by name, and what each is: `{"mutex": "lock"}`. Who checks many stages hands in a `functools.cache(read_signature)` as `read`: each handler is then looked
-    for once, and not again for each stage that shares it.
+    `declared` is what a handler gets by asking for it by name, and what each is: `{"mutex": "lock"}`. Who checks many
+    stages hands in a `functools.cache(read_signature)` as `read`: each handler is then looked for once, and not again
+    for each stage that shares it.
     """
     if ref.kind != "python":
         return list(_check_kind(ref, arguments, role, beside, read, declared))
