@@ -59,6 +59,18 @@ class Announcer:
         """Say where a stage can be reached."""
         self._publish("server.listening", stage=where.stage, host=where.host, port=where.port)
 
+    def keeper_spawned(self, pid: int) -> None:
+        """Say that the process of the shared objects exists."""
+        objects = [each.name for each in self._plan.shared]
+        self._publish("keeper.spawned", pid=pid, ppid=os.getpid(), objects=objects)
+
+    def keeper_exited(self, exited: Exited, reason: str) -> None:
+        """Say that it is gone."""
+        code = exited.code if exited.code >= 0 else None
+        self._publish(
+            "keeper.exited", pid=exited.pid, exitcode=code, signal=exited.signal_name, reason=reason
+        )
+
     def spawned(self, record: Record, spawned: Spawned) -> None:
         """Say that a worker exists."""
         self._publish(

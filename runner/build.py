@@ -16,11 +16,13 @@ from runner.spec import (
     Limits,
     LockSpec,
     OnError,
+    PipeSpec,
     QueueSpec,
     RestartOn,
     RestartPolicy,
     RetryPolicy,
     Sentinel,
+    SharedSpec,
     StageSpec,
     Start,
     WhenFull,
@@ -44,6 +46,8 @@ def build(data: Mapping[str, Any], path: Path, params: Mapping[str, Any]) -> Wor
         stages=stages,
         queues=_queues(data.get("queues", {}), stages, defaults.get("queue", {})),
         locks=_locks(data.get("locks", {})),
+        shared=_shared(data.get("shared", {})),
+        pipes=_pipes(data.get("pipes", {})),
         transport=data.get("transport", WorkflowSpec.__dataclass_fields__["transport"].default),
         limits=_limits(data.get("limits", {})),
         params=dict(params),
@@ -66,6 +70,7 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
         name=name,
         handler=_handler(keys.get("run")),
         arguments=keys.get("with", {}),
+        places=tuple(keys.get("args", ())),
         workers=_workers(name, keys),
         receives=keys.get("from"),
         sends=keys.get("to"),
@@ -146,6 +151,22 @@ def _queue(name: str, declared: Mapping[str, Any], defaults: Mapping[str, Any]) 
 
 def _locks(declared: Mapping[str, Any]) -> tuple[LockSpec, ...]:
     return tuple(LockSpec(name, (keys or {}).get("description", "")) for name, keys in declared.items())
+
+
+def _shared(declared: Mapping[str, Any]) -> tuple[SharedSpec, ...]:
+    return tuple(
+        SharedSpec(name, keys["kind"], keys.get("value"), keys.get("type", ""), keys.get("description", ""))
+        for name, keys in declared.items()
+        if "kind" in keys
+    )
+
+
+def _pipes(declared: Mapping[str, Any]) -> tuple[PipeSpec, ...]:
+    return tuple(
+        PipeSpec(name, tuple(keys["ends"]), keys.get("description", ""))
+        for name, keys in declared.items()
+        if "ends" in keys
+    )
 
 
 def _maxsize(value: str | int) -> int | None:

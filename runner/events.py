@@ -109,6 +109,25 @@ DECLARATIONS: Mapping[str, Declaration] = {
             port=EventField("integer", "The port; the one that the system chose, where the file says 0."),
         ),
     ),
+    "keeper.spawned": Declaration(
+        "The process that holds the shared objects was started, before any worker.",
+        "info",
+        _fields(
+            pid=EventField("integer", "Its process id."),
+            ppid=EventField("integer", "Its parent's process id: the supervisor's."),
+            objects=EventField("array", "The names of the objects, as declared under `shared`."),
+        ),
+    ),
+    "keeper.exited": Declaration(
+        "The process that held the shared objects has ended. If it did so before the workers, the run fails.",
+        "info",
+        _fields(
+            pid=EventField("integer", "Its process id."),
+            exitcode=EventField(("integer", "null"), "The exit code; null if a signal ended it."),
+            signal=EventField(("string", "null"), "The signal that ended it; SIGKILL at the end of the run."),
+            reason=_REASON,
+        ),
+    ),
     "worker.spawned": Declaration(
         "A process was started.",
         "info",

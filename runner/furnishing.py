@@ -1,6 +1,7 @@
 """Open what a plan declares for its workers, before any of them; each kind is imported only where it is wanted.
 
-plan: locks, servers ──► furnish ──► Provisions, which transports pass on · Upkeep, which the supervisor looks after
+plan: locks, servers, pipes, shared ──► furnish ──► Provisions, which transports pass on to workers
+                                               └──► Upkeep, which the supervisor looks after
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from runner.listeners import Listeners
 from runner.plan import Plan
 from runner.provisions import Provider, Provisions
-from runner.upkeep import Upkeep
+from runner.upkeep import Keeper, Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,11 @@ def furnish(plan: Plan) -> Iterator[Furnished]:
         for provider in _wanted(plan):
             opened.callback(provider.close)
             providers.append(provider)
-            if isinstance(provider, Listeners):
-                upkeep.listeners = provider
+            match provider:
+                case Listeners():
+                    upkeep.listeners = provider
+                case Keeper():
+                    upkeep.keeper = provider
         yield Furnished(Provisions(tuple(providers)), upkeep)
 
 
@@ -50,3 +54,11 @@ def _wanted(plan: Plan) -> Iterator[Provider]:
         yield LockProvider(plan.locks)
     if any(stage.workers[0].handler.kind != "python" for stage in plan.stages):
         yield Listeners(plan)
+    if plan.pipes:
+        from runner.pipes import Pipes
+
+        yield Pipes(plan)
+    if plan.shared:
+        from runner.shared import LocalObjects, SharedObjects
+
+        yield LocalObjects(plan) if plan.transport == "inline" else SharedObjects(plan)

@@ -17,8 +17,10 @@ from pathlib import Path
 from runner.build import UNKNOWN_HANDLER, build
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
-from runner.handlers.asking import may_ask, may_drive
-from runner.handlers.check import Fault, check_handler
+from runner.handlers.asking import asks as asks_for
+from runner.handlers.asking import may_drive
+from runner.handlers.check import check_handler
+from runner.handlers.fault import Fault
 from runner.handlers.locked import check_locked
 from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
@@ -35,6 +37,7 @@ from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
+from runner.wiring_objects import check_objects
 from runner.wiring_policy import check_policy
 from runner.wiring_sentinel import check_sentinels
 from runner.wiring_transport import check_transport
@@ -137,21 +140,23 @@ class _Checking:
 
 def _unfit(findings: Iterable[Finding], replaced: Replaced) -> list[DataPath]:
     """Return what has to go before a spec can be built. Arguments may stay: nothing looks at their shape."""
-    return [*unfit(findings), *(path for path in replaced.unread if path[2:3] != ("with",))]
+    arguments = (("with",), ("args",))
+    return [*unfit(findings), *(path for path in replaced.unread if path[2:3] not in arguments)]
 
 
 def _check_with_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
     """Check what the stages alone can't tell: whether a handler asks for a lock, or drives its queue."""
     read = functools.cache(read_signature)
 
-    def asks(stage: StageSpec, lock: str) -> bool:
-        return may_ask(stage, lock, spec.path.parent, read)
+    def asks(stage: StageSpec, name: str) -> bool | None:
+        return asks_for(stage, name, spec.path.parent, read)
 
     def drives(stage: StageSpec) -> bool:
         return may_drive(stage, spec.path.parent, read)
 
     return [
-        *check_turns(spec.stages, spec.locks, asks, spoilt),
+        *check_turns(spec.stages, spec.locks, lambda stage, name: asks(stage, name) is not False, spoilt),
+        *check_objects(spec, asks, spoilt),
         *check_sentinels(spec.stages, spec.queues, drives, spoilt),
     ]
 
@@ -183,9 +188,12 @@ def _handler_check(beside: Path, declared: Mapping[str, str]) -> Callable[[Stage
             for check in (check_resumable, check_ordered, check_locked)
             for fault in check(stage, beside, read)
         ]
-        if stage.handler.kind == "python" and not stage.arguments:
+        if stage.handler.kind == "python" and not stage.arguments and not stage.places:
             return check_without_arguments(stage.handler.target, stage.role) + again
-        return check_handler(stage.handler, stage.arguments, stage.role, beside, read, declared) + again
+        found = check_handler(
+            stage.handler, stage.arguments, stage.role, beside, read, declared, stage.places
+        )
+        return found + again
 
     return check_one
 
@@ -194,5 +202,6 @@ def _is_known(stage: StageSpec, spoilt: Spoilt) -> bool:
     """Say whether a stage's handler, its role and the names of its arguments are as they were meant."""
     ends = {"from": stage.receives, "to": stage.sends}
     roles = all(end is not None or spoilt.knows("stages", stage.name, key) for key, end in ends.items())
-    arguments = bool(stage.arguments) or spoilt.knows("stages", stage.name, "with")
+    given = {"with": stage.arguments, "args": stage.places}
+    arguments = all(bool(each) or spoilt.knows("stages", stage.name, key) for key, each in given.items())
     return stage.handler is not UNKNOWN_HANDLER and roles and arguments

@@ -15,12 +15,14 @@ from runner.spec import (
     HandlerRef,
     Limits,
     OnError,
+    PipeSpec,
     QueueSpec,
     RestartOn,
     RestartPolicy,
     RetryPolicy,
     Role,
     Sentinel,
+    SharedSpec,
     StageSpec,
     Start,
     WhenFull,
@@ -56,6 +58,8 @@ class WorkerPlan:
     deterministic: bool = False
     lock: str | None = None
     """The lock that it holds while its handler is at work."""
+    places: tuple[Any, ...] = ()
+    """Arguments of its handler by place."""
     sentinel: Sentinel | None = None
     """What it gets at the end of the queue that it reads."""
 
@@ -118,6 +122,8 @@ class Plan:
     limits: Limits
     description: str = ""
     locks: tuple[str, ...] = ()
+    shared: tuple[SharedSpec, ...] = ()
+    pipes: tuple[PipeSpec, ...] = ()
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
@@ -142,6 +148,8 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         limits=spec.limits,
         description=spec.description,
         locks=tuple(lock.name for lock in spec.locks),
+        shared=spec.shared,
+        pipes=spec.pipes,
     )
 
 
@@ -197,6 +205,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         restart=stage.restart or RestartPolicy.usual(stage.role, spec.transport),
         deterministic=stage.deterministic,
         lock=stage.lock,
+        places=stage.places,
         sentinel=next((q.sentinel for q in spec.queues if q.name == stage.receives), None),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner.handlers.base import HandlerKind
 from runner.schema_flow import queue_flow_keys, stage_flow_keys
-from runner.schema_objects import lock_section, stage_lock_key
+from runner.schema_objects import lock_section, pipe_section, shared_section, stage_lock_key
 from runner.schema_policy import policy_keys
 from runner.spec import Limits, QueueSpec, StageSpec, Start, WorkflowSpec
 from runner.units import DURATION_PATTERN, SIZE_PATTERN
@@ -79,6 +79,8 @@ def _top_level_keys(stage: Fragment) -> Fragment:
         "queues": _named(_queue(), "Queues by name; one that stages use need not be listed here."),
         "stages": _named(_stage(stage), "Stages by name: pools of worker processes.", minProperties=1),
         "locks": lock_section(_named),
+        "shared": shared_section(_named),
+        "pipes": pipe_section(_named, _NAME),
         "defaults": _defaults(stage),
         "limits": _limits(),
         "include": _texts(
@@ -145,6 +147,13 @@ def _stage(keys: Fragment) -> Fragment:
 def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
     stage = {
         "run": _run(kinds),
+        "args": {
+            "type": "array",
+            "title": "a list",
+            "description": "Arguments by place for a Python handler, as `args` of `multiprocessing.Process`. They go "
+            "to its parameters in their order, but for those that mprun fills: `worker`, `queue`, the item.",
+            "examples": [["neo", 3]],
+        },
         "with": {
             "type": "object",
             "description": "Arguments by name for a Python handler: for the function, or to build the class.",

@@ -29,6 +29,70 @@ def lock_section(named: Named) -> Fragment:
     )
 
 
+def shared_section(named: Named) -> Fragment:
+    """Return the fragment of `shared`."""
+    keys: Fragment = {
+        "kind": {
+            "enum": ["dict", "list", "Namespace", "Value", "Array"],
+            "description": "What it is, as `multiprocessing.Manager()` has it: handlers get a proxy with its methods.",
+        },
+        "value": {
+            "type": ["object", "array", "number", "boolean", "string"],
+            "description": "What it holds at first. Without it, nothing, or zero.",
+        },
+        "type": {
+            "enum": list("bBhHiIlLqQfd"),
+            "description": "For a `Value` or an `Array`: the type of its numbers, as in Python's `array`: `i` is an "
+            "integer, `q` a long one, `d` a float.",
+        },
+        "description": {"type": "string", "description": "What it is for."},
+    }
+    entry: Fragment = {
+        "type": "object",
+        "description": "One object that a process of its own holds.",
+        "properties": keys,
+        "required": ["kind"],
+        "additionalProperties": False,
+    }
+    return named(
+        entry,
+        "Objects that workers share, by name: a handler that has a parameter of that name gets it. A process of the "
+        "run's own holds them, so each use is a message to it and back: for a board that some look at, not for items. "
+        "Steps of several uses, such as `board['x'] += 1`, need a lock to be whole. Under `inline` a handler gets the "
+        "thing itself.",
+        examples=[{"board": {"kind": "dict"}, "scores": {"kind": "Array", "type": "i", "value": [0, 0]}}],
+    )
+
+
+def pipe_section(named: Named, name: Fragment) -> Fragment:
+    """Return the fragment of `pipes`; `name` is the fragment of a name."""
+    keys: Fragment = {
+        "ends": {
+            "type": "array",
+            "items": name,
+            "minItems": 2,
+            "title": "a list of two stages",
+            "description": "The two stages that it joins: plain ones, of one worker each.",
+            "examples": [["asker", "answerer"]],
+        },
+        "description": {"type": "string", "description": "What is said through it."},
+    }
+    entry: Fragment = {
+        "type": "object",
+        "description": "One pipe, both ways.",
+        "properties": keys,
+        "required": ["ends"],
+        "additionalProperties": False,
+    }
+    return named(
+        entry,
+        "Pipes between two workers, by name: a handler that has a parameter of that name gets its end, a "
+        "`multiprocessing.connection.Connection`. When one of the two ends, or is killed, the other's `recv()` raises "
+        "EOFError. Not under `inline`.",
+        examples=[{"wire": {"ends": ["asker", "answerer"]}}],
+    )
+
+
 def stage_lock_key(name: Fragment) -> Fragment:
     """Return the key of a stage by name; `name` is the fragment of a name."""
     return {
