@@ -171,6 +171,8 @@ class StageSpec:
     handler: HandlerRef
     arguments: Mapping[str, Any] = field(default_factory=_nothing)
     """The file's `with`, interpolated."""
+    places: tuple[Any, ...] = ()
+    """The file's `args`: arguments by place."""
     workers: tuple[str, ...] = ()
     """One name per process: from `names`, or `<stage>-1` … by `count`."""
     receives: str | None = None

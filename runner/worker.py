@@ -96,7 +96,7 @@ class _Worker:
     def _bind(self, context: WorkerContext) -> Handler:
         handler, arguments = self._plan.handler, self._plan.arguments
         if handler.kind == "python":
-            return python.bind(handler.target, arguments, context)
+            return python.bind(handler.target, arguments, context, self._plan.places)
         return find_kind(handler.kind).build(handler.options, context)
 
     def run(self, handler: Handler) -> None:

@@ -5,15 +5,17 @@ HandlerRef, with, role ──► read the signature ──► faults, each with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from runner.errors import HandlerNotFound
 from runner.handlers.annotations import describe, fits
 from runner.handlers.base import Calls, find_kind
+from runner.handlers.fault import Fault
+from runner.handlers.placing import check_places, place
 from runner.handlers.rules import GIVEN, QUEUES, given, item_parameter, misfits, required, settable, takes_any
 from runner.handlers.shape import Parameter, ParameterKind, Shape, Signature
 from runner.handlers.signature import Missing, Opaque, read_signature
@@ -23,19 +25,6 @@ from runner.spec import HandlerRef, Role
 __all__ = ["GIVEN", "Fault", "check_handler"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with how a stage uses its handler."""
-
-    where: tuple[str, ...]
-    """The keys that lead to it from the stage: `("run",)`, `("with", "bunz")`."""
-    part: Literal["key", "value"]
-    """Whether to point at the key or at its value."""
-    code: str
-    message: str
-    help: str | None = None
-
-
 def check_handler(
     ref: HandlerRef,
     arguments: Mapping[str, Any],
@@ -43,17 +32,18 @@ def check_handler(
     beside: Path,
     read: Callable[[str, Path], Signature | Missing | Opaque] = read_signature,
     declared: Mapping[str, str] = MappingProxyType({}),
+    places: Sequence[Any] = (),
 ) -> list[Fault]:
     """
-    Check a stage's `run` and `with`; `beside` is the folder of the workflow file. Runs no user code.
+    Check a stage's `run`, `with` and `args`, which are `places`. Runs no user code; `beside` is the workflow's folder.
 
     `declared` is what a handler gets by asking for it by name, and what each is: `{"mutex": "lock"}`. Who checks many
     stages hands in a `functools.cache(read_signature)` as `read`: each handler is then looked for once, and not again
     for each stage that shares it.
     """
     if ref.kind != "python":
-        return list(_check_kind(ref, arguments, role, beside, read, declared))
-    return _check_target(ref.target, read(ref.target, beside), arguments, role, declared)
+        return [*_args_of_kind(ref, places), *_check_kind(ref, arguments, role, beside, read, declared)]
+    return _check_target(ref.target, read(ref.target, beside), arguments, role, declared, places)
 
 
 def _check_target(
@@ -62,16 +52,21 @@ def _check_target(
     arguments: Mapping[str, Any],
     role: Role,
     declared: Mapping[str, str],
+    places: Sequence[Any] = (),
 ) -> list[Fault]:
     if isinstance(signature, Opaque):
         return []
     if isinstance(signature, Missing):
         return [Fault(("run",), "value", "handler-not-found", signature.message, signature.help)]
-    name, left = target.partition(":")[2], signature.without(declared)
+    shown = _shown(target, signature)
+    left = signature.without(declared)
+    filled = [parameter.name for parameter in place(left, role, places).filled]
     asked = {p.name: declared[p.name] for p in signature.parameters if p.name in declared}
+    others = {key: value for key, value in arguments.items() if key not in asked and key not in filled}
     return [
         *_given_twice(asked, arguments),
-        *_check_python(name, left, {k: v for k, v in arguments.items() if k not in asked}, role),
+        *check_places(shown, left, role, places, arguments),
+        *_check_python(shown, left.without(filled), others, role),
     ]
 
 
@@ -134,10 +129,20 @@ def _given_twice(asked: Mapping[str, str], arguments: Mapping[str, Any]) -> Iter
             yield Fault(("with", key), "key", "unknown-argument", message, "give one of the two another name")
 
 
+def _shown(target: str, signature: Signature) -> str:
+    name = target.partition(":")[2]
+    return name if signature.shape in (Shape.CLASS, Shape.PROCESS) else f"{name}()"
+
+
+def _args_of_kind(ref: HandlerRef, places: Sequence[Any]) -> Iterator[Fault]:
+    if places:
+        shown = f"`args` is for handlers in Python; '{ref.kind}' takes none"
+        yield Fault(("args",), "key", "unknown-argument", shown, f"its options go under `run`, in `{ref.kind}`")
+
+
 def _check_python(
-    name: str, signature: Signature, arguments: Mapping[str, Any], role: Role
+    shown: str, signature: Signature, arguments: Mapping[str, Any], role: Role
 ) -> Iterator[Fault]:
-    shown = name if signature.shape in (Shape.CLASS, Shape.PROCESS) else f"{name}()"
     for misfit in misfits(shown, signature, role):
         yield Fault(("run",), "value", "handler-role", misfit.message, misfit.help)
     unknown = _unknown(signature, arguments, role)
@@ -172,7 +177,7 @@ def _missing_arguments(shown: str, lacking: list[Parameter], has_with: bool) -> 
     for parameter in lacking:
         if _by_place_only(parameter):
             message = f"{shown} needs '{parameter.name}' by place only, and `with` gives arguments by name"
-            yield Fault(("run",), "value", "missing-argument", message, "wrap it in a function of your own")
+            yield Fault(("run",), "value", "missing-argument", message, "add `args: […]`")
         else:
             yield _missing_argument(shown, parameter.name, has_with)
 

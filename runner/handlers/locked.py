@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.handlers.asking import Read
-from runner.handlers.check import Fault
+from runner.handlers.fault import Fault
 from runner.handlers.rules import drives
 from runner.handlers.shape import Signature
 from runner.handlers.signature import read_signature

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -24,15 +24,18 @@ from runner.handlers.annotations import adapt
 from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext
 from runner.handlers.live import is_async, is_process, signature_of, yields
 from runner.handlers.modules import is_reserved
+from runner.handlers.placing import place
 from runner.handlers.rules import OFFSET, QUEUES, drives, item_parameter, misfits
 from runner.handlers.shape import ParameterKind, Signature
 from runner.problems import did_you_mean
 from runner.spec import Role
 
 
-def bind(target: str, arguments: Mapping[str, Any], context: WorkerContext) -> Handler:
+def bind(
+    target: str, arguments: Mapping[str, Any], context: WorkerContext, places: Sequence[Any] = ()
+) -> Handler:
     """
-    Import a Python handler and fit it to the stage's role. Called once, in the worker.
+    Import a Python handler and fit it to the stage's role; `places` are arguments by place. Called once, in the worker.
 
     Raises:
         HandlerNotFound: there is no such module or callable.
@@ -42,9 +45,11 @@ def bind(target: str, arguments: Mapping[str, Any], context: WorkerContext) -> H
     name = target.partition(":")[2]
     handler = _find(target, context)
     signature = _signature(handler, name, context.role, context.gifts)
-    given = _keywords(signature, arguments, context)
+    front, by_name = _placed(signature, places, context)
+    given = _keywords(signature, {**by_name, **arguments}, context)
     if isinstance(handler, type):
-        return _bind_class(handler, given, context)
+        return _bind_class(handler, front, given, context)
+    handler = partial(handler, *front) if front else handler
     if signature is not None and drives(signature):
         return Driver(_driver(handler, signature, given))
     if context.role is Role.PRODUCER:
@@ -149,6 +154,16 @@ def _keywords(
     return given | presents | {name: value for name, value in offered.items() if name in annotations}
 
 
+def _placed(
+    signature: Signature | None, places: Sequence[Any], context: WorkerContext
+) -> tuple[tuple[object, ...], Mapping[str, object]]:
+    """Split arguments by place into those that are handed over so, and those that have a name."""
+    if signature is None or not places:
+        return tuple(places), {}
+    placing = place(signature.without(context.gifts), context.role, places)
+    return placing.front, placing.names
+
+
 def _driver(
     handler: Callable[..., Any], signature: Signature, given: Mapping[str, Any]
 ) -> Callable[[QueueEnd | None, QueueEnd | None], object]:
@@ -195,8 +210,10 @@ def _of_one_item(
     return partial(handler, *before, **given) if before or given else handler
 
 
-def _bind_class(cls: type, given: Mapping[str, Any], context: WorkerContext) -> Handler:
-    instance: Any = cls(**given)
+def _bind_class(
+    cls: type, front: Sequence[object], given: Mapping[str, Any], context: WorkerContext
+) -> Handler:
+    instance: Any = cls(*front, **given)
     if is_process(cls):
         return Task(_process_runner(instance, context))
     close = getattr(instance, "close", None)
