@@ -156,7 +156,7 @@ class Announcer:
             worker=record.plan.name,
             stage=record.plan.stage,
             generation=record.generation + 1,
-            reason=record.last_ending,
+            reason=record.departure.reason if record.departure is not None else "",
         )
 
     def exited(

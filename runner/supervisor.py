@@ -143,7 +143,7 @@ class Supervisor:
         decision = self._births.after(record, exited, ending, counters, self._stop.phase, time.monotonic())
         returns = isinstance(decision, Restart)
         self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
-        record.last_ending = ending.reason
+        record.depart(ending.reason, exited, time.time())
         if returns:
             return
         self._lifecycle.ended(record.plan.name)
@@ -352,7 +352,7 @@ class Supervisor:
                 self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
 
     def _ask_to_end(self, record: Record, number: signal.Signals, reason: str) -> None:
-        record.asked_to_end = reason
+        record.ask_to_end(reason, time.time())
         self._announce.terminating(record, number, reason)
         self._transport.signal(record.plan.name, number)
 
