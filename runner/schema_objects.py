@@ -33,7 +33,7 @@ def shared_section(named: Named) -> Fragment:
     """Return the fragment of `shared`."""
     keys: Fragment = {
         "kind": {
-            "enum": ["dict", "list", "Namespace", "Value", "Array"],
+            "enum": ["dict", "list", "Namespace", "Value", "Array", "Event"],
             "description": "What it is, as `multiprocessing.Manager()` has it: handlers get a proxy with its methods.",
         },
         "value": {

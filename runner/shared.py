@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import current_process, managers
@@ -48,6 +49,7 @@ def _proxy(name: str) -> Any:
 
 
 _KINDS: Mapping[str, _Kind] = {
+    "Event": _Kind(lambda _spec: threading.Event(), _proxy("EventProxy")),
     "dict": _Kind(lambda spec: dict(spec.value or {}), managers.DictProxy),
     "list": _Kind(lambda spec: list(spec.value or ()), managers.ListProxy),
     "Namespace": _Kind(lambda spec: managers.Namespace(**(spec.value or {})), _proxy("NamespaceProxy")),

@@ -39,7 +39,7 @@ def check_objects(spec: WorkflowSpec, asks: Asks, spoilt: Spoilt) -> list[Findin
             if spoilt.knows("pipes", pipe.name)
             for finding in _pipe(pipe, stages, asks, spoilt)
         ),
-        *_inline_pipes(spec),
+        *(_inline(spec) if spec.transport == "inline" else ()),
     ]
 
 
@@ -93,6 +93,8 @@ def _misfit(shared: SharedSpec) -> str | None:
         wanted, shown = _OF_KIND[shared.kind]
         if not isinstance(value, wanted):
             return f"begins with {shown}, got {value!r}"
+    if shared.kind == "Event":
+        return f"begins as not set, got {value!r}"
     if shared.kind == "Namespace":
         odd = next((name for name in value if not isinstance(name, str) or not name.isidentifier()), None)
         return None if odd is None else f"has attributes, and none can be called {odd!r}"
@@ -170,10 +172,14 @@ def _strangers(pipe: PipeSpec, stages: Iterable[StageSpec], asks: Asks) -> Itera
             )
 
 
-def _inline_pipes(spec: WorkflowSpec) -> Iterator[Finding]:
-    for pipe in spec.pipes if spec.transport == "inline" else ():
-        message = (
-            f"pipe '{pipe.name}': whoever receives waits for the other, and under `inline` only one worker moves "
-            "at a time"
-        )
-        yield Finding(("pipes", pipe.name), "transport-cannot", message, "key", "use `leased` or `joinable`")
+def _inline(spec: WorkflowSpec) -> Iterator[Finding]:
+    """What one worker waits at for another: under `inline`, where only one moves at a time, it would do so for ever."""
+    waits = [(("pipes", pipe.name), f"`recv` at the pipe '{pipe.name}'") for pipe in spec.pipes]
+    waits += [
+        (("shared", each.name), f"`wait` at the Event '{each.name}'")
+        for each in spec.shared
+        if each.kind == "Event"
+    ]
+    for path, wait in waits:
+        message = f"{wait} is for another worker, and under `inline` only one moves at a time"
+        yield Finding(path, "transport-cannot", message, "key", "use `leased` or `joinable`")
