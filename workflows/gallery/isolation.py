@@ -16,7 +16,7 @@ n = 100
 
 def change(worker: WorkerContext) -> None:
     """Set the global to 0, here."""
-    global n
+    global n  # noqa: PLW0603 - that nobody else sees it is the point
     n = 0
     print(f"{worker.name}: n is {n}")
 
