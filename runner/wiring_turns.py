@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from runner.findings import Finding, Spoilt
-from runner.problems import Severity, did_you_mean
+from runner.problems import Severity, did_you_mean, nearest
 from runner.spec import LockSpec, StageSpec, Start
 
 TAKEN = frozenset({"worker", "queue", "inbox", "outbox", "offset"})
@@ -69,14 +69,18 @@ def _unknown(stages: Iterable[StageSpec], known: Sequence[str]) -> Iterator[Find
 
 def _unused(
     stages: Sequence[StageSpec],
-    locks: Iterable[LockSpec],
+    locks: Sequence[LockSpec],
     may_ask: Callable[[StageSpec, str], bool],
     spoilt: Spoilt,
 ) -> Iterator[Finding]:
     if not all(spoilt.knows("stages", stage.name, key) for stage in stages for key in ("lock", "run")):
         return
+    names = [lock.name for lock in locks]
+    named = {
+        nearest(stage.lock, names) for stage in stages if stage.lock is not None
+    }  # one slip is one problem
     for lock in locks:
-        if not any(stage.lock == lock.name or may_ask(stage, lock.name) for stage in stages):
+        if lock.name not in named and not any(may_ask(stage, lock.name) for stage in stages):
             message = f"nobody holds the lock '{lock.name}': no stage names it, and no handler asks for it"
             help_ = f"let a stage say `lock: {lock.name}`, or a handler have a parameter of that name"
             path = ("locks", lock.name)
