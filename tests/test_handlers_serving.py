@@ -74,10 +74,12 @@ class Desk:
                 stop()
 
         log = WorkerLog(lambda level, event, fields: self.said.append((level, event, fields)))
+        server = Server(listener or self.listener, converse, self.most, self.idle, log)
         thread = threading.Thread(target=talk)
         thread.start()
-        Server(listener or self.listener, converse, self.most, self.idle, log).run()
+        server.run()
         thread.join()
+        server.close()
         assert [] == wrong
 
     def connect(self) -> socket.socket:

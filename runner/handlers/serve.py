@@ -39,7 +39,8 @@ def build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
     chosen = {**_USUAL, **options}
     converse = _converse(chosen["handler"], context)
     idle = duration(chosen["idle_timeout"])
-    return Task(Server(listener, converse, chosen["connections"], idle, context.log).run)
+    server = Server(listener, converse, chosen["connections"], idle, context.log)
+    return Task(server.run, server.close)
 
 
 def _converse(target: str, context: WorkerContext) -> Converse:

@@ -16,8 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,12 +34,15 @@ _OWN_FOLDER = Path(__file__).parent.parent
 
 
 class Server:
-    """Serves one listening socket in one process. `run` must be called in the main thread, which gets the signals."""
+    """Serves one listening socket in one process, from its main thread, which gets the signals."""
 
     def __init__(
         self, listener: socket.socket, converse: Converse, most: int, idle: float, log: WorkerLog
     ) -> None:
-        """At most `most` conversations at once; `idle` is how many seconds a client may say, or take, nothing."""
+        """Heed SIGTERM from now on, until `close`.
+
+        At most `most` conversations at once; `idle` is how many seconds a client may say, or take, nothing.
+        """
         self._listener = listener
         self._converse = converse
         self._most = most
@@ -51,53 +53,49 @@ class Server:
         self._stops_asked = 0
         self._paused_until = 0.0
         self._served = 0
+        self._wake, self._waker = socket.socketpair()
+        """The first becomes readable when a signal came, or a conversation has ended."""
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
+        self._handler_before = signal.signal(signal.SIGTERM, self._note_stop)
+        self._waker_before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+
+    def close(self) -> None:
+        """Leave signals to whoever had them before."""
+        signal.set_wakeup_fd(self._waker_before)
+        signal.signal(signal.SIGTERM, self._handler_before)
+        self._wake.close()
+        self._waker.close()
 
     def run(self) -> None:
         """Serve until SIGTERM, then until the last conversation is over, or SIGTERM comes again. Blocks."""
-        with self._heeding_signals() as wake:
-            while not self._stops_asked:
-                self._wait(wake)
-                self._accept()
-            while self._accept():  # who waits has connected before the stop
-                pass
-            self._listener.close()
-            while self._open:
-                if self._stops_asked > 1:
-                    self._hang_up()
-                self._wait(wake)
+        while not self._stops_asked:
+            self._wait()
+            self._accept()
+        while self._accept():  # who waits has connected before the stop
+            pass
+        self._listener.close()
+        while self._open:
+            if self._stops_asked > 1:
+                self._hang_up()
+            self._wait()
         self._log.info("server.closed", served=self._served)
 
     # Waiting.
 
-    @contextmanager
-    def _heeding_signals(self) -> Iterator[socket.socket]:
-        """Yield what becomes readable when a signal came, or a conversation has ended."""
-        wake, self._waker = socket.socketpair()
-        wake.setblocking(False)
-        self._waker.setblocking(False)
-        before = signal.signal(signal.SIGTERM, self._note_stop)
-        waker_before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        try:
-            yield wake
-        finally:
-            signal.set_wakeup_fd(waker_before)
-            signal.signal(signal.SIGTERM, before)
-            wake.close()
-            self._waker.close()
-
     def _note_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stops_asked += 1
 
-    def _wait(self, wake: socket.socket) -> None:
+    def _wait(self) -> None:
         """Wait for a client, where there is room for one, for a signal, or for the end of a conversation."""
         waiting = select.poll()
-        waiting.register(wake, select.POLLIN)
+        waiting.register(self._wake, select.POLLIN)
         pause = self._paused_until - time.monotonic()
         if pause <= 0 and self._has_room() and not self._stops_asked:
             waiting.register(self._listener, select.POLLIN)
         waiting.poll(pause * 1000 if pause > 0 else None)
         with contextlib.suppress(BlockingIOError):
-            wake.recv(4096)
+            self._wake.recv(4096)
 
     def _has_room(self) -> bool:
         with self._changing:

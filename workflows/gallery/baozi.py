@@ -29,13 +29,13 @@ def eat(bun: str, seconds: float, worker: WorkerContext) -> None:
 
 
 def producer(name: str, buns: int, seconds: float, queue: QueueEnd) -> None:
-    """Put buns, and wait until every bun in the basket is eaten, whoever put it."""
+    """Put buns, and wait until none that was put, by whomever, is left. Another chef may put more after that."""
     for number in range(buns):
         time.sleep(seconds)
         print(f"{name} 生产了{name}的包子{number}", flush=True)
         queue.put(f"{name}的包子{number}")
     queue.join()
-    print(f"{name}: 包子都吃完了", flush=True)
+    print(f"{name} 的包子都吃完了", flush=True)
 
 
 def consumer(name: str, seconds: float, queue: QueueEnd) -> None:
