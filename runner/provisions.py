@@ -9,7 +9,6 @@ A provider is one kind of such things. It decides who is given what; transports 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,12 +74,6 @@ class Provisions:
         """Tell every provider that a worker has been born."""
         for each in self.providers:
             each.handed_over(worker)
-
-    def close(self) -> None:
-        """Close every provider, last opened first, whatever one of them raises."""
-        with ExitStack() as closing:
-            for each in self.providers:
-                closing.callback(each.close)
 
 
 NO_PROVISIONS = Provisions()

@@ -127,6 +127,10 @@ def _pipe(pipe: PipeSpec, stages: Mapping[str, StageSpec], asks: Asks, spoilt: S
         message = f"a pipe has two ends, and '{pipe.name}' is given to {len(pipe.ends)} stages"
         yield Finding(path, "pipe-ends", message, help="for more than two use a queue, or a shared object")
         return
+    if pipe.ends[0] == pipe.ends[1]:
+        message = f"both ends of '{pipe.name}' are for stage '{pipe.ends[0]}'"
+        yield Finding((*path, 1), "pipe-ends", message, help="name two stages")
+        return
     for number, name in enumerate(pipe.ends):
         if name not in stages:
             message = f"pipe '{pipe.name}' has an end for stage '{name}', and there is no such stage"
@@ -139,8 +143,6 @@ def _pipe(pipe: PipeSpec, stages: Mapping[str, StageSpec], asks: Asks, spoilt: S
 def _wrong_end(pipe: PipeSpec, stage: StageSpec, asks: Asks, spoilt: Spoilt) -> tuple[str, Any, str] | None:
     """Say why a stage can't have an end of a pipe, and what would do."""
     shown = f"stage '{stage.name}'"
-    if pipe.ends[0] == pipe.ends[1]:
-        return f"both ends of '{pipe.name}' are for {shown}", "value", "name two stages"
     if stage.receives is not None or stage.sends is not None:
         why = f"{shown} is a {stage.role}, and a pipe joins plain stages"
         return why, "value", "leave out its `from` and `to`, or let a queue carry it all"
