@@ -169,7 +169,7 @@ class Calls:
 
     option: str
     """The option that names it, as `module:callable`. It gets the stage's `with`, like any handler in Python."""
-    fills: frozenset[str]
+    fills: tuple[str, ...]
     """Parameters that the kind gives at each call. A function without them is called with one thing at a time."""
 
 

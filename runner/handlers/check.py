@@ -42,7 +42,10 @@ def check_handler(
     for each stage that shares it.
     """
     if ref.kind != "python":
-        return [*_args_of_kind(ref, places), *_check_kind(ref, arguments, role, beside, read, declared)]
+        return [
+            *_args_of_kind(ref, places),
+            *_check_kind(ref, arguments, role, lambda target: read(target, beside), declared),
+        ]
     return _check_target(ref.target, read(ref.target, beside), arguments, role, declared, places)
 
 
@@ -74,8 +77,7 @@ def _check_kind(
     ref: HandlerRef,
     arguments: Mapping[str, Any],
     role: Role,
-    beside: Path,
-    read: Callable[[str, Path], Signature | Missing | Opaque],
+    read: Callable[[str], Signature | Missing | Opaque],
     declared: Mapping[str, str],
 ) -> Iterator[Fault]:
     try:
@@ -89,7 +91,7 @@ def _check_kind(
         yield Fault(("run",), "value", "handler-role", shown, "`from` and `to` make the role")
     if kind.calls is not None:
         target = ref.options.get(kind.calls.option)
-        for fault in _check_called(target, kind.calls, arguments, beside, read, declared) if target else ():
+        for fault in _check_called(target, read(target), kind.calls, arguments, declared) if target else ():
             where = ("run", kind.name, kind.calls.option) if fault.where == ("run",) else fault.where
             yield replace(fault, where=where)
     elif arguments:
@@ -100,32 +102,31 @@ def _check_kind(
 
 def _check_called(
     target: str,
+    signature: Signature | Missing | Opaque,
     calls: Calls,
     arguments: Mapping[str, Any],
-    beside: Path,
-    read: Callable[[str, Path], Signature | Missing | Opaque],
     declared: Mapping[str, str],
-) -> Iterator[Fault]:
+) -> list[Fault]:
     """A function that a kind calls is like the handler of a plain stage; with one thing at a time, of a consumer."""
-    signature = read(target, beside)
-    names = {p.name for p in signature.parameters} if isinstance(signature, Signature) else frozenset()
-    if names & calls.fills:
-        given = {**declared, **dict.fromkeys(calls.fills, "part of each call")}
-        yield from _check_target(target, signature, arguments, Role.PLAIN, given)
-    elif isinstance(signature, Signature) and names & QUEUES:
-        yield from _check_target(target, signature, arguments, Role.PLAIN, declared)
-    elif isinstance(signature, Signature) and item_parameter(signature.without(declared)) is None:
-        shown = f"{target.partition(':')[2]} takes nothing that it could be called with"
-        wanted = " or ".join(f"`{name}`" for name in sorted(calls.fills))
-        yield Fault(("run",), "value", "handler-role", shown, f"give it a first parameter, or {wanted}")
-    else:
-        yield from _check_target(target, signature, arguments, Role.CONSUMER, declared)
+    if not isinstance(signature, Signature):
+        return _check_target(target, signature, arguments, Role.PLAIN, declared)
+    names = {parameter.name for parameter in signature.parameters}
+    if names.intersection(calls.fills):
+        given = {**declared, **dict.fromkeys(calls.fills, f"part of what `{calls.option}` is called with")}
+        return _check_target(target, signature, arguments, Role.PLAIN, given)
+    if names & QUEUES:
+        return _check_target(target, signature, arguments, Role.PLAIN, declared)
+    if item_parameter(signature.without(declared)) is None:
+        shown = f"{_shown(target, signature)} takes nothing that it could be called with"
+        wanted = " or ".join(f"`{name}`" for name in calls.fills)
+        return [Fault(("run",), "value", "handler-role", shown, f"give it a first parameter, or {wanted}")]
+    return _check_target(target, signature, arguments, Role.CONSUMER, declared)
 
 
 def _given_twice(asked: Mapping[str, str], arguments: Mapping[str, Any]) -> Iterator[Fault]:
     for key in arguments:
         if key in asked:
-            message = f"'{key}' is a {asked[key]} of this file, which mprun gives, so `with` can't set it"
+            message = f"'{key}' is a {asked[key]}, which mprun gives, so `with` can't set it"
             yield Fault(("with", key), "key", "unknown-argument", message, "give one of the two another name")
 
 
@@ -137,7 +138,9 @@ def _shown(target: str, signature: Signature) -> str:
 def _args_of_kind(ref: HandlerRef, places: Sequence[Any]) -> Iterator[Fault]:
     if places:
         shown = f"`args` is for handlers in Python; '{ref.kind}' takes none"
-        yield Fault(("args",), "key", "unknown-argument", shown, f"its options go under `run`, in `{ref.kind}`")
+        yield Fault(
+            ("args",), "key", "unknown-argument", shown, f"its options go under `run`, in `{ref.kind}`"
+        )
 
 
 def _check_python(

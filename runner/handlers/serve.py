@@ -18,7 +18,7 @@ from runner.handlers.serving import Converse, Server
 from runner.spec import Role
 from runner.units import DURATION_PATTERN, duration
 
-CONVERSATION = frozenset({"conn", "address"})
+CONVERSATION = ("conn", "address")
 """The parameters by which a handler asks for whole conversations. It may leave out `address`."""
 
 _LONGEST_LINE = 1 << 20
@@ -44,7 +44,7 @@ def build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
 
 def _converse(target: str, context: WorkerContext) -> Converse:
-    asked = parameters_of(target, context) & CONVERSATION
+    asked = parameters_of(target, context).intersection(CONVERSATION)
     arguments = context.arguments or {}
     if not asked:
         handler = bind(target, arguments, replace(context, role=Role.CONSUMER))
