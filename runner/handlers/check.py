@@ -69,7 +69,7 @@ def _check_target(
     return [
         *_given_twice(asked, arguments),
         *check_places(shown, left, role, places, arguments),
-        *_check_python(shown, left.without(filled), others, role),
+        *_check_python(shown, left.without(filled), others, role, declared),
     ]
 
 
@@ -144,7 +144,11 @@ def _args_of_kind(ref: HandlerRef, places: Sequence[Any]) -> Iterator[Fault]:
 
 
 def _check_python(
-    shown: str, signature: Signature, arguments: Mapping[str, Any], role: Role
+    shown: str,
+    signature: Signature,
+    arguments: Mapping[str, Any],
+    role: Role,
+    declared: Mapping[str, str],
 ) -> Iterator[Fault]:
     for misfit in misfits(shown, signature, role):
         yield Fault(("run",), "value", "handler-role", misfit.message, misfit.help)
@@ -153,7 +157,8 @@ def _check_python(
         yield _unknown_argument(shown, key, signature, role)
     lacking = [p for p in required(signature, role) if p.name not in arguments or _by_place_only(p)]
     meant = {nearest(key, [p.name for p in lacking]) for key in unknown}
-    yield from _missing_arguments(shown, [p for p in lacking if p.name not in meant], bool(arguments))
+    lacking = [p for p in lacking if p.name not in meant]
+    yield from _missing_arguments(shown, lacking, bool(arguments), declared)
     yield from _wrong_types(shown, signature, arguments, role)
 
 
@@ -176,11 +181,18 @@ def _unknown_argument(shown: str, key: str, signature: Signature, role: Role) ->
     return Fault(where, "key", "unknown-argument", f"{shown} takes no argument '{key}'", help)
 
 
-def _missing_arguments(shown: str, lacking: list[Parameter], has_with: bool) -> Iterator[Fault]:
+def _missing_arguments(
+    shown: str, lacking: list[Parameter], has_with: bool, declared: Mapping[str, str]
+) -> Iterator[Fault]:
     for parameter in lacking:
+        near = nearest(parameter.name, declared)
         if _by_place_only(parameter):
             message = f"{shown} needs '{parameter.name}' by place only, and `with` gives arguments by name"
             yield Fault(("run",), "value", "missing-argument", message, "add `args: […]`")
+        elif near is not None:
+            message = f"{shown} needs an argument '{parameter.name}'"
+            help_ = f"the file declares a {declared[near]} '{near}': are both to have one name?"
+            yield Fault(("run",), "value", "missing-argument", message, help_)
         else:
             yield _missing_argument(shown, parameter.name, has_with)
 
