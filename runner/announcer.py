@@ -11,6 +11,7 @@ from typing import Any
 from runner.events import Bus
 from runner.facts import Exited, ItemFailed, ItemJudged, ItemRedelivered, ItemsDropped, Logged
 from runner.ledger import Account
+from runner.listeners import Listening
 from runner.plan import Plan
 from runner.roster import Ending, Record
 from runner.spec import OnError
@@ -52,6 +53,22 @@ class Announcer:
                 for stage in self._plan.stages
             ],
             queues=[{"name": queue.name, "maxsize": queue.maxsize} for queue in self._plan.queues],
+        )
+
+    def listening(self, where: Listening) -> None:
+        """Say where a stage can be reached."""
+        self._publish("server.listening", stage=where.stage, host=where.host, port=where.port)
+
+    def keeper_spawned(self, pid: int) -> None:
+        """Say that the process of the shared objects exists."""
+        objects = [each.name for each in self._plan.shared]
+        self._publish("keeper.spawned", pid=pid, ppid=os.getpid(), objects=objects)
+
+    def keeper_exited(self, exited: Exited, reason: str) -> None:
+        """Say that it is gone."""
+        code = exited.code if exited.code >= 0 else None
+        self._publish(
+            "keeper.exited", pid=exited.pid, exitcode=code, signal=exited.signal_name, reason=reason
         )
 
     def spawned(self, record: Record, spawned: Spawned) -> None:
@@ -139,7 +156,7 @@ class Announcer:
             worker=record.plan.name,
             stage=record.plan.stage,
             generation=record.generation + 1,
-            reason=record.last_ending,
+            reason=record.departure.reason if record.departure is not None else "",
         )
 
     def exited(

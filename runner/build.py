@@ -14,12 +14,17 @@ from runner.schema_words import as_written
 from runner.spec import (
     HandlerRef,
     Limits,
+    LockSpec,
     OnError,
+    PipeSpec,
     QueueSpec,
     RestartOn,
     RestartPolicy,
     RetryPolicy,
+    Sentinel,
+    SharedSpec,
     StageSpec,
+    Start,
     WhenFull,
     WorkflowSpec,
 )
@@ -40,6 +45,9 @@ def build(data: Mapping[str, Any], path: Path, params: Mapping[str, Any]) -> Wor
         path=path,
         stages=stages,
         queues=_queues(data.get("queues", {}), stages, defaults.get("queue", {})),
+        locks=_locks(data.get("locks", {})),
+        shared=_shared(data.get("shared", {})),
+        pipes=_pipes(data.get("pipes", {})),
         transport=data.get("transport", WorkflowSpec.__dataclass_fields__["transport"].default),
         limits=_limits(data.get("limits", {})),
         params=dict(params),
@@ -62,6 +70,7 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
         name=name,
         handler=_handler(keys.get("run")),
         arguments=keys.get("with", {}),
+        places=tuple(keys.get("args", ())),
         workers=_workers(name, keys),
         receives=keys.get("from"),
         sends=keys.get("to"),
@@ -76,6 +85,8 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
         deterministic=keys.get("deterministic", False),
         shard_by=keys.get("shard_by"),
         keeps_order=keys.get("order") == "keep",
+        start=Start(keys.get("start", Start.PARALLEL)),
+        lock=keys.get("lock"),
         **given,
     )
 
@@ -133,7 +144,29 @@ def _queue(name: str, declared: Mapping[str, Any], defaults: Mapping[str, Any]) 
         bound["max_bytes"] = size(keys["max_bytes"])
     if "when_full" in keys:
         bound["when_full"] = WhenFull(keys["when_full"])
+    if "sentinel" in keys:
+        bound["sentinel"] = Sentinel(keys["sentinel"])
     return QueueSpec(name=name, description=keys.get("description", ""), declared=name in declared, **bound)
+
+
+def _locks(declared: Mapping[str, Any]) -> tuple[LockSpec, ...]:
+    return tuple(LockSpec(name, (keys or {}).get("description", "")) for name, keys in declared.items())
+
+
+def _shared(declared: Mapping[str, Any]) -> tuple[SharedSpec, ...]:
+    return tuple(
+        SharedSpec(name, keys["kind"], keys.get("value"), keys.get("type", ""), keys.get("description", ""))
+        for name, keys in declared.items()
+        if "kind" in keys
+    )
+
+
+def _pipes(declared: Mapping[str, Any]) -> tuple[PipeSpec, ...]:
+    return tuple(
+        PipeSpec(name, tuple(keys["ends"]), keys.get("description", ""))
+        for name, keys in declared.items()
+        if "ends" in keys
+    )
 
 
 def _maxsize(value: str | int) -> int | None:

@@ -29,13 +29,7 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
     Raises:
         OSError: the folder of `cwd` is gone, `nice` is not permitted, or the worker is over its memory limit already.
     """
-    with contextlib.suppress(PermissionError):  # already a leader of its own
-        os.setsid()
-    die_with_parent(parent)
-    if keep is not None:
-        close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *keep))
-    brand.put_on(brand.brand_of(os.environ.get(MARK, "")))
-    _forget_signals()
+    cut_loose(parent, keep)
     _speak_utf8(sys.stdout)
     _speak_utf8(sys.stderr)
     put_on(plan)
@@ -43,6 +37,17 @@ def settle_in(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None
         os.nice(plan.nice)
     if plan.memory_limit is not None:
         limit_own_memory(plan.memory_limit)
+
+
+def cut_loose(parent: int, keep: Iterable[int] | None) -> None:
+    """The part of it that every process of a run needs, worker or not. Raises OSError as `settle_in` does."""
+    with contextlib.suppress(PermissionError):  # already a leader of its own
+        os.setsid()
+    die_with_parent(parent)
+    if keep is not None:
+        close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *keep))
+    brand.put_on(brand.brand_of(os.environ.get(MARK, "")))
+    _forget_signals()
 
 
 def close_all_but(kept: Iterable[int]) -> None:

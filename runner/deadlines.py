@@ -187,6 +187,8 @@ def _charge(station: Station) -> str:
             return f"waits for room in queue '{station.sends}'"
         case Wait.JOIN:
             return f"waits in join() for queue '{station.sends}'"
+        case Wait.LOCK:
+            return "waits for a lock"
 
 
 def doing(station: Station) -> str:
@@ -206,6 +208,8 @@ def doing(station: Station) -> str:
             return f"waited for room in queue '{station.sends}'"
         case Wait.JOIN:
             return f"waited in join() for queue '{station.sends}'"
+        case Wait.LOCK:
+            return "waited for a lock"
 
 
 def _waited(pulse: Pulse, now: float) -> float:

@@ -84,7 +84,7 @@ COUNTERS: Mapping[str, EventField] = _fields(
     failed=EventField("integer", "Items its handler raised on."),
     busy=EventField("number", "Seconds inside the handler."),
     starved=EventField("number", "Seconds waiting for an item."),
-    blocked=EventField("number", "Seconds waiting for room in the queue it writes to."),
+    blocked=EventField("number", "Seconds waiting for room in the queue it writes to, or for a lock."),
 )
 
 DECLARATIONS: Mapping[str, Declaration] = {
@@ -98,6 +98,34 @@ DECLARATIONS: Mapping[str, Declaration] = {
             pid=EventField("integer", "The supervisor's process id."),
             stages=EventField("array", "One object a stage: name, role, workers, daemon, from, to."),
             queues=EventField("array", "One object a queue: name and maxsize (null is unbounded)."),
+        ),
+    ),
+    "server.listening": Declaration(
+        "A stage listens: clients may connect, and wait until its workers are there.",
+        "info",
+        _fields(
+            stage=EventField("string", "The stage's name."),
+            host=EventField("string", "The address it listens on."),
+            port=EventField("integer", "The port; the one that the system chose, where the file says 0."),
+        ),
+    ),
+    "keeper.spawned": Declaration(
+        "The process that holds the shared objects was started, before any worker.",
+        "info",
+        _fields(
+            pid=EventField("integer", "Its process id."),
+            ppid=EventField("integer", "Its parent's process id: the supervisor's."),
+            objects=EventField("array", "The names of the objects, as declared under `shared`."),
+        ),
+    ),
+    "keeper.exited": Declaration(
+        "The process that held the shared objects has ended. If it did so before the workers, the run fails.",
+        "info",
+        _fields(
+            pid=EventField("integer", "Its process id."),
+            exitcode=EventField(("integer", "null"), "The exit code; null if a signal ended it."),
+            signal=EventField(("string", "null"), "The signal that ended it; SIGKILL at the end of the run."),
+            reason=_REASON,
         ),
     ),
     "worker.spawned": Declaration(

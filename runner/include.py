@@ -17,7 +17,14 @@ from runner.problems import Problem
 from runner.source import NO_FILE, UNREADABLE, read
 from runner.source_marks import DataPath, Node, Source
 
-DEFINED_ONCE = {"stages": "stage", "queues": "queue", "jobs": "job", "locks": "lock"}
+DEFINED_ONCE = {
+    "stages": "stage",
+    "queues": "queue",
+    "jobs": "job",
+    "locks": "lock",
+    "shared": "shared object",
+    "pipes": "pipe",
+}
 """Sections whose names belong to one file, and what a name in them is."""
 MERGED = ("params", "env", "defaults", "limits")
 """Sections that are put together key by key."""

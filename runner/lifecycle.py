@@ -1,6 +1,7 @@
 """Who may start, who has reached the end of its stream, who may be stopped: pure, from the plan and what has ended.
 
-a stage starts         when the stages that it `needs` have ended
+a stage starts         when the stages that it `needs` have ended; a serial one with its first worker, and then whenever
+                       a worker of it has ended with the next
 a queue is closed      when every worker that writes to it has ended
 a reader gets the end  when its queue is closed and nothing can come to it any more; a daemonic consumer never does
 a daemon stage stops   when what it reads is joined and every other stage that does not depend on it has ended
@@ -25,6 +26,13 @@ class StartStage:
     """Give birth to the stage's workers."""
 
     stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Give birth to the next worker of a serial stage."""
+
+    worker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class QueueAbandoned:
     queue: str
 
 
-Decision = StartStage | EndStream | QueueJoined | StageFinished | StopDaemons | QueueAbandoned
+Decision = StartStage | StartWorker | EndStream | QueueJoined | StageFinished | StopDaemons | QueueAbandoned
 
 
 class Lifecycle:
@@ -76,6 +84,8 @@ class Lifecycle:
         self._stages = {stage.name: stage for stage in plan.stages}
         self._alive: dict[str, set[str]] = {stage.name: set() for stage in plan.stages}
         self._unstarted = dict(self._stages)
+        """Stages of which a worker is still to start for the first time."""
+        self._turns = {stage.name: [w.name for w in stage.workers] for stage in plan.stages if stage.serial}
         self._begun: set[str] = set()
         self._stage_of = {worker.name: worker.stage for worker in plan.workers}
         self._writers = {q.name: [s.name for s in plan.stages if s.sends == q.name] for q in plan.queues}
@@ -126,9 +136,8 @@ class Lifecycle:
 
     def decide(self, account: Callable[[str], Account]) -> list[Decision]:
         """Say what is due now. `account` takes stock of a queue."""
-        starts = self._starts()
         due: list[Decision] = [
-            *starts,
+            *self._starts(),
             *self._ends_of_streams(account),
             *self._joined(account),
             *self._finished(),
@@ -137,9 +146,19 @@ class Lifecycle:
         ]
         fresh = [decision for decision in due if decision not in self._said]
         self._said.update(fresh)
-        for start in starts:
-            del self._unstarted[start.stage]
+        for decision in fresh:
+            self._note_start(decision)
         return fresh
+
+    def _note_start(self, decision: Decision) -> None:
+        match decision:
+            case StartStage(stage) | StopDaemons(stage):
+                self._unstarted.pop(stage, None)
+            case StartWorker(worker):
+                stage = self._stage_of[worker]
+                self._turns[stage].remove(worker)
+                if not self._turns[stage]:
+                    del self._unstarted[stage]
 
     def _has_ended(self, stage: str) -> bool:
         return stage not in self._unstarted and not self._alive[stage]
@@ -150,11 +169,13 @@ class Lifecycle:
     def _is_joined(self, queue: QueuePlan, account: Callable[[str], Account]) -> bool:
         return self._closed(queue) and account(queue.name).settled
 
-    def _starts(self) -> list[StartStage]:
+    def _starts(self) -> list[StartStage | StartWorker]:
         return [
-            StartStage(stage.name)
+            StartWorker(self._turns[stage.name][0]) if stage.serial else StartStage(stage.name)
             for stage in self._plan.stages
-            if stage.name in self._unstarted and all(self._has_ended(need) for need in stage.needs)
+            if stage.name in self._unstarted
+            and not (stage.serial and self._alive[stage.name])
+            and all(self._has_ended(need) for need in stage.needs)
         ]
 
     def _ends_of_streams(self, account: Callable[[str], Account]) -> list[EndStream]:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.build import UNKNOWN_HANDLER, build
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
-from runner.handlers.check import Fault, check_handler
+from runner.handlers.asking import asks as asks_for
+from runner.handlers.asking import may_drive
+from runner.handlers.check import check_handler
+from runner.handlers.fault import Fault
+from runner.handlers.locked import check_locked
 from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
 from runner.handlers.signature import read_signature
@@ -33,8 +37,11 @@ from runner.source_marks import DataPath, Source
 from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
+from runner.wiring_objects import check_objects
 from runner.wiring_policy import check_policy
+from runner.wiring_sentinel import check_sentinels
 from runner.wiring_transport import check_transport
+from runner.wiring_turns import check_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ class _Checking:
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
+        self.problems += located(_check_with_handlers(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
 
@@ -132,11 +140,29 @@ class _Checking:
 
 def _unfit(findings: Iterable[Finding], replaced: Replaced) -> list[DataPath]:
     """Return what has to go before a spec can be built. Arguments may stay: nothing looks at their shape."""
-    return [*unfit(findings), *(path for path in replaced.unread if path[2:3] != ("with",))]
+    arguments = (("with",), ("args",))
+    return [*unfit(findings), *(path for path in replaced.unread if path[2:3] not in arguments)]
+
+
+def _check_with_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
+    """Check what the stages alone can't tell: whether a handler asks for a lock, or drives its queue."""
+    read = functools.cache(read_signature)
+
+    def asks(stage: StageSpec, name: str) -> bool | None:
+        return asks_for(stage, name, spec.path.parent, read)
+
+    def drives(stage: StageSpec) -> bool:
+        return may_drive(stage, spec.path.parent, read)
+
+    return [
+        *check_turns(spec.stages, spec.locks, lambda stage, name: asks(stage, name) is not False, spoilt),
+        *check_objects(spec, asks, spoilt),
+        *check_sentinels(spec.stages, spec.queues, drives, spoilt),
+    ]
 
 
 def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:
-    check_one = _handler_check(spec.path.parent)
+    check_one = _handler_check(spec.path.parent, spec.declared)
     for stage in spec.stages:
         for fault in check_one(stage) if _is_known(stage, spoilt) else ():
             path = ("stages", stage.name, *fault.where)
@@ -144,7 +170,7 @@ def _check_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> Iterator[Finding]:
                 yield Finding(path, fault.code, fault.message, fault.part, fault.help)
 
 
-def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
+def _handler_check(beside: Path, declared: Mapping[str, str]) -> Callable[[StageSpec], list[Fault]]:
     """
     Return a check of one stage that looks at each handler once. Ten thousand stages often share a few.
 
@@ -154,13 +180,20 @@ def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
 
     @functools.cache
     def check_without_arguments(target: str, role: Role) -> list[Fault]:
-        return check_handler(HandlerRef("python", target), {}, role, beside, read)
+        return check_handler(HandlerRef("python", target), {}, role, beside, read, declared)
 
     def check_one(stage: StageSpec) -> list[Fault]:
-        again = check_resumable(stage, beside, read) + check_ordered(stage, beside, read)
-        if stage.handler.kind == "python" and not stage.arguments:
+        again = [
+            fault
+            for check in (check_resumable, check_ordered, check_locked)
+            for fault in check(stage, beside, read)
+        ]
+        if stage.handler.kind == "python" and not stage.arguments and not stage.places:
             return check_without_arguments(stage.handler.target, stage.role) + again
-        return check_handler(stage.handler, stage.arguments, stage.role, beside, read) + again
+        found = check_handler(
+            stage.handler, stage.arguments, stage.role, beside, read, declared, stage.places
+        )
+        return found + again
 
     return check_one
 
@@ -169,5 +202,6 @@ def _is_known(stage: StageSpec, spoilt: Spoilt) -> bool:
     """Say whether a stage's handler, its role and the names of its arguments are as they were meant."""
     ends = {"from": stage.receives, "to": stage.sends}
     roles = all(end is not None or spoilt.knows("stages", stage.name, key) for key, end in ends.items())
-    arguments = bool(stage.arguments) or spoilt.knows("stages", stage.name, "with")
+    given = {"with": stage.arguments, "args": stage.places}
+    arguments = all(bool(each) or spoilt.knows("stages", stage.name, key) for key, each in given.items())
     return stage.handler is not UNKNOWN_HANDLER and roles and arguments

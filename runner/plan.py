@@ -15,12 +15,16 @@ from runner.spec import (
     HandlerRef,
     Limits,
     OnError,
+    PipeSpec,
     QueueSpec,
     RestartOn,
     RestartPolicy,
     RetryPolicy,
     Role,
+    Sentinel,
+    SharedSpec,
     StageSpec,
+    Start,
     WhenFull,
     WorkflowSpec,
 )
@@ -52,6 +56,12 @@ class WorkerPlan:
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)  # noqa: RUF009 - frozen
     deterministic: bool = False
+    lock: str | None = None
+    """The lock that it holds while its handler is at work."""
+    places: tuple[Any, ...] = ()
+    """Arguments of its handler by place."""
+    sentinel: Sentinel | None = None
+    """What it gets at the end of the queue that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ class StagePlan:
     description: str = ""
     shard_by: str | None = None
     keeps_order: bool = False
+    serial: bool = False
+    """Its workers run one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,9 @@ class Plan:
     queues: tuple[QueuePlan, ...]
     limits: Limits
     description: str = ""
+    locks: tuple[str, ...] = ()
+    shared: tuple[SharedSpec, ...] = ()
+    pipes: tuple[PipeSpec, ...] = ()
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
@@ -132,6 +147,9 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         queues=tuple(_queue_plan(queue, stages) for queue in spec.queues),
         limits=spec.limits,
         description=spec.description,
+        locks=tuple(lock.name for lock in spec.locks),
+        shared=spec.shared,
+        pipes=spec.pipes,
     )
 
 
@@ -161,6 +179,7 @@ def _stage_plan(spec: WorkflowSpec, stage: StageSpec) -> StagePlan:
         description=stage.description,
         shard_by=stage.shard_by,
         keeps_order=stage.keeps_order,
+        serial=stage.start is Start.SERIAL,
     )
 
 
@@ -185,6 +204,9 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         retry=stage.retry,
         restart=stage.restart or RestartPolicy.usual(stage.role, spec.transport),
         deterministic=stage.deterministic,
+        lock=stage.lock,
+        places=stage.places,
+        sentinel=next((q.sentinel for q in spec.queues if q.name == stage.receives), None),
     )
 
 

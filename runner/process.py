@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from runner.errors import StartFailed
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,9 +38,10 @@ class ChildProcess:
             StartFailed: the system has no process or descriptor left to give.
         """
         context: Any = multiprocessing.get_context(method)
-        self._process = context.Process(target=main, args=arguments, name=name, daemon=daemon)
+        self._process = context.Process(target=_begin, args=(main, arguments), name=name, daemon=daemon)
         try:
-            self._process.start()
+            with _termination_held():
+                self._process.start()
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
             self._abandon(error)
@@ -87,6 +89,23 @@ class ChildProcess:
         self._process.kill()
         self._process.join()
         self._process.close()
+
+
+@contextlib.contextmanager
+def _termination_held() -> Iterator[None]:
+    """Hold SIGTERM back from a child that has its parent's handler yet, which would swallow it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(main: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """The whole of a child's life: it can be ended from its first moment on."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    main(*arguments)
 
 
 def has_stopped_child() -> bool:

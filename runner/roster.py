@@ -9,6 +9,17 @@ from runner.plan import Plan, WorkerPlan
 from runner.status import Counters
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """How a worker's process ended. Times in seconds since the epoch."""
+
+    reason: str
+    exited: Exited
+    asked_at: float | None
+    """When it was asked to end; None if it ended unasked."""
+    at: float
+
+
 @dataclass(slots=True)
 class Record:
     """What the supervisor knows of one worker."""
@@ -24,10 +35,12 @@ class Record:
     traceback: str = ""
     asked_to_end: str | None = None
     """The reason with which the supervisor signalled it, or None."""
+    asked_at: float | None = None
+    """When it did so first: to ask a process to end and to see it gone are two moments."""
     earlier: Counters = field(default_factory=Counters)
     """What its earlier generations did."""
-    last_ending: str = ""
-    """How the generation before this one ended."""
+    departure: Departure | None = None
+    """How its last process ended, if one has."""
     retired: bool = False
     """Its stage was scaled down: it finishes what it holds and ends, and nobody takes its place."""
     condemned: str | None = None
@@ -38,7 +51,16 @@ class Record:
         self.generation += 1
         self.pid, self.alive = pid, True
         self.finished, self.failure, self.traceback, self.asked_to_end = False, None, "", None
-        self.condemned = None
+        self.condemned = self.asked_at = None
+
+    def ask_to_end(self, reason: str, at: float) -> None:
+        """Note that it is being signalled."""
+        self.asked_to_end = reason
+        self.asked_at = self.asked_at or at
+
+    def depart(self, reason: str, exited: Exited, at: float) -> None:
+        """Note that its process is gone, and why."""
+        self.departure = Departure(reason, exited, self.asked_at, at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ from runner.dead_letters import LetterBox
 from runner.desk import Desk
 from runner.errors import StartFailed, UsageError
 from runner.events import Bus, Observer
+from runner.furnishing import furnish
 from runner.plan import Plan, make_plan
+from runner.provisions import Provisions
 from runner.record import RunFacts, RunRecord, home
 from runner.report import Report, ReportBuilder
 from runner.signals import SignalInbox
@@ -51,10 +53,12 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
                 census = (
                     parts.enter_context(_nothing_outlives(bus.run)) if plan.transport != "inline" else None
                 )
-                transport = _open_transport(plan, signals.wake)
+                furnished = parts.enter_context(furnish(plan))
+                transport = _open_transport(plan, signals.wake, furnished.provisions)
                 parts.callback(transport.close)
             record = RunRecord(bus.run, home())
-            supervisor = Supervisor(plan, transport, bus, signals.take, census, LetterBox(record, plan))
+            letters = LetterBox(record, plan)
+            supervisor = Supervisor(plan, transport, bus, signals.take, census, letters, furnished.upkeep)
             if census is not None:
                 parts.enter_context(_reachable(supervisor, transport, record, plan))
             supervisor.run()
@@ -83,19 +87,19 @@ def run_file(
     return run(make_plan(spec), observers)
 
 
-def _open_transport(plan: Plan, wake: int) -> Transport:
+def _open_transport(plan: Plan, wake: int, provisions: Provisions) -> Transport:
     # Each is imported only where it is wanted: multiprocessing alone takes as long to import as a short run.
     if plan.transport == "inline":
         from runner.transports.inline import InlineTransport
 
-        return InlineTransport(plan, work, wake)
+        return InlineTransport(plan, work, wake, provisions)
     if plan.transport == "joinable":
         from runner.transports.joinable import JoinableTransport
 
-        return JoinableTransport(plan, work, wake)
+        return JoinableTransport(plan, work, wake, provisions)
     from runner.transports.leased import LeasedTransport
 
-    return LeasedTransport(plan, work, wake)
+    return LeasedTransport(plan, work, wake, provisions)
 
 
 @contextmanager

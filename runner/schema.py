@@ -15,8 +15,9 @@ from typing import Any
 
 from runner.handlers.base import HandlerKind
 from runner.schema_flow import queue_flow_keys, stage_flow_keys
+from runner.schema_objects import lock_section, pipe_section, shared_section, stage_lock_key
 from runner.schema_policy import policy_keys
-from runner.spec import Limits, QueueSpec, StageSpec, WorkflowSpec
+from runner.spec import Limits, QueueSpec, StageSpec, Start, WorkflowSpec
 from runner.units import DURATION_PATTERN, SIZE_PATTERN
 
 Fragment = dict[str, Any]
@@ -77,6 +78,9 @@ def _top_level_keys(stage: Fragment) -> Fragment:
         "env": _env("Environment variables of every worker."),
         "queues": _named(_queue(), "Queues by name; one that stages use need not be listed here."),
         "stages": _named(_stage(stage), "Stages by name: pools of worker processes.", minProperties=1),
+        "locks": lock_section(_named),
+        "shared": shared_section(_named),
+        "pipes": pipe_section(_named, _NAME),
         "defaults": _defaults(stage),
         "limits": _limits(),
         "include": _texts(
@@ -143,6 +147,13 @@ def _stage(keys: Fragment) -> Fragment:
 def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
     stage = {
         "run": _run(kinds),
+        "args": {
+            "type": "array",
+            "title": "a list",
+            "description": "Arguments by place for a Python handler, as `args` of `multiprocessing.Process`. They go "
+            "to its parameters in their order, but for those that mprun fills: `worker`, `queue`, the item.",
+            "examples": [["neo", 3]],
+        },
         "with": {
             "type": "object",
             "description": "Arguments by name for a Python handler: for the function, or to build the class.",
@@ -171,6 +182,14 @@ def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
             _NAME,
             title="a stage's name, or a list of names",
         ),
+        "start": {
+            "enum": [str(choice) for choice in Start],
+            "default": str(_default_of("start")),
+            "description": "`parallel`: all its workers start at once. `serial`: one after the other, in the order of "
+            "their names; the next starts when the one before has ended. For stages that read no queue, since the "
+            "first reader would leave nothing for the next.",
+        },
+        **stage_lock_key(_NAME),
         **stage_flow_keys(),
         "description": _text("What the stage does."),
     }

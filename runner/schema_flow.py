@@ -32,6 +32,15 @@ def queue_flow_keys(size: Callable[[str], Fragment]) -> Fragment:
             "run, naming queue and writer. Items that are dropped are counted, and told of a few times a second at "
             "the most; they are no failures. All but `block` need `leased`.",
         },
+        "sentinel": {
+            "type": ["null", "string", "number", "boolean"],
+            "title": "null, a text, a number, true or false",
+            "description": "What `get()` returns at the end of the queue to a handler that drives it itself: once to "
+            "each reader, after every writer has finished and every item before it was taken. Without it, `get()` "
+            "raises EndOfStream there, which ends the worker. No writer puts it: it takes no room, is no item of the "
+            "ledger, and needs no `task_done()`. A handler that is called with items is not called with it.",
+            "examples": [None, "end"],
+        },
     }
 
 

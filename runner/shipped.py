@@ -29,6 +29,7 @@ def shipped(relative: str, *, package: Path = _PACKAGE) -> Path:
 
 
 def shipped_examples(*, package: Path = _PACKAGE) -> dict[str, Path]:
-    """Return the example workflows by name. What their handlers need lies beside them."""
+    """Return the example workflows by name, those in folders as `folder/name`. Their handlers lie beside them."""
     folder = shipped("workflows/baozi.yaml", package=package).parent
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    found = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}

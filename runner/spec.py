@@ -57,6 +57,13 @@ class WhenFull(StrEnum):
     FAIL = "fail"
 
 
+class Start(StrEnum):
+    """When the workers of a stage start."""
+
+    PARALLEL = "parallel"
+    SERIAL = "serial"
+
+
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """How often the workers of a stage may be replaced. Seconds."""
@@ -102,6 +109,13 @@ class HandlerRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentinel:
+    """What a reader gets where a queue ends. Any scalar, so it takes a class to tell `null` from none."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSpec:
     """One bounded, joinable FIFO between stages."""
 
@@ -111,9 +125,42 @@ class QueueSpec:
     max_bytes: int | None = None
     """Bytes of the items in it and in its readers' hands; None is no bound, since whoever counts them is slower."""
     when_full: WhenFull = WhenFull.BLOCK
+    sentinel: Sentinel | None = None
     description: str = ""
     declared: bool = True
     """False if stages name it and `queues` does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockSpec:
+    """A lock that handlers of a run hold in turns."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSpec:
+    """An object that a process of its own holds, for the handlers of all stages."""
+
+    name: str
+    kind: str
+    """`dict`, `list`, `Namespace`, `Value` or `Array`, as `multiprocessing.Manager()` has them."""
+    value: Any = None
+    """What it holds at first; None is nothing, or zero."""
+    typecode: str = ""
+    """For a `Value` or an `Array`: the type of its numbers, as in the module `array`."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PipeSpec:
+    """A pipe between the workers of two stages."""
+
+    name: str
+    ends: tuple[str, ...]
+    """The two stages."""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +171,8 @@ class StageSpec:
     handler: HandlerRef
     arguments: Mapping[str, Any] = field(default_factory=_nothing)
     """The file's `with`, interpolated."""
+    places: tuple[Any, ...] = ()
+    """The file's `args`: arguments by place."""
     workers: tuple[str, ...] = ()
     """One name per process: from `names`, or `<stage>-1` … by `count`."""
     receives: str | None = None
@@ -149,6 +198,9 @@ class StageSpec:
     """The way from an item to its key; items with equal keys go to the same worker."""
     keeps_order: bool = False
     """Whether outputs leave in the order of the items that they were made from."""
+    start: Start = Start.PARALLEL
+    lock: str | None = None
+    """The lock that a worker holds while its handler is at work."""
     description: str = ""
 
     @property
@@ -185,3 +237,15 @@ class WorkflowSpec:
     env: Mapping[str, str] = field(default_factory=_nothing)
     description: str = ""
     version: str = ""
+    locks: tuple[LockSpec, ...] = ()
+    shared: tuple[SharedSpec, ...] = ()
+    pipes: tuple[PipeSpec, ...] = ()
+
+    @property
+    def declared(self) -> dict[str, str]:
+        """What handlers get by asking for it by name, and what each is: `{"mutex": "lock"}`."""
+        return {
+            **{lock.name: "lock" for lock in self.locks},
+            **{each.name: f"shared {each.kind}" for each in self.shared},
+            **{pipe.name: "pipe" for pipe in self.pipes},
+        }

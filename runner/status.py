@@ -49,12 +49,13 @@ class Word(IntEnum):
 
 
 class Wait(IntEnum):
-    """What a worker waits for at a queue, while it does; `NOTHING` is being at work."""
+    """What a worker waits for at a queue, or at a lock, while it does; `NOTHING` is being at work."""
 
     NOTHING = 0
     ITEM = 1
     ROOM = 2
     JOIN = 3
+    LOCK = 4
 
 
 @dataclass(frozen=True, slots=True)

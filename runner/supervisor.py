@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from runner import stopping, verdict
@@ -27,6 +27,7 @@ from runner.lifecycle import (
     QueueJoined,
     StageFinished,
     StartStage,
+    StartWorker,
     StopDaemons,
 )
 from runner.plan import Plan
@@ -38,6 +39,7 @@ from runner.stopping import Phase, Stop
 from runner.transports.base import Transport
 from runner.underway import Levers, RunUnderway
 from runner.units import format_duration
+from runner.upkeep import NO_UPKEEP, Upkeep
 from runner.verdict import Cause
 from runner.watch import Condemned, Stalled, Watch
 
@@ -63,12 +65,14 @@ class Supervisor:
         pending_signals: Callable[[], Sequence[signal.Signals]],
         census: Census | None = None,
         letters: Letters | None = None,
+        upkeep: Upkeep = NO_UPKEEP,
     ) -> None:
         """`pending_signals` returns the signals that came since it was last called; `letters` keeps dead letters."""
         self._plan = plan
         self._transport = transport
         self._pending_signals = pending_signals
         self._announce = Announcer(bus, plan)
+        self._upkeep = upkeep
         self._lifecycle = Lifecycle(plan, ends_when_settled=transport.ends_when_settled)
         self._roster = Roster(plan)
         self._stock = Stock(plan, transport, self._roster)
@@ -93,10 +97,12 @@ class Supervisor:
         Blocks. No worker is alive when it returns, nor when it raises, which only a bug makes it do.
         """
         self._announce.run_started()
+        self._upkeep.begin(self._announce)
         try:
             self._decide()
             while not self._lifecycle.over:
                 self._facts.extend(self._transport.wait(self._patience()))
+                self._heed_upkeep()
                 while self._facts:
                     self._handle(self._facts.popleft())
                 self._heed_signals()
@@ -105,6 +111,8 @@ class Supervisor:
         except BaseException:
             self._transport.abandon()
             raise
+        finally:
+            self._upkeep.end()
         self._settle()
         self._announce.run_finished(self._cause, self._stock.accounts())
         return self._cause
@@ -137,7 +145,7 @@ class Supervisor:
         decision = self._births.after(record, exited, ending, counters, self._stop.phase, time.monotonic())
         returns = isinstance(decision, Restart)
         self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
-        record.last_ending = ending.reason
+        record.depart(ending.reason, exited, time.time())
         if returns:
             return
         self._lifecycle.ended(record.plan.name)
@@ -152,7 +160,7 @@ class Supervisor:
         if record.plan.role is not Role.PRODUCER or not self._transport.outlives_workers:
             self._fail(reason)
         elif self._stop.phase is Phase.RUNNING:
-            self._note(verdict.failed(f"{reason}; {_stays(self._stock.counters(record).sent)}"))
+            self._note(verdict.failed(f"{reason}; {verdict.what_stays(self._stock.counters(record).sent)}"))
             self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
             self._enter_phase()
 
@@ -165,6 +173,11 @@ class Supervisor:
         self._note(cause)
         self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
         self._enter_phase()
+
+    def _heed_upkeep(self) -> None:
+        """Before the deaths that follow from it, so that the root cause comes first."""
+        if (trouble := self._upkeep.trouble()) is not None:
+            self._fail(trouble)
 
     def _levers(self) -> Levers:
         return Levers(
@@ -234,7 +247,9 @@ class Supervisor:
     def _carry_out(self, decision: Decision) -> None:
         match decision:
             case StartStage(stage):
-                self._start(stage)
+                self._start(record for record in self._roster.all() if record.plan.stage == stage)
+            case StartWorker(worker):
+                self._start([self._roster[worker]])
             case EndStream(queue, worker):
                 self._transport.end_stream(queue, worker)
             case QueueJoined(queue):
@@ -249,18 +264,14 @@ class Supervisor:
                 for record in self._roster.alive(stage):
                     self._dismiss(record)
             case QueueAbandoned(queue):
-                who = _who_left(self._plan, queue)
-                self._fail(
-                    f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done"
-                )
+                self._fail(verdict.why_abandoned(self._plan, queue))
 
-    def _start(self, stage: str) -> None:
+    def _start(self, records: Iterable[Record]) -> None:
         if self._stop.phase is not Phase.RUNNING:
             return
         with self._starting():
-            for record in self._roster.all():
-                if record.plan.stage == stage:
-                    self._births.give_birth(record)
+            for record in records:
+                self._births.give_birth(record)
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
@@ -288,6 +299,7 @@ class Supervisor:
     def _enter_phase(self) -> None:
         """Do once what a phase begins with."""
         self._lifecycle.cancel_unstarted()
+        self._upkeep.stop_accepting()
         draining = self._stop.phase is Phase.DRAINING
         self._births.leave_vacant(s.name for s in self._plan.stages if s.receives is None or not draining)
         reason = "the run has to end" if self._cause is None else f"the run has to end: {self._cause.outcome}"
@@ -342,7 +354,7 @@ class Supervisor:
                 self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
 
     def _ask_to_end(self, record: Record, number: signal.Signals, reason: str) -> None:
-        record.asked_to_end = reason
+        record.ask_to_end(reason, time.time())
         self._announce.terminating(record, number, reason)
         self._transport.signal(record.plan.name, number)
 
@@ -372,15 +384,3 @@ class Supervisor:
         if self._lifecycle.only_joins_are_left and not self._transport.tells_when_settled:
             dues.append(now + _CLOSING_LOOK)
         return max(0.0, min(dues) - now)
-
-
-def _who_left(plan: Plan, queue: str) -> str:
-    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
-    return "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
-
-
-def _stays(put: int) -> str:
-    """Say what becomes of a dead producer's items."""
-    return (
-        "it had put nothing" if not put else f"what it had put, {put} item{'s' * (put != 1)}, is worked off"
-    )

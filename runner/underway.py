@@ -15,7 +15,7 @@ from typing import Any
 from runner.births import Births
 from runner.errors import StartFailed, UsageError
 from runner.plan import Plan, StagePlan, WorkerPlan
-from runner.roster import Record, Roster
+from runner.roster import Departure, Record, Roster
 from runner.spec import Role
 from runner.stock import Stock
 from runner.stopping import Phase
@@ -104,6 +104,8 @@ class RunUnderway:
             raise UsageError(
                 f"stage '{stage.name}' is sharded: with another count its keys would change workers"
             )
+        if stage.serial:
+            raise UsageError(f"the workers of stage '{stage.name}' run one after the other (`start: serial`)")
         if stage.role is Role.PRODUCER:
             why = "more workers would make more of them, not share the work"
             raise UsageError(f"stage '{stage.name}' makes items: {why}")
@@ -133,5 +135,19 @@ class RunUnderway:
             "received": done.received if done else 0,
             "sent": done.sent if done else 0,
             "failed": done.failed if done else 0,
-            "ending": "" if record.alive else record.last_ending,
+            "asked_at": record.asked_at,
+            **_departure(None if record.alive else record.departure),
         }
+
+
+def _departure(departure: Departure | None) -> dict[str, Any]:
+    """Say how a worker ended, as JSON can hold it. Times in seconds since the epoch."""
+    if departure is None:
+        return {"ending": "", "exitcode": None, "signal": None, "ended_at": None}
+    code = departure.exited.code
+    return {
+        "ending": departure.reason,
+        "exitcode": code if code >= 0 else None,
+        "signal": departure.exited.signal_name,
+        "ended_at": departure.at,
+    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from runner.errors import ExitCode
 from runner.ledger import Account
+from runner.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,17 @@ def unaccounted(accounts: Iterable[Account]) -> Cause | None:
                 f"{held} taken and never acknowledged"
             )
     return None
+
+
+def why_abandoned(plan: Plan, queue: str) -> str:
+    """Nobody is left who may take what is in a queue."""
+    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
+    who = "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
+    return f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done"
+
+
+def what_stays(put: int) -> str:
+    """Say what becomes of a dead producer's items."""
+    if not put:
+        return "it had put nothing"
+    return f"what it had put, {put} item{'s' * (put != 1)}, is worked off"

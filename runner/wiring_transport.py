@@ -25,6 +25,13 @@ class _Limit:
 
 _LIMITS = (
     _Limit(
+        "run",
+        lambda stage: stage.handler.kind == "serve",
+        frozenset({"inline"}),
+        "`serve` waits for clients, and under `inline`, where one worker moves at a time, nobody else could",
+        "use `leased` or `joinable`; a test can call the handler itself, with one end of a `socket.socketpair()`",
+    ),
+    _Limit(
         "timeout",
         lambda stage: stage.timeout is not None,
         frozenset({"inline"}),

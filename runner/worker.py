@@ -12,18 +12,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runner.errors import EndOfStream, Stopping
 from runner.facts import RETRY
 from runner.handlers import python
-from runner.handlers.base import Driver, Handler, Mapper, Source, Task, WorkerContext, find_kind
+from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext, find_kind
 from runner.plan import WorkerPlan
+from runner.provisions import Gifts
 from runner.retry import Again, after_failure, is_worth_it
 from runner.sketch import describe_error, sketch, user_traceback
 from runner.spec import OnError
 from runner.status import Word
 from runner.transports.base import Cancelled, Port, Tell
+
+if TYPE_CHECKING:
+    from runner.locks import HandlerLock
 
 _OWN_FOLDER = Path(__file__).parent
 
@@ -64,6 +68,7 @@ class _Worker:
         self._plan = plan
         self._port = port
         self._status = port.status
+        self._gifts = _taken_aboard(port)
 
     def build(self) -> Handler:
         """Import and construct the handler. Whatever that raises ends the worker."""
@@ -79,10 +84,20 @@ class _Worker:
             role=plan.role,
             arguments=plan.arguments,
             emit=self._log,
+            gifts=self._gifts,
         )
-        if plan.handler.kind == "python":
-            return python.bind(plan.handler.target, plan.arguments, context)
-        return find_kind(plan.handler.kind).build(plan.handler.options, context)
+        handler = self._bind(context)
+        if plan.lock is None:
+            return handler
+        from runner.handlers.under_lock import under_lock
+
+        return under_lock(handler, cast("HandlerLock", self._gifts[plan.lock].unwrap()))
+
+    def _bind(self, context: WorkerContext) -> Handler:
+        handler, arguments = self._plan.handler, self._plan.arguments
+        if handler.kind == "python":
+            return python.bind(handler.target, arguments, context, self._plan.places)
+        return find_kind(handler.kind).build(handler.options, context)
 
     def run(self, handler: Handler) -> None:
         """Do the work, in the way that fits the handler's shape. Blocks until it is done."""
@@ -136,7 +151,12 @@ class _Worker:
         return RETRY if isinstance(verdict, Again) else self._plan.on_error.value
 
     def _drive(self, handler: Driver) -> None:
-        self._port.loops.drive(lambda: handler.call(self._port.inbox, self._port.outbox))
+        inbox: QueueEnd | None = self._port.inbox
+        if inbox is not None and self._plan.sentinel is not None:
+            from runner.handlers.marked import MarkedInbox
+
+            inbox = MarkedInbox(inbox, self._plan.sentinel.value)
+        self._port.loops.drive(lambda: handler.call(inbox, self._port.outbox))
 
     def _timed(self, call: Callable[[], object]) -> None:
         """Run what drives itself, counting all its time but the waits at queues as busy."""
@@ -150,3 +170,12 @@ class _Worker:
 
     def _log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         self._port.tell("logged", level=level, message=message, fields=dict(fields))
+
+
+def _taken_aboard(port: Port) -> Gifts:
+    """Return a worker's gifts, ready for its handler to ask for."""
+    if not port.gifts:
+        return port.gifts
+    from runner.locks import aboard
+
+    return aboard(port.gifts, port.status)

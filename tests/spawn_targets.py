@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from multiprocessing.connection import Connection
+
 from runner.channel import Sender
+from runner.locks import Lock
 from runner.status import StatusPage, Word
 
 
@@ -28,3 +31,9 @@ def overrun(page: StatusPage, say: object, wait: object) -> None:
     say(b"ready")
     wait()
     say(b"done")
+
+
+def hold(lock: Lock, told: Connection) -> None:
+    """Take a lock, and hold it until told to end."""
+    told.send(lock.acquire(timeout=30))
+    told.recv()

@@ -132,9 +132,26 @@ def test_every_example_checks_where_it_is_copied_to(
 ) -> None:
     made = run_mprun("new", tmp_path / "mine", "--example", example)
 
-    done = run_mprun("validate", f"{example}.yaml", cwd=tmp_path / "mine")
+    done = run_mprun("validate", f"{Path(example).name}.yaml", cwd=tmp_path / "mine")
 
     assert (0, 0, "") == (made.returncode, done.returncode, done.stdout), done.stdout
+
+
+def test_a_folder_of_examples_is_copied_whole(run_mprun: RunMprun, tmp_path: Path) -> None:
+    """
+    With the handlers that only a kind such as `serve` names, too.
+    """
+    made = run_mprun("new", "lessons", "--example", "gallery", cwd=tmp_path)
+    names = {name.partition("/")[2] for name in shipped_examples() if name.startswith("gallery/")}
+
+    copied = sorted((tmp_path / "lessons").glob("*.yaml"))
+    done = run_mprun("validate", *copied, cwd=tmp_path)
+
+    assert (0, 0) == (made.returncode, done.returncode), made.stderr + done.stderr
+    assert names == {path.stem for path in copied}
+    assert {"$schema=workflow.schema.json"} == {
+        path.read_text(encoding="utf-8").split()[2] for path in copied
+    }
 
 
 def test_an_example_runs_where_it_is_copied_to(run_mprun: RunMprun, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HOME = "/home/me"
 """What a page calls the folder in which its commands are run."""
 
+MANY_RUNS = {"concepts.md"}
+"""Pages with so many runs that the quick suite leaves them out."""
+
 TIMEOUT = 60.0
 # These start no process, so they need none themselves.
 IN_PROCESS = re.compile(r"mprun (validate|plan|graph|schema|handlers)\b[^|<>;&$`*]*")
@@ -175,7 +178,10 @@ def terminal_env(plain_env: dict[str, str], mprun: Path) -> dict[str, str]:
     return {**plain_env, "PATH": path, "TERM": "dumb", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.name in MANY_RUNS), id=page.name) for page in PAGES],
+)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, terminal_env: dict[str, str]) -> None:
     wrong: list[str] = []
     for block in blocks_of(page):

@@ -256,5 +256,48 @@ def test_a_kind_has_its_roles_and_no_with(
     assert [(fault.where, fault.code) for fault in faults] == expected
 
 
+DOOR = """
+def talk(conn, address, *, size: int = 1): ...
+def greet(conn, board): ...
+def answer(line, size: int = 1): ...
+def nothing(): ...
+def drive(queue): ...
+def spell(conn):
+    yield 1
+class Answer:
+    def __init__(self, size: int = 1): ...
+    def __call__(self, line): ...
+"""
+HANDLER = ("run", "serve", "handler")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("talk", {}, []),
+        ("talk", {"size": 2}, []),
+        ("talk", {"size": "x"}, [(("with", "size"), "wrong-argument-type")]),
+        ("talk", {"conn": 1}, [(("with", "conn"), "unknown-argument")]),
+        ("greet", {}, []),
+        ("answer", {"size": 2}, []),
+        ("answer", {"line": 2}, [(("with", "line"), "unknown-argument")]),
+        ("Answer", {"size": 2}, []),
+        ("nothing", {}, [(HANDLER, "handler-role")]),
+        ("drive", {}, [(HANDLER, "handler-role")]),
+        ("spell", {}, [(HANDLER, "handler-role")]),
+        ("tallk", {}, [(HANDLER, "handler-not-found")]),
+    ],
+)
+def test_what_a_server_calls_is_checked_like_any_handler(
+    name: str, arguments: Mapping[str, Any], expected: list[tuple[tuple[str, ...], str]], tmp_path: Path
+) -> None:
+    (tmp_path / "door.py").write_text(DOOR)
+    ref = HandlerRef("serve", "serve", {"handler": f"door:{name}"})
+
+    faults = check_handler(ref, arguments, Role.PLAIN, tmp_path, declared={"board": "shared dict"})
+
+    assert expected == [(fault.where, fault.code) for fault in faults]
+
+
 def test_what_mprun_gives_is_written_down() -> None:
     assert frozenset({"worker", "queue", "inbox", "outbox"}) == GIVEN

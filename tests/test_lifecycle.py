@@ -22,10 +22,11 @@ from runner.lifecycle import (
     QueueJoined,
     StageFinished,
     StartStage,
+    StartWorker,
     StopDaemons,
 )
 from runner.plan import Plan, make_plan
-from runner.spec import HandlerRef, QueueSpec, Role, StageSpec, WorkflowSpec
+from runner.spec import HandlerRef, QueueSpec, Role, StageSpec, Start, WorkflowSpec
 
 
 def stage(
@@ -36,6 +37,7 @@ def stage(
     count: int = 1,
     daemon: bool = False,
     needs: tuple[str, ...] = (),
+    start: Start = Start.PARALLEL,
 ) -> StageSpec:
     return StageSpec(
         name,
@@ -45,6 +47,7 @@ def stage(
         sends=sends,
         daemon=daemon,
         needs=needs,
+        start=start,
     )
 
 
@@ -77,8 +80,9 @@ def replay(plan: Plan, steps: Iterable[Step]) -> list[tuple[Decision, ...]]:
         stocks.update(step.stocks)
         decided.append(tuple(lifecycle.decide(stocks.__getitem__)))
         starting = [decision.stage for decision in decided[-1] if isinstance(decision, StartStage)]
+        in_turn = [decision.worker for decision in decided[-1] if isinstance(decision, StartWorker)]
         for worker in plan.workers:
-            if worker.stage in starting:
+            if worker.stage in starting or worker.name in in_turn:
                 lifecycle.started(worker.name)
     return decided
 
@@ -91,6 +95,38 @@ NEEDS_WAIT_FOR_EVERY_WORKER = (
         Step((StartStage("cook"), StageFinished("wash")), ended="wash-2"),
         Step((StartStage("serve"), StageFinished("cook")), ended="cook-1"),
         Step((StageFinished("serve"),), ended="serve-1"),
+    ],
+)
+
+A_SERIAL_STAGE_STARTS_THE_NEXT_WHEN_ONE_HAS_ENDED = (
+    plan_of(stage("wash", count=3, start=Start.SERIAL), stage("cook", needs=("wash",))),
+    [
+        Step((StartWorker("wash-1"),)),
+        Step(()),
+        Step((StartWorker("wash-2"),), ended="wash-1"),
+        Step((StartWorker("wash-3"),), ended="wash-2"),
+        Step((StartStage("cook"), StageFinished("wash")), ended="wash-3"),
+        Step((StageFinished("cook"),), ended="cook-1"),
+    ],
+)
+
+A_QUEUE_STAYS_OPEN_WHILE_A_SERIAL_WRITER_IS_TO_COME = (
+    plan_of(stage("chef", sends="q", count=2, start=Start.SERIAL), stage("eater", "q")),
+    [
+        Step((StartStage("eater"), StartWorker("chef-1"))),
+        Step((StartWorker("chef-2"),), ended="chef-1"),
+        Step((EndStream("q", "eater-1"), QueueJoined("q"), StageFinished("chef")), ended="chef-2"),
+        Step((StageFinished("eater"),), ended="eater-1"),
+    ],
+)
+
+A_SERIAL_DAEMON_THAT_NOBODY_NEEDS_STARTS_NO_NEXT = (
+    plan_of(stage("wash"), stage("band", count=3, daemon=True, start=Start.SERIAL)),
+    [
+        Step((StartStage("wash"), StartWorker("band-1"))),
+        Step((StartWorker("band-2"),), ended="band-1"),
+        Step((StageFinished("wash"), StopDaemons("band")), ended="wash-1"),
+        Step((StageFinished("band"),), ended="band-2"),
     ],
 )
 
@@ -345,11 +381,13 @@ def plans(draw: st.DrawFn) -> Plan:
 def drawn_stage(
     draw: st.DrawFn, name: str, receives: str | None, sends: str | None, before: list[StageSpec]
 ) -> StageSpec:
+    serial = receives is None and draw(st.booleans())
     # To need a stage with queues may be a deadlock, which is found before a run; and a daemon may never end.
     needed = [s.name for s in before if s.role is Role.PLAIN and not s.daemon]
     needs = draw(st.lists(st.sampled_from(needed), max_size=2, unique=True)) if needed else []
     count, daemon = draw(st.integers(1, 3)), draw(st.booleans())
-    return stage(name, receives, sends, count=count, daemon=daemon, needs=tuple(needs))
+    start = Start.SERIAL if serial else Start.PARALLEL
+    return stage(name, receives, sends, count=count, daemon=daemon, needs=tuple(needs), start=start)
 
 
 class World:
@@ -375,22 +413,30 @@ class World:
         match decision:
             case StartStage(name):
                 for worker in self._workers(name):
-                    assert worker not in self.alive, "a worker starts once"
-                    self.alive[worker] = True
-                    self.lifecycle.started(worker)
+                    self._start(worker)
+            case StartWorker(worker):
+                name = next(w.stage for w in self.plan.workers if w.name == worker)
+                assert not any(self.alive.get(other) for other in self._workers(name)), "one after the other"
+                self._start(worker)
             case EndStream(queue, worker):
                 self._check_end(queue, worker)
                 self.told_end.add(worker)
             case StopDaemons(name):
                 assert next(s for s in self.plan.stages if s.name == name).daemon
                 for worker in self._workers(name):
+                    self.alive.setdefault(worker, False)  # one that has not had its turn never will
                     self.end(worker)
             case QueueJoined(queue):
                 assert self.account(queue).settled
             case QueueAbandoned():
                 self.abandoned = True
             case StageFinished(name):
-                assert not any(self.alive[worker] for worker in self._workers(name))
+                assert not any(self.alive.get(worker) for worker in self._workers(name))
+
+    def _start(self, worker: str) -> None:
+        assert worker not in self.alive, "a worker starts once"
+        self.alive[worker] = True
+        self.lifecycle.started(worker)
 
     def _check_end(self, queue: str, worker: str) -> None:
         plan = next(q for q in self.plan.queues if q.name == queue)

@@ -15,6 +15,7 @@ import pytest
 from runner import process
 from runner.errors import StartFailed
 from runner.process import ChildProcess, adopt_orphans, children, die_with_parent, end_orphans
+from runner.signals import SignalInbox
 
 PATIENCE = 20.0
 FIRST_REAL_TIME = signal.Signals(signal.SIGRTMIN)
@@ -157,6 +158,29 @@ def test_a_spawned_process_is_watched_as_a_forked_one() -> None:
     child = ChildProcess(os._exit, (5,), name="neo", daemon=True, method="spawn")
 
     assert 5 == reap(child)
+
+
+def test_a_process_can_be_ended_from_its_first_moment_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A fresh child has the handlers of its parent, which would note the signal and go on.
+    """
+    waiting, go = os.pipe()
+    begin = process._begin
+
+    def begin_when_told(*arguments: object) -> None:
+        os.read(waiting, 1)
+        begin(*arguments)
+
+    monkeypatch.setattr(process, "_begin", begin_when_told)
+    with SignalInbox():
+        child = start(wait_for_ever)
+        child.send_alone(signal.SIGTERM)
+        os.write(go, b".")
+        code = reap(child)
+    os.close(waiting)
+    os.close(go)
+
+    assert -signal.SIGTERM == code
 
 
 def test_a_signal_reaches_what_the_process_has_started(pipe: Pipe) -> None:

@@ -174,6 +174,10 @@ def test_what_ships_has_no_problems_at_all(path: Path) -> None:
     assert () == check(path).problems
 
 
+DECLARED = (("locks",), ("shared",), ("pipes",))
+"""Sections whose names are asked for elsewhere, by stages or in the source of handlers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of a file, where it is written. Line and column count from 1."""
@@ -197,10 +201,15 @@ def walk(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[Key]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             # Another name for a stage or for a variable of the environment is as good as the first.
-            if path not in {("stages",), ("env",)} and path[2:] != ("env",):
+            if path not in {("stages",), ("env",), *DECLARED} and path[2:] != ("env",) and not is_data(path):
                 mark = key.start_mark
                 yield Key(key.value, mark.line + 1, mark.column + 1, mark.index)
             yield from walk(value, (*path, key.value))
+
+
+def is_data(path: tuple[str, ...]) -> bool:
+    """Whether what is under a path is the user's own: the value of a param, what a shared object holds."""
+    return (path[:1], path[2:3]) in {(("params",), ("default",)), (("shared",), ("value",))}
 
 
 def slips(name: str) -> list[str]:
@@ -246,6 +255,36 @@ def test_a_slip_in_any_key_is_found_where_it_is_with_the_right_word(path: Path, 
     shutil.copyfile(path, spoilt)
 
     assert {} == missed
+
+
+def every_declared_name() -> list[Any]:
+    return [
+        pytest.param(path, (section, name), id=f"{path.stem}-{section}-{name}")
+        for path in SHIPPED
+        for (section,) in DECLARED
+        for name in yaml.safe_load(path.read_text(encoding="utf-8")).get(section, {})
+    ]
+
+
+@pytest.mark.parametrize(("path", "declared"), every_declared_name())
+def test_a_slip_in_a_declared_name_is_found_where_the_other_is_asked_for(
+    path: Path, declared: tuple[str, str], desk: Path
+) -> None:
+    """
+    Which of the two names is the wrong one nobody can tell: the one problem says both.
+    """
+    spoilt, text = desk / path.relative_to(WORKFLOWS), path.read_text(encoding="utf-8")
+    section, name = declared
+    missed = {}
+    for slip in slips(name):
+        spoilt.write_text(re.sub(rf"(?m)^  {name}:", f"  {slip}:", text, count=1), encoding="utf-8")
+        found = errors_only(check(spoilt).problems)
+        told = [f"{problem.message} {problem.help}" for problem in found]
+        if not any(f"'{name}'" in each and f"'{slip}'" in each for each in told):
+            missed[slip] = told
+    shutil.copyfile(path, spoilt)
+
+    assert {} == missed, section
 
 
 @pytest.mark.parametrize("name", ["stages", "names", "maxsize", "buns", "steamer", "speed", "minimum"])

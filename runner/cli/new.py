@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import keyword
+import re
 import shlex
 import sys
 import unicodedata
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,6 +33,7 @@ EXAMPLES = examples(
     "mprun new hello",
     "mprun new . --name word-count",
     "mprun new kitchen --example baozi",
+    "mprun new gallery --example gallery      every lesson of docs/concepts.md",
 )
 _SCHEMA = "workflow.schema.json"
 
@@ -52,7 +55,9 @@ def _list_examples(context: click.Context, _option: click.Parameter, asked: bool
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="The workflow's name; by default the name of DIR.")
 @click.option(
-    "--example", metavar="EXAMPLE", help="Copy an example that ships with mprun instead, such as baozi."
+    "--example",
+    metavar="EXAMPLE",
+    help="Copy an example that ships with mprun, or a folder of them, instead.",
 )
 @click.option(
     "--examples",
@@ -82,28 +87,47 @@ def command(directory: Path, name: str | None, example: str | None) -> int:
 
 def example_files(name: str) -> dict[str, str]:
     """
-    Return an example with its handlers and the schema: text by file name.
+    Return an example, or all those of a folder, with their handlers and the schema: text by file name.
 
     Raises:
         UsageError: there is no such example.
     """
     from runner.problems import did_you_mean
     from runner.shipped import shipped_examples
-    from runner.source import read
 
     known = shipped_examples()
-    if name not in known:
+    chosen = [each for each in known if each == name or each.startswith(f"{name}/")]
+    if not chosen:
         raise UsageError(f"there is no example '{name}'; {did_you_mean(name, known)}")
-    workflow = known[name]
-    runs = [stage.get("run") for stage in read(workflow).data["stages"].values()]
-    modules = {run.partition(":")[0].partition(".")[0] for run in runs if isinstance(run, str)}
-    beside = [workflow.with_name(f"{module}.py") for module in sorted(modules)]
-    text = workflow.read_text(encoding="utf-8").replace(f"$schema=../schemas/{_SCHEMA}", f"$schema={_SCHEMA}")
-    return {
-        workflow.name: text,
-        **{path.name: path.read_text(encoding="utf-8") for path in beside if path.is_file()},
-        _SCHEMA: _schema_text(),
-    }
+    files: dict[str, str] = {}
+    for each in chosen:
+        files |= _with_handlers(known[each])
+    return {**files, _SCHEMA: _schema_text()}
+
+
+def _with_handlers(workflow: Path) -> dict[str, str]:
+    """Return a workflow and the modules beside it that it names; its schema is beside it too from now on."""
+    from runner.source import read
+
+    runs = [stage["run"] for stage in read(workflow).data["stages"].values()]
+    targets = [target for run in runs if (target := _target_of(run)) is not None]
+    modules = sorted({target.partition(":")[0].partition(".")[0] for target in targets})
+    beside = [path for path in (workflow.with_name(f"{module}.py") for module in modules) if path.is_file()]
+    text = re.sub(
+        rf"\$schema=[./]*/schemas/{_SCHEMA}", f"$schema={_SCHEMA}", workflow.read_text(encoding="utf-8")
+    )
+    return {workflow.name: text, **{path.name: path.read_text(encoding="utf-8") for path in beside}}
+
+
+def _target_of(run: str | Mapping[str, Any]) -> str | None:
+    """Return the `module:callable` of a stage, also where a kind such as `serve` calls it."""
+    from runner.handlers.base import find_kind
+
+    if isinstance(run, str):
+        return run
+    [(kind, options)] = run.items()
+    calls = find_kind(kind).calls
+    return None if calls is None else str(options[calls.option])
 
 
 def starter_files(name: str) -> dict[str, str]:

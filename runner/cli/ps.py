@@ -48,16 +48,27 @@ def as_text(snapshot: dict[str, Any]) -> str:
         f"{snapshot['run']}  {snapshot['workflow']}  {snapshot['phase']}  {seconds}  pid {snapshot['pid']}"
     )
     workers = [["WORKER", "STAGE", "PID", "STATE", "IN", "OUT", "FAILED", "HOW IT ENDED"]]
-    workers += [
-        [str(w[key]) for key in ("worker", "stage", "pid", "state", "received", "sent", "failed", "ending")]
-        for w in snapshot["workers"]
-    ]
+    shown = ("worker", "stage", "pid", "state", "received", "sent", "failed")
+    workers += [[*(str(w[key]) for key in shown), _how_it_ended(w)] for w in snapshot["workers"]]
     queues = [["QUEUE", "WAITING", "BOUND", "PUT", "DONE"]]
     queues += [
         [q["name"], str(q["waiting"]), str(q["maxsize"] or "none"), str(q["put"]), str(q["done"])]
         for q in snapshot["queues"]
     ]
-    return "\n\n".join("\n".join(block) for block in ([heading], columns(workers), columns(queues)))
+    blocks = ([heading], columns(workers), columns(queues) if snapshot["queues"] else [])
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _how_it_ended(worker: dict[str, Any]) -> str:
+    """Say how a worker ended; if it was asked to, how long after."""
+    how = f"exit code {worker['exitcode']}" if worker["signal"] is None else worker["signal"]
+    if worker["ended_at"] is None or worker["exitcode"] == 0:
+        return str(worker["ending"])
+    if worker["asked_at"] is not None:
+        from runner.units import format_duration
+
+        how += f", {format_duration(round(worker['ended_at'] - worker['asked_at'], 3))} after it was asked to end"
+    return f"{how}: {worker['ending']}"
 
 
 def _snapshots(run: str | None) -> list[dict[str, Any]]:

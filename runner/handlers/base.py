@@ -12,15 +12,19 @@ the constructor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
 from runner.errors import HandlerNotFound
 from runner.problems import did_you_mean
+from runner.provisions import Gifts, no_gifts
 from runner.spec import Role
 
 ENTRY_POINT_GROUP = "mprun.handlers"
+
+LISTENER = "(listener)"
+"""The name of the gift that a stage's listening socket is. No parameter has such a name, so no handler gets it."""
 
 
 def _nothing_to_close() -> None:
@@ -134,6 +138,8 @@ class WorkerContext:
     """Where the handler's log lines go: called with level, event and fields."""
     attempts: Callable[[], int] = _first_attempt
     """How often the item in hand was handed over; 0 is as good as 1."""
+    gifts: Gifts = field(default_factory=no_gifts)
+    """What the file declares once, by the names of the parameters that ask for it."""
 
     @property
     def attempt(self) -> int:
@@ -144,6 +150,27 @@ class WorkerContext:
     def log(self) -> WorkerLog:
         """For the handler's own log lines."""
         return WorkerLog(self.emit)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a stage listens."""
+
+    host: str
+    port: int
+    """0 is any that is free."""
+    backlog: int
+    """Connections that may wait to be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How a kind calls a Python function of the user's, which the check of the file then looks for."""
+
+    option: str
+    """The option that names it, as `module:callable`. It gets the stage's `with`, like any handler in Python."""
+    fills: tuple[str, ...]
+    """Parameters that the kind gives at each call. A function without them is called with one thing at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +186,16 @@ class HandlerKind:
     """A stage in YAML that validates as it stands."""
     build: Callable[[Any, WorkerContext], Handler]
     """Called in the worker with the checked options. What it raises ends the worker."""
+    listens: Callable[[Any], Address] | None = None
+    """For a server: read from the options where its stage listens. The socket is a gift, `LISTENER`, to each worker."""
+    calls: Calls | None = None
 
 
 _BUILT_IN: Mapping[str, str] = {
     "command": "runner.handlers.command:COMMAND",
     "lines": "runner.handlers.sources:LINES",
     "jsonl": "runner.handlers.sinks:JSONL",
+    "serve": "runner.handlers.serve:SERVE",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runner.handlers.check import Fault
+from runner.handlers.fault import Fault
 from runner.handlers.rules import drives
 from runner.handlers.shape import Signature
 from runner.handlers.signature import Missing, Opaque, read_signature

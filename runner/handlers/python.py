@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -24,34 +24,64 @@ from runner.handlers.annotations import adapt
 from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext
 from runner.handlers.live import is_async, is_process, signature_of, yields
 from runner.handlers.modules import is_reserved
+from runner.handlers.placing import place
 from runner.handlers.rules import OFFSET, QUEUES, drives, item_parameter, misfits
 from runner.handlers.shape import ParameterKind, Signature
 from runner.problems import did_you_mean
 from runner.spec import Role
 
 
-def bind(target: str, arguments: Mapping[str, Any], context: WorkerContext) -> Handler:
+def bind(
+    target: str, arguments: Mapping[str, Any], context: WorkerContext, places: Sequence[Any] = ()
+) -> Handler:
     """
-    Import a Python handler and fit it to the stage's role. Called once, in the worker.
+    Import a Python handler and fit it to the stage's role; `places` are arguments by place. Called once, in the worker.
 
     Raises:
         HandlerNotFound: there is no such module or callable.
         HandlerError: it does not fit the role, in a way that could not be seen without running the module.
     What the module or a class raises while it is imported or constructed passes through.
     """
-    module, _, name = target.partition(":")
-    handler = _find_callable(_import(module, context.beside), target)
-    signature = _signature(handler, name, context.role)
-    given = _keywords(signature, arguments, context)
+    name = target.partition(":")[2]
+    handler = _find(target, context)
+    signature = _signature(handler, name, context.role, context.gifts)
+    front, by_name = _placed(signature, places, context)
+    given = _keywords(signature, {**by_name, **arguments}, context)
     if isinstance(handler, type):
-        return _bind_class(handler, given, context)
+        return _bind_class(handler, front, given, context)
+    handler = partial(handler, *front) if front else handler
     if signature is not None and drives(signature):
         return Driver(_driver(handler, signature, given))
     if context.role is Role.PRODUCER:
         return Source(_maker(partial(handler, **given) if given else handler, name))
     if context.role is Role.PLAIN:
         return Task(partial(handler, **given))
-    return Mapper(_of_one_item(handler, signature, given))
+    return Mapper(_of_one_item(handler, signature, given, context.gifts))
+
+
+def bind_partly(
+    target: str, arguments: Mapping[str, Any], context: WorkerContext, later: Collection[str]
+) -> Callable[..., object]:
+    """
+    Import a function and fill all its parameters but `later`, which the caller gives by name. For kinds of handlers
+    that call functions of the user's.
+
+    Raises:
+        HandlerNotFound, HandlerError: as `bind` does.
+    """
+    handler = _find(target, context)
+    signature = _signature(handler, target.partition(":")[2], Role.PLAIN, {*context.gifts, *later})
+    return partial(handler, **_keywords(signature, arguments, context))
+
+
+def parameters_of(target: str, context: WorkerContext) -> frozenset[str]:
+    """Import a Python handler and name its parameters; none where it does not tell. Raises as `bind` does."""
+    signature = signature_of(_find(target, context))
+    return frozenset(p.name for p in signature.parameters) if signature else frozenset()
+
+
+def _find(target: str, context: WorkerContext) -> Callable[..., Any]:
+    return _find_callable(_import(target.partition(":")[0], context.beside), target)
 
 
 def _import(name: str, beside: str) -> ModuleType:
@@ -99,11 +129,14 @@ def _find_callable(module: ModuleType, target: str) -> Callable[..., Any]:
     return handler
 
 
-def _signature(handler: Callable[..., Any], name: str, role: Role) -> Signature | None:
+def _signature(
+    handler: Callable[..., Any], name: str, role: Role, filled: Collection[str]
+) -> Signature | None:
+    """Return what a handler takes, once it is sure that it fits when the parameters `filled` are given."""
     if is_async(handler):
         raise HandlerError(f"'{name}' is an async function, and a worker runs no event loop")
     signature = signature_of(handler)
-    for misfit in misfits(name, signature, role) if signature else ():
+    for misfit in misfits(name, signature.without(filled), role) if signature else ():
         raise HandlerError(f"{misfit.message}; {misfit.help}" if misfit.help else misfit.message)
     return signature
 
@@ -117,7 +150,18 @@ def _keywords(
     annotations = {p.name: p.annotation for p in signature.parameters}
     given = {name: adapt(value, annotations.get(name)) for name, value in arguments.items()}
     offered = {"worker": context} | ({OFFSET: context.offset} if context.role is Role.PRODUCER else {})
-    return given | {name: value for name, value in offered.items() if name in annotations}
+    presents = {name: gift.unwrap() for name, gift in context.gifts.items() if name in annotations}
+    return given | presents | {name: value for name, value in offered.items() if name in annotations}
+
+
+def _placed(
+    signature: Signature | None, places: Sequence[Any], context: WorkerContext
+) -> tuple[tuple[object, ...], Mapping[str, object]]:
+    """Split arguments by place into those that are handed over so, and those that have a name."""
+    if signature is None or not places:
+        return tuple(places), {}
+    placing = place(signature.without(context.gifts), context.role, places)
+    return placing.front, placing.names
 
 
 def _driver(
@@ -153,10 +197,10 @@ def _maker(make: Callable[[], Any], name: str) -> Callable[[], Iterable[object]]
 
 
 def _of_one_item(
-    handler: Callable[..., Any], signature: Signature | None, given: dict[str, Any]
+    handler: Callable[..., Any], signature: Signature | None, given: dict[str, Any], gifts: Collection[str]
 ) -> Callable[[object], object]:
     """Return a function of the item alone; the handler itself where nothing has to be added."""
-    item = item_parameter(signature) if signature else None
+    item = item_parameter(signature.without(gifts)) if signature else None
     before: list[object] = []
     for parameter in signature.parameters if signature else ():
         if parameter is item or parameter.kind is ParameterKind.KEYWORD_ONLY:
@@ -166,8 +210,10 @@ def _of_one_item(
     return partial(handler, *before, **given) if before or given else handler
 
 
-def _bind_class(cls: type, given: Mapping[str, Any], context: WorkerContext) -> Handler:
-    instance: Any = cls(**given)
+def _bind_class(
+    cls: type, front: Sequence[object], given: Mapping[str, Any], context: WorkerContext
+) -> Handler:
+    instance: Any = cls(*front, **given)
     if is_process(cls):
         return Task(_process_runner(instance, context))
     close = getattr(instance, "close", None)

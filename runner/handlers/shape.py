@@ -5,7 +5,8 @@ Made from source by `signature`, which runs nothing, and from the loaded object 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -52,3 +53,7 @@ class Signature:
     """The names that a class or its bases define."""
     file: str | None = None
     line: int | None = None
+
+    def without(self, filled: Collection[str]) -> Signature:
+        """Return what is left to fill once the parameters of these names are."""
+        return replace(self, parameters=tuple(p for p in self.parameters if p.name not in filled))

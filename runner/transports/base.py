@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runner.facts import Fact
 from runner.handlers.base import QueueEnd
 from runner.ledger import Account
 from runner.plan import WorkerPlan
+from runner.provisions import Gifts, no_gifts
 from runner.status import Counters, Pulse, StatusPage
 
 
@@ -72,6 +73,8 @@ class Port:
     tell: Tell
     offset: int = 0
     """Items that earlier generations of a producer have put, or could not put: where the next one begins."""
+    gifts: Gifts = field(default_factory=no_gifts)
+    """What the file declares once and this worker's handler may ask for by name."""
 
 
 Life = Callable[[WorkerPlan, Port], int]

@@ -11,8 +11,6 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import pickle
-import queue
 import signal
 import sys
 import threading
@@ -24,17 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from runner import process
-from runner.errors import EndOfStream, StartFailed, Stopping
+from runner.errors import StartFailed
 from runner.facts import Exited, Fact, HandlerFailed, from_message
 from runner.leases import LeasedBook
 from runner.ledger import Account
 from runner.parcels import Frame, HandOver, Lease
 from runner.plan import Plan, WorkerPlan
-from runner.sketch import sketch
-from runner.spec import Role
+from runner.provisions import NO_PROVISIONS, Gifts, Provisions
 from runner.status import Counters, Pulse, StatusPage, Word
 from runner.surroundings import Surroundings, put_on
 from runner.transports.base import Cancelled, HasFileno, Life, Port, Spawned
+from runner.transports.inline_locks import InlineLocks
+from runner.transports.inline_queue import InlineQueue
 from runner.transports.itemwise import ItemwiseLoops
 
 _PATIENCE = 3
@@ -50,10 +49,12 @@ class InlineTransport:
     tells_when_settled = False
     outlives_workers = False
 
-    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+    def __init__(self, plan: Plan, life: Life, wake: int, provisions: Provisions = NO_PROVISIONS) -> None:
         """Make the books; start nothing. `wake` is not needed: no wait here lasts long."""
         self._life = life
+        self._provisions = provisions
         self._books = {q.name: LeasedBook(q.name, q.maxsize) for q in plan.queues}
+        self._locks = InlineLocks(plan.locks)
         self._strands: dict[str, _Strand] = {}
         self._turns: deque[_Strand] = deque()
         self._stuck = 0
@@ -65,7 +66,8 @@ class InlineTransport:
             raise StartFailed(
                 f"worker '{worker.name}' could not be started: there is no folder '{worker.cwd}'"
             )
-        strand = _Strand(worker, self._life, self._books, self._facts.append)
+        gifts = self._provisions.gifts(worker)
+        strand = _Strand(worker, self._life, self._books, self._facts.append, gifts, self._locks)
         self._strands[worker.name] = strand
         self._turns.append(strand)
         return Spawned(os.getpid(), os.getppid())
@@ -191,6 +193,8 @@ class _Strand:
         life: Life,
         books: dict[str, LeasedBook],
         note: Callable[[Fact], None],
+        gifts: Gifts,
+        locks: InlineLocks,
     ) -> None:
         self.plan = plan
         self.name = plan.name
@@ -200,6 +204,8 @@ class _Strand:
         """When its wait is over whatever happens, for one that waits with a timeout."""
         self._life = life
         self._note = note
+        self._locks = locks
+        self._gifts = {**gifts, **locks.gifts(self)}
         self._inbox = InlineQueue(books[plan.receives], self) if plan.receives else None
         self._outbox = InlineQueue(books[plan.sends], self) if plan.sends else None
         self._movable: Callable[[], bool] = lambda: True
@@ -259,6 +265,7 @@ class _Strand:
         """Take it for dead, although it does not give the baton back; end the programs that it has started."""
         process.end_children_of(self._thread.native_id)
         self._surroundings.take_off()
+        self._locks.free_of(self)
         self._note(Exited(self.name, os.getpid(), -signal.SIGKILL))
         self._note = _unheard  # whatever it still says, it says as a ghost
 
@@ -267,10 +274,11 @@ class _Strand:
             if self._cancelled is not None:
                 raise Cancelled
             loops = ItemwiseLoops(self._inbox, self._outbox, self.status)
-            port = Port(loops, self._inbox, self._outbox, self.status, self._tell)
+            port = Port(loops, self._inbox, self._outbox, self.status, self._tell, gifts=self._gifts)
             code = self._life(self.plan, port)
         except Cancelled:
             code = -(self._cancelled or signal.SIGTERM)
+        self._locks.free_of(self)
         if self._inbox is not None:
             self._inbox.give_back()
         self._note(Exited(self.name, os.getpid(), code))
@@ -284,116 +292,3 @@ class _Strand:
 
 def _unheard(fact: Fact) -> None:
     """Where the words of a strand go that counts as dead."""
-
-
-class InlineQueue:
-    """A queue's end in one strand: its book says what is in it, and waiting is giving the baton back."""
-
-    def __init__(self, book: LeasedBook, strand: _Strand) -> None:
-        self._book = book
-        self._strand = strand
-        self._held: deque[Lease] = deque()
-
-    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
-        payload = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        words = self._strand.status.words
-        self._check_stop(words)
-        if self.full():
-            self._wait(
-                Word.BLOCKED, block, timeout, lambda: not self.full() or bool(words[Word.STOP]), "to put"
-            )
-            self._check_stop(words)
-            if self.full():
-                raise queue.Full
-        self._let_in(Frame(payload, 1))
-        words[Word.SENT] += 1
-        self._strand.pause(lambda: True, "for its turn")
-
-    def get(self, block: bool = True, timeout: float | None = None) -> object:
-        """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
-        words = self._strand.status.words
-        if self.empty():
-            self._say_what_is_held()
-            self._wait(
-                Word.STARVED, block, timeout, lambda: not self.empty() or bool(words[Word.END]), "to get"
-            )
-        if self.empty():
-            raise EndOfStream if words[Word.END] else queue.Empty
-        self._book.want(self._strand.name, len(self._held) + 1, time.monotonic())
-        (handed,) = self._book.decide()
-        self._book.want(self._strand.name, 0, time.monotonic())
-        assert isinstance(handed, HandOver)
-        self._held.append(handed.lease)
-        words[Word.RECEIVED] += 1
-        item: object = pickle.loads(handed.lease.parcel.frame.payload)
-        self._strand.status.set_item(sketch(item))
-        return item
-
-    def _say_what_is_held(self) -> None:
-        """A handler that waits for more before it is done with any holds nothing back: that item is taken."""
-        if self._held:
-            self._book.takes_more(self._strand.name, len(self._held), time.monotonic())
-            self._book.want(self._strand.name, 0, time.monotonic())
-
-    def task_done(self) -> None:
-        """Say that the oldest item that was taken is done with."""
-        lease = self._oldest()
-        self._book.acked(lease.number, lease.parcel.stop, time.monotonic())
-        self._strand.status.add(Word.DONE)
-        self._strand.pause(lambda: True, "for its turn")
-
-    def give_up(self) -> None:
-        """Say that the oldest item that was taken has failed."""
-        self._book.failed(self._oldest().number, time.monotonic())
-        self._strand.status.add(Word.FAILED)
-
-    def give_back(self) -> None:
-        """The strand has ended: what it holds was taken and never acknowledged."""
-        self._held.clear()
-
-    def join(self) -> None:
-        """Wait until every item ever put is done."""
-        self._wait(Word.BLOCKED, True, None, lambda: self._book.account().settled, "to join")
-
-    def qsize(self) -> int:
-        """Count the items waiting."""
-        return self._book.account().waiting
-
-    def empty(self) -> bool:
-        """Say whether no item waits."""
-        return self.qsize() == 0
-
-    def full(self) -> bool:
-        """Say whether there is no room."""
-        room = self._book.room
-        return room is not None and room <= 0
-
-    def _let_in(self, frame: Frame) -> None:
-        """There is room: take it, without the patience that the book has with writers far away."""
-        now = time.monotonic()
-        self._book.grant(self._strand.name, 1)
-        self._book.offer(self._strand.name, frame, now)
-        self._book.writer_gone(self._strand.name, now)
-        self._book.decide()
-
-    def _wait(
-        self, word: Word, block: bool, timeout: float | None, movable: Callable[[], bool], what: str
-    ) -> None:
-        began = time.perf_counter_ns()
-        # One that does not wait gives the others a turn all the same: it may be asking again and again.
-        until = 0.0 if not block else math.inf if timeout is None else time.monotonic() + timeout
-        self._strand.pause(movable, f"waits {what} on queue '{self._book.name}'", until)
-        self._strand.status.add(word, time.perf_counter_ns() - began)
-
-    def _oldest(self) -> Lease:
-        if not self._held:
-            raise ValueError("task_done() called too many times")
-        lease = self._held.popleft()
-        if not self._held:
-            self._strand.status.set_item("")
-        return lease
-
-    def _check_stop(self, words: memoryview) -> None:
-        if words[Word.STOP] and self._strand.plan.role is Role.PRODUCER:
-            raise Stopping

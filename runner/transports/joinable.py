@@ -27,6 +27,7 @@ from runner.errors import EndOfStream, Stopping
 from runner.facts import Exited, Fact
 from runner.ledger import Account, CountedBook, Tally
 from runner.plan import Plan, QueuePlan, WorkerPlan
+from runner.provisions import NO_PROVISIONS, Provisions
 from runner.sketch import sketch
 from runner.spec import Role
 from runner.status import StatusPage, Wait, Word
@@ -195,7 +196,7 @@ class JoinableTransport(PooledTransport):
     tells_when_settled = False
     outlives_workers = False
 
-    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+    def __init__(self, plan: Plan, life: Life, wake: int, provisions: Provisions = NO_PROVISIONS) -> None:
         """Make the queues; start nothing. `wake` cuts a wait short when it becomes readable."""
         self._queues = {q.name: _make_queue(q, plan) for q in plan.queues}
         self._books = {q.name: CountedBook(q.name, q.maxsize) for q in plan.queues}
@@ -204,7 +205,7 @@ class JoinableTransport(PooledTransport):
         self._plans: dict[str, WorkerPlan] = {}
         self._killed: set[str] = set()
         # Last, as it has to be closed: the queues let go of their descriptors when one more can't be had.
-        self._pool = ProcessPool(life, wake)
+        self._pool = ProcessPool(life, wake, provisions)
 
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""

@@ -22,6 +22,7 @@ from runner.ledger import Account
 from runner.pace import Pace
 from runner.parcels import Accepted, Frame, HandOver, Lease
 from runner.plan import Plan, WorkerPlan
+from runner.provisions import NO_PROVISIONS, Provisions
 from runner.status import Word
 from runner.transports.base import Life, Spawned
 from runner.transports.leased_docks import Docks
@@ -47,9 +48,9 @@ class LeasedTransport(PooledTransport):
     tells_when_settled = True
     outlives_workers = True
 
-    def __init__(self, plan: Plan, life: Life, wake: int) -> None:
+    def __init__(self, plan: Plan, life: Life, wake: int, provisions: Provisions = NO_PROVISIONS) -> None:
         """Make the books; start nothing."""
-        self._pool = ProcessPool(life, wake)
+        self._pool = ProcessPool(life, wake, provisions)
         self._unsettled: set[str] = set()
         self._gates = Gates(plan, self._unsettled)
         self._books: dict[str, LeaseBook] = {

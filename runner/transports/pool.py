@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner import child
@@ -20,6 +20,7 @@ from runner.errors import MprunInternalError, StartFailed
 from runner.facts import Exited, Fact, from_message
 from runner.plan import WorkerPlan
 from runner.process import ChildProcess, has_stopped_child
+from runner.provisions import NO_PROVISIONS, Gifts, Provisions, descriptors_of
 from runner.sketch import describe_error
 from runner.stacks import own_frames
 from runner.status import STACKS_SIGNAL, StatusPage
@@ -44,9 +45,10 @@ class _Member:
 class ProcessPool:
     """Starts workers and waits for what they say and for their deaths. One thread only."""
 
-    def __init__(self, life: Life, wake: int) -> None:
+    def __init__(self, life: Life, wake: int, provisions: Provisions = NO_PROVISIONS) -> None:
         """`wake` is a descriptor that becomes readable when the waiting must be cut short; it is never read here."""
         self._life = life
+        self._provisions = provisions
         self._alive: dict[str, _Member] = {}
         self._pages: dict[str, StatusPage] = {}
         self._facts: list[Fact] = []
@@ -62,12 +64,14 @@ class ProcessPool:
         Raises:
             StartFailed: the system has no process or descriptor left.
         """
+        gifts = self._provisions.gifts(plan)
         receiver, sender, status = _open_for(plan)
-        keep = (sender.fileno(), status.fileno(), *needed) if plan.start_method == "fork" else None
+        kept = (sender.fileno(), status.fileno(), *needed, *descriptors_of(gifts))
+        keep = kept if plan.start_method == "fork" else None
         try:
             process = ChildProcess(
                 _live,
-                (self._life, plan, make_port, status, sender, os.getpid(), keep),
+                (self._life, plan, make_port, status, sender, os.getpid(), keep, gifts),
                 name=plan.name,
                 daemon=plan.daemon,
                 method=plan.start_method,
@@ -78,6 +82,7 @@ class ProcessPool:
             raise
         finally:
             sender.close()
+        self._provisions.handed_over(plan)
         self._admit(_Member(plan, process, receiver, status))
         return Spawned(process.pid, os.getpid())
 
@@ -208,6 +213,7 @@ def _live(
     sender: Sender,
     parent: int,
     keep: tuple[int, ...] | None,
+    gifts: Gifts,
 ) -> None:
     """The whole of a worker process."""
     port: Any = None
@@ -218,7 +224,7 @@ def _live(
             from runner.failpoints import arm
 
             arm(plan.name)
-        port = make_port(plan, status, sender)
+        port = replace(make_port(plan, status, sender), gifts=gifts)
     except OSError as error:
         sender.send("handler_failed", error=describe_error(error))
         raise SystemExit(1) from None
