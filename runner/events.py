@@ -2,8 +2,8 @@
 
     supervisor ──publish──► Bus ──► report · logs · progress          equal subscribers; one that raises is dropped
 
-`DECLARATIONS` is the one place that says which events there are and what each carries: `event.schema.json`, the
-reference page and `make_event`'s own check are made from it.
+`DECLARATIONS` says which events there are and what each carries: `event.schema.json`, the reference page and the
+check in `Bus.publish` are made from it. Those of jobs are declared in `events_jobs`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+from runner.event_kinds import Declaration, EventField, carries
+from runner.events_jobs import JOB_DECLARATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +43,6 @@ class Observer(Protocol):
         """The run is over: flush. Called once, also after a failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventField:
-    """One field of an event: JSON type (or types), meaning, and whether it is always there."""
-
-    type: str | tuple[str, ...]
-    description: str
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What one event means and carries. `level` is the one that logs give it."""
-
-    summary: str
-    level: str
-    fields: Mapping[str, EventField]
-
-
-def _fields(**fields: EventField) -> Mapping[str, EventField]:
-    return fields
-
-
 _WORKER = EventField("string", "The worker's name.")
 _STAGE = EventField("string", "The stage the worker belongs to.")
 _QUEUE = EventField("string", "The queue's name.")
@@ -77,7 +58,7 @@ _ATTEMPT = EventField("integer", "The number of the hand-over, 1 first.")
 _ACCOUNTS = EventField("array", "One object a queue: the ledger's counts.")
 
 # What a worker's counters are called in `worker.exited` and `run.progress`.
-COUNTERS: Mapping[str, EventField] = _fields(
+COUNTERS: Mapping[str, EventField] = carries(
     received=EventField("integer", "Items the worker took from its queue."),
     sent=EventField("integer", "Items it put on its queue."),
     done=EventField("integer", "Items it acknowledged."),
@@ -91,19 +72,22 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "run.started": Declaration(
         "The file checked and its processes are about to start.",
         "info",
-        _fields(
+        carries(
             workflow=EventField("string", "The workflow's name."),
             file=EventField("string", "The workflow file."),
             transport=EventField("string", "How queues and workers exist."),
             pid=EventField("integer", "The supervisor's process id."),
             stages=EventField("array", "One object a stage: name, role, workers, daemon, from, to."),
             queues=EventField("array", "One object a queue: name and maxsize (null is unbounded)."),
+            jobs=EventField(
+                "integer", "How many jobs there are; each leg of a matrix is one.", required=False
+            ),
         ),
     ),
     "worker.spawned": Declaration(
         "A process was started.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -113,12 +97,12 @@ DECLARATIONS: Mapping[str, Declaration] = {
         ),
     ),
     "worker.ready": Declaration(
-        "The worker has its handler and begins.", "debug", _fields(worker=_WORKER, stage=_STAGE, pid=_PID)
+        "The worker has its handler and begins.", "debug", carries(worker=_WORKER, stage=_STAGE, pid=_PID)
     ),
     "worker.terminating": Declaration(
         "The worker was asked to end; that it has ended is `worker.exited`.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -129,7 +113,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.exited": Declaration(
         "The process has ended and was reaped.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -149,7 +133,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.restarted": Declaration(
         "A worker that died gets a successor of the same name; that it exists is `worker.spawned`.",
         "warning",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             generation=EventField("integer", "The number of the process to come."),
@@ -159,7 +143,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.logged": Declaration(
         "A handler said something through `worker.log`.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -170,24 +154,24 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.stacks": Declaration(
         "The Python stacks of a worker that overran its time: on an item, to stop, or with the run waiting for it.",
         "warning",
-        _fields(worker=_WORKER, stage=_STAGE, pid=_PID, stacks=EventField("string", "One stack a thread.")),
+        carries(worker=_WORKER, stage=_STAGE, pid=_PID, stacks=EventField("string", "One stack a thread.")),
     ),
     "stage.finished": Declaration(
         "The last worker of a stage has ended.",
         "info",
-        _fields(stage=_STAGE, workers=EventField("integer", "How many it had.")),
+        carries(stage=_STAGE, workers=EventField("integer", "How many it had.")),
     ),
     "queue.joined": Declaration(
         "Every writer has finished and every item of the queue is accounted for.",
         "info",
-        _fields(
+        carries(
             queue=_QUEUE, put=EventField("integer", "Items put."), done=EventField("integer", "Items done.")
         ),
     ),
     "item.failed": Declaration(
         "A handler raised on an item.",
         "error",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             queue=EventField(("string", "null"), "The queue the item came from; null for a producer."),
@@ -200,7 +184,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.retried": Declaration(
         "A handler raised on an item, which will be handed out again.",
         "warning",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             queue=_QUEUE,
@@ -214,7 +198,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.redelivered": Declaration(
         "A worker died with an item in hand, which is handed out again, alone.",
         "warning",
-        _fields(
+        carries(
             worker=EventField("string", "The worker that died."),
             stage=_STAGE,
             queue=_QUEUE,
@@ -225,7 +209,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.dead_lettered": Declaration(
         "An item failed for good and left its queue as a dead letter.",
         "error",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             queue=EventField(("string", "null"), "The queue the item came from; null for a producer."),
@@ -242,12 +226,12 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.dropped": Declaration(
         "Items left the run without being done: a handler failed on them, or their queue was full and drops items.",
         "warning",
-        _fields(queue=_QUEUE, count=EventField("integer", "How many."), reason=_REASON),
+        carries(queue=_QUEUE, count=EventField("integer", "How many."), reason=_REASON),
     ),
     "run.progress": Declaration(
         "A snapshot while the run goes on, for whoever draws it.",
         "debug",
-        _fields(
+        carries(
             elapsed=EventField("number", "Seconds since the start."),
             stages=EventField(
                 "array", "One object a stage: name, alive, and the sum of its workers' counters."
@@ -258,7 +242,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "run.stopping": Declaration(
         "The run was asked to stop, or has to.",
         "warning",
-        _fields(
+        carries(
             reason=_REASON,
             signal=EventField(("string", "null"), "The signal that asked, if one did.", required=False),
             alive=EventField("array", "The names of the workers still running."),
@@ -267,7 +251,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "run.finished": Declaration(
         "Nothing of the run is left but this record.",
         "info",
-        _fields(
+        carries(
             outcome=EventField("string", "done, failed, timeout, interrupted or internal."),
             exitcode=EventField("integer", "What the shell will be told."),
             reason=EventField(("string", "null"), "The root cause where it is not done."),
@@ -278,8 +262,9 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "events.dropped": Declaration(
         "Whoever should have shown events was too slow; these many are missing. The work itself did not wait.",
         "warning",
-        _fields(count=EventField("integer", "How many events are missing.")),
+        carries(count=EventField("integer", "How many events are missing.")),
     ),
+    **JOB_DECLARATIONS,
 }
 
 
@@ -295,7 +280,7 @@ class Bus:
     observers: list[Observer] = field(default_factory=list)
     dropped: list[tuple[Observer, Exception]] = field(default_factory=list)
 
-    def publish(self, name: str, **fields: Any) -> None:
+    def publish(self, name: str, /, **fields: Any) -> None:
         """Tell all observers that `name` happened now. `name` must be declared."""
         DECLARATIONS[
             name

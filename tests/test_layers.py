@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "runner"
 LAYERS = (
     ("runner", "cli.*"),
     ("run",),
-    ("jobs",),
+    ("jobs.*",),
     ("logs", "progress", "tables", "observers", "observer_child"),
     (
         "supervisor",
@@ -91,7 +91,19 @@ LAYERS = (
     ),
     ("references", "include", "overrides"),
     ("source", "source_compose", "source_marks", "source_scalars", "source_syntax", "source_traps", "spec"),
-    ("errors", "problems", "events", "sketch", "units", "cells", "stacks", "shipped", "record"),
+    (
+        "errors",
+        "problems",
+        "events",
+        "events_jobs",
+        "event_kinds",
+        "sketch",
+        "units",
+        "cells",
+        "stacks",
+        "shipped",
+        "record",
+    ),
 )
 
 # Who may import a library that is not Python's own. Nobody else may, and no other library may be had at all.

@@ -28,7 +28,7 @@ BY_TYPE: dict[str, Any] = {
 }
 
 
-def event(name: str, **fields: Any) -> Event:
+def event(name: str, /, **fields: Any) -> Event:
     return Event(name, AT, "r1", fields)
 
 
