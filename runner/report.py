@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from runner.bottleneck import find_bottleneck
 from runner.errors import ExitCode
 from runner.events import COUNTERS, Event
+from runner.jobs.story import Story, StoryBuilder, story_schema
 from runner.problems import did_you_mean
 from runner.report_lines import Failure, QueueLine, StageLine, closed_schema, means
 
@@ -45,6 +46,7 @@ class Report:
     failures: tuple[Failure, ...] = means("The first failures.")
     more_failures: int = means("How many failures there were beyond those listed.")
     bottleneck: str | None = means("What held the run back and what to change; null if nothing stands out.")
+    jobs: Story | None = means("What became of the jobs; null for a workflow of stages.", None)
 
     @property
     def balanced(self) -> bool:
@@ -67,10 +69,8 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return what `--report FILE` holds; it meets `report_schema()`."""
         started_at = datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds")
-        facts = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
-        return facts | {"started_at": started_at.replace("+00:00", "Z"), "balanced": self.balanced}
+        own = {"started_at": started_at.replace("+00:00", "Z"), "balanced": self.balanced}
+        return {key: _as_json(value) for key, value in asdict(self).items()} | own
 
 
 @dataclass(slots=True)
@@ -98,10 +98,12 @@ class ReportBuilder:
         self._stages: dict[str, _StageTally] = {}
         self._failures: list[Failure] = []
         self._more_failures = 0
+        self._story = StoryBuilder()
 
     def observe(self, event: Event) -> None:
         """Take note of one event. Costs microseconds and keeps a bounded amount."""
         self._latest = event.at
+        self._story.observe(event)
         note = _NOTES.get(event.name)
         if note is not None:
             note(self, event)
@@ -130,6 +132,7 @@ class ReportBuilder:
             failures=tuple(self._failures),
             more_failures=self._more_failures,
             bottleneck=self._bottleneck(stages, queues, end),
+            jobs=self._story.story(),
         )
 
     def _broken_off(self) -> Mapping[str, Any]:
@@ -224,6 +227,7 @@ def report_schema() -> dict[str, Any]:
         "stages": {"type": "array", "items": closed_schema(StageLine)},
         "queues": {"type": "array", "items": closed_schema(QueueLine)},
         "failures": {"type": "array", "items": closed_schema(Failure), "maxItems": MOST_FAILURES},
+        "jobs": story_schema() | {"type": ["object", "null"]},
     }
     for name, shape in own.items():
         schema["properties"][name] = shape | {"description": schema["properties"][name]["description"]}
@@ -285,6 +289,13 @@ def _failed(item: Mapping[str, Any]) -> Failure:
         traceback=item.get("traceback") or None,
         fatal=item["action"] == "fail",
     )
+
+
+def _as_json(value: Any) -> Any:
+    """Turn tuples into lists, however deep."""
+    if isinstance(value, dict):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, tuple) else value
 
 
 def _named(what: str, name: str, known: Mapping[str, _Line]) -> _Line:

@@ -44,7 +44,7 @@ LAYERS = (
         "desk",
         "control",
     ),
-    ("report", "report_lines", "bottleneck"),
+    ("report", "report_lines", "bottleneck", "jobs.story", "jobs.critical_path"),
     ("worker", "deadlines", "restart"),
     ("load", "replay", "graph", "graph_ascii", "graph_layout"),
     ("params", "build", "interpolation", "repair", "sizes"),
@@ -56,6 +56,18 @@ LAYERS = (
         "schema_policy",
         "schema_flow",
         "schema_words",
+    ),
+    (
+        "jobs.conditions",
+        "jobs.condition_check",
+        "jobs.condition_syntax",
+        "jobs.condition_values",
+        "jobs.matrix",
+        "jobs.outputs",
+        "jobs.dotenv",
+        "jobs.masking",
+        "jobs.freshness",
+        "jobs.freshness_store",
     ),
     ("wiring", "wiring_needs", "wiring_policy", "wiring_flow", "wiring_transport", "findings"),
     ("transports.*", "failpoints", "dead_letters"),
@@ -194,9 +206,10 @@ def resolve(found: Import) -> Import:
 
 
 def layer_of(module: str) -> int | None:
-    """The row of the table, counted from the top; None if nobody has placed the module."""
+    """The row of the table, counted from the top, by its own name if that is there; None if nobody has placed it."""
+    named = (row for row, patterns in enumerate(LAYERS) if module in patterns)
     places = (row for row, patterns in enumerate(LAYERS) for p in patterns if is_placed_by(module, p))
-    return next(places, None)
+    return next(named, next(places, None))
 
 
 def is_placed_by(module: str, pattern: str) -> bool:
