@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Scalar = str | int | float | bool | None
@@ -25,9 +25,9 @@ MOST_LEVELS = 50
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<text>'(?:[^']|'')*')
+    | (?P<step>(?<=[\w\]])\.[\w-]+)
     | (?P<number>-?(?:0x[0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?![\w.]))
     | (?P<name>[^\W\d][\w-]*)
-    | (?P<step>\.(?:[\w-]+))
     | (?P<operator>\|\||&&|(?:==|!=|<=|>=)(?![=<>])|<(?!>)|>(?![<>])|!(?!=)|[()\[\],])
     )""",
     re.VERBOSE,
@@ -36,6 +36,7 @@ _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 # What other languages write, or what slips in; said in one breath with what is right here.
 _SLIPS = {"=": "==", "&": "&&", "|": "||", "===": "==", "!==": "!=", "<>": "!=", "=>": ">=", "=<": "<="}
 _WORD_SLIPS = {"and": "&&", "or": "||", "not": "!", "is": "=="}
+_CLOSING = {"(": ")", "[": "]"}
 _LEVELS = (("||",), ("&&",), ("==", "!="), ("<", "<=", ">", ">="))
 
 
@@ -228,7 +229,8 @@ class _Parser:
 
     tokens: list[_Token]
     at: int = 0
-    depth: int = 0
+    open: list[_Token] = field(default_factory=list)
+    """The `(` and `!` that the walk is inside of."""
 
     @property
     def next(self) -> _Token:
@@ -262,13 +264,13 @@ class _Parser:
         return self.expression(level + 1)
 
     def negation(self) -> Node:
-        start = self.next.start
+        sign = self.next
         if not self.takes("!"):
             return self.operand()
-        self.go_down(start)
+        self.go_down(sign)
         operand = self.negation()
-        self.depth -= 1
-        return Not(operand, start)
+        self.open.pop()
+        return Not(operand, sign.start)
 
     def operand(self) -> Node:
         token = self.take()
@@ -285,25 +287,27 @@ class _Parser:
                 return Literal(_WORDS[word], token.start, token.end)
             case "name", _:
                 return self.reference(token)
+        if token.kind == "end" and self.open:
+            raise _not_closed(self.open[-1])
         raise _unexpected(token)
 
     def bracketed(self, opening: _Token) -> Node:
-        self.go_down(opening.start)
+        self.go_down(opening)
         inner = self.expression(0)
         self.close(opening, ")")
-        self.depth -= 1
+        self.open.pop()
         return inner
 
     def call(self, name: _Token) -> Call:
         opening = self.take()
-        self.go_down(opening.start)
+        self.go_down(opening)
         arguments: list[Node] = []
         if not (self.next.kind == "operator" and self.next.text == ")"):
             arguments.append(self.expression(0))
             while self.takes(","):
                 arguments.append(self.expression(0))
         closing = self.close(opening, ")")
-        self.depth -= 1
+        self.open.pop()
         return Call(name.text, tuple(arguments), name.start, closing.end)
 
     def reference(self, root: _Token) -> Reference:
@@ -333,14 +337,13 @@ class _Parser:
         if self.next.kind == "operator" and self.next.text == closing:
             return self.take()
         if self.next.kind == "end":
-            message = f"this '{opening.text}' is not closed"
-            raise ConditionMistake(opening.start, 1, message, f"add a '{closing}'")
+            raise _not_closed(opening)
         raise _unexpected(self.next)
 
-    def go_down(self, start: int) -> None:
-        self.depth += 1
-        if self.depth > MOST_LEVELS:
-            raise ConditionMistake(start, 1, f"this nests more than {MOST_LEVELS} levels deep")
+    def go_down(self, opening: _Token) -> None:
+        self.open.append(opening)
+        if len(self.open) > MOST_LEVELS:
+            raise ConditionMistake(opening.start, 1, f"this nests more than {MOST_LEVELS} levels deep")
 
     def expect_end(self) -> None:
         if self.next.kind != "end":
@@ -351,6 +354,13 @@ def _number(written: str) -> int | float:
     if "0x" in written.casefold():
         return int(written, 16)
     return float(written) if re.search(r"[.eE]", written) else int(written)
+
+
+def _not_closed(opening: _Token) -> ConditionMistake:
+    if opening.text == "!":
+        return ConditionMistake(opening.start, 1, "nothing comes after '!'")
+    help_ = f"add a '{_CLOSING[opening.text]}'"
+    return ConditionMistake(opening.start, 1, f"this '{opening.text}' is not closed", help_)
 
 
 def _unexpected(token: _Token) -> ConditionMistake:

@@ -66,8 +66,10 @@ class FreshnessStore:
         before = self.recall(watched.job)
         now = look(watched, before)
         freshness = compare(before, now)
-        if freshness.up_to_date and before != now:
-            self._write(watched.job, now)  # files have settled since, and need not be read the next time
+        if before is not None and freshness.up_to_date and before != now:
+            # Files have settled since, and need not be read the next time. What others put beside them stays theirs.
+            own = {path: facts for path, facts in now.outputs.items() if path in before.outputs}
+            self._write(watched.job, replace(now, outputs=own))
         return freshness, now
 
     def keep(self, watched: Watched, before_it_ran: Fingerprint) -> None:
