@@ -24,7 +24,7 @@ MOST_BYTES = 1 << 20
 _NAME = re.compile(r"[^\W\d]\w*", re.ASCII)
 _BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
 _START = re.compile(r"[ \t]*(?:export[ \t]+)?([^\s=#'\"]*)[ \t]*(=?)[ \t]*")
-_PLAIN = re.compile(r"(?:[^\n#]|(?<=\S)#)*")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 _SINGLE = re.compile(r"'([^']*)'")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -108,9 +108,8 @@ class _Reading:
         text, start = self.source.text, self.at
         quote = text[start : start + 1]
         if quote not in ("'", '"'):
-            plain = _PLAIN.match(text, start)
             self.at = self._line_end() + 1
-            return plain[0].strip() if plain else ""
+            return _COMMENT.sub("", text[start : self.at - 1]).strip()
         quoted = (_SINGLE if quote == "'" else _DOUBLE).match(text, start)
         if quoted is None:
             help_ = f"add a {quote} at the end of the value"

@@ -42,18 +42,18 @@ def _unfit(value: str) -> str | None:
 class Masker:
     """What has to be masked, worked out once. To be shared by all streams of a run."""
 
-    __slots__ = ("_longest", "_words")
+    __slots__ = ("_longest", "words")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Take secrets, of which `unfit_secrets` has nothing to say. None at all is fine."""
-        words = {word for secret in secrets for word in _words(secret)}
+        found = {word for secret in secrets for word in _words(secret)}
         # The longest first, so that of two that begin alike the longer one is found.
-        self._words = sorted(words, key=lambda word: (-len(word), word))
-        self._longest = len(self._words[0]) if words else 0
+        self.words = sorted(found, key=lambda word: (-len(word), word))
+        self._longest = len(self.words[0]) if found else 0
 
     def __bool__(self) -> bool:
         """Say whether there is anything to mask."""
-        return bool(self._words)
+        return bool(self.words)
 
     def text(self, text: str) -> str:
         """Return a whole text, such as a reason or a command, masked."""
@@ -71,7 +71,7 @@ class Masker:
     def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield the stretches of `data` that are secret, in order; those that overlap as one."""
         # Looking for each word on its own is many times as quick as one pattern of all, and most data has none.
-        present = [word for word in self._words if word in data]
+        present = [word for word in self.words if word in data]
         if not present:
             return
         pattern = _pattern(tuple(present))
@@ -92,7 +92,7 @@ class Masker:
         # No secret holds the end of a line.
         first = max(len(data) - self._longest + 1, data.rfind(b"\n") + 1, 0)
         tail = data[first:]
-        return max((_overlap(tail, word) for word in self._words), default=0) if tail else 0
+        return max((_overlap(tail, word) for word in self.words), default=0) if tail else 0
 
 
 @dataclass(slots=True)
@@ -104,6 +104,11 @@ class MaskedStream:
     """The end of what came, not passed on yet."""
     _covered: int = field(default=0)
     """Bytes at the start of `_held` that belong to a secret, of which the beginning is gone already."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes are held back."""
+        return len(self._held)
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what can be passed on now: masked, all of it but what may be the beginning of a secret."""

@@ -101,13 +101,12 @@ def _entries(lines: Sequence[str]) -> Iterator[tuple[str, str] | OutputMistake]:
         at += 1
         if not line.strip():
             continue
-        sign = _sign(line)
-        name, _, rest = line.partition(sign)
-        if not sign or not _NAME.fullmatch(name):
+        name, sign, rest = _parted(line)
+        if not _NAME.fullmatch(name):
             yield _not_an_output(number, line, name if sign else None)
-        if sign == "=" and _NAME.fullmatch(name):
+        elif sign == "=":
             yield name, rest
-        elif sign == "<<":
+        if sign == "<<":
             end = _end_of(lines, at, rest)
             if end is None or not rest:
                 yield _never_closed(number, name, rest)
@@ -117,10 +116,10 @@ def _entries(lines: Sequence[str]) -> Iterator[tuple[str, str] | OutputMistake]:
             at = end + 1
 
 
-def _sign(line: str) -> str:
-    """Return which of `=` and `<<` comes first, as a value may hold the other; nothing if neither is there."""
+def _parted(line: str) -> tuple[str, str, str]:
+    """Cut a line at `=` or `<<`, whichever comes first: a value may hold the other. No sign, no name."""
     found = re.search(r"=|<<", line)
-    return found[0] if found else ""
+    return line.partition(found[0]) if found else ("", "", line)
 
 
 def _end_of(lines: Sequence[str], start: int, word: str) -> int | None:
