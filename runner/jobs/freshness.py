@@ -98,11 +98,16 @@ def _changes(kind: str, before: Files, now: Files) -> Iterator[str]:
     for path in sorted(before.keys() | now.keys()):
         was, is_now = before.get(path), now.get(path)
         if is_now is None:
-            yield f"{kind} {path} {gone}"
+            yield f"{kind} {_printable(path)} {gone}"
         elif was is None:
-            yield f"{kind} {path} is new"
+            yield f"{kind} {_printable(path)} is new"
         elif was.digest != is_now.digest:
-            yield f"{kind} {path} changed"
+            yield f"{kind} {_printable(path)} changed"
+
+
+def _printable(path: str) -> str:
+    """A file name may be bytes that are no text, which no event could carry."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _digest(value: object) -> str:
