@@ -83,6 +83,17 @@ JOB_DECLARATIONS: Mapping[str, Declaration] = {
             command=EventField("array", "The command line that runs just this job again."),
         ),
     ),
+    "job.printed": Declaration(
+        "Whole lines that a job printed. Only `--output json` tells of them; all other events are in its log.",
+        "info",
+        carries(
+            job=_JOB,
+            text=EventField("string", "The lines, each with its newline; without colours."),
+            left_out=EventField(
+                "integer", "Bytes more that nobody read in time; they are in the job's log.", required=False
+            ),
+        ),
+    ),
     "step.started": Declaration("A step begins.", "debug", carries(job=_JOB, step=_STEP, name=_NAME)),
     "step.finished": Declaration(
         "A step has ended, and no process of it is left.",

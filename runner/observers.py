@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from runner.events import Event
-from runner.observer_child import Outlets, serve
+from runner.observer_child import JobOutlet, Outlets, serve
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_LINES = 10_000
@@ -41,12 +41,18 @@ def wants_text(stream: TextIO, log: LogOption = "auto") -> bool:
 
 
 def open_observers(
-    *, stream: TextIO, log: LogOption = "auto", level: str = "info", progress: bool | None = None
+    *,
+    stream: TextIO,
+    log: LogOption = "auto",
+    level: str = "info",
+    progress: bool | None = None,
+    jobs: JobOutlet | None = None,
 ) -> list[ObserverProcess]:
     """Start what shows a run on `stream`, which must have a descriptor. Call it before any worker starts.
 
     It prepares beside whatever the caller does next, and shows nothing before the first event. `progress` is the
-    live view: None is where it fits; it needs a terminal in any case.
+    live view: None is where it fits; it needs a terminal in any case. `jobs` says how to show what jobs print, should
+    the workflow have any.
 
     Raises:
         OSError: there can be no further process.
@@ -59,6 +65,7 @@ def open_observers(
         level=level,
         colors=term_can_move and text and not os.environ.get("NO_COLOR"),
         live=term_can_move and (text if progress is None else progress),
+        jobs=jobs,
     )
     return [ObserverProcess(outlets)]
 

@@ -36,6 +36,8 @@ class RunOptions:
     log: Literal["auto", "text", "json"]
     level: str
     progress: bool | None
+    output: str | None
+    junit: Path | None
     quiet: bool
 
 
@@ -73,6 +75,13 @@ EXAMPLES = examples(
 )
 @click.option("--progress/--no-progress", default=None, help="Show the live view; by default on a terminal.")
 @click.option(
+    "--output",
+    type=click.Choice(["stream", "group", "quiet", "json"]),
+    help="How to show what jobs print: each line with its job's name, one job after the other, not at all, or as JSON"
+    " events. By default stream on a terminal and group in a pipe.",
+)
+@click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
+@click.option(
     "-q", "--quiet", is_flag=True, help="Log errors only; no live view, and no tables unless it fails."
 )
 def command(file: Path, params: Sequence[str], overrides: Sequence[str], **options: Any) -> int:
@@ -105,10 +114,13 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
 
 def _check_writable(chosen: RunOptions) -> None:
     """Find out before anything starts that a file can't be written, not after an hour of work."""
-    asked = {"--events": chosen.events, "--report": chosen.report_file}
+    asked = {"--events": chosen.events, "--report": chosen.report_file, "--junit": chosen.junit}
     files = {option: path for option, path in asked.items() if path is not None}
-    if len({path.absolute() for path in files.values()}) < len(files):
-        raise UsageError("--events and --report name the same file; give each its own")
+    by_file: dict[Path, str] = {}
+    for option, path in files.items():
+        other = by_file.setdefault(path.absolute(), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} name the same file; give each its own")
     for option, path in files.items():
         try:
             # Opening a pipe and closing it again would tell its reader that all has been said.
@@ -121,6 +133,7 @@ def _check_writable(chosen: RunOptions) -> None:
 @contextmanager
 def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
     """Start what shows the run, to import what it needs beside the check. A run that is refused has none."""
+    from runner.cli.outlet import outlet
     from runner.observers import open_observers
 
     observers = open_observers(
@@ -128,6 +141,7 @@ def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
         log=chosen.log,
         level="error" if chosen.quiet else chosen.level,
         progress=False if chosen.quiet else chosen.progress,
+        jobs=outlet(chosen.output, quiet=chosen.quiet, log=chosen.log),
     )
     try:
         yield observers
@@ -141,16 +155,24 @@ def _finish(report: Report, observers: Sequence[ObserverProcess], chosen: RunOpt
     """Show and keep the report. The exit code is the run's own, unless the report of a good run was lost."""
     failed = report.exit_code != ExitCode.DONE
     try:
-        _show(report, observers, tables=text and (failed or not chosen.quiet))
+        _show(report, observers, chosen, text=text)
     except OSError:
         # The run is over and its exit code stands, whether or not anyone still reads, or the log's disk is full.
         leave_quietly()
     kept = chosen.report_file is None or _write_report(report, chosen.report_file)
+    if report.jobs is not None and chosen.junit is not None:
+        from runner.cli.run_jobs import write_junit
+
+        kept &= write_junit(report, report.jobs, chosen.junit)
     return report.exit_code if failed or kept else ExitCode.FAILED
 
 
-def _show(report: Report, observers: Sequence[ObserverProcess], *, tables: bool) -> None:
-    if tables:
+def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, *, text: bool) -> None:
+    if report.jobs is not None:
+        from runner.cli.run_jobs import show_jobs
+
+        show_jobs(report, report.jobs, quiet=chosen.quiet, screen=chosen.log != "json", output=chosen.output)
+    elif text and (report.exit_code != ExitCode.DONE or not chosen.quiet):
         from runner.tables import print_report
 
         print_report(report, sys.stderr)

@@ -1,0 +1,154 @@
+"""`--output group`: one job after the other. The oldest that is live is shown live; the others are shown whole, later.
+
+    ▸ lint
+    checking…
+    ✓ lint passed in 3.1s
+    - deploy was skipped: if: it is not main
+
+What is held back costs nothing: it is read from its log when its turn comes. Between the groups stand the lines on what
+happened to jobs without output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from runner.events import Event
+from runner.jobs.dress import Dress
+from runner.jobs.followed import Followed
+from runner.jobs.output import POLL, Write
+from runner.jobs.telling import Said, heading, left_out, say
+from runner.jobs.turns import Turns
+
+Key = tuple[str, int]
+"""A job and its attempt; a line of our own has no job, and a number."""
+
+
+@dataclass(slots=True)
+class _Group:
+    job: str
+    title: str
+    followed: Followed | None = None
+    closing: Said | None = None
+    is_open: bool = False
+
+
+class GroupShow:
+    """One job at a time. Holds one descriptor at most."""
+
+    def __init__(self, write: Write, dress: Dress) -> None:
+        self._write = write
+        self._dress = dress
+        self._turns: Turns[Key] = Turns()
+        self._groups: dict[Key, _Group] = {}
+        self._told = 0
+
+    def observe(self, event: Event) -> None:
+        """Put a job in the line, or end it, or put a line of our own between the groups."""
+        fields = event.fields
+        match event.name:
+            case "job.started":
+                self._begin(fields)
+            case "job.finished":
+                self._end((fields["job"], fields["attempt"]), say(event))
+            case "job.retried":
+                self._end((fields["job"], fields["attempt"] - 1), say(event))
+            case "job.cancelled" if self._is_live(fields["job"]):
+                pass  # it is being stopped, and its end will be told
+            case "job.silent" if self._is_current(fields["job"]):
+                self._interrupt(say(event))
+            case "run.finished":
+                for key in [key for key, group in self._groups.items() if group.closing is None]:
+                    self._end(key, None)  # one whose own end was not told ends with the run
+            case _:
+                self._put(say(event))
+
+    def step(self) -> float | None:
+        """Show a chunk of the one whose turn it is, or end its group."""
+        key = self._turns.current()
+        if key is None:
+            return None
+        group = self._groups[key]
+        more = self._show(group)
+        if group.followed is not None and not group.followed.is_done:
+            return 0 if more else POLL
+        self._close(group)
+        del self._groups[key]
+        self._turns.done()
+        return 0
+
+    def give_up(self) -> None:
+        """Say of each group that was not shown whole how much is missing, and how its job ended."""
+        while (key := self._turns.current()) is not None:
+            group = self._groups.pop(key)
+            if group.followed is not None:
+                self._tell(left_out(group.job, group.followed.left, group.followed.log))
+                group.followed.close()
+            self._close(group)
+            self._turns.done()
+
+    def finish(self) -> None:
+        """All groups were closed."""
+
+    def _begin(self, fields: Any) -> None:
+        key = (fields["job"], fields["attempt"])
+        followed = Followed(fields["log"], first_attempt=key[1] == 1, colors=self._dress.colors)
+        self._groups[key] = _Group(fields["job"], heading(fields), followed)
+        self._turns.begin(key)
+
+    def _end(self, key: Key, closing: Said | None) -> None:
+        group = self._groups.get(key)
+        if group is None or group.followed is None:
+            self._put(closing)
+            return
+        group.closing = closing
+        group.followed.end()
+        self._turns.end(key)
+
+    def _put(self, said: Said | None) -> None:
+        """Have a line of our own told when it is its turn."""
+        if said is not None:
+            self._told += 1
+            key = ("", self._told)
+            self._groups[key] = _Group("", "", closing=said)
+            self._turns.end(key)
+
+    def _show(self, group: _Group) -> bool:
+        if group.followed is None:
+            return False
+        lines = group.followed.lines()
+        if lines or not group.followed.is_done:
+            self._open(group)
+        self._write(lines)
+        return group.followed.has_more
+
+    def _interrupt(self, said: Said | None) -> None:
+        """Tell in the middle of a group what concerns it, after what stands on its unfinished line."""
+        key = self._turns.current()
+        group = self._groups[key] if key is not None else None
+        if group is not None and group.followed is not None:
+            self._open(group)
+            self._write(group.followed.unfinished_line())
+        self._tell(said)
+
+    def _open(self, group: _Group) -> None:
+        if not group.is_open:
+            group.is_open = True
+            self._write(self._dress.open_group(group.title))
+
+    def _close(self, group: _Group) -> None:
+        if group.is_open:
+            self._write(self._dress.close_group())
+        self._tell(group.closing)
+
+    def _tell(self, said: Said | None) -> None:
+        if said is not None:
+            self._write(self._dress.line(said))
+
+    def _is_live(self, job: str) -> bool:
+        return any(group.job == job and group.closing is None for group in self._groups.values())
+
+    def _is_current(self, job: str) -> bool:
+        key = self._turns.current()
+        return key is not None and self._groups[key].job == job

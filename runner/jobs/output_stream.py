@@ -1,0 +1,119 @@
+"""`--output stream`: the lines of all jobs as they come, each with its job's name before it.
+
+lint      | checking…
+test      | 12 passed
+✓ lint passed in 3.1s
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.events import Event
+from runner.jobs.dress import Dress, Prefixes, prefixed
+from runner.jobs.followed import Followed
+from runner.jobs.output import POLL, Write
+from runner.jobs.telling import Said, left_out, say
+
+Attempt = tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Stream:
+    followed: Followed
+    closing: Said | None = None
+
+
+class StreamShow:
+    """All jobs at once. Each live one has a descriptor of its log and at most one unfinished line."""
+
+    def __init__(self, write: Write, dress: Dress) -> None:
+        self._write = write
+        self._dress = dress
+        self._prefixes = Prefixes(colors=dress.colors)
+        self._streams: dict[Attempt, _Stream] = {}
+        self._is_guarded = False
+
+    def observe(self, event: Event) -> None:
+        """Begin to follow a job, or to end it; tell at once of what happened without one."""
+        said = say(event)
+        match event.name:
+            case "job.started":
+                self._begin(event)
+            case "job.finished":
+                self._end((event.fields["job"], event.fields["attempt"]), said)
+            case "job.retried":
+                self._end((event.fields["job"], event.fields["attempt"] - 1), said)
+            case "job.cancelled" if self._is_live(event.fields["job"]):
+                pass  # it is being stopped, and its end will be told
+            case "job.silent":
+                self._unfinished(event.fields["job"])
+                self._tell(said)
+            case "run.finished":
+                for stream in self._streams.values():
+                    stream.followed.end()  # one whose own end was not told ends with the run
+            case _:
+                self._tell(said)
+
+    def step(self) -> float | None:
+        """Show a chunk of each job that has one."""
+        for key, stream in list(self._streams.items()):
+            self._advance(key, stream)
+        if not self._streams:
+            return None
+        return 0 if any(stream.followed.has_more for stream in self._streams.values()) else POLL
+
+    def give_up(self) -> None:
+        """Say how much of which job is not shown."""
+        for (job, _), stream in self._streams.items():
+            self._tell(left_out(job, stream.followed.left, stream.followed.log))
+            self._tell(stream.closing)
+            stream.followed.close()
+        self._streams.clear()
+
+    def finish(self) -> None:
+        """Take the guard back, if there was anything to guard against."""
+        if self._is_guarded:
+            self._write(self._dress.unguard())
+
+    def _begin(self, event: Event) -> None:
+        job, attempt = event.fields["job"], event.fields["attempt"]
+        followed = Followed(event.fields["log"], first_attempt=attempt == 1, colors=self._dress.colors)
+        self._streams[job, attempt] = _Stream(followed)
+
+    def _end(self, key: Attempt, closing: Said | None) -> None:
+        stream = self._streams.get(key)
+        if stream is None:
+            self._tell(closing)
+            return
+        stream.closing = closing
+        stream.followed.end()
+        self._advance(
+            key, stream
+        )  # most have little left, so that their end stands in its place among the others
+
+    def _advance(self, key: Attempt, stream: _Stream) -> None:
+        self._show(key[0], stream.followed.lines())
+        if stream.followed.is_done:
+            del self._streams[key]
+            self._tell(stream.closing)
+
+    def _is_live(self, job: str) -> bool:
+        return any(name == job for name, _ in self._streams)
+
+    def _unfinished(self, job: str) -> None:
+        for (name, _), stream in self._streams.items():
+            if name == job:
+                self._show(job, stream.followed.unfinished_line())
+
+    def _show(self, job: str, lines: bytes) -> None:
+        if not lines:
+            return
+        if not self._is_guarded:
+            self._is_guarded = True
+            self._write(self._dress.guard())
+        self._write(prefixed(lines, self._prefixes.of(job)))
+
+    def _tell(self, said: Said | None) -> None:
+        if said is not None:
+            self._write(self._dress.line(said))
