@@ -165,6 +165,7 @@ def _check_axes(table: _Table, path: DataPath) -> Iterator[Finding]:
         if not values:
             message = f"'{key}' has no values, so the matrix has no legs"
             yield Finding((*path, key), "matrix-empty", message, "key", "give it a value, or take it out")
+        yield from _repeated((*path, key), values)
     if not table.axes and not table.include:
         message = "the matrix has no legs"
         yield Finding(path, "matrix-empty", message, "key", "give it a key with a list of values")
@@ -176,6 +177,16 @@ def _check_axes(table: _Table, path: DataPath) -> Iterator[Finding]:
                 place = (*path, "exclude", number, key)
                 message = f"the matrix has no key '{key}' to exclude by"
                 yield Finding(place, "unknown-matrix-key", message, "key", did_you_mean(key, table.axes))
+
+
+def _repeated(path: DataPath, values: Sequence[Any]) -> Iterator[Finding]:
+    """Find values that would give two legs one name: they are equal, or look alike, such as 1 and '1'."""
+    seen: set[str] = set()
+    for number, value in enumerate(values):
+        if (shown := _shown(value)) in seen:
+            message = f"'{shown}' is there already, and two legs can't have one name"
+            yield Finding((*path, number), "duplicate-leg", message, help="take it out")
+        seen.add(shown)
 
 
 def _too_large(path: DataPath, size: int) -> Finding:
@@ -207,7 +218,7 @@ def _check_legs(legs: Sequence[Leg], path: DataPath) -> Iterator[Finding]:
     for leg in legs:
         if leg.id in seen:
             message = f"two legs would be called '{leg.id}'"
-            help_ = "a value stands twice, or two look alike: change one, or add a key that tells them apart"
+            help_ = "change a value, or add a key that tells them apart"
             yield Finding(path, "duplicate-leg", message, "key", help_)
             return
         seen.add(leg.id)
