@@ -5,15 +5,25 @@ log file ──► Tail ── chunks ──► Lines ── whole lines ──�
 
 from __future__ import annotations
 
+from runner.events import Event
 from runner.jobs.printed import Lines
-from runner.jobs.tail import CHUNK, Tail, size_of
+from runner.jobs.tail import CHUNK, Tail
+
+Attempt = tuple[str, int]
+"""A job's full id and the number of its attempt."""
+
+
+def attempt_of(event: Event) -> Attempt:
+    """Return which attempt an event of jobs begins or ends."""
+    # `job.retried` has the number of the one to come.
+    return event.fields["job"], event.fields["attempt"] - (event.name == "job.retried")
 
 
 class Followed:
-    """One attempt's output. Attempts may share a log: each is what was written between its start and its end."""
+    """One attempt's output: what is in its log from `start` to where that ended when it ended."""
 
-    def __init__(self, log: str, *, first_attempt: bool, colors: bool) -> None:
-        self._tail = Tail(log, 0 if first_attempt else size_of(log))
+    def __init__(self, log: str, start: int = 0, *, colors: bool) -> None:
+        self._tail = Tail(log, start)
         self._lines = Lines(colors=colors)
         self._is_done = False
         self.has_more = True
@@ -34,9 +44,9 @@ class Followed:
         """Bytes that were printed and not yet returned."""
         return self._tail.left
 
-    def end(self) -> None:
-        """The attempt is over: nothing that is written from now on is its own."""
-        self._tail.end()
+    def end(self) -> int:
+        """The attempt is over: nothing that is written from now on is its own. Return where that begins."""
+        return self._tail.end()
 
     def lines(self) -> bytes:
         """Return the lines that one more chunk completes; when the last was read, also one that has no end."""
@@ -56,3 +66,33 @@ class Followed:
         """Read no further."""
         self._is_done = True
         self._tail.close()
+
+
+class Following:
+    """Begins and ends the following of attempts, some of which may share a log."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+        self._live: dict[Attempt, Followed] = {}
+        self._ends: dict[str, int] = {}
+
+    def begin(self, event: Event) -> Followed:
+        """Follow an attempt from its `job.started`."""
+        log = event.fields["log"]
+        followed = Followed(log, self._ends.get(log, 0), colors=self._colors)
+        self._live[attempt_of(event)] = followed
+        return followed
+
+    def end(self, event: Event) -> None:
+        """An attempt has ended, by its `job.retried` or `job.finished`. One that nobody follows is none of ours."""
+        followed = self._live.pop(attempt_of(event), None)
+        if followed is not None:
+            end = followed.end()
+            if event.name == "job.retried":
+                self._ends[followed.log] = end
+
+    def end_all(self) -> None:
+        """The run is over, and with it every attempt whose own end was not told."""
+        for followed in self._live.values():
+            followed.end()
+        self._live.clear()

@@ -12,17 +12,13 @@ happened to jobs without output.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from runner.events import Event
 from runner.jobs.dress import Dress
-from runner.jobs.followed import Followed
+from runner.jobs.followed import Attempt, Followed, Following, attempt_of
 from runner.jobs.output import POLL, Write
 from runner.jobs.telling import Said, heading, left_out, say
 from runner.jobs.turns import Turns
-
-Key = tuple[str, int]
-"""A job and its attempt; a line of our own has no job, and a number."""
 
 
 @dataclass(slots=True)
@@ -40,8 +36,9 @@ class GroupShow:
     def __init__(self, write: Write, dress: Dress) -> None:
         self._write = write
         self._dress = dress
-        self._turns: Turns[Key] = Turns()
-        self._groups: dict[Key, _Group] = {}
+        self._following = Following(colors=dress.colors)
+        self._turns: Turns[Attempt] = Turns()
+        self._groups: dict[Attempt, _Group] = {}
         self._told = 0
 
     def observe(self, event: Event) -> None:
@@ -49,18 +46,18 @@ class GroupShow:
         fields = event.fields
         match event.name:
             case "job.started":
-                self._begin(fields)
-            case "job.finished":
-                self._end((fields["job"], fields["attempt"]), say(event))
-            case "job.retried":
-                self._end((fields["job"], fields["attempt"] - 1), say(event))
+                self._begin(event)
+            case "job.finished" | "job.retried":
+                self._following.end(event)
+                self._end(attempt_of(event), say(event))
             case "job.cancelled" if self._is_live(fields["job"]):
                 pass  # it is being stopped, and its end will be told
             case "job.silent" if self._is_current(fields["job"]):
                 self._interrupt(say(event))
             case "run.finished":
+                self._following.end_all()
                 for key in [key for key, group in self._groups.items() if group.closing is None]:
-                    self._end(key, None)  # one whose own end was not told ends with the run
+                    self._turns.end(key)
             case _:
                 self._put(say(event))
 
@@ -91,26 +88,24 @@ class GroupShow:
     def finish(self) -> None:
         """All groups were closed."""
 
-    def _begin(self, fields: Any) -> None:
-        key = (fields["job"], fields["attempt"])
-        followed = Followed(fields["log"], first_attempt=key[1] == 1, colors=self._dress.colors)
-        self._groups[key] = _Group(fields["job"], heading(fields), followed)
+    def _begin(self, event: Event) -> None:
+        key = attempt_of(event)
+        self._groups[key] = _Group(key[0], heading(event.fields), self._following.begin(event))
         self._turns.begin(key)
 
-    def _end(self, key: Key, closing: Said | None) -> None:
+    def _end(self, key: Attempt, closing: Said | None) -> None:
         group = self._groups.get(key)
-        if group is None or group.followed is None:
+        if group is None:
             self._put(closing)
             return
         group.closing = closing
-        group.followed.end()
         self._turns.end(key)
 
     def _put(self, said: Said | None) -> None:
         """Have a line of our own told when it is its turn."""
         if said is not None:
             self._told += 1
-            key = ("", self._told)
+            key = ("", self._told)  # no job has this id
             self._groups[key] = _Group("", "", closing=said)
             self._turns.end(key)
 

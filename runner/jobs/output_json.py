@@ -8,11 +8,9 @@ from __future__ import annotations
 import time
 
 from runner.events import Event
-from runner.jobs.followed import Followed
+from runner.jobs.followed import Attempt, Followed, Following, attempt_of
 from runner.jobs.output import POLL, Write
 from runner.logs import json_line, level_of
-
-Attempt = tuple[str, int]
 
 
 class JsonShow:
@@ -20,6 +18,7 @@ class JsonShow:
 
     def __init__(self, write: Write) -> None:
         self._write = write
+        self._following = Following(colors=False)
         self._followed: dict[Attempt, Followed] = {}
         self._held: dict[Attempt, Event] = {}
         self._last: Event | None = None
@@ -28,23 +27,19 @@ class JsonShow:
     def observe(self, event: Event) -> None:
         """Write the event; the end of an attempt only after all that it printed."""
         self._run = event.run
-        fields = event.fields
         match event.name:
             case "run.progress":
                 return
             case "job.started":
-                key = (fields["job"], fields["attempt"])
-                self._followed[key] = Followed(fields["log"], first_attempt=key[1] == 1, colors=False)
+                self._followed[attempt_of(event)] = self._following.begin(event)
             case "job.finished" | "job.retried":
-                ended = (fields["job"], fields["attempt"] - (event.name == "job.retried"))
-                if ended in self._followed:
-                    self._followed[ended].end()
-                    self._held[ended] = event
+                self._following.end(event)
+                if attempt_of(event) in self._followed:
+                    self._held[attempt_of(event)] = event
                     return
             case "run.finished":
+                self._following.end_all()
                 self._last = event  # after all that was printed, so that it is the last line
-                for followed in self._followed.values():
-                    followed.end()
                 return
         self._tell(event)
 

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from runner.events import Event
 from runner.jobs.dress import Dress, Prefixes, prefixed
-from runner.jobs.followed import Followed
+from runner.jobs.followed import Attempt, Followed, Following, attempt_of
 from runner.jobs.output import POLL, Write
 from runner.jobs.telling import Said, left_out, say
-
-Attempt = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -31,6 +29,7 @@ class StreamShow:
         self._write = write
         self._dress = dress
         self._prefixes = Prefixes(colors=dress.colors)
+        self._following = Following(colors=dress.colors)
         self._streams: dict[Attempt, _Stream] = {}
         self._is_guarded = False
 
@@ -39,19 +38,17 @@ class StreamShow:
         said = say(event)
         match event.name:
             case "job.started":
-                self._begin(event)
-            case "job.finished":
-                self._end((event.fields["job"], event.fields["attempt"]), said)
-            case "job.retried":
-                self._end((event.fields["job"], event.fields["attempt"] - 1), said)
+                self._streams[attempt_of(event)] = _Stream(self._following.begin(event))
+            case "job.finished" | "job.retried":
+                self._following.end(event)
+                self._end(attempt_of(event), said)
             case "job.cancelled" if self._is_live(event.fields["job"]):
                 pass  # it is being stopped, and its end will be told
             case "job.silent":
                 self._unfinished(event.fields["job"])
                 self._tell(said)
             case "run.finished":
-                for stream in self._streams.values():
-                    stream.followed.end()  # one whose own end was not told ends with the run
+                self._following.end_all()
             case _:
                 self._tell(said)
 
@@ -76,21 +73,14 @@ class StreamShow:
         if self._is_guarded:
             self._write(self._dress.unguard())
 
-    def _begin(self, event: Event) -> None:
-        job, attempt = event.fields["job"], event.fields["attempt"]
-        followed = Followed(event.fields["log"], first_attempt=attempt == 1, colors=self._dress.colors)
-        self._streams[job, attempt] = _Stream(followed)
-
     def _end(self, key: Attempt, closing: Said | None) -> None:
         stream = self._streams.get(key)
         if stream is None:
             self._tell(closing)
             return
         stream.closing = closing
-        stream.followed.end()
-        self._advance(
-            key, stream
-        )  # most have little left, so that their end stands in its place among the others
+        # Most have little left, so that their end stands in its place among the others.
+        self._advance(key, stream)
 
     def _advance(self, key: Attempt, stream: _Stream) -> None:
         self._show(key[0], stream.followed.lines())

@@ -36,9 +36,10 @@ class Tail:
         """Whether the log has ended and all of it was read."""
         return self._limit is not None and self._position >= self._limit
 
-    def end(self) -> None:
-        """The job is over: the log ends where it ends now, even if somebody writes on."""
+    def end(self) -> int:
+        """The job is over: the log ends where it ends now, even if somebody writes on. Return where that is."""
         self._limit = self._end()
+        return self._limit
 
     def read(self) -> bytes:
         """Return the next chunk; nothing if there is none yet. A log that can't be read counts as ended."""
