@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,6 +27,12 @@ from runner.events import Bus, Event, Observer
 _CHUNK = 64 * 1024
 _LONGEST_WAIT = 1.0
 """Seconds until the next look whether the supervisor still lives."""
+ALIVE = b"\0"
+"""Said while there is still something to show after the end, and somebody reads it."""
+PATIENCE_OF_PEOPLE = 4.0
+"""Seconds after the end in which a terminal is shown what is left: nobody reads a gigabyte that scrolls by."""
+MOST_PATIENCE = 60.0
+"""Seconds for what is not a terminal, and keeps it all."""
 
 
 @runtime_checkable
@@ -126,8 +133,17 @@ def _show(connection: socket.socket, outlets: Outlets, parent: int) -> str:
             bus.run = event.run
             bus.observers = _observers(outlets, files, has_jobs="jobs" in event.fields)
         bus.forward(event)
+    _show_the_rest(bus, connection, parent)
     bus.close()
     return _troubles(bus)
+
+
+def _show_the_rest(bus: Bus, connection: socket.socket, parent: int) -> None:
+    """Let what is still being shown come to its end, as long as somebody reads it and the supervisor waits."""
+    until = time.monotonic() + (MOST_PATIENCE if not os.isatty(1) else PATIENCE_OF_PEOPLE)
+    while _tick(bus) == 0 and time.monotonic() < until and os.getppid() == parent:
+        with contextlib.suppress(BlockingIOError):
+            connection.send(ALIVE, socket.MSG_DONTWAIT)
 
 
 def _observers(outlets: Outlets, files: Iterable[int], *, has_jobs: bool) -> list[Observer]:

@@ -10,7 +10,6 @@ shown goes to stdout, headings and all; a reader that is slow, stopped or gone h
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
@@ -21,9 +20,6 @@ from runner.jobs.telling import say
 
 POLL = 0.05
 """Seconds between two looks at logs that may grow: short enough to seem at once, long enough to cost nothing."""
-LAST_WORDS = 4.0
-"""Seconds that the end of a run leaves for what was not shown yet. Whoever waits for it waits a little longer."""
-
 Write = Callable[[bytes], None]
 
 
@@ -58,19 +54,18 @@ class JobOutput:
     def __init__(self, show: Show) -> None:
         self._show = show
         self._trouble: OSError | None = None
-        self._is_finished = False
+        self._is_over = False
 
     def observe(self, event: Event) -> None:
         """Show what follows. Raises what made writing impossible, once, also if that was in `tick`."""
         if self._trouble is not None:
             raise self._trouble
         self._show.observe(event)
-        if event.name == "run.finished":
-            self._finish()
+        self._is_over = event.name == "run.finished"
 
     def tick(self) -> float | None:
         """Show a little more; return the seconds until the next call makes sense, None if none does. Never raises."""
-        if self._trouble is not None or self._is_finished:
+        if self._trouble is not None:
             return None
         try:
             return self._show.step()
@@ -79,16 +74,10 @@ class JobOutput:
             return None
 
     def close(self) -> None:
-        """Whoever runs the jobs is done, or gone: then what was not shown is in the logs."""
-
-    def _finish(self) -> None:
-        self._is_finished = True
-        until = time.monotonic() + LAST_WORDS
-        while self._show.step() is not None:
-            if time.monotonic() >= until:
-                self._show.give_up()
-                break
-        self._show.finish()
+        """Say what was not shown in time, and end what is open; nothing where the run broke off, or nobody reads."""
+        if self._is_over and self._trouble is None:
+            self._show.give_up()
+            self._show.finish()
 
 
 class QuietShow:
