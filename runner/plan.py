@@ -6,7 +6,7 @@ WorkflowSpec ──► make_plan ──► Plan      stages in start order, queu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from runner.spec import (
     WhenFull,
     WorkflowSpec,
 )
+from runner.spec_jobs import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class QueuePlan:
     """Its one reading stage keeps the order of its items."""
     written_in_order: bool = False
     """A stage that keeps the order of items writes to it."""
+    fed: bool = False
+    """Its items come from inside the supervisor; each reader holds one at a time."""
     one_by_one: bool = False
     """What fails holds up what is behind it: it is sharded, and its reader tries items again."""
 
@@ -109,6 +112,12 @@ class Plan:
     queues: tuple[QueuePlan, ...]
     limits: Limits
     description: str = ""
+    jobs: tuple[JobSpec, ...] = ()
+    """What its one stage runs, where the workflow has jobs."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What conditions of jobs may ask for, and so they may for `env`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The workflow's own; that of each worker and each job holds it already."""
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:

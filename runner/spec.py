@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from runner.spec_jobs import JobSpec
+
 
 def _nothing() -> Mapping[str, Any]:
     return {}  # not a mappingproxy: that does not pickle, and a spawned worker gets its plan by pickle
@@ -185,3 +187,5 @@ class WorkflowSpec:
     env: Mapping[str, str] = field(default_factory=_nothing)
     description: str = ""
     version: str = ""
+    jobs: tuple[JobSpec, ...] = ()
+    """Where there are jobs, there are no stages."""

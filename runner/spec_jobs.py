@@ -21,6 +21,14 @@ def _nothing() -> Mapping[str, Any]:
     return {}
 
 
+SHELLS: Mapping[str, tuple[str, ...]] = {
+    "sh": ("sh", "-ec", "{text}"),
+    "bash": ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", "{text}"),
+    "python": ("python3", "{0}"),
+}
+"""What the short names of shells stand for."""
+
+
 class Result(StrEnum):
     """What became of a leg, or of all the legs of a job. These are the words of `needs.x.result`."""
 
@@ -43,8 +51,8 @@ class CommandSpec:
     """What is run: a text for a shell, or a program with its arguments."""
 
     run: str | tuple[str, ...]
-    shell: tuple[str, ...] = ("sh", "-e", "{0}")
-    """The program that runs a text; `{0}` is the file that holds it. Not used for a list."""
+    shell: tuple[str, ...] = SHELLS["sh"]
+    """The program that runs a text: `{text}` is the text itself, `{0}` a file that holds it. Not used for a list."""
     env: Mapping[str, str] = field(default_factory=_nothing)
     directory: str | None = None
     """Relative to the job's folder, or absolute."""
@@ -125,7 +133,10 @@ class LegSpec:
     id: str
     """The job's name, and the values of its matrix: `test (3.11, slow)`."""
     job: str
+    """The name of the job that it is a leg of."""
     steps: tuple[StepSpec, ...]
+    label: str = ""
+    """What stands in the brackets of its id: the key of this leg in a map of outputs."""
     matrix: Mapping[str, Any] = field(default_factory=_nothing)
     ensure: tuple[StepSpec, ...] = ()
     """Run after the steps, whatever became of them; also when the job is cancelled."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from runner.errors import ExitCode
 from runner.ledger import Account
+from runner.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,16 @@ def unaccounted(accounts: Iterable[Account]) -> Cause | None:
                 f"{held} taken and never acknowledged"
             )
     return None
+
+
+def who_left(plan: Plan, queue: str) -> str:
+    """Say who is missing at a queue in which items are left."""
+    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
+    return "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
+
+
+def stays(put: int) -> str:
+    """Say what becomes of a dead producer's items."""
+    return (
+        "it had put nothing" if not put else f"what it had put, {put} item{'s' * (put != 1)}, is worked off"
+    )

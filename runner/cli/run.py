@@ -38,6 +38,8 @@ class RunOptions:
     progress: bool | None
     output: str | None
     junit: Path | None
+    job: Sequence[str]
+    jobs: int | None
     quiet: bool
 
 
@@ -80,6 +82,19 @@ EXAMPLES = examples(
     help="How to show what jobs print: each line with its job's name, one job after the other, not at all, or as JSON"
     " events. By default stream on a terminal and group in a pipe.",
 )
+@click.option(
+    "--job",
+    metavar="NAME",
+    multiple=True,
+    help="Run only this job, or this leg such as 'test (3.11)', and what it needs. May be repeated.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="How many jobs run at once. By default one for each core.",
+)
 @click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
 @click.option(
     "-q", "--quiet", is_flag=True, help="Log errors only; no live view, and no tables unless it fails."
@@ -92,7 +107,7 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
 
     Ctrl-C stops the producers and lets the rest finish. Ctrl-C again ends everything at once.
     """
-    from runner.cli.checking import checked_plan
+    from runner.cli.checking import JobsChoice, checked_plan
     from runner.observers import wants_text
 
     chosen = RunOptions(**options)
@@ -101,7 +116,9 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
     text = wants_text(sys.stderr, chosen.log)
     with _observers_ahead(chosen) as observers:
         # A pipe of JSON lines stays one: there `validate` is the place for warnings.
-        plan = checked_plan(file, params, overrides, show_warnings=text and not chosen.quiet)
+        shown = text and not chosen.quiet
+        choice = JobsChoice(chosen.job, chosen.jobs)
+        plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice)
         _check_writable(chosen)
         if chosen.events is not None:
             observers[0].write_events_to(chosen.events)

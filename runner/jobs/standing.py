@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from runner.jobs.conditions import Need as Known
 from runner.jobs.conditions import Standing
+from runner.jobs.outputs import gather
 from runner.spec_jobs import JobSpec, Need, Result
 
 Pasts = Mapping[str, "Past"]
@@ -48,14 +49,10 @@ def result_of(pasts: Pasts) -> Result:
 
 def as_need(job: JobSpec, pasts: Pasts) -> Known:
     """Return what conditions and references get to see of a job."""
-    if not job.has_matrix:
-        outputs = next((past.outputs for past in pasts.values()), {})
-        return Known(str(result_of(pasts)), {name: outputs.get(name, "") for name in job.values})
-    by_leg = {
-        name: {leg: past.outputs[name] for leg, past in pasts.items() if name in past.outputs}
-        for name in job.values
-    }
-    return Known(str(result_of(pasts)), by_leg)
+    if job.has_matrix:
+        legs = {leg.label: pasts[leg.id].outputs for leg in job.legs if leg.id in pasts}
+        return Known(str(result_of(pasts)), gather(legs))
+    return Known(str(result_of(pasts)), next((past.outputs for past in pasts.values()), {}))
 
 
 def standing_of(needs: Iterable[Need], pasts: Mapping[str, Pasts], stopping: str | None) -> Standing:
