@@ -32,11 +32,11 @@ def test_lines_come_as_they_are_whole_and_the_last_one_at_the_end(tmp_path: Path
 def test_each_attempt_has_what_was_written_in_its_time(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     following = Following(colors=False)
-    first = following.begin(started("job", log=str(log)))
+    _, first = following.begin(started("job", log=str(log)))
     log.write_bytes(b"attempt 1\n")
     following.end(retried("job"))
     log.write_bytes(b"attempt 1\nattempt 2\n")  # before anybody heard that it began
-    second = following.begin(started("job", attempt=2, log=str(log)))
+    _, second = following.begin(started("job", attempt=2, log=str(log)))
     following.end(finished("job", attempt=2))
 
     assert [b"attempt 2\n", b"attempt 1\n"] == [second.lines(), first.lines()]
@@ -44,17 +44,29 @@ def test_each_attempt_has_what_was_written_in_its_time(tmp_path: Path) -> None:
 
 def test_an_attempt_with_a_log_of_its_own_has_all_of_it(tmp_path: Path) -> None:
     following = Following(colors=False)
-    following.begin(started("job", log=str(tmp_path / "1.log"))).close()
+    following.begin(started("job", log=str(tmp_path / "1.log")))
     following.end(retried("job"))
     (tmp_path / "2.log").write_bytes(b"attempt 2\n")
-    second = following.begin(started("job", attempt=2, log=str(tmp_path / "2.log")))
+    _, second = following.begin(started("job", attempt=2, log=str(tmp_path / "2.log")))
     following.end_all()
 
     assert (b"attempt 2\n", True) == (second.lines(), second.is_done)
 
 
 def test_an_end_without_a_beginning_is_none_of_ours() -> None:
-    Following(colors=False).end(finished("job"))
+    assert Following(colors=False).end(finished("job")) is None
+
+
+def test_a_job_is_begun_until_its_end_is_told_also_between_attempts(tmp_path: Path) -> None:
+    following = Following(colors=False)
+    begun = [following.is_begun("job")]
+    following.begin(started("job", log=str(tmp_path / "log")))
+    for event in (retried("job"), finished("job")):
+        begun.append(following.is_begun("job"))
+        following.end(event)
+    begun.append(following.is_begun("job"))
+
+    assert [False, True, True, False] == begun
 
 
 def test_it_says_whether_there_may_be_more_at_once(tmp_path: Path) -> None:

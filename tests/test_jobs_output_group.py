@@ -213,3 +213,26 @@ def test_whatever_happens_each_job_is_shown_whole_and_in_one_piece(
     in_order = sorted(shown, key=lambda line: [each.partition(" says")[0] for each in shown].index(line[:5]))
     assert shown == in_order
     assert sorted(line for lines in expected.values() for line in lines) == sorted(shown)
+
+
+def test_a_job_that_is_called_off_between_two_attempts_is_told_once(stage: Stage) -> None:
+    stage.starts("a")
+    stage.is_retried("a")
+    stage.steps()
+    stage.happens(cancelled("a"))
+    stage.ends("a", "cancelled")
+    stage.steps()
+
+    assert [
+        "! a: attempt 1 exited with 75; attempt 2 in 500ms",
+        "- a was cancelled after 1.0s: its steps are cancelled",
+    ] == stage.shown[-2:]
+
+
+def test_a_job_that_finds_itself_up_to_date_ends_as_skipped(stage: Stage) -> None:
+    stage.starts("a")
+    stage.happens(skipped("a", reason="it is up to date"))
+    stage.steps()
+
+    assert ["- a was skipped: it is up to date"] == stage.shown
+    assert stage.show.step() is None

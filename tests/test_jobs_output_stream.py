@@ -158,3 +158,26 @@ def test_a_job_whose_end_was_never_told_ends_with_the_run(stage: Stage) -> None:
 
     assert ["a | unfinished"] == stage.shown
     assert stage.show.step() is None
+
+
+def test_a_job_that_is_called_off_between_two_attempts_is_told_once(stage: Stage) -> None:
+    stage.starts("a")
+    stage.is_retried("a")
+    stage.steps()
+    stage.happens(cancelled("a"))
+    stage.ends("a", "cancelled")
+    stage.steps()
+
+    assert [
+        "! a: attempt 1 exited with 75; attempt 2 in 500ms",
+        "- a was cancelled after 1.0s: its steps are cancelled",
+    ] == stage.shown[-2:]
+
+
+def test_a_job_that_finds_itself_up_to_date_ends_as_skipped(stage: Stage) -> None:
+    stage.starts("a")
+    stage.happens(skipped("a", reason="it is up to date"))
+    stage.steps()
+
+    assert ["- a was skipped: it is up to date"] == stage.shown
+    assert stage.show.step() is None

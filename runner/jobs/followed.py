@@ -13,12 +13,6 @@ Attempt = tuple[str, int]
 """A job's full id and the number of its attempt."""
 
 
-def attempt_of(event: Event) -> Attempt:
-    """Return which attempt an event of jobs begins or ends."""
-    # `job.retried` has the number of the one to come.
-    return event.fields["job"], event.fields["attempt"] - (event.name == "job.retried")
-
-
 class Followed:
     """One attempt's output: what is in its log from `start` to where that ended when it ended."""
 
@@ -73,26 +67,37 @@ class Following:
 
     def __init__(self, *, colors: bool) -> None:
         self._colors = colors
-        self._live: dict[Attempt, Followed] = {}
+        self._live: dict[str, tuple[Attempt, Followed]] = {}
+        self._begun: set[str] = set()
         self._ends: dict[str, int] = {}
 
-    def begin(self, event: Event) -> Followed:
+    def begin(self, event: Event) -> tuple[Attempt, Followed]:
         """Follow an attempt from its `job.started`."""
-        log = event.fields["log"]
-        followed = Followed(log, self._ends.get(log, 0), colors=self._colors)
-        self._live[attempt_of(event)] = followed
-        return followed
+        job, log = event.fields["job"], event.fields["log"]
+        key = (job, event.fields["attempt"])
+        self._live[job] = (key, Followed(log, self._ends.get(log, 0), colors=self._colors))
+        self._begun.add(job)
+        return self._live[job]
 
-    def end(self, event: Event) -> None:
-        """An attempt has ended, by its `job.retried` or `job.finished`. One that nobody follows is none of ours."""
-        followed = self._live.pop(attempt_of(event), None)
-        if followed is not None:
-            end = followed.end()
-            if event.name == "job.retried":
-                self._ends[followed.log] = end
+    def end(self, event: Event) -> Attempt | None:
+        """Return the attempt that a `job.retried`, `job.finished` or `job.skipped` ends; None if nobody follows it."""
+        job = event.fields["job"]
+        if event.name != "job.retried":
+            self._begun.discard(job)
+        if job not in self._live:
+            return None
+        key, followed = self._live.pop(job)
+        end = followed.end()
+        if event.name == "job.retried":
+            self._ends[followed.log] = end
+        return key
 
     def end_all(self) -> None:
         """The run is over, and with it every attempt whose own end was not told."""
-        for followed in self._live.values():
+        for _, followed in self._live.values():
             followed.end()
         self._live.clear()
+
+    def is_begun(self, job: str) -> bool:
+        """Whether a job was begun and its end is still to be told, also between two attempts."""
+        return job in self._begun

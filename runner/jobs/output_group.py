@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from runner.events import Event
 from runner.jobs.dress import Dress
-from runner.jobs.followed import Attempt, Followed, Following, attempt_of
+from runner.jobs.followed import Attempt, Followed, Following
 from runner.jobs.output import POLL, Write
 from runner.jobs.telling import Said, heading, left_out, say
 from runner.jobs.turns import Turns
@@ -47,11 +47,10 @@ class GroupShow:
         match event.name:
             case "job.started":
                 self._begin(event)
-            case "job.finished" | "job.retried":
-                self._following.end(event)
-                self._end(attempt_of(event), say(event))
-            case "job.cancelled" if self._is_live(fields["job"]):
-                pass  # it is being stopped, and its end will be told
+            case "job.finished" | "job.retried" | "job.skipped":
+                self._end(self._following.end(event), say(event))
+            case "job.cancelled" if self._following.is_begun(fields["job"]):
+                pass  # its end will be told
             case "job.silent" if self._is_current(fields["job"]):
                 self._interrupt(say(event))
             case "run.finished":
@@ -89,16 +88,15 @@ class GroupShow:
         """All groups were closed."""
 
     def _begin(self, event: Event) -> None:
-        key = attempt_of(event)
-        self._groups[key] = _Group(key[0], heading(event.fields), self._following.begin(event))
+        key, followed = self._following.begin(event)
+        self._groups[key] = _Group(key[0], heading(event.fields), followed)
         self._turns.begin(key)
 
-    def _end(self, key: Attempt, closing: Said | None) -> None:
-        group = self._groups.get(key)
-        if group is None:
+    def _end(self, key: Attempt | None, closing: Said | None) -> None:
+        if key is None:
             self._put(closing)
             return
-        group.closing = closing
+        self._groups[key].closing = closing
         self._turns.end(key)
 
     def _put(self, said: Said | None) -> None:
@@ -140,9 +138,6 @@ class GroupShow:
     def _tell(self, said: Said | None) -> None:
         if said is not None:
             self._write(self._dress.line(said))
-
-    def _is_live(self, job: str) -> bool:
-        return any(group.job == job and group.closing is None for group in self._groups.values())
 
     def _is_current(self, job: str) -> bool:
         key = self._turns.current()

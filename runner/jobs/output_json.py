@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from runner.events import Event
-from runner.jobs.followed import Attempt, Followed, Following, attempt_of
+from runner.jobs.followed import Attempt, Followed, Following
 from runner.jobs.output import POLL, Write
 from runner.logs import json_line, level_of
 
@@ -31,11 +31,12 @@ class JsonShow:
             case "run.progress":
                 return
             case "job.started":
-                self._followed[attempt_of(event)] = self._following.begin(event)
-            case "job.finished" | "job.retried":
-                self._following.end(event)
-                if attempt_of(event) in self._followed:
-                    self._held[attempt_of(event)] = event
+                key, followed = self._following.begin(event)
+                self._followed[key] = followed
+            case "job.finished" | "job.retried" | "job.skipped":
+                ended = self._following.end(event)
+                if ended is not None:
+                    self._held[ended] = event
                     return
             case "run.finished":
                 self._following.end_all()

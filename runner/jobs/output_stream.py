@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from runner.events import Event
 from runner.jobs.dress import Dress, Prefixes, prefixed
-from runner.jobs.followed import Attempt, Followed, Following, attempt_of
+from runner.jobs.followed import Attempt, Followed, Following
 from runner.jobs.output import POLL, Write
 from runner.jobs.telling import Said, left_out, say
 
@@ -38,12 +38,12 @@ class StreamShow:
         said = say(event)
         match event.name:
             case "job.started":
-                self._streams[attempt_of(event)] = _Stream(self._following.begin(event))
-            case "job.finished" | "job.retried":
-                self._following.end(event)
-                self._end(attempt_of(event), said)
-            case "job.cancelled" if self._is_live(event.fields["job"]):
-                pass  # it is being stopped, and its end will be told
+                key, followed = self._following.begin(event)
+                self._streams[key] = _Stream(followed)
+            case "job.finished" | "job.retried" | "job.skipped":
+                self._end(self._following.end(event), said)
+            case "job.cancelled" if self._following.is_begun(event.fields["job"]):
+                pass  # its end will be told
             case "job.silent":
                 self._unfinished(event.fields["job"])
                 self._tell(said)
@@ -73,11 +73,11 @@ class StreamShow:
         if self._is_guarded:
             self._write(self._dress.unguard())
 
-    def _end(self, key: Attempt, closing: Said | None) -> None:
-        stream = self._streams.get(key)
-        if stream is None:
+    def _end(self, key: Attempt | None, closing: Said | None) -> None:
+        if key is None:
             self._tell(closing)
             return
+        stream = self._streams[key]
         stream.closing = closing
         # Most have little left, so that their end stands in its place among the others.
         self._advance(key, stream)
@@ -87,9 +87,6 @@ class StreamShow:
         if stream.followed.is_done:
             del self._streams[key]
             self._tell(stream.closing)
-
-    def _is_live(self, job: str) -> bool:
-        return any(name == job for name, _ in self._streams)
 
     def _unfinished(self, job: str) -> None:
         for (name, _), stream in self._streams.items():
