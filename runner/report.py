@@ -11,14 +11,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.bottleneck import find_bottleneck
 from runner.errors import ExitCode
 from runner.events import COUNTERS, Event
-from runner.jobs.story import Story, StoryBuilder, story_schema
 from runner.problems import did_you_mean
 from runner.report_lines import Failure, QueueLine, StageLine, closed_schema, means
+
+if TYPE_CHECKING:
+    from runner.jobs.story import Story, StoryBuilder
 
 MOST_FAILURES = 100
 """Failures a report keeps; the rest are counted. Memory must not grow with the length of the input."""
@@ -98,15 +100,16 @@ class ReportBuilder:
         self._stages: dict[str, _StageTally] = {}
         self._failures: list[Failure] = []
         self._more_failures = 0
-        self._story = StoryBuilder()
+        self._story: StoryBuilder | None = None
 
     def observe(self, event: Event) -> None:
         """Take note of one event. Costs microseconds and keeps a bounded amount."""
         self._latest = event.at
-        self._story.observe(event)
         note = _NOTES.get(event.name)
         if note is not None:
             note(self, event)
+        if self._story is not None:
+            self._story.observe(event)
 
     def close(self) -> None:
         """Nothing to flush."""
@@ -132,7 +135,7 @@ class ReportBuilder:
             failures=tuple(self._failures),
             more_failures=self._more_failures,
             bottleneck=self._bottleneck(stages, queues, end),
-            jobs=self._story.story(),
+            jobs=self._story.story() if self._story is not None else None,
         )
 
     def _broken_off(self) -> Mapping[str, Any]:
@@ -156,6 +159,10 @@ class ReportBuilder:
     def _note_started(self, event: Event) -> None:
         self._started = event
         self._stages = {stage["name"]: _StageTally(stage) for stage in event.fields["stages"]}
+        if "jobs" in event.fields:
+            from runner.jobs.story import StoryBuilder  # a run of stages starts without it
+
+            self._story = StoryBuilder()
 
     def _note_spawned(self, event: Event) -> None:
         self._tally(event).lived(event.at)
@@ -220,6 +227,8 @@ def fold(events: Iterable[Event], *, cores: int = 1) -> Report:
 
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of what `--report FILE` holds."""
+    from runner.jobs.story import story_schema
+
     schema = closed_schema(Report)
     own: dict[str, Any] = {
         "outcome": {"enum": list(OUTCOMES)},

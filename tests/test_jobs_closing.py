@@ -224,7 +224,7 @@ PIECES = [
 def test_any_run_has_a_screen_that_ends_with_its_result(
     pieces: list[list[Event]], columns: int, rows: int
 ) -> None:
-    history = [run_started(), *(event for piece in pieces for event in piece), run_finished(1)]
+    history = [run_started(len(pieces)), *(event for piece in pieces for event in piece), run_finished(1)]
     if not pieces:
         return
 

@@ -44,6 +44,7 @@ LAYERS = (
         "jobs.printed",
         "jobs.dress",
         "jobs.github",
+        "jobs.github_commands",
         "jobs.junit",
         "jobs.closing",
         "jobs.blame",

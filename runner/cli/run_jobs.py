@@ -14,7 +14,6 @@ from pathlib import Path
 
 from runner.cli.outlet import in_github
 from runner.cli.output import say, write
-from runner.jobs import github
 from runner.jobs.blame import by_cause
 from runner.jobs.closing import MOST_TAIL, Part, closing
 from runner.jobs.story import JobLine, Result, State, Story
@@ -48,9 +47,13 @@ def _show_screen(report: Report, story: Story) -> None:
 
 def _tell_github(report: Report, story: Story, environ: Mapping[str, str]) -> None:
     """Mark what failed, and add to the summary of the step. One that can't be written is told, and no failure."""
+    from runner.jobs import github
+
     told = [*by_cause(story), *story.of(State.ALLOWED)][: github.MOST_ANNOTATIONS]
     tails = {line.job: _tail_of(line, MOST_TAIL) for line in told}
-    write("".join(f"{_annotation(line, tails[line.job], report.file)}\n" for line in told))
+    for line in told:
+        place = github.find_place(tails[line.job], _is_here)
+        write(github.annotation(line, tails[line.job], place, os.path.relpath(report.file)) + "\n")
     path = environ.get("GITHUB_STEP_SUMMARY")
     if path:
         try:
@@ -81,11 +84,6 @@ def write_junit(report: Report, story: Story, path: Path) -> bool:
 
 def _tail_of(line: JobLine, most: int) -> list[str]:
     return last_lines(line.log, most)
-
-
-def _annotation(line: JobLine, tail: Sequence[str], workflow: str) -> str:
-    place = github.find_place(tail, _is_here)
-    return github.annotation(line, tail, place, os.path.relpath(workflow))
 
 
 def _is_here(file: str) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Protocol
 
-from runner.jobs import github
+from runner.jobs.github_commands import command
 from runner.jobs.telling import Said, Tone
 
 _PREFIX_COLOURS = ("36", "35", "34", "33", "32", "96", "95", "94", "93", "92")
@@ -89,19 +89,19 @@ class GitHubDress:
 
     def open_group(self, title: str) -> bytes:
         """Open a group and stop listening to commands."""
-        return _line(github.command("group", title)) + self.guard()
+        return _line(command("group", title)) + self.guard()
 
     def close_group(self) -> bytes:
         """Listen to commands again and close the group."""
-        return self.unguard() + _line(github.command("endgroup"))
+        return self.unguard() + _line(command("endgroup"))
 
     def guard(self) -> bytes:
         """Stop listening to commands."""
-        return _line(github.command("stop-commands", self.token))
+        return _line(command("stop-commands", self.token))
 
     def unguard(self) -> bytes:
         """Listen to commands again."""
-        return _line(github.command(self.token))
+        return _line(command(self.token))
 
 
 class Prefixes:

@@ -1,19 +1,17 @@
-"""What GitHub Actions is told in its own words: commands on stdout, and the summary of the step in Markdown. Pure.
+"""What GitHub Actions is told of the end of a run: annotations, and the summary of the step in Markdown. Pure.
 
-    Story ──► ::error title=lint,file=runner/run.py,line=12::step 2 exited with 1%0A…      annotations
-         └──► | job | result | took | …                                                    $GITHUB_STEP_SUMMARY
-
-https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions says what the commands are; what is
-escaped, and how, is in the runner's ActionCommand.cs.
+Story ──► ::error title=lint,file=runner/run.py,line=12::step 2 exited with 1%0A…      annotations
+     └──► | job | result | took | …                                                    $GITHUB_STEP_SUMMARY
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from runner.jobs.github_commands import command
 from runner.jobs.story import FAILURES, JobLine, Result, State, Story
 from runner.units import rough_duration
 
@@ -24,8 +22,6 @@ MOST_SUMMARY_BYTES = 1_000_000
 """GitHub refuses a step's summary of more than a mebibyte, all of it."""
 
 _PLACE = re.compile(r"^\s*(?:File \")?([^\s:\"()]+\.\w+)(?::|\", line )(\d+)(?::(\d+))?")
-_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
-_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _COLOURS = {
     Result.PASSED: "✅ passed",
@@ -49,19 +45,6 @@ class Place:
     file: str
     line: int
     column: int | None = None
-
-
-def command(name: str, message: str = "", **properties: object) -> str:
-    """Return a workflow command, escaped, without a newline. Properties that are None are left out."""
-    told = ",".join(
-        f"{key}={str(value).translate(_PROPERTY)}" for key, value in properties.items() if value is not None
-    )
-    return f"::{name}{' ' + told if told else ''}::{message.translate(_DATA)}"
-
-
-def masks(secrets: Iterable[str]) -> str:
-    """Return the lines that have GitHub hide these values. They must come before any of the values does."""
-    return "".join(command("add-mask", secret) + "\n" for secret in secrets if secret.strip())
 
 
 def find_place(lines: Sequence[str], is_file: Callable[[str], bool]) -> Place | None:
