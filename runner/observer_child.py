@@ -164,8 +164,13 @@ def _observers(outlets: Outlets, files: Iterable[int], *, has_jobs: bool) -> lis
 def _job_observers(outlets: Outlets, jobs: JobOutlet) -> list[Observer]:
     from runner.jobs.output_modes import open_output
 
-    output = open_output(1, jobs.mode, colors=jobs.colors, for_github=jobs.for_github)
-    return [_log(outlets), output] if jobs.with_log else [output]
+    observers: list[Observer] = [_log(outlets)] if jobs.with_log else []
+    observers.append(open_output(1, jobs.mode, colors=jobs.colors, for_github=jobs.for_github))
+    if outlets.live:
+        from runner.progress import JobProgressObserver
+
+        observers.append(JobProgressObserver(2, colors=outlets.colors))
+    return observers
 
 
 def _log(outlets: Outlets) -> Observer:

@@ -22,7 +22,7 @@ from runner.units import rough_duration
 
 PIPE_WIDTH = 100
 """Columns where there is no terminal to ask."""
-PIPE_HEIGHT = 40
+PIPE_HEIGHT = 42
 _STAGE_NEEDS = {"items/s": 64, "workers": 52, "busy": 40}
 _QUEUE_NEEDS = {"dropped": 52, "time full": 52}
 """The columns that go first, each with the width below which it does."""
@@ -45,7 +45,8 @@ def print_report(report: Report, stream: TextIO) -> None:
 
 def print_closing(parts_for: Callable[[int, int], Sequence[Part]], stream: TextIO) -> None:
     """Write the end of a run of jobs; `parts_for(columns, rows)` says what there is to say on so much room."""
-    _draw(lambda console: [_part(each) for each in parts_for(console.width, console.height)], stream)
+    # One row is left for the command above, and one for the prompt below.
+    _draw(lambda console: [_part(each) for each in parts_for(console.width, console.height - 2)], stream)
 
 
 def _draw(parts_for: Callable[[Console], Sequence[RenderableType]], stream: TextIO) -> None:

@@ -33,7 +33,7 @@ from runner.jobs.telling import Said, Tone, heading, in_words, left_out, printab
         (cancelled("lint", reason="fail-fast"), Said("- lint was cancelled: fail-fast", Tone.ASIDE)),
         (
             retried("lint", reason="attempt 1 exited with 75"),
-            Said("! lint: attempt 1 exited with 75; attempt 2 in 500ms", Tone.WARNING),
+            Said("! lint: attempt 1 exited with 75", Tone.WARNING),
         ),
         (
             event("job.silent", job="lint", seconds=90.0),

@@ -48,6 +48,7 @@ LAYERS = (
         "jobs.junit",
         "jobs.closing",
         "jobs.blame",
+        "jobs.board",
         "jobs.telling",
     ),
     (

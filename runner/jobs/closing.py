@@ -67,9 +67,9 @@ def closing(report: Report, story: Story, tail_of: TailOf, *, columns: int, rows
     room = min(max(rows, FEWEST_ROWS), MOST_ROWS)
     after = [*_listed(story, State.CANCELLED), *_listed(story, State.SKIPPED), *_unreached(story)]
     last = [*_critical_path(story), _last_line(report, story)]
-    least = len(after) + len(last) + _least_table(story)
+    least = _height([*after, *last], columns) + _least_table(story)
     blocks = _blocks(report, story, tail_of, columns=columns, room=room - least)
-    left = room - _height(blocks, columns) - len(after) - len(last)
+    left = room - _height([*blocks, *after, *last], columns)
     return [*blocks, *after, *_table(story, left), *last]
 
 
@@ -86,7 +86,7 @@ def _blocks(report: Report, story: Story, tail_of: TailOf, *, columns: int, room
     shown = failures[:_MOST_BLOCKS]
     rest = [*_brief(failures[_MOST_BLOCKS:]), *_allowed(story)]
     facts = [_facts(line) for line in shown]
-    spare = room - len(rest) - sum(len(each) for each in facts)
+    spare = room - _height([*rest, *(said for own in facts for said in own)], columns)
     parts: list[Part] = []
     for number, (line, own) in enumerate(zip(shown, facts, strict=True)):
         most = _tail_share(spare, number, len(shown))
@@ -128,7 +128,7 @@ def _tail(lines: Sequence[str], *, columns: int, rows: int) -> list[Said]:
 def _indented(text: str, columns: int) -> Said:
     shown = f"    {printable(text.expandtabs())}"
     most = _CUT_AFTER * columns
-    return Said(shown if len(shown) <= most else shown[: most - 1] + "…", Tone.ASIDE)
+    return Said(shown if len(shown) <= most else shown[: most - 1] + "…")
 
 
 def _brief(failures: Sequence[JobLine]) -> list[Said]:

@@ -127,8 +127,7 @@ def _cancelled(fields: Fields) -> Said:
 
 
 def _retried(fields: Fields) -> Said:
-    again = f"attempt {fields['attempt']} in {format_duration(round(fields['delay'], 1))}"
-    return _signed(Tone.WARNING, f"{printable(fields['job'])}: {printable(fields['reason'])}; {again}")
+    return _signed(Tone.WARNING, f"{printable(fields['job'])}: {printable(fields['reason'])}")
 
 
 def _silent(fields: Fields) -> Said:
