@@ -12,7 +12,7 @@
 | `at_once` | by a pattern of names, how many of these ran at once at most |
 | `logs` | by leg, texts that its log has |
 | `shown`, `hidden` | texts that the command prints; texts that are in nothing that is printed or kept |
-| `problems` | what `mprun validate` has to say, all of it |
+| `problems` | what `mprun validate` has to say, all of it; without `jobs` nothing is run |
 | `files`, `remove`, `env`, `arguments`, `stop` | what is there before, or happens meanwhile |
 | `again` | further runs in the same folder, each with expectations of its own |
 
@@ -61,13 +61,14 @@ def test_rule(rule: Path, tmp_path: Path, mprun: Path, plain_env: dict[str, str]
     shutil.copy(rule, tmp_path / "rule.yaml")
     env = {**plain_env, "MPRUN_HOME": str(tmp_path / "home")}
 
-    for number, round_ in enumerate([expected, *expected.get("again", ())]):
+    if "problems" in expected:
+        prepare(tmp_path, expected)
+        assert [] == list(unlike_problems(expected, validate(mprun, tmp_path, expected, env)))
+    for number, round_ in enumerate([expected, *expected.get("again", ())] if "jobs" in expected else []):
         prepare(tmp_path, round_)
         outcome = run(mprun, tmp_path, round_, env, tmp_path / f"events-{number}.jsonl")
 
         assert [] == list(differences(round_, outcome, tmp_path)), outcome.printed
-    if "problems" in expected:
-        assert [] == list(unlike_problems(expected, validate(mprun, tmp_path, expected, env)))
 
 
 def expectation(rule: Path) -> dict[str, Any]:
@@ -130,6 +131,7 @@ def validate(mprun: Path, folder: Path, expected: Mapping[str, Any], env: Mappin
         timeout=TIMEOUT,
         check=False,
     )
+    assert (3 if expected["exit"] == 3 else 0) == done.returncode
     found: list[Any] = json.loads(done.stdout)
     return found
 

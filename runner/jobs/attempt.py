@@ -100,6 +100,8 @@ class Attempt:
 
     def _attend(self, stack: ExitStack) -> None:
         order = self._order
+        if order.missing:
+            raise Refused(f"the secret '{order.missing[0]}' is not set")
         logs = [self._log]
         self._attendance = Attendance(
             logs,

@@ -35,17 +35,13 @@ class Secrets:
     @classmethod
     def gathered(cls, jobs: Sequence[JobSpec], environ: Mapping[str, str]) -> Secrets:
         """
-        Look up what jobs ask for.
+        Look up what jobs ask for. One that is not set fails the job that asks for it, if that runs at all.
 
         Raises:
-            UsageError: one is not set, or can't be masked.
+            UsageError: one can't be masked.
         """
-        asked = {name: leg.id for job in jobs for leg in job.legs for name in leg.secrets}
-        missing = [name for name in asked if name not in environ]
-        if missing:
-            named = ", ".join(f"'{name}' (for job '{asked[name]}')" for name in missing)
-            raise UsageError(f"secrets are taken from the environment, and these are not set there: {named}")
-        values = {name: environ[name] for name in asked}
+        asked = dict.fromkeys(name for job in jobs for leg in job.legs for name in leg.secrets)
+        values = {name: environ[name] for name in asked if environ.get(name)}
         for name, why in unfit_secrets(values).items():
             raise UsageError(f"secret '{name}' can't be used: {why}")
         return cls(values)
@@ -88,6 +84,7 @@ class OrderDesk:
             ensure=tuple(_step(step, fill) for step in leg.ensure),
             services=tuple(_service(service, fill, log) for service in leg.services),
             secrets=tuple(self._secrets.values.values()),
+            missing=tuple(name for name in leg.secrets if name not in self._secrets.values),
             values=self._jobs[leg.job].values,
             context=Context(
                 needs=needs, matrix=leg.matrix, params=self._plan.params, env={**os.environ, **leg.env}
@@ -103,7 +100,8 @@ class OrderDesk:
         )
 
     def _own_secrets(self, leg: LegSpec) -> dict[str, str]:
-        return {name: self._secrets.values[name] for name in leg.secrets}
+        known = self._secrets.values
+        return {name: known[name] for name in leg.secrets if name in known}
 
     def _fresh(self, leg: LegSpec) -> FreshOrder:
         definition: dict[str, object] = {

@@ -92,6 +92,8 @@ class Order:
     services: tuple[ServiceOrder, ...] = ()
     secrets: tuple[str, ...] = ()
     """Values to mask in what it prints."""
+    missing: tuple[str, ...] = ()
+    """Secrets that it needs and that are not set: it fails for want of them."""
     values: tuple[str, ...] = ()
     """Names that it has to write to its output file."""
     context: Context = field(default_factory=Context)
