@@ -160,12 +160,13 @@ class Attempt:
         except (Refused, OSError) as error:
             how = CutShort(Result.FAILED, _in_words(error))
         result = self._judge(step, number, how)
+        ended = how if isinstance(how, Exit) else how.ended
         self._report(
             "step.finished",
             step=number,
             name=step.name,
-            exitcode=how.code if isinstance(how, Exit) else None,
-            signal=how.signal if isinstance(how, Exit) else None,
+            exitcode=ended.code if ended is not None else None,
+            signal=ended.signal if ended is not None else None,
             duration=round(time.monotonic() - began, 6),
             result=str(result),
             **({"reason": how.reason} if isinstance(how, CutShort) else {}),
@@ -189,7 +190,7 @@ class Attempt:
     def _cut_short(self, cut: CutShort) -> None:
         if not cut.of_step and cut.result is not Result.FAILED:
             self._course.cut = self._course.cut or cut
-        self._course.note(cut.result, cut.reason, for_good=cut.for_good)
+        self._course.note(cut.result, cut.reason, cut.ended, for_good=cut.for_good)
 
     def _bounds(self, step_timeout: float | None = None, *, steadfast: bool = False) -> list[Bound]:
         order, bounds = self._order, []

@@ -15,7 +15,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.jobs.groups import Exit, Group
 from runner.jobs.logbook import Logbook
@@ -36,6 +36,8 @@ class CutShort:
     """The job as a whole is out of time."""
     of_step: bool = False
     """It concerns one step alone: the job could go on."""
+    ended: Exit | None = None
+    """How the command ended then, if there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,7 @@ class Attendance:
         while not self._wait(group, self._patience(bounds), watching=not steadfast):
             cause = self._cause(bounds, steadfast)
             if cause is not None:
-                self.stop(group)
-                return cause
+                return replace(cause, ended=self.stop(group))
         return group.bury()
 
     def pause(self, seconds: float, bounds: Sequence[Bound] = ()) -> CutShort | None:

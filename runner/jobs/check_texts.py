@@ -33,7 +33,9 @@ def check_texts(source: Source, expanded: Expanded, jobs: Sequence[JobSpec]) -> 
             scopes = _scopes(specs[laid_out.name], specs)
             for _, data in laid_out.legs[:1]:
                 filled = {key: value for key, value in data.items() if key not in _UNFILLED}
-                problems += interpolate(source, filled, scopes, base=("jobs", laid_out.name), runtime=_TOLD)[1]
+                problems += interpolate(source, filled, scopes, base=("jobs", laid_out.name), runtime=_TOLD)[
+                    1
+                ]
             problems += [finding.at(source) for finding in _in_other_shells(laid_out, specs[laid_out.name])]
     return problems
 
@@ -44,7 +46,8 @@ def _scopes(job: JobSpec, specs: Mapping[str, JobSpec]) -> dict[str, Mapping[str
     # One that does not exist is told of at the need: what it was meant for is not told again.
     known = needed if needed <= specs.keys() else specs
     needs = {
-        name: {"result": str(Result.PASSED), "outputs": dict.fromkeys(specs[name].values, "")} for name in known
+        name: {"result": str(Result.PASSED), "outputs": dict.fromkeys(specs[name].values, "")}
+        for name in known
     }
     secrets = {name: "" for leg in job.legs[:1] for name in leg.secrets}
     return {"needs": needs, "secrets": secrets}

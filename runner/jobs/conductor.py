@@ -52,6 +52,8 @@ class _UnderWay:
     reason: str
     worker: str | None = None
     """Who has begun it."""
+    since: float = 0.0
+    """When, by `time.monotonic`."""
     called_off: bool = False
 
 
@@ -114,8 +116,7 @@ class Conductor:
             case what if what == ENDED:
                 self._has_ended(number, order, _ended_of(fields))
             case what if what == RETURNED:
-                died = self._deaths.get(order.worker or "", "its worker died")
-                self._has_ended(number, order, Ended(Result.FAILED, f"its worker {died}"))
+                self._has_ended(number, order, self._lost(order))
             case what if what in _PASSED_ON:
                 self._publish(what, job=order.leg.id, **self._with_masked_reason(fields))
 
@@ -199,7 +200,7 @@ class Conductor:
     # What workers say.
 
     def _has_begun(self, number: int, order: _UnderWay, worker: str, fields: Mapping[str, Any]) -> None:
-        order.worker = worker
+        order.worker, order.since = worker, time.monotonic()
         why = str(fields.get("reason") or "")
         self._publish(
             "job.started",
@@ -216,6 +217,12 @@ class Conductor:
     def _has_ended(self, number: int, order: _UnderWay, ended: Ended) -> None:
         del self._orders[number]
         self._dag.ended(order.leg.id, order.attempt, ended, time.monotonic())
+
+    def _lost(self, order: _UnderWay) -> Ended:
+        """An attempt ended with its worker; one that had not been told to have begun took no time."""
+        took = time.monotonic() - order.since if order.worker is not None else 0.0
+        died = self._deaths.get(order.worker or "", "died")
+        return Ended(Result.FAILED, f"its worker {died}", duration=round(took, 6))
 
     def _with_masked_reason(self, fields: dict[str, Any]) -> dict[str, Any]:
         return {**fields, "reason": self._masked(str(fields["reason"]))} if "reason" in fields else fields
