@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from job_histories import one_job, run_finished, run_started
 
-from runner.cli.run_jobs import show_jobs, write_junit
+from runner.cli.run_jobs import hide_secrets, show_jobs, write_junit
 from runner.jobs.story import Story
 from runner.report import Report, fold
+from runner.spec_jobs import JobSpec, LegSpec
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def test_the_screen_is_on_stderr_and_stdout_is_left_alone(capsys: pytest.Capture
     assert "" == captured.out
     assert [line.rstrip() for line in captured.err.splitlines()] == [
         "✗ lint failed after 1.0s: step 1 exited with code 1",
-        "    a.py:3:4: boom",
+        "  │ a.py:3:4: boom",
         "  ended:  exited with 1",
         "  log:    logs/lint.log",
         "  again:  mprun run ci.yaml --job lint",
@@ -145,3 +146,33 @@ def test_the_junit_file_may_be_a_pipe() -> None:
     os.close(writing)
     with os.fdopen(reading, "rb") as file:
         assert "testsuites" == ElementTree.fromstring(file.read()).tag
+
+
+def test_nothing_in_the_last_lines_is_a_command_for_github(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    (tmp_path / "logs" / "lint.log").write_text("::error::one\n##[error]two\n", encoding="utf-8")
+
+    show_jobs(*report_of(), quiet=False, screen=True, output=None)
+
+    captured = capsys.readouterr()
+    assert ["  │ ::error::one", "  │ # #[error]two"] == captured.err.splitlines()[1:3]
+    assert (
+        "::error title=lint,file=ci.yaml,line=1::step 1 exited with code 1%0A::error::one%0A# #[error]two"
+        == (captured.out.rstrip())
+    )
+
+
+@pytest.mark.parametrize(("output", "on_stdout"), [(None, True), ("group", True), ("json", False)])
+def test_secrets_are_hidden_before_anything_runs_and_no_reader_of_events_gets_them(
+    output: str | None, on_stdout: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    legs = tuple(LegSpec(f"job {n}", "job", (), secrets=("TOKEN", "UNSET")) for n in range(2))
+
+    hide_secrets([JobSpec("job", legs)], {"TOKEN": "s3cret"}, output=output)
+
+    captured = capsys.readouterr()
+    assert ("::add-mask::s3cret\n", "") == (
+        (captured.out, captured.err) if on_stdout else (captured.err, captured.out)
+    )

@@ -70,7 +70,7 @@ def test_one_failure_of_twenty_jobs_fits_a_screen_and_comes_first() -> None:
 
     assert lines == [
         "✗ test failed after 6.0s: step 1 (pytest) exited with code 1",
-        *(f"    line {n}" for n in range(81, 101)),
+        *(f"  │ line {n}" for n in range(81, 101)),
         "  ended:  step 'pytest' exited with 1",
         "  log:    logs/test.log",
         "  again:  mprun run ci.yaml --job test",
@@ -193,7 +193,7 @@ def test_a_line_of_output_that_never_ends_takes_three_rows_at_most(monkeypatch: 
     monkeypatch.setitem(globals(), "LOG", ["x" * 10_000, "last"])
     lines = text_of(screen([run_started(1), *one_job("lint", 0, 1, "failed"), run_finished(1)]))
 
-    assert [300, len("    last")] == [len(line) for line in lines[1:3]]
+    assert [300, len("  │ last")] == [len(line) for line in lines[1:3]]
     assert lines[1].endswith("…")
 
 
@@ -233,3 +233,13 @@ def test_any_run_has_a_screen_that_ends_with_its_result(
     assert isinstance(parts[-1], Said)
     assert parts[-1].text.startswith("failed after")
     assert height(parts, columns) <= MOST_ROWS + 30  # a bound, whatever happened
+
+
+@pytest.mark.parametrize(("near", "shown"), [("/home/me", "logs/a.log"), ("/home/m", "/home/me/logs/a.log")])
+def test_a_log_near_by_is_told_from_here(near: str, shown: str) -> None:
+    report = fold([run_started(1), *one_job("a", 0, 1, "failed", log="/home/me/logs/a.log"), run_finished(1)])
+    assert report.jobs is not None
+
+    lines = text_of(closing(report, report.jobs, tail_of, columns=100, rows=40, near=near))
+
+    assert f"  log:    {shown}" in lines

@@ -7,6 +7,7 @@ file ──► checked_plan ───────┬──► run(plan, observer
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ import click
 
 from runner.cli.collector import hand_over
 from runner.cli.options import FILE, examples, values, workflow_file
+from runner.cli.outlet import in_github, outlet
 from runner.cli.output import leave_quietly, say
 from runner.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runner.observers import ObserverProcess
+    from runner.plan import Plan
     from runner.report import Report
 
 
@@ -119,14 +122,27 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
         shown = text and not chosen.quiet
         choice = JobsChoice(chosen.job, chosen.jobs)
         plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice)
+        _check_meant_for(plan, chosen)
         _check_writable(chosen)
         if chosen.events is not None:
             observers[0].write_events_to(chosen.events)
     from runner.run import run
 
+    if plan.jobs and in_github(os.environ):
+        from runner.cli.run_jobs import hide_secrets
+
+        hide_secrets(plan.jobs, os.environ, output=chosen.output)
     hand_over()
     report = run(plan, observers)
     return _finish(report, observers, chosen, text=text)
+
+
+def _check_meant_for(plan: Plan, chosen: RunOptions) -> None:
+    asked = {"--output": chosen.output, "--junit": chosen.junit}
+    given = [option for option, value in asked.items() if value is not None]
+    if given and not plan.jobs:
+        verb = "is" if len(given) == 1 else "are"
+        raise UsageError(f"'{plan.path}' has stages and no jobs: {' and '.join(given)} {verb} for those")
 
 
 def _check_writable(chosen: RunOptions) -> None:
@@ -150,7 +166,6 @@ def _check_writable(chosen: RunOptions) -> None:
 @contextmanager
 def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
     """Start what shows the run, to import what it needs beside the check. A run that is refused has none."""
-    from runner.cli.outlet import outlet
     from runner.observers import open_observers
 
     observers = open_observers(

@@ -19,9 +19,22 @@ from runner.jobs.closing import MOST_TAIL, Part, closing
 from runner.jobs.story import JobLine, Result, State, Story
 from runner.jobs.tail import last_lines
 from runner.report import Report
+from runner.spec_jobs import JobSpec
 
 _JUNIT_TAIL = 200
 """Last lines of a job that the JUnit file keeps."""
+
+
+def hide_secrets(jobs: Sequence[JobSpec], environ: Mapping[str, str], *, output: str | None) -> None:
+    """Have GitHub hide the values of secrets in its log, whoever prints them. To be called before anything runs."""
+    from runner.jobs.github_commands import masks
+
+    asked = dict.fromkeys(name for job in jobs for leg in job.legs for name in leg.secrets)
+    told = masks(environ.get(name, "") for name in asked)
+    if output == "json":  # stdout is for events, and its reader would keep the values
+        sys.stderr.write(told)
+    else:
+        write(told)
 
 
 def show_jobs(report: Report, story: Story, *, quiet: bool, screen: bool, output: str | None) -> None:
@@ -40,7 +53,7 @@ def _show_screen(report: Report, story: Story) -> None:
     from runner.tables import print_closing
 
     def parts(columns: int, rows: int) -> Sequence[Part]:
-        return closing(report, story, _tail_of, columns=columns, rows=rows)
+        return closing(report, story, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
 
     print_closing(parts, sys.stderr)
 
@@ -83,7 +96,9 @@ def write_junit(report: Report, story: Story, path: Path) -> bool:
 
 
 def _tail_of(line: JobLine, most: int) -> list[str]:
-    return last_lines(line.log, most)
+    lines = last_lines(line.log, most)
+    # GitHub takes this for the beginning of a command wherever it stands in a line.
+    return [each.replace("##[", "# #[") for each in lines] if in_github(os.environ) else lines
 
 
 def _is_here(file: str) -> bool:

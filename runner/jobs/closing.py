@@ -1,7 +1,7 @@
 """The last screen of a run of jobs: why it failed first, then what else became of it. Pure: a report in, parts out.
 
     ✗ test (3.12) failed after 8.9s: step 2 exited with code 1       root causes, in order of time
-        … its last lines …
+      │ its last lines …
       ended:  attempt 2: step 'pytest' exited with 1
       log:    .mprun/runs/3f2a/jobs/test-3.12.log
       again:  mprun run ci.yaml --job 'test (3.12)'
@@ -62,13 +62,15 @@ _COUNTED = (
 )
 
 
-def closing(report: Report, story: Story, tail_of: TailOf, *, columns: int, rows: int) -> list[Part]:
-    """Return what the last screen says, for a screen of this size."""
+def closing(
+    report: Report, story: Story, tail_of: TailOf, *, columns: int, rows: int, near: str = ""
+) -> list[Part]:
+    """Return what the last screen says, for a screen of this size. Logs below the folder `near` are told from there."""
     room = min(max(rows, FEWEST_ROWS), MOST_ROWS)
     after = [*_listed(story, State.CANCELLED), *_listed(story, State.SKIPPED), *_unreached(story)]
     last = [*_critical_path(story), _last_line(report, story)]
     least = _height([*after, *last], columns) + _least_table(story)
-    blocks = _blocks(report, story, tail_of, columns=columns, room=room - least)
+    blocks = _blocks(report, story, tail_of, columns=columns, room=room - least, near=near)
     left = room - _height([*blocks, *after, *last], columns)
     return [*blocks, *after, *_table(story, left), *last]
 
@@ -78,14 +80,16 @@ def words_of(state: State) -> str:
     return _WORDS.get(state, str(state))
 
 
-def _blocks(report: Report, story: Story, tail_of: TailOf, *, columns: int, room: int) -> list[Part]:
+def _blocks(
+    report: Report, story: Story, tail_of: TailOf, *, columns: int, room: int, near: str
+) -> list[Part]:
     failures = by_cause(story)
     if not failures:
         told = report.reason if report.exit_code else None
         return [Said(printable(told), Tone.BAD)] if told else _allowed(story)
     shown = failures[:_MOST_BLOCKS]
     rest = [*_brief(failures[_MOST_BLOCKS:]), *_allowed(story)]
-    facts = [_facts(line) for line in shown]
+    facts = [_facts(line, near) for line in shown]
     spare = room - _height([*rest, *(said for own in facts for said in own)], columns)
     parts: list[Part] = []
     for number, (line, own) in enumerate(zip(shown, facts, strict=True)):
@@ -102,12 +106,12 @@ def _tail_share(spare: int, number: int, blocks: int) -> int:
     return min(max(wanted, _FEWEST_TAIL), MOST_TAIL)
 
 
-def _facts(line: JobLine) -> list[Said]:
+def _facts(line: JobLine, near: str) -> list[Said]:
     attempt = f"attempt {line.attempts}: " if line.attempts > 1 else ""
     step = f"step '{printable(line.failed_step)}' " if line.failed_step else ""
     told = {
         "ended:": f"{attempt}{step}{in_words(line.exitcode, line.signal)}",
-        "log:": line.log,
+        "log:": (line.log or "").removeprefix(f"{near}/"),
         "again:": shlex.join(line.command),
     }
     facts = [Said(f"  {name:<7} {printable(value)}") for name, value in told.items() if value]
@@ -126,7 +130,8 @@ def _tail(lines: Sequence[str], *, columns: int, rows: int) -> list[Said]:
 
 
 def _indented(text: str, columns: int) -> Said:
-    shown = f"    {printable(text.expandtabs())}"
+    # The bar also keeps GitHub from taking a line for a command: what is only indented is one for it.
+    shown = f"  │ {printable(text.expandtabs())}"
     most = _CUT_AFTER * columns
     return Said(shown if len(shown) <= most else shown[: most - 1] + "…")
 
