@@ -180,12 +180,16 @@ class Attempt:
         own = isinstance(how, Exit) or how.result is Result.FAILED or how.of_step
         if step.may_fail and own:
             return Result.ALLOWED
-        reason = f"step {number} ({step.name}) {said}"
+        reason = f"{self._called(step, number)} {said}"
         if isinstance(how, Exit):
             self._course.note(Result.FAILED, reason, how)
             return Result.FAILED
         self._cut_short(replace(how, reason=reason if own else how.reason))
         return how.result
+
+    def _called(self, step: StepOrder, number: int) -> str:
+        alone = len(self._order.steps) + len(self._order.ensure) == 1
+        return "it" if alone else f"step {number} ({step.name})"
 
     def _cut_short(self, cut: CutShort) -> None:
         if not cut.of_step and cut.result is not Result.FAILED:
