@@ -15,6 +15,7 @@
 | `problems` | what `mprun validate` has to say, all of it; without `jobs` nothing is run |
 | `files`, `remove`, `env`, `arguments`, `stop` | what is there before, or happens meanwhile |
 | `again` | further runs in the same folder, each with expectations of its own |
+| `slow` | that it is left to the slow run |
 
 A value that begins with `~` is a pattern to be found; all others are equal or wrong.
 """
@@ -42,6 +43,17 @@ TIMEOUT = 60.0
 _CLOSING = ("job.finished", "job.skipped", "job.cancelled")
 
 
+def expectation(rule: Path) -> dict[str, Any]:
+    """Read what stands under `x-expect`. The workflow above it need not be YAML that others can read."""
+    text = rule.read_text(encoding="utf-8")
+    expected: dict[str, Any] = yaml.safe_load(text[text.index("\nx-expect:") :])["x-expect"]
+    return expected
+
+
+def marks(rule: Path) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.slow,) if expectation(rule).get("slow") else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """All that one run has left."""
@@ -55,7 +67,7 @@ def test_there_are_rules_enough() -> None:
     assert len(RULES) >= 80
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.stem)
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.stem, marks=marks(rule)) for rule in RULES])
 def test_rule(rule: Path, tmp_path: Path, mprun: Path, plain_env: dict[str, str]) -> None:
     expected = expectation(rule)
     shutil.copy(rule, tmp_path / "rule.yaml")
@@ -69,13 +81,6 @@ def test_rule(rule: Path, tmp_path: Path, mprun: Path, plain_env: dict[str, str]
         outcome = run(mprun, tmp_path, round_, env, tmp_path / f"events-{number}.jsonl")
 
         assert [] == list(differences(round_, outcome, tmp_path)), outcome.printed
-
-
-def expectation(rule: Path) -> dict[str, Any]:
-    """Read what stands under `x-expect`. The workflow above it need not be YAML that others can read."""
-    text = rule.read_text(encoding="utf-8")
-    expected: dict[str, Any] = yaml.safe_load(text[text.index("\nx-expect:") :])["x-expect"]
-    return expected
 
 
 def prepare(folder: Path, expected: Mapping[str, Any]) -> None:
@@ -100,9 +105,9 @@ def run(mprun: Path, folder: Path, expected: Mapping[str, Any], env: Mapping[str
             start_new_session=True,
         )
         try:
-            if "stop" in expected:
-                wait_for(folder / expected["stop"]["when"])
-                process.send_signal(getattr(signal, expected["stop"]["signal"]))
+            for stop in expected.get("stop", ()):
+                wait_for(folder / stop["when"])
+                process.send_signal(getattr(signal, stop["signal"]))
             process.wait(TIMEOUT)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)

@@ -19,6 +19,7 @@ from runner.problems import Problem
 from runner.references import interpolate, names_used
 from runner.repair import unfit, without
 from runner.schema_problems import shape_findings
+from runner.sizes import check_sizes
 from runner.source_marks import DataPath, Source
 
 JobData = Mapping[str, Any]
@@ -83,7 +84,8 @@ class _Expansion:
         return {**fitting, **{key: data[key] for key in ("if", "strategy") if key in data}}
 
     def _shape_of(self, name: str, data: JobData) -> list[Finding]:
-        return shape_findings(self._schema, {"name": name, "jobs": {name: data}})
+        whole = {"name": name, "jobs": {name: data}}
+        return [*shape_findings(self._schema, whole), *check_sizes(whole)]
 
 
 def _of_matrix(data: Any, path: DataPath) -> Iterator[DataPath]:
