@@ -103,3 +103,12 @@ def test_github_says_that_it_is_there() -> None:
     assert [True, False, False] == [
         in_github(environ) for environ in ({"GITHUB_ACTIONS": "true"}, {"GITHUB_ACTIONS": "no"}, {})
     ]
+
+
+def test_on_github_jobs_are_grouped_even_where_stdout_is_a_terminal(
+    terminal: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+
+    assert "group" == outlet(None, quiet=False, log="auto").mode

@@ -16,7 +16,8 @@ from runner.observer_child import JobOutlet
 
 def outlet(mode: str | None, *, quiet: bool, log: str) -> JobOutlet:
     """Return how to show what jobs print; `mode` is what `--output` says, `log` what `--log` says."""
-    chosen = mode or ("quiet" if quiet else "stream" if sys.stdout.isatty() else "group")
+    live = sys.stdout.isatty() and not in_github(os.environ)
+    chosen = mode or ("quiet" if quiet else "stream" if live else "group")
     return JobOutlet(
         fd=sys.stdout.fileno(),
         mode=chosen,
