@@ -196,11 +196,17 @@ def walk(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[Key]:
             yield from walk(child, path)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            # Another name for a stage or for a variable of the environment is as good as the first.
-            if path not in {("stages",), ("env",)} and path[2:] != ("env",):
+            if not is_free(path, key.value):
                 mark = key.start_mark
                 yield Key(key.value, mark.line + 1, mark.column + 1, mark.index)
             yield from walk(value, (*path, key.value))
+
+
+def is_free(path: tuple[str, ...], key: str) -> bool:
+    """Whether another name is as good: for a stage, a job, a service, a variable, or what a matrix varies."""
+    if path[-1:] == ("matrix",):
+        return key not in ("include", "exclude")
+    return path in {("stages",), ("jobs",)} or path[-1:] in {("env",), ("services",), ("include",), ("exclude",)}
 
 
 def slips(name: str) -> list[str]:
