@@ -1,4 +1,4 @@
-"""Every key that a job can have, with one character left out, doubled, changed or swapped: found, and put right."""
+"""Every key that a job can have with a slip in it is put right; every value that is none is judged, and no more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runner.load import check
-from runner.problems import Problem
+from runner.plan import make_plan
+from runner.problems import Problem, Severity
 from runner.source import read_text
 from runner.source_marks import DataPath, Mark
 
@@ -51,6 +52,35 @@ jobs:
 NAMES = {"before", "all", "A", "n", "db"}
 """Keys that are names of the user's own."""
 ROOM = "abxyz"
+ODD_VALUES = (
+    *(
+        "3",
+        "-1",
+        "0",
+        "1.5",
+        "~",
+        "true",
+        "''",
+        "' '",
+        "all",
+        "x: y",
+        "1e400",
+        ".nan",
+        "0s",
+        "9999999h",
+        "!x y",
+    ),
+    *("[]", "{}", "{x: y}", "[x]", "[~]", "[1, [2]]", "[{x: y}]", "'\"'", '"\'"', "'a\\nb'", "9" * 400),
+    *("'${{'", "'${{ item }}'", "'${{ params.x }}'", "'${{ secrets.PATH }}'", "'${{ needs.before.result }}'"),
+    *(
+        "'${{ matrix.n }}'",
+        "'${{ matrix.x }}'",
+        "['${{ matrix.n }}']",
+        "{x: '${{ matrix.n }}'}",
+        "'${{ matrix }}'",
+    ),
+    "'${{ matrix.n }} ${{ needs.before.outputs.v }}'",
+)
 
 
 def keys(mark: Mark, path: DataPath = ()) -> Iterator[DataPath]:
@@ -61,6 +91,15 @@ def keys(mark: Mark, path: DataPath = ()) -> Iterator[DataPath]:
         if isinstance(step, str) and step not in NAMES and path[:1] == ("jobs",):
             yield (*path, step)
         yield from keys(below, (*path, step))
+
+
+def values(mark: Mark, path: DataPath = ()) -> Iterator[tuple[DataPath, Mark]]:
+    """Every value of the file, with where it stands."""
+    children = mark.children
+    below_it = dict(children) if isinstance(children, Mapping) else dict(enumerate(children or ()))
+    for step, below in below_it.items():
+        yield (*path, step), below
+        yield from values(below, (*path, step))
 
 
 def slips(key: str) -> Iterator[str]:
@@ -74,6 +113,9 @@ def slips(key: str) -> Iterator[str]:
 
 SOURCE = read_text(EVERY_KEY, "w.yaml")
 PATHS = {"/".join(map(str, path[2:])): path for path in keys(SOURCE.mark)}
+
+
+VALUES = {"/".join(map(str, path)): mark for path, mark in values(SOURCE.mark) if path[0] == "jobs"}
 
 
 @pytest.fixture
@@ -122,3 +164,27 @@ def not_put_right(path: DataPath, slips: Iterable[str], file: Path) -> dict[str,
         if [(span.line, span.column, "unknown-key", f"did you mean '{key}'?")] != told:
             unlike[slip] = told
     return unlike
+
+
+@pytest.mark.parametrize("odd", ["'${{ matrix.n }}'", "[1, [2]]"])
+def test_an_odd_value_anywhere_is_judged(odd: str, file: Path) -> None:
+    assert {} == {name: raised for name in VALUES if (raised := not_judged(VALUES[name], odd, file))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VALUES)
+def test_any_odd_value_is_judged(name: str, file: Path) -> None:
+    assert {} == {odd: raised for odd in ODD_VALUES if (raised := not_judged(VALUES[name], odd, file))}
+
+
+def not_judged(mark: Mark, odd: str, file: Path) -> str | None:
+    """Put an odd value in a place; what is right can be planned, what is wrong has problems, and nothing is raised."""
+    file.write_text(EVERY_KEY[: mark.start] + odd + EVERY_KEY[mark.end :], encoding="utf-8")
+    try:
+        checked = check(file)
+        if checked.spec is not None:
+            make_plan(checked.spec)
+    except Exception as error:
+        return repr(error)
+    wrong = any(problem.severity is Severity.ERROR for problem in checked.problems)
+    return None if wrong == (checked.spec is None) else "it is neither right nor wrong"

@@ -24,6 +24,9 @@ from runner.source_marks import DataPath, Source
 
 JobData = Mapping[str, Any]
 
+_ALIKE = (("strategy",), ("needs",), ("outputs", "values"))
+"""Keys that all legs of a job share, and that no matrix can change."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
@@ -46,7 +49,8 @@ class Expanded:
 def waits_for_matrix(data: Any) -> frozenset[DataPath]:
     """Return the paths of texts in some workflow's jobs that can't be judged before the matrix is put in."""
     jobs = data.get("jobs") if isinstance(data, dict) else None
-    return frozenset(_of_matrix(jobs, ("jobs",)))
+    named = jobs.items() if isinstance(jobs, dict) else ()
+    return frozenset(path for name, job in named for path in _of_job(job, ("jobs", name)))
 
 
 def expand_jobs(source: Source, jobs: Any, schema: Mapping[str, Any]) -> Expanded:
@@ -67,7 +71,7 @@ class _Expansion:
         matrix = strategy.get("matrix") if isinstance(strategy, dict) else None
         found = expand(name, matrix, ("jobs", name, "strategy", "matrix"), self._source.scalar_text)
         self.problems += located(found.findings, self._source)
-        waiting = frozenset(_of_matrix(data, ("jobs", name)))
+        waiting = frozenset(_of_job(data, ("jobs", name)))
         if not waiting:
             return LaidOut(name, data, tuple((leg, data) for leg in found.legs))
         return LaidOut(name, data, tuple((leg, self._of_leg(leg, name, data, waiting)) for leg in found.legs))
@@ -88,8 +92,15 @@ class _Expansion:
         return [*shape_findings(self._schema, whole), *check_sizes(whole)]
 
 
+def _of_job(job: Any, path: DataPath) -> Iterator[DataPath]:
+    """Yield the paths of texts of a job with a reference to the matrix."""
+    return _of_matrix(job, path) if isinstance(job, dict) else iter(())
+
+
 def _of_matrix(data: Any, path: DataPath) -> Iterator[DataPath]:
     """Yield the paths of texts with a reference to the matrix; an `if` is read by others."""
+    if path[2:] in _ALIKE:
+        return
     if isinstance(data, str):
         if "${{" in data and any(names[0] == "matrix" for names in names_used(data)):
             yield path
