@@ -167,7 +167,7 @@ def _job_observers(outlets: Outlets, jobs: JobOutlet) -> list[Observer]:
     observers: list[Observer] = [_log(outlets)] if jobs.with_log else []
     observers.append(open_output(1, jobs.mode, colors=jobs.colors, for_github=jobs.for_github))
     if outlets.live:
-        from runner.progress import JobProgressObserver
+        from runner.progress_jobs import JobProgressObserver
 
         observers.append(JobProgressObserver(2, colors=outlets.colors))
     return observers

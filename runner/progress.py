@@ -10,7 +10,6 @@ saves the cursor and puts it back. rich renders the lines; its own Live would fi
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.events import Event
-from runner.jobs.board import JobBoard
-from runner.jobs.telling import Tone
+from runner.jobs.telling import Said, Tone
 
 LEAST_ROWS = 12
 """A terminal with fewer has no room for a view beside what the handlers print."""
-NO_FLICKER = 0.5
-"""Seconds that a run of jobs must have lasted to be worth a view."""
-REDRAW = 0.25
-MOST_JOB_ROWS = 8
 RATE_WINDOW = 3.0
 """Seconds that rates and busy shares are taken over: long enough to be read, short enough to be now."""
 _BAR_WIDTH = 12
@@ -121,48 +115,6 @@ class ProgressObserver:
         self._footer.close()
 
 
-class JobProgressObserver:
-    """Draws what runs now of a workflow of jobs, a few times a second. Writing may block, as above."""
-
-    def __init__(self, fd: int, *, colors: bool = True, clock: Callable[[], float] = time.time) -> None:
-        self._board = JobBoard()
-        self._footer = Footer(fd)
-        self._colors = colors
-        self._clock = clock
-        self._height = 0
-        self._next = 0.0
-        self._trouble: OSError | None = None
-
-    def observe(self, event: Event) -> None:
-        """Take note; what is seen changes at the next tick."""
-        if self._trouble is not None:
-            raise self._trouble
-        self._board.observe(event)
-
-    def tick(self) -> float:
-        """Draw if it is time; return the seconds until it is. The first is late, so that a short run never flickers."""
-        now = self._clock()
-        due = max(self._next, self._board.began + NO_FLICKER)
-        if self._trouble is not None or now < due:
-            return min(max(due - now, 0.0), REDRAW) or REDRAW
-        self._next = now + REDRAW
-        try:
-            self._footer.draw(lambda columns, most: self._lines(now, columns, most))
-        except OSError as error:
-            self._trouble = error
-        return REDRAW
-
-    def close(self) -> None:
-        """Give the rows back."""
-        self._footer.close()
-
-    def _lines(self, now: float, columns: int, most: int) -> list[str]:
-        said = self._board.lines(now, min(most, MOST_JOB_ROWS))
-        self._height = max(self._height, len(said))  # it only grows: text above that jumps can't be read
-        parts = [Text(each.text, style="bold" if each.tone is Tone.HEADING else "") for each in said]
-        return as_lines([*parts, *(Text("") for _ in range(self._height - len(said)))], columns, self._colors)
-
-
 def render(board: Board, columns: int, most_rows: int, *, colors: bool = True) -> list[str]:
     """Return the lines of the view, none wider than `columns`; the last counts those that do not fit."""
     rows = [_stage_row(stage) for stage in board.stage_lines()]
@@ -173,12 +125,17 @@ def render(board: Board, columns: int, most_rows: int, *, colors: bool = True) -
         table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
     for row in shown:
         table.add_row(*row[: _columns_in(columns)])
-    lines = as_lines([_heading(board), table], columns, colors)
+    lines = _as_lines([_heading(board), table], columns, colors)
     return lines if shown is rows else [*lines, f"… and {len(rows) - len(shown)} more"]
 
 
-def as_lines(parts: Sequence[Text | Table], columns: int, colors: bool) -> list[str]:
-    """Return what rich makes of some parts, in lines that are not wider than `columns`."""
+def draw_said(said: Sequence[Said], columns: int, *, colors: bool) -> list[str]:
+    """Return lines of our own as they are drawn, none wider than `columns`."""
+    styles = {Tone.HEADING: "bold", Tone.ASIDE: "dim"}
+    return _as_lines([Text(each.text, style=styles.get(each.tone, "")) for each in said], columns, colors)
+
+
+def _as_lines(parts: Sequence[Text | Table], columns: int, colors: bool) -> list[str]:
     console = Console(
         file=StringIO(),
         width=columns,

@@ -30,6 +30,7 @@ LAYERS = (
     (
         "logs",
         "progress",
+        "progress_jobs",
         "tables",
         "observers",
         "observer_child",

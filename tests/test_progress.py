@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from job_histories import finished, run_started, started
 from rich.cells import cell_len
 
 from runner.events import Event
@@ -23,7 +22,6 @@ from runner.progress import (
     LEAST_ROWS,
     Board,
     Footer,
-    JobProgressObserver,
     ProgressObserver,
     bar,
     paint,
@@ -287,57 +285,3 @@ def test_a_low_terminal_has_no_view_and_one_that_becomes_low_loses_it(terminal: 
     assert never == ""
     assert "VIEW" in drawn
     assert shown_by(ours) == release(80)
-
-
-def test_the_jobs_that_run_now_are_drawn_now_and_then_and_not_for_a_short_run(
-    terminal: tuple[int, int],
-) -> None:
-    ours, theirs = terminal
-    resize(theirs, 80, 24)
-    now = [0.2]
-    observer = JobProgressObserver(theirs, colors=False, clock=lambda: now[0])
-    for event in (run_started(2, at=0.0), started("lint", 0.0)):
-        observer.observe(event)
-    young, soon = observer.tick(), shown_by(ours)
-    now[0] = 1.0
-    drawn = observer.tick(), shown_by(ours)
-    now[0] = 1.1
-    again = observer.tick(), shown_by(ours)
-    observer.close()
-
-    assert (pytest.approx(0.25), "") == (young, soon)
-    assert "ci  00:01  0 of 2 done" in drawn[1]
-    assert "lint  1.0s" in drawn[1]
-    assert (pytest.approx(0.15), "") == again
-    assert release(80) in shown_by(ours)
-
-
-def test_the_view_of_jobs_does_not_become_lower_while_it_is_there(terminal: tuple[int, int]) -> None:
-    ours, theirs = terminal
-    resize(theirs, 80, 24)
-    now = [1.0]
-    observer = JobProgressObserver(theirs, colors=False, clock=lambda: now[0])
-    for event in (run_started(2, at=0.0), started("lint", 0.0), started("test", 0.0)):
-        observer.observe(event)
-    observer.tick()
-    shown_by(ours)
-    observer.observe(finished("test"))
-    now[0] = 2.0
-    observer.tick()
-    redrawn = shown_by(ours)
-    observer.close()
-
-    assert "\x1b[22;1H" in redrawn  # three rows, as before
-    assert "r" not in re.findall(r"\x1b\[[\d;]*([a-zA-Z])", redrawn)
-
-
-def test_a_terminal_that_is_gone_is_told_at_the_next_event(terminal: tuple[int, int]) -> None:
-    gone = os.dup(terminal[1])
-    observer = JobProgressObserver(gone, clock=lambda: 5.0)
-    observer.observe(run_started(1, at=0.0))
-    os.close(gone)
-
-    observer.tick()
-
-    with pytest.raises(OSError, match=r"."):
-        observer.observe(started("lint"))
