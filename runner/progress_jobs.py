@@ -40,19 +40,23 @@ class JobProgressObserver:
     def tick(self) -> float:
         """Draw if it is time; return the seconds until it is. The first is late, so that a short run never flickers."""
         now = self._clock()
-        due = max(self._next, self._board.began + NO_FLICKER)
-        if self._trouble is not None or now < due:
-            return min(max(due - now, 0.0), REDRAW) or REDRAW
+        wait = max(self._next, self._board.began + NO_FLICKER) - now
+        if wait > 0:
+            return wait
         self._next = now + REDRAW
-        try:
-            self._footer.draw(lambda columns, most: self._lines(now, columns, most))
-        except OSError as error:
-            self._trouble = error
+        self._draw(now)
         return REDRAW
 
     def close(self) -> None:
         """Give the rows back."""
         self._footer.close()
+
+    def _draw(self, now: float) -> None:
+        if self._trouble is None:
+            try:
+                self._footer.draw(lambda columns, most: self._lines(now, columns, most))
+            except OSError as error:
+                self._trouble = error
 
     def _lines(self, now: float, columns: int, most: int) -> list[str]:
         said = self._board.lines(now, min(most, MOST_ROWS))

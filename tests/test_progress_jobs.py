@@ -51,7 +51,7 @@ def test_the_jobs_that_run_now_are_drawn_now_and_then_and_not_for_a_short_run(
     again = observer.tick(), shown_by(ours)
     observer.close()
 
-    assert (pytest.approx(0.25), "") == (young, soon)
+    assert (pytest.approx(0.3), "") == (young, soon)
     assert "ci  00:01  0 of 2 done" in drawn[1]
     assert "lint  1.0s" in drawn[1]
     assert (pytest.approx(0.15), "") == again
