@@ -36,7 +36,7 @@ CLEAN_UP = 60.0
 class Report(Protocol):
     """How an attempt tells what happens to it."""
 
-    def __call__(self, what: str, **fields: Any) -> None:
+    def __call__(self, what: str, /, **fields: Any) -> None:
         """`what` is the name of an event, whose fields these are."""
 
 

@@ -61,7 +61,7 @@ class Hand:
             for_good=ended.for_good,
         )
 
-    def _report(self, number: int, what: str, **fields: Any) -> None:
+    def _report(self, number: int, what: str, /, **fields: Any) -> None:
         self._worker.report(what, {"order": number, **fields})
 
 
