@@ -107,7 +107,7 @@ def parse_condition(written: object, path: DataPath) -> tuple[Condition | None, 
 
     A condition that can't be read is None, with a finding at the characters that show it.
     """
-    text = str(written).lower() if isinstance(written, bool) else str(written)
+    text = str(written).lower() if isinstance(written, bool) else str(written or "")
     try:
         start, end = _without_braces(text)
         tree = parse_expression(text, start, end)
