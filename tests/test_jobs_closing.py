@@ -19,6 +19,7 @@ from job_histories import (
     step_finished,
 )
 
+from runner.cells import cells
 from runner.events import Event
 from runner.jobs.closing import FEWEST_ROWS, MOST_ROWS, Grid, Part, closing
 from runner.jobs.story import JobLine
@@ -85,7 +86,7 @@ def test_one_failure_of_twenty_jobs_fits_a_screen_and_comes_first() -> None:
         "unit (12)  passed  2.2s",
         "unit (13)  passed  2.3s",
         "test  failed  6.0s",
-        "and 8 more, each quicker",
+        "and 8 more",
         "critical path 9.0s: build 3.0s → test 6.0s",
         "failed after 9.5s: 1 failed, 2 cancelled, 2 skipped, 15 passed; exit 1",
     ]
@@ -187,6 +188,23 @@ def test_an_interrupted_run_says_what_was_not_done() -> None:
 
 def test_a_run_without_jobs_says_so() -> None:
     assert ["passed in 1.0s: no job ran"] == text_of(screen([run_started(0), run_finished(at=1)]))
+
+
+def test_a_line_of_wide_characters_is_cut_by_its_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "LOG", ["包" * 10_000])
+    line = text_of(screen([run_started(1), *one_job("lint", 0, 1, "failed"), run_finished(1)]))[1]
+
+    assert 290 < cells(line) <= 300
+    assert line.endswith("包…")
+
+
+def test_a_job_whose_worker_died_has_no_exit_code_to_tell() -> None:
+    lost = started("a"), finished("a", 1.0, "failed", reason="its worker was killed by SIGKILL")
+    lost[1].fields.update(exitcode=None)  # type: ignore[attr-defined]
+    lines = text_of(screen([run_started(1), *lost, run_finished(1)]))
+
+    assert "✗ a failed after 1.0s: its worker was killed by SIGKILL" == lines[0]
+    assert not any("ended:" in line for line in lines)
 
 
 def test_a_line_of_output_that_never_ends_takes_three_rows_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

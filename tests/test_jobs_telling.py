@@ -6,7 +6,7 @@ import pytest
 from job_histories import cancelled, event, finished, retried, run_finished, run_started, skipped, started
 
 from runner.events import Event
-from runner.jobs.telling import Said, Tone, heading, in_words, left_out, printable, say
+from runner.jobs.telling import Said, Tone, heading, in_words, left_out, say
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,8 @@ def test_what_happens_is_told_in_a_line_or_not_at_all(happened: Event, expected:
         (
             137,
             None,
-            "exited with 137: a command in it was ended by SIGKILL, as the system does where memory has run out",
+            "exited with 137: a command in it was ended by SIGKILL,"
+            " which is also what the system does when memory runs out",
         ),
         (143, None, "exited with 143: a command in it was ended by SIGTERM"),
         (170, None, "exited with 170"),
@@ -78,7 +79,10 @@ def test_an_exit_code_is_told_with_what_it_means(
 
 
 def test_a_name_can_neither_end_its_line_nor_speak_to_the_terminal() -> None:
-    assert r"a\nb\x1b[31m 包" == printable("a\nb\x1b[31m 包")
+    said = say(skipped("a\nb\x1b[31m 包", reason="two\nlines"))
+
+    assert said is not None
+    assert said.text.isprintable()
 
 
 def test_the_heading_of_a_later_attempt_says_which_it_is() -> None:

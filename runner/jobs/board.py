@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from runner.cells import visible
 from runner.events import Event
-from runner.jobs.telling import Said, Tone, printable
+from runner.jobs.telling import Said, Tone
 from runner.units import rough_duration
 
 _TOLD = {"failed": "failed", "timed_out": "failed", "cancelled": "cancelled", "skipped": "skipped"}
@@ -74,12 +75,12 @@ class JobBoard:
             f"{len(self.ended)} of {self.total} done",
             *(f"{count} {what}" for what, count in counts.items()),
         ]
-        note = f"  {printable(self.note)}" if self.note else ""
-        return Said(f"{printable(self.workflow)}  {clock}  {', '.join(told)}{note}", Tone.HEADING)
+        note = f"  {visible(self.note)}" if self.note else ""
+        return Said(f"{visible(self.workflow)}  {clock}  {', '.join(told)}{note}", Tone.HEADING)
 
     def _row(self, job: str, running: _Running, now: float) -> str:
-        step = f"  {printable(running.step)}" if running.step else ""
-        return f"  {printable(job)}  {rough_duration(max(now - running.began, 0))}{step}"
+        step = f"  {visible(running.step)}" if running.step else ""
+        return f"  {visible(job)}  {rough_duration(max(now - running.began, 0))}{step}"
 
     def _end(self, job: str, result: str) -> None:
         self.running.pop(job, None)

@@ -20,9 +20,10 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from runner.cells import cells, visible
 from runner.jobs.blame import by_cause
 from runner.jobs.story import JobLine, Result, State, Story
-from runner.jobs.telling import Said, Tone, ended_line, in_words, printable
+from runner.jobs.telling import Said, Tone, ended_line, in_words
 from runner.report import Report
 from runner.units import rough_duration
 
@@ -86,7 +87,7 @@ def _blocks(
     failures = by_cause(story)
     if not failures:
         told = report.reason if report.exit_code else None
-        return [Said(printable(told), Tone.BAD)] if told else _allowed(story)
+        return [*([Said(visible(told), Tone.BAD)] if told else []), *_allowed(story)]
     shown = failures[:_MOST_BLOCKS]
     rest = [*_brief(failures[_MOST_BLOCKS:]), *_allowed(story)]
     facts = [_facts(line, near) for line in shown]
@@ -108,13 +109,14 @@ def _tail_share(spare: int, number: int, blocks: int) -> int:
 
 def _facts(line: JobLine, near: str) -> list[Said]:
     attempt = f"attempt {line.attempts}: " if line.attempts > 1 else ""
-    step = f"step '{printable(line.failed_step)}' " if line.failed_step else ""
+    step = f"step '{visible(line.failed_step)}' " if line.failed_step else ""
+    ran = line.exitcode is not None or line.signal is not None
     told = {
-        "ended:": f"{attempt}{step}{in_words(line.exitcode, line.signal)}",
+        "ended:": f"{attempt}{step}{in_words(line.exitcode, line.signal)}" if ran else "",
         "log:": (line.log or "").removeprefix(f"{near}/"),
         "again:": shlex.join(line.command),
     }
-    facts = [Said(f"  {name:<7} {printable(value)}") for name, value in told.items() if value]
+    facts = [Said(f"  {name:<7} {visible(value)}") for name, value in told.items() if value]
     return [ended_line(line.job, line.state, line.seconds, line.reason), *facts]
 
 
@@ -131,9 +133,16 @@ def _tail(lines: Sequence[str], *, columns: int, rows: int) -> list[Said]:
 
 def _indented(text: str, columns: int) -> Said:
     # The bar also keeps GitHub from taking a line for a command: what is only indented is one for it.
-    shown = f"  │ {printable(text.expandtabs())}"
-    most = _CUT_AFTER * columns
-    return Said(shown if len(shown) <= most else shown[: most - 1] + "…")
+    return Said(_cut(f"  │ {visible(text)}", _CUT_AFTER * columns))
+
+
+def _cut(text: str, most: int) -> str:
+    if cells(text) <= most:
+        return text
+    kept = text[: most - 1]
+    while cells(kept) >= most:
+        kept = kept[:-1]
+    return f"{kept}…"
 
 
 def _brief(failures: Sequence[JobLine]) -> list[Said]:
@@ -150,9 +159,9 @@ def _listed(story: Story, state: State) -> list[Said]:
     """One line for each reason, with the jobs that have it."""
     by_reason: dict[str, list[str]] = {}
     for line in story.of(state):
-        by_reason.setdefault(line.reason, []).append(printable(line.job))
+        by_reason.setdefault(line.reason, []).append(visible(line.job))
     lines = [
-        Said(f"{words_of(state)}: {_names(jobs)}: {printable(reason)}", Tone.ASIDE)
+        Said(f"{words_of(state)}: {_names(jobs)}: {visible(reason)}", Tone.ASIDE)
         for reason, jobs in list(by_reason.items())[:_MOST_LISTED]
     ]
     more = sum(len(jobs) for jobs in list(by_reason.values())[_MOST_LISTED:])
@@ -162,7 +171,7 @@ def _listed(story: Story, state: State) -> list[Said]:
 def _unreached(story: Story) -> list[Said]:
     states = story.of(State.RUNNING, State.RETRYING)
     lines = (
-        [Said(f"not finished: {_names([printable(line.job) for line in states])}", Tone.WARNING)]
+        [Said(f"not finished: {_names([visible(line.job) for line in states])}", Tone.WARNING)]
         if states
         else []
     )
@@ -177,7 +186,9 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _ran(story: Story) -> list[JobLine]:
-    return [line for line in story.jobs if line.attempts and line.state is not State.CANCELLED]
+    return [
+        line for line in story.jobs if line.attempts and line.state not in (State.CANCELLED, State.SKIPPED)
+    ]
 
 
 def _least_table(story: Story) -> int:
@@ -195,18 +206,16 @@ def _table(story: Story, room: int) -> list[Part]:
     slowest = {line.job for line in sorted(ran, key=_weight, reverse=True)[:fit]}
     kept = [line for line in ran if line.job in slowest]
     retried = any(line.attempts > 1 for line in ran)
-    more = (
-        [Said(f"and {len(ran) - len(kept)} more, each quicker", Tone.ASIDE)] if len(kept) < len(ran) else []
-    )
+    more = [Said(f"and {len(ran) - len(kept)} more", Tone.ASIDE)] if len(kept) < len(ran) else []
     return [Grid(tuple(_row(line, retried=retried) for line in kept)), *more]
 
 
 def _weight(line: JobLine) -> tuple[bool, float]:
-    return line.state not in (State.PASSED, State.SKIPPED), line.seconds
+    return line.state is not State.PASSED, line.seconds
 
 
 def _row(line: JobLine, *, retried: bool) -> dict[str, str]:
-    row = {"job": printable(line.job), "result": words_of(line.state), "took": rough_duration(line.seconds)}
+    row = {"job": visible(line.job), "result": words_of(line.state), "took": rough_duration(line.seconds)}
     return row | ({"attempts": str(line.attempts)} if retried else {})
 
 
@@ -214,7 +223,7 @@ def _critical_path(story: Story) -> list[Said]:
     if len(story.critical_path) < 2:
         return []
     times = {line.job: line.seconds for line in story.jobs}
-    chain = [f"{printable(job)} {rough_duration(times[job])}" for job in story.critical_path]
+    chain = [f"{visible(job)} {rough_duration(times[job])}" for job in story.critical_path]
     shown = chain if len(chain) <= 2 * _MOST_LISTED else [*chain[:_MOST_LISTED], "…", *chain[-_MOST_LISTED:]]
     return [Said(f"critical path {rough_duration(story.critical_seconds)}: {' → '.join(shown)}")]
 
@@ -238,4 +247,4 @@ def _last_line(report: Report, story: Story) -> Said:
 
 
 def _height(parts: Iterable[Part], columns: int) -> int:
-    return sum(-(-max(len(part.text), 1) // columns) for part in parts if isinstance(part, Said))
+    return sum(-(-max(cells(part.text), 1) // columns) for part in parts if isinstance(part, Said))

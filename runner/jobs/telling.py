@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from runner.cells import visible
 from runner.events import Event
 from runner.units import format_duration, format_size, rough_duration
 
@@ -56,14 +57,14 @@ def say(event: Event) -> Said | None:
 def heading(fields: Fields) -> str:
     """Return what stands over the output of an attempt, from the fields of `job.started`."""
     attempt = fields["attempt"]
-    return printable(fields["job"]) + (f", attempt {attempt}" if attempt > 1 else "")
+    return visible(fields["job"]) + (f", attempt {attempt}" if attempt > 1 else "")
 
 
 def ended_line(job: str, result: str, seconds: float, reason: str) -> Said:
     """Return the line on how a job ended; the reason is told where it is not simply good."""
     tone, how = _ENDINGS[result]
-    said = f"{printable(job)} {how} {rough_duration(seconds)}"
-    return _signed(tone, said if tone is Tone.GOOD else f"{said}: {printable(reason)}")
+    said = f"{visible(job)} {how} {rough_duration(seconds)}"
+    return _signed(tone, said if tone is Tone.GOOD else f"{said}: {visible(reason)}")
 
 
 def left_out(job: str, amount: int, log: str) -> Said | None:
@@ -71,13 +72,8 @@ def left_out(job: str, amount: int, log: str) -> Said | None:
     if not amount:
         return None
     return _signed(
-        Tone.WARNING, f"{printable(job)}: {format_size(amount)} more are not shown, and are in {log}"
+        Tone.WARNING, f"{visible(job)}: {format_size(amount)} more are not shown, and are in {log}"
     )
-
-
-def printable(text: str) -> str:
-    """Names and reasons come from outside: what a terminal would obey, or would end the line, is spelt out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def in_words(exitcode: int | None, killed_by: str | None) -> str:
@@ -103,7 +99,7 @@ def _meaning(exitcode: int) -> str:
 
 
 _MEANING_OF_SIGNALS = {
-    "SIGKILL": ", as the system does where memory has run out",
+    "SIGKILL": ", which is also what the system does when memory runs out",
     "SIGSEGV": ", a crash",
     "SIGABRT": ", which it does to itself",
     "SIGPIPE": ", as whoever read its output had gone",
@@ -119,24 +115,24 @@ def _finished(fields: Fields) -> Said:
 
 
 def _skipped(fields: Fields) -> Said:
-    return _signed(Tone.ASIDE, f"{printable(fields['job'])} was skipped: {printable(fields['reason'])}")
+    return _signed(Tone.ASIDE, f"{visible(fields['job'])} was skipped: {visible(fields['reason'])}")
 
 
 def _cancelled(fields: Fields) -> Said:
-    return _signed(Tone.ASIDE, f"{printable(fields['job'])} was cancelled: {printable(fields['reason'])}")
+    return _signed(Tone.ASIDE, f"{visible(fields['job'])} was cancelled: {visible(fields['reason'])}")
 
 
 def _retried(fields: Fields) -> Said:
-    return _signed(Tone.WARNING, f"{printable(fields['job'])}: {printable(fields['reason'])}")
+    return _signed(Tone.WARNING, f"{visible(fields['job'])}: {visible(fields['reason'])}")
 
 
 def _silent(fields: Fields) -> Said:
     lasted = format_duration(round(fields["seconds"], 1))
-    return _signed(Tone.WARNING, f"{printable(fields['job'])} has printed nothing for {lasted}")
+    return _signed(Tone.WARNING, f"{visible(fields['job'])} has printed nothing for {lasted}")
 
 
 def _stopping(fields: Fields) -> Said:
-    return _signed(Tone.WARNING, f"stopping: {printable(fields['reason'])}")
+    return _signed(Tone.WARNING, f"stopping: {visible(fields['reason'])}")
 
 
 def _dropped(fields: Fields) -> Said:
