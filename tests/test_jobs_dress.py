@@ -53,6 +53,12 @@ def test_prefixes_stand_in_one_column_that_only_grows_and_only_so_far() -> None:
     assert MOST_ALIGNED + len(" | ") == len(prefixes.of("lint"))
 
 
+def test_names_in_chinese_stand_in_the_same_column() -> None:
+    prefixes = Prefixes(colors=False)
+
+    assert ["测试 | ", "lint | ", "a    | "] == [prefixes.of(job).decode() for job in ("测试", "lint", "a")]
+
+
 def test_each_job_has_a_colour_that_it_keeps() -> None:
     prefixes = Prefixes(colors=True)
     first, second, again = (prefixes.of(job) for job in ("a", "b", "a"))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Protocol
 
+from runner.cells import cells, pad, visible
 from runner.jobs.github_commands import command
 from runner.jobs.telling import Said, Tone
 
@@ -117,8 +118,8 @@ class Prefixes:
         """Return the prefix. It is as wide as the widest so far, so that most lines stand in one column."""
         if job not in self._paint:
             self._paint[job] = next(self._cycle)
-            self._width = max(self._width, min(len(job), MOST_ALIGNED))
-        text = f"{job:<{self._width}} |"
+            self._width = max(self._width, min(cells(job), MOST_ALIGNED))
+        text = f"{pad(visible(job), self._width)} |"
         return (f"\x1b[{self._paint[job]}m{text}\x1b[0m" if self._colors else text).encode() + b" "
 
 
