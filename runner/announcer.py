@@ -53,6 +53,7 @@ class Announcer:
                 for stage in self._plan.stages
             ],
             queues=[{"name": queue.name, "maxsize": queue.maxsize} for queue in self._plan.queues],
+            **({"jobs": sum(len(job.legs) for job in self._plan.jobs)} if self._plan.jobs else {}),
         )
 
     def listening(self, where: Listening) -> None:

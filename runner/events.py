@@ -2,8 +2,8 @@
 
     supervisor ──publish──► Bus ──► report · logs · progress          equal subscribers; one that raises is dropped
 
-`DECLARATIONS` is the one place that says which events there are and what each carries: `event.schema.json`, the
-reference page and `make_event`'s own check are made from it.
+`DECLARATIONS` says which events there are and what each carries: `event.schema.json`, the reference page and the
+check in `Bus.publish` are made from it. Those of jobs are declared in `events_jobs`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+from runner.event_kinds import Declaration, EventField, carries
+from runner.events_jobs import JOB_DECLARATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +43,6 @@ class Observer(Protocol):
         """The run is over: flush. Called once, also after a failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventField:
-    """One field of an event: JSON type (or types), meaning, and whether it is always there."""
-
-    type: str | tuple[str, ...]
-    description: str
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What one event means and carries. `level` is the one that logs give it."""
-
-    summary: str
-    level: str
-    fields: Mapping[str, EventField]
-
-
-def _fields(**fields: EventField) -> Mapping[str, EventField]:
-    return fields
-
-
 _WORKER = EventField("string", "The worker's name.")
 _STAGE = EventField("string", "The stage the worker belongs to.")
 _QUEUE = EventField("string", "The queue's name.")
@@ -77,7 +58,7 @@ _ATTEMPT = EventField("integer", "The number of the hand-over, 1 first.")
 _ACCOUNTS = EventField("array", "One object a queue: the ledger's counts.")
 
 # What a worker's counters are called in `worker.exited` and `run.progress`.
-COUNTERS: Mapping[str, EventField] = _fields(
+COUNTERS: Mapping[str, EventField] = carries(
     received=EventField("integer", "Items the worker took from its queue."),
     sent=EventField("integer", "Items it put on its queue."),
     done=EventField("integer", "Items it acknowledged."),
@@ -91,19 +72,22 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "run.started": Declaration(
         "The file checked and its processes are about to start.",
         "info",
-        _fields(
+        carries(
             workflow=EventField("string", "The workflow's name."),
             file=EventField("string", "The workflow file."),
             transport=EventField("string", "How queues and workers exist."),
             pid=EventField("integer", "The supervisor's process id."),
             stages=EventField("array", "One object a stage: name, role, workers, daemon, from, to."),
             queues=EventField("array", "One object a queue: name and maxsize (null is unbounded)."),
+            jobs=EventField(
+                "integer", "How many jobs there are; each leg of a matrix is one.", required=False
+            ),
         ),
     ),
     "server.listening": Declaration(
         "A stage listens: clients may connect, and wait until its workers are there.",
         "info",
-        _fields(
+        carries(
             stage=EventField("string", "The stage's name."),
             host=EventField("string", "The address it listens on."),
             port=EventField("integer", "The port; the one that the system chose, where the file says 0."),
@@ -112,7 +96,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "keeper.spawned": Declaration(
         "The process that holds the shared objects was started, before any worker.",
         "info",
-        _fields(
+        carries(
             pid=EventField("integer", "Its process id."),
             ppid=EventField("integer", "Its parent's process id: the supervisor's."),
             objects=EventField("array", "The names of the objects, as declared under `shared`."),
@@ -121,7 +105,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "keeper.exited": Declaration(
         "The process that held the shared objects has ended. If it did so before the workers, the run fails.",
         "info",
-        _fields(
+        carries(
             pid=EventField("integer", "Its process id."),
             exitcode=EventField(("integer", "null"), "The exit code; null if a signal ended it."),
             signal=EventField(("string", "null"), "The signal that ended it; SIGKILL at the end of the run."),
@@ -131,7 +115,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.spawned": Declaration(
         "A process was started.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -141,12 +125,12 @@ DECLARATIONS: Mapping[str, Declaration] = {
         ),
     ),
     "worker.ready": Declaration(
-        "The worker has its handler and begins.", "debug", _fields(worker=_WORKER, stage=_STAGE, pid=_PID)
+        "The worker has its handler and begins.", "debug", carries(worker=_WORKER, stage=_STAGE, pid=_PID)
     ),
     "worker.terminating": Declaration(
         "The worker was asked to end; that it has ended is `worker.exited`.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -157,7 +141,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.exited": Declaration(
         "The process has ended and was reaped.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -177,7 +161,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.restarted": Declaration(
         "A worker that died gets a successor of the same name; that it exists is `worker.spawned`.",
         "warning",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             generation=EventField("integer", "The number of the process to come."),
@@ -187,7 +171,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.logged": Declaration(
         "A handler said something through `worker.log`.",
         "info",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             pid=_PID,
@@ -198,24 +182,24 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "worker.stacks": Declaration(
         "The Python stacks of a worker that overran its time: on an item, to stop, or with the run waiting for it.",
         "warning",
-        _fields(worker=_WORKER, stage=_STAGE, pid=_PID, stacks=EventField("string", "One stack a thread.")),
+        carries(worker=_WORKER, stage=_STAGE, pid=_PID, stacks=EventField("string", "One stack a thread.")),
     ),
     "stage.finished": Declaration(
         "The last worker of a stage has ended.",
         "info",
-        _fields(stage=_STAGE, workers=EventField("integer", "How many it had.")),
+        carries(stage=_STAGE, workers=EventField("integer", "How many it had.")),
     ),
     "queue.joined": Declaration(
         "Every writer has finished and every item of the queue is accounted for.",
         "info",
-        _fields(
+        carries(
             queue=_QUEUE, put=EventField("integer", "Items put."), done=EventField("integer", "Items done.")
         ),
     ),
     "item.failed": Declaration(
         "A handler raised on an item.",
         "error",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             queue=EventField(("string", "null"), "The queue the item came from; null for a producer."),
@@ -228,7 +212,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.retried": Declaration(
         "A handler raised on an item, which will be handed out again.",
         "warning",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             queue=_QUEUE,
@@ -242,7 +226,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.redelivered": Declaration(
         "A worker died with an item in hand, which is handed out again, alone.",
         "warning",
-        _fields(
+        carries(
             worker=EventField("string", "The worker that died."),
             stage=_STAGE,
             queue=_QUEUE,
@@ -253,7 +237,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.dead_lettered": Declaration(
         "An item failed for good and left its queue as a dead letter.",
         "error",
-        _fields(
+        carries(
             worker=_WORKER,
             stage=_STAGE,
             queue=EventField(("string", "null"), "The queue the item came from; null for a producer."),
@@ -270,12 +254,12 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "item.dropped": Declaration(
         "Items left the run without being done: a handler failed on them, or their queue was full and drops items.",
         "warning",
-        _fields(queue=_QUEUE, count=EventField("integer", "How many."), reason=_REASON),
+        carries(queue=_QUEUE, count=EventField("integer", "How many."), reason=_REASON),
     ),
     "run.progress": Declaration(
         "A snapshot while the run goes on, for whoever draws it.",
         "debug",
-        _fields(
+        carries(
             elapsed=EventField("number", "Seconds since the start."),
             stages=EventField(
                 "array", "One object a stage: name, alive, and the sum of its workers' counters."
@@ -286,7 +270,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "run.stopping": Declaration(
         "The run was asked to stop, or has to.",
         "warning",
-        _fields(
+        carries(
             reason=_REASON,
             signal=EventField(("string", "null"), "The signal that asked, if one did.", required=False),
             alive=EventField("array", "The names of the workers still running."),
@@ -295,7 +279,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "run.finished": Declaration(
         "Nothing of the run is left but this record.",
         "info",
-        _fields(
+        carries(
             outcome=EventField("string", "done, failed, timeout, interrupted or internal."),
             exitcode=EventField("integer", "What the shell will be told."),
             reason=EventField(("string", "null"), "The root cause where it is not done."),
@@ -306,8 +290,9 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "events.dropped": Declaration(
         "Whoever should have shown events was too slow; these many are missing. The work itself did not wait.",
         "warning",
-        _fields(count=EventField("integer", "How many events are missing.")),
+        carries(count=EventField("integer", "How many events are missing.")),
     ),
+    **JOB_DECLARATIONS,
 }
 
 
@@ -323,7 +308,7 @@ class Bus:
     observers: list[Observer] = field(default_factory=list)
     dropped: list[tuple[Observer, Exception]] = field(default_factory=list)
 
-    def publish(self, name: str, **fields: Any) -> None:
+    def publish(self, name: str, /, **fields: Any) -> None:
         """Tell all observers that `name` happened now. `name` must be declared."""
         DECLARATIONS[
             name

@@ -128,6 +128,15 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """A handler of our own told how its item is getting on, for whoever fed the queue from inside the supervisor."""
+
+    worker: str
+    what: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The worker did all that it had to. Without this before its exit it has died, whatever its exit code."""
 
@@ -154,18 +163,20 @@ class Exited:
 
 
 ItemFact = ItemFailed | ItemJudged | ItemRedelivered | ItemCondemned | ItemsDropped | QueueOverflowed
-Fact = Ready | ItemFact | HandlerFailed | Logged | Finished | Exited
+Fact = Ready | ItemFact | HandlerFailed | Logged | Reported | Finished | Exited
 
 RETRY = "retry"
 """What a worker asks for where `retry` names what was raised; whether an attempt is left is for the ledger to say."""
 
 _BY_KIND: Mapping[
-    str, type[Ready] | type[ItemFailed] | type[HandlerFailed] | type[Logged] | type[Finished]
+    str,
+    type[Ready] | type[ItemFailed] | type[HandlerFailed] | type[Logged] | type[Reported] | type[Finished],
 ] = {
     "ready": Ready,
     "item_failed": ItemFailed,
     "handler_failed": HandlerFailed,
     "logged": Logged,
+    "reported": Reported,
     "finished": Finished,
 }
 

@@ -26,9 +26,14 @@ class Finding:
     severity: Severity = Severity.ERROR
     meant: str | None = None
     """For an unknown key: the key that was meant, where that is clear and the key is not there as well."""
+    stretch: tuple[int, int] | None = None
+    """For a mistake inside a text: where it starts in the text at `path`, and how many characters it has."""
 
     def at(self, source: Source) -> Problem:
         """Return this finding as a problem with file, line and column."""
+        if self.stretch is not None:
+            where = source.within(self.path, *self.stretch)
+            return where.problem(self.code, self.message, help=self.help, severity=self.severity)
         return source.problem(
             self.path, self.code, self.message, part=self.part, help=self.help, severity=self.severity
         )

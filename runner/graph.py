@@ -31,10 +31,10 @@ def draw_mermaid(plan: Plan) -> str:
     lines = ["flowchart LR"]
     for key, stage in _keyed(plan):
         left, right = ("([", "])") if stage.daemon else ("[", "]")
-        lines.append(f'    {key}{left}"{_mermaid_text(stage_label(stage))}"{right}')
-    lines += [f'    {key}{{{{"{_mermaid_text(label)}"}}}}' for key, label in _shared_queues(plan).values()]
+        lines.append(f'    {key}{left}"{mermaid_text(stage_label(stage))}"{right}')
+    lines += [f'    {key}{{{{"{mermaid_text(label)}"}}}}' for key, label in _shared_queues(plan).values()]
     for source, target, label in _arrows(plan):
-        text = f'|"{_mermaid_text(label)}"|' if label else ""
+        text = f'|"{mermaid_text(label)}"|' if label else ""
         lines.append(f"    {source} -->{text} {target}")
     lines += [f"    {before} -. then .-> {after}" for before, after in _needs(plan)]
     return "\n".join(lines) + "\n"
@@ -42,15 +42,15 @@ def draw_mermaid(plan: Plan) -> str:
 
 def draw_dot(plan: Plan) -> str:
     """Draw a Graphviz digraph."""
-    lines = [f"digraph {_dot_text(plan.name)} {{", "    rankdir=LR;", "    node [shape=box];"]
+    lines = [f"digraph {dot_text(plan.name)} {{", "    rankdir=LR;", "    node [shape=box];"]
     for key, stage in _keyed(plan):
         style = ", style=dashed" if stage.daemon else ""
-        lines.append(f"    {key} [label={_dot_text(stage_label(stage))}{style}];")
+        lines.append(f"    {key} [label={dot_text(stage_label(stage))}{style}];")
     lines += [
-        f"    {key} [label={_dot_text(label)}, shape=oval];" for key, label in _shared_queues(plan).values()
+        f"    {key} [label={dot_text(label)}, shape=oval];" for key, label in _shared_queues(plan).values()
     ]
     for source, target, label in _arrows(plan):
-        text = f" [label={_dot_text(label)}]" if label else ""
+        text = f" [label={dot_text(label)}]" if label else ""
         lines.append(f"    {source} -> {target}{text};")
     lines += [f'    {before} -> {after} [style=dotted, label="then"];' for before, after in _needs(plan)]
     return "\n".join([*lines, "}"]) + "\n"
@@ -96,9 +96,9 @@ def _needs(plan: Plan) -> Iterator[tuple[str, str]]:
         yield from ((keys[name], keys[stage.name]) for name in stage.needs)
 
 
-def _mermaid_text(text: str) -> str:
+def mermaid_text(text: str) -> str:
     return _MERMAID_SPECIAL.sub(lambda found: f"#{ord(found[0])};", text)
 
 
-def _dot_text(text: str) -> str:
+def dot_text(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,7 +1,7 @@
 """Every `${{ … }}` of a workflow replaced, section by section. What is above may be used below.
 
 params ──► env ──► everything else            scopes: env, params; `item` waits for the worker
-  env       env, params
+  env       env, params                       `matrix`, `needs` and `secrets` wait until a job is laid out, or runs
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.build import env_texts
+from runner.jobs.texts import IN_JOBS, names_in_conditions
 from runner.params import Params, resolve_params, unused_params
 from runner.problems import Problem
 from runner.references import ITEM, interpolate, names_used
@@ -42,6 +43,7 @@ def replace_references(source: Source, given: Mapping[str, str], environ: Mappin
     done = {key: work.section(key, raw) for key in raw if key not in ("params", "env")}
     data = {key: {"params": declared, "env": env, **done}[key] for key in raw}
     used = names_used({key: value for key, value in raw.items() if key != "params"})
+    used |= names_in_conditions(raw.get("jobs"))
     unused = (finding.at(source) for finding in unused_params(declared, used))
     problems = (*work.problems, *params.problems, *unused)
     return Replaced(data, params, problems, work.unread(raw, params.unsure))
@@ -65,6 +67,8 @@ class _Replacing:
         data, path = raw.get(name), (name,)
         if name == "stages" and isinstance(data, dict):
             return {stage: self._stage(keys, (name, stage)) for stage, keys in data.items()}
+        if name == "jobs" and isinstance(data, dict):
+            return {job: self._of_job(keys, (name, job)) for job, keys in data.items()}
         if name == "defaults" and isinstance(data, dict):
             return {key: self._stage(keys, (name, key)) for key, keys in data.items()}
         return self._env(data, path) if name == "env" else self._replace(data, path)
@@ -81,12 +85,26 @@ class _Replacing:
         template = key == "run" and isinstance(value, dict)
         return self._replace(value, path, frozenset({ITEM}) if template else frozenset())
 
-    def _env(self, data: Any, path: DataPath) -> Any:
+    def _of_job(self, data: Any, path: DataPath) -> Any:
+        """Replace what is known now in a job, a step or a service; what is not stays, for later. An `if` stays."""
+        if isinstance(data, dict):
+            return {
+                key: self._of_job_key(key, value, (*path, key)) if key != "if" else value
+                for key, value in data.items()
+            }
+        if isinstance(data, list):
+            return [self._of_job(value, (*path, number)) for number, value in enumerate(data)]
+        return self._replace(data, path, IN_JOBS)
+
+    def _of_job_key(self, key: str, value: Any, path: DataPath) -> Any:
+        return self._env(value, path, IN_JOBS) if key == "env" else self._of_job(value, path)
+
+    def _env(self, data: Any, path: DataPath, runtime: frozenset[str] = frozenset()) -> Any:
         """Environment variables are text, so a number is taken as it is typed: 3.10 is no 3.1 there."""
         if not isinstance(data, dict):
-            return self._replace(data, path)
+            return self._replace(data, path, runtime)
         return {
-            name: self._replace(self._as_typed(value, (*path, name)), (*path, name))
+            name: self._replace(self._as_typed(value, (*path, name)), (*path, name), runtime)
             for name, value in data.items()
         }
 
@@ -110,6 +128,8 @@ class _Replacing:
 
     def _is_guess(self, text: str, path: DataPath, unsure: frozenset[str]) -> bool:
         runtime = frozenset({ITEM}) if path[2:3] == ("run",) and len(path) > 3 else frozenset()
+        if path[0] == "jobs":
+            runtime = IN_JOBS
         names = names_used(text)
         if any(name[:1] == ("params",) and name[1:2] and name[1] in unsure for name in names):
             return True
@@ -122,7 +142,8 @@ def _texts_with_references(data: Any, path: DataPath) -> Iterator[tuple[DataPath
             yield path, data
     elif isinstance(data, dict):
         for key, value in data.items():
-            yield from _texts_with_references(value, (*path, key))
+            if key != "if" or path[0] != "jobs":
+                yield from _texts_with_references(value, (*path, key))
     elif isinstance(data, list):
         for index, value in enumerate(data):
             yield from _texts_with_references(value, (*path, index))

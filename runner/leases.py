@@ -210,9 +210,13 @@ class LeasedBook:
             done=self._done,
             dropped=self._dropped,
             dead_lettered=self._dead,
-            peak=min(self._peak, self._maxsize or self._peak),  # what comes back to a full queue takes no room
+            peak=min(
+                self._peak, self._maxsize or self._peak
+            ),  # what comes back to a full queue takes no room
             full_seconds=self._full_seconds,
-            held_back=self._n_leased > 0 and not self._n_waiting and self._asking.issuperset(self._holders()),
+            held_back=self._n_leased > 0
+            and not self._n_waiting
+            and self._asking.issuperset(reader for reader, held in self._held.items() if held),
         )
 
     @property
@@ -353,9 +357,6 @@ class LeasedBook:
         self._n_held[reader] = self._n_held.get(reader, 0) + len(parcel)
         self._asking.discard(reader)
         self._decisions.append(HandOver(lease))
-
-    def _holders(self) -> list[str]:
-        return [reader for reader, held in self._held.items() if held]
 
     def _holds(self, reader: str) -> int:
         return self._n_held.get(reader, 0)

@@ -2,7 +2,7 @@
 
 a stage starts         when the stages that it `needs` have ended; a serial one with its first worker, and then whenever
                        a worker of it has ended with the next
-a queue is closed      when every worker that writes to it has ended
+a queue is closed      when every worker that writes to it has ended, and what is fed from inside has come to its end
 a reader gets the end  when its queue is closed and nothing can come to it any more; a daemonic consumer never does
 a daemon stage stops   when what it reads is joined and every other stage that does not depend on it has ended
 a queue is abandoned   when every reader has ended and items are left in it; where it is sharded, when one has
@@ -91,6 +91,7 @@ class Lifecycle:
         self._writers = {q.name: [s.name for s in plan.stages if s.sends == q.name] for q in plan.queues}
         self._readers = {q.name: [s.name for s in plan.stages if s.receives == q.name] for q in plan.queues}
         self._downstream = {stage.name: _downstream(stage, plan) for stage in plan.stages}
+        self._fed = {queue.name for queue in plan.queues if queue.fed}
         self._said: set[Decision] = set()
 
     def started(self, worker: str, stage: str | None = None) -> None:
@@ -111,6 +112,10 @@ class Lifecycle:
         """Whether a reader has not been told that its stream is at its end."""
         receives = self._stages[self._stage_of[worker]].receives
         return receives is not None and EndStream(receives, worker) not in self._said
+
+    def feeding_ended(self) -> None:
+        """Nothing more comes from inside the supervisor."""
+        self._fed.clear()
 
     def cancel_unstarted(self) -> None:
         """The run is being stopped: what has not started never will."""
@@ -164,7 +169,7 @@ class Lifecycle:
         return stage not in self._unstarted and not self._alive[stage]
 
     def _closed(self, queue: QueuePlan) -> bool:
-        return all(self._has_ended(stage) for stage in self._writers[queue.name])
+        return queue.name not in self._fed and all(map(self._has_ended, self._writers[queue.name]))
 
     def _is_joined(self, queue: QueuePlan, account: Callable[[str], Account]) -> bool:
         return self._closed(queue) and account(queue.name).settled

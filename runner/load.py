@@ -11,10 +11,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from runner.build import UNKNOWN_HANDLER, build
+from runner.build_jobs import build_jobs
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
 from runner.handlers.asking import asks as asks_for
@@ -27,6 +29,10 @@ from runner.handlers.resumable import check_resumable
 from runner.handlers.signature import read_signature
 from runner.include import include_all
 from runner.interpolation import Replaced, replace_references
+from runner.jobs.check_texts import check_texts
+from runner.jobs.checks import Surroundings, check_jobs
+from runner.jobs.expansion import expand_jobs, waits_for_matrix
+from runner.jobs.outside import check_outside
 from runner.overrides import override, parse_params
 from runner.problems import Problem, errors_only, in_file_order
 from runner.repair import put_right, spoilt_by, unfit, without
@@ -98,7 +104,10 @@ class _Checking:
         if any(finding.code == TOO_MANY_WORKERS for finding in findings):
             return None  # their names alone could fill the memory
         spoilt = spoilt_by(findings, replaced.unread)
-        spec = build(without(replaced.data, _unfit(findings, replaced)), self.path, replaced.params.values)
+        data = without(replaced.data, _unfit(findings, replaced))
+        spec = build(data, self.path, replaced.params.values)
+        if "jobs" in data:
+            return self._with_jobs(spec, data["jobs"], spoilt)
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
@@ -106,6 +115,17 @@ class _Checking:
         self.problems += located(_check_with_handlers(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
         return spec
+
+    def _with_jobs(self, spec: WorkflowSpec, jobs: Any, spoilt: Spoilt) -> WorkflowSpec:
+        """Lay out the jobs and check how they hang together; where there are jobs, there are no stages."""
+        expanded = expand_jobs(self.source, jobs, schema_for({}))
+        self.problems += expanded.problems
+        built = build_jobs(expanded, spec.env)
+        around = Surroundings(spec.params, spec.transport, spoilt)
+        self.problems += located(check_jobs(expanded, built, around), self.source)
+        self.problems += check_texts(self.source, expanded, built)
+        self.problems += check_outside(self.source, built, self.path.parent, os.environ)
+        return replace(spec, jobs=built)
 
     def _gather(self, overrides: Sequence[str]) -> None:
         """Put together what is included, what is set from outside, and keys under their right names."""
@@ -133,6 +153,8 @@ class _Checking:
         data = replaced.data
         findings = shape_findings(schema_for(data), data, self.source.scalar_text)
         findings += check_sizes(data)
+        waiting = waits_for_matrix(data)
+        findings = [finding for finding in findings if finding.path not in waiting]
         told = replaced.unread | self.renamed
         self.problems += located((f for f in findings if f.part == "key" or f.path not in told), self.source)
         return findings

@@ -90,13 +90,18 @@ class FileObserver:
 def level_of(event: Event) -> str:
     """Return how loud an event is: as it says itself, like a handler's own log lines, or as declared.
 
-    A run that failed ends with an error, so that a log of nothing but errors says why.
+    A run or a job that failed ends with an error, so that a log of nothing but errors says why.
     """
     said = str(event.fields.get("level"))
     if said in _LEVELS:
         return said
-    failed = event.name == "run.finished" and event.fields.get("exitcode", 0) != 0
-    return "error" if failed else DECLARATIONS[event.name].level
+    return "error" if _ends_badly(event) else DECLARATIONS[event.name].level
+
+
+def _ends_badly(event: Event) -> bool:
+    if event.name == "job.finished":
+        return event.fields["result"] in ("failed", "timed_out")
+    return event.name == "run.finished" and event.fields.get("exitcode", 0) != 0
 
 
 def json_line(line: Mapping[str, Any]) -> bytes:

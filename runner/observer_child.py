@@ -14,16 +14,45 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 from runner.errors import ExitCode
 from runner.events import Bus, Event, Observer
 
 _CHUNK = 64 * 1024
+_LONGEST_WAIT = 1.0
+"""Seconds until the next look whether the supervisor still lives."""
+ALIVE = b"\0"
+"""Said while there is still something to show after the end, and somebody reads it."""
+PATIENCE_OF_PEOPLE = 4.0
+"""Seconds after the end in which a terminal is shown what is left: nobody reads a gigabyte that scrolls by."""
+MOST_PATIENCE = 60.0
+"""Seconds for what is not a terminal, and keeps it all."""
+
+
+@runtime_checkable
+class Ticking(Protocol):
+    """An observer that has something to do between events as well."""
+
+    def tick(self) -> float | None:
+        """Do it; return the seconds until the next time, None if that may be after the next event. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutlet:
+    """How the output of jobs is shown, and where, if the workflow turns out to have jobs."""
+
+    fd: int
+    mode: str = "group"
+    colors: bool = False
+    for_github: bool = False
+    with_log: bool = False
+    """Whether events are logged all the same: the output tells of them already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +64,7 @@ class Outlets:
     level: str = "info"
     colors: bool = False
     live: bool = False
+    jobs: JobOutlet | None = None
 
 
 def serve(connection: socket.socket, outlets: Outlets, parent: int) -> NoReturn:
@@ -59,11 +89,12 @@ def _detach(connection: socket.socket, outlets: Outlets) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    os.dup2(outlets.stream_fd, 2)
-    os.set_blocking(2, True)
     null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1):
-        os.dup2(null, fd)
+    output = os.dup(null if outlets.jobs is None else outlets.jobs.fd)
+    for fd, source in ((2, outlets.stream_fd), (0, null), (1, output)):
+        os.dup2(source, fd)
+    for fd in (1, 2):
+        os.set_blocking(fd, True)
     keep = sorted({0, 1, 2, connection.fileno()})
     for low, high in zip(keep, [*keep[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
         os.closerange(low + 1, high)
@@ -97,23 +128,34 @@ def _import_when_used(name: str) -> None:
 
 def _show(connection: socket.socket, outlets: Outlets, parent: int) -> str:
     """Show every event, and return what could not be written. Nothing is touched before the first word."""
-    first, files = _hear(connection, parent)
-    if not first:
-        return ""
-    bus = Bus(run="", observers=_observers(outlets, files))
-    for event in _events(connection, parent, first):
+    bus = Bus(run="")
+    first, files = _hear(connection, parent, bus)
+    for event in _events(connection, parent, bus, first):
+        if not bus.run:
+            bus.run = event.run
+            bus.observers = _observers(outlets, files, has_jobs="jobs" in event.fields)
         bus.forward(event)
+    _show_the_rest(bus, connection, parent)
     bus.close()
     return _troubles(bus)
 
 
-def _observers(outlets: Outlets, files: Iterable[int]) -> list[Observer]:
-    from runner.logs import HEARTBEAT, FileObserver, LogObserver
+def _show_the_rest(bus: Bus, connection: socket.socket, parent: int) -> None:
+    """Let what is still being shown come to its end, as long as somebody reads it and the supervisor waits."""
+    until = time.monotonic() + (MOST_PATIENCE if not os.isatty(1) else PATIENCE_OF_PEOPLE)
+    while _tick(bus) == 0 and time.monotonic() < until and os.getppid() == parent:
+        with contextlib.suppress(BlockingIOError):
+            connection.send(ALIVE, socket.MSG_DONTWAIT)
 
-    heartbeat = None if outlets.live else HEARTBEAT
-    stream = os.fdopen(2, "wb", closefd=False)
-    log = LogObserver(stream, outlets.style, outlets.level, colors=outlets.colors, heartbeat=heartbeat)
-    observers: list[Observer] = [log, *(FileObserver(os.fdopen(file, "wb")) for file in files)]
+
+def _observers(outlets: Outlets, files: Iterable[int], *, has_jobs: bool) -> list[Observer]:
+    from runner.logs import FileObserver
+
+    to_files = [FileObserver(os.fdopen(file, "wb")) for file in files]
+    if has_jobs and outlets.jobs is not None:
+        return [*to_files, *_job_observers(outlets, outlets.jobs)]
+    os.dup2(0, 1)  # stdout is the handlers' own
+    observers: list[Observer] = [_log(outlets), *to_files]
     if outlets.live:
         from runner.progress import ProgressObserver
 
@@ -121,24 +163,44 @@ def _observers(outlets: Outlets, files: Iterable[int]) -> list[Observer]:
     return observers
 
 
-def _events(connection: socket.socket, parent: int, chunk: bytes) -> Iterator[Event]:
+def _job_observers(outlets: Outlets, jobs: JobOutlet) -> list[Observer]:
+    from runner.jobs.output_modes import open_output
+
+    observers: list[Observer] = [_log(outlets)] if jobs.with_log else []
+    observers.append(open_output(1, jobs.mode, colors=jobs.colors, for_github=jobs.for_github))
+    if outlets.live:
+        from runner.progress_jobs import JobProgressObserver
+
+        observers.append(JobProgressObserver(2, colors=outlets.colors))
+    return observers
+
+
+def _log(outlets: Outlets) -> Observer:
+    from runner.logs import HEARTBEAT, LogObserver
+
+    heartbeat = None if outlets.live else HEARTBEAT
+    stream = os.fdopen(2, "wb", closefd=False)
+    return LogObserver(stream, outlets.style, outlets.level, colors=outlets.colors, heartbeat=heartbeat)
+
+
+def _events(connection: socket.socket, parent: int, bus: Bus, chunk: bytes) -> Iterator[Event]:
     rest = b""
     while chunk:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in filter(None, lines):  # an empty line is what a file came with
             name, at, run, fields = json.loads(line)
             yield Event(name, at, run, fields)
-        chunk, _ = _hear(connection, parent)
+        chunk, _ = _hear(connection, parent, bus)
 
 
-def _hear(connection: socket.socket, parent: int) -> tuple[bytes, list[int]]:
-    """Wait for bytes, and a file that may come with them. Nothing is the end of the stream."""
-    # A worker may hold a copy of the supervisor's end, so that its death alone is not the end of the stream.
-    connection.settimeout(1.0)
+def _hear(connection: socket.socket, parent: int, bus: Bus) -> tuple[bytes, list[int]]:
+    """Wait for bytes, and a file that may come with them; let observers tick meanwhile. Nothing is the end."""
     while True:
+        # A worker may hold a copy of the supervisor's end, so that its death alone is not the end of the stream.
+        connection.settimeout(min(_tick(bus), _LONGEST_WAIT))
         try:
             chunk, files, _, _ = socket.recv_fds(connection, _CHUNK, 1)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             if os.getppid() == parent:
                 continue
             return b"", []
@@ -147,11 +209,20 @@ def _hear(connection: socket.socket, parent: int) -> tuple[bytes, list[int]]:
         return chunk, files
 
 
+def _tick(bus: Bus) -> float:
+    """Let those who show what grows show it. Return the seconds until they want to again."""
+    waits = [observer.tick() for observer in bus.observers if isinstance(observer, Ticking)]
+    return min((wait for wait in waits if wait is not None), default=_LONGEST_WAIT)
+
+
+_WRITTEN = {"FileObserver": "the file of events", "LogObserver": "the log", "JobOutput": "what jobs print"}
+
+
 def _troubles(bus: Bus) -> str:
     """Say what could not be written. A reader of the log that went away did not want the rest: no trouble."""
     told = []
     for observer, error in bus.dropped:
-        what = {"FileObserver": "the file of events", "LogObserver": "the log"}.get(type(observer).__name__)
+        what = _WRITTEN.get(type(observer).__name__)
         if what is None or not isinstance(error, OSError):
             told.append(f"{type(observer).__name__} stopped: {type(error).__name__}: {error}")
         elif not isinstance(error, BrokenPipeError):

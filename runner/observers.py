@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from runner.events import Event
-from runner.observer_child import Outlets, serve
+from runner.observer_child import ALIVE, JobOutlet, Outlets, serve
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_LINES = 10_000
@@ -41,12 +41,18 @@ def wants_text(stream: TextIO, log: LogOption = "auto") -> bool:
 
 
 def open_observers(
-    *, stream: TextIO, log: LogOption = "auto", level: str = "info", progress: bool | None = None
+    *,
+    stream: TextIO,
+    log: LogOption = "auto",
+    level: str = "info",
+    progress: bool | None = None,
+    jobs: JobOutlet | None = None,
 ) -> list[ObserverProcess]:
     """Start what shows a run on `stream`, which must have a descriptor. Call it before any worker starts.
 
     It prepares beside whatever the caller does next, and shows nothing before the first event. `progress` is the
-    live view: None is where it fits; it needs a terminal in any case.
+    live view: None is where it fits; it needs a terminal in any case. `jobs` says how to show what jobs print, should
+    the workflow have any.
 
     Raises:
         OSError: there can be no further process.
@@ -59,6 +65,7 @@ def open_observers(
         level=level,
         colors=term_can_move and text and not os.environ.get("NO_COLOR"),
         live=term_can_move and (text if progress is None else progress),
+        jobs=jobs,
     )
     return [ObserverProcess(outlets)]
 
@@ -139,12 +146,15 @@ class ObserverProcess:
                 return
 
     def close(self, timeout: float = PATIENCE) -> None:
-        """Wait until the child has written all, at most `timeout` seconds; then kill it. Sets `trouble`."""
+        """Wait until the child has written all; kill it after `timeout` seconds in which nobody read what it writes.
+
+        It bounds its own time. Ctrl-C ends the wait, and nothing else. Sets `trouble`.
+        """
         deadline = time.monotonic() + timeout
         self._own_up()
         while self.backlogged and _ready(self._socket, select.POLLOUT, deadline):
             self.flush_nowait()
-        status, farewell = self._part(deadline)
+        status, farewell = self._part(deadline, timeout)
         self.trouble = farewell or self._describe(status)
         if self._terminal_fd is not None:
             if status != 0 and _ready(self._terminal_fd, select.POLLOUT, 0):
@@ -186,22 +196,29 @@ class ObserverProcess:
         self._lost = True
         self._backlog.clear()
 
-    def _part(self, deadline: float) -> tuple[int, str]:
+    def _part(self, deadline: float, timeout: float) -> tuple[int, str]:
         with contextlib.suppress(OSError):
             # Not only closed: a worker that was forked meanwhile may hold a copy, and the end would not come.
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.setblocking(True)
-        said = b""
-        over = False
-        while not over and _ready(self._socket, select.POLLIN, deadline):
-            more = self._hear()
-            said += more
-            over = not more
+        said, over = b"", False
+        with contextlib.suppress(KeyboardInterrupt):
+            said, over = self._hear_out(deadline, timeout)
         self._socket.close()
         if not over:
             os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
         return status, said.decode("utf-8", "replace")
+
+    def _hear_out(self, deadline: float, timeout: float) -> tuple[bytes, bool]:
+        said = b""
+        while _ready(self._socket, select.POLLIN, deadline):
+            more = self._hear()
+            said += more.replace(ALIVE, b"")
+            if not more:
+                return said, True
+            deadline = max(deadline, time.monotonic() + timeout)
+        return said, False
 
     def _hear(self) -> bytes:
         try:

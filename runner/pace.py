@@ -30,3 +30,10 @@ class Pace:
         known = self._seconds
         self._seconds = each if known is None or each > known else (each + known) / 2
         self.most = max(1, min(int(TARGET / self._seconds), self.most * _GROWTH, MOST))
+
+
+class OneByOne(Pace):
+    """One item at a time, however quick: whoever feeds the queue has given out no more than there are readers."""
+
+    def observe(self, items: int, seconds: float) -> None:
+        """Learn nothing."""

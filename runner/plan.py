@@ -6,7 +6,7 @@ WorkflowSpec ──► make_plan ──► Plan      stages in start order, queu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from runner.spec import (
     WhenFull,
     WorkflowSpec,
 )
+from runner.spec_jobs import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class QueuePlan:
     """Its one reading stage keeps the order of its items."""
     written_in_order: bool = False
     """A stage that keeps the order of items writes to it."""
+    fed: bool = False
+    """Its items come from inside the supervisor; each reader holds one at a time."""
     one_by_one: bool = False
     """What fails holds up what is behind it: it is sharded, and its reader tries items again."""
 
@@ -124,6 +127,12 @@ class Plan:
     locks: tuple[str, ...] = ()
     shared: tuple[SharedSpec, ...] = ()
     pipes: tuple[PipeSpec, ...] = ()
+    jobs: tuple[JobSpec, ...] = ()
+    """What its one stage runs, where the workflow has jobs."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What conditions of jobs may ask for, and so they may for `env`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The workflow's own; that of each worker and each job holds it already."""
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:

@@ -121,7 +121,7 @@ def _has_stopped(kind: int, which: int) -> bool:
         return False
 
 
-def send_to_group(leader: int, number: signal.Signals) -> bool:
+def send_to_group(leader: int, number: int) -> bool:
     """Signal a process group. False if it has ended, was never made, or is somebody else's."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.events import Event
+from runner.jobs.telling import Said, Tone
 
 LEAST_ROWS = 12
 """A terminal with fewer has no room for a view beside what the handlers print."""
@@ -126,6 +127,12 @@ def render(board: Board, columns: int, most_rows: int, *, colors: bool = True) -
         table.add_row(*row[: _columns_in(columns)])
     lines = _as_lines([_heading(board), table], columns, colors)
     return lines if shown is rows else [*lines, f"… and {len(rows) - len(shown)} more"]
+
+
+def draw_said(said: Sequence[Said], columns: int, *, colors: bool) -> list[str]:
+    """Return lines of our own as they are drawn, none wider than `columns`."""
+    styles = {Tone.HEADING: "bold", Tone.ASIDE: "dim"}
+    return _as_lines([Text(each.text, style=styles.get(each.tone, "")) for each in said], columns, colors)
 
 
 def _as_lines(parts: Sequence[Text | Table], columns: int, colors: bool) -> list[str]:

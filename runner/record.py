@@ -4,7 +4,8 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
 └── runs/<run id>/
     ├── run.json          workflow, file, pid, when
     ├── control.sock      while it lives
-    └── dead-letters/     one file a stage, if there are any
+    ├── dead-letters/     one file a stage, if there are any
+    └── jobs/             the logs of jobs, if it has some
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ class RunRecord:
         for folder in (self.home, self.home / "runs", self.folder):
             folder.mkdir(mode=0o700, exist_ok=True)
         return self.folder
+
+    def folder_for(self, what: str) -> Path:
+        """Make a folder in it, for its owner alone, and return it. Raises OSError."""
+        folder = self.make() / what
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def write_facts(self, facts: RunFacts) -> None:
         """Say what run this is. Whole or not at all: a reader may come at any moment."""

@@ -84,6 +84,21 @@ def fill(template: Any, item: object) -> Any:
     return compile_template(template)(item)
 
 
+def fill_text(template: str, value_of: Callable[[Reference], str]) -> str:
+    """Return a checked template with the text that `value_of` gives for each reference. `$${{` becomes `${{`.
+
+    Raises:
+        ValueError: a reference is malformed.
+    """
+    return "".join(_filled(piece, value_of) for piece in _pieces(template))
+
+
+def _filled(piece: _Piece, value_of: Callable[[Reference], str]) -> str:
+    if isinstance(piece, _Fault):
+        raise ValueError(f"{piece.message}: {_SYNTAX_HELP}")
+    return piece if isinstance(piece, str) else value_of(piece)
+
+
 def compile_template(template: Any) -> Callable[[object], Any]:
     """Return a function that fills the template with an item, by mapping key, attribute or list index.
 

@@ -51,11 +51,15 @@ def _clear_ones(findings: Iterable[Finding]) -> list[Finding]:
 
 def _renamed(node: Node, names: dict[DataPath, str]) -> Node:
     """Rename the key at each path of `names`."""
-    here = {str(path[0]): name for path, name in names.items() if len(path) == 1}
-    below: dict[str, dict[DataPath, str]] = defaultdict(dict)
+    here = {path[0]: name for path, name in names.items() if len(path) == 1}
+    below: dict[str | int, dict[DataPath, str]] = defaultdict(dict)
     for path, name in names.items():
         if len(path) > 1:
-            below[str(path[0])][path[1:]] = name
+            below[path[0]][path[1:]] = name
+    if isinstance(node.data, list):
+        return node.with_items(
+            [_renamed(item, below[i]) if i in below else item for i, item in enumerate(node.items())]
+        )
     entries = {
         here.get(key, key): _renamed(entry, below[key]) if key in below else entry
         for key, entry in node.entries().items()
@@ -101,6 +105,6 @@ def _spoils(finding: Finding) -> DataPath | None:
 
 
 def unfit(findings: Iterable[Finding]) -> list[DataPath]:
-    """Return the paths that have to go before a spec can be built. A stage as a whole never goes."""
+    """Return the paths that have to go before a spec can be built. A stage or a job as a whole never goes."""
     wrong = (finding.path for finding in findings if finding.code not in ("missing-key", "bad-name"))
-    return [path for path in wrong if len(path) != 2 or path[0] != "stages"]
+    return [path for path in wrong if len(path) != 2 or path[0] not in ("stages", "jobs")]

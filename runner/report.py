@@ -11,13 +11,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.bottleneck import find_bottleneck
 from runner.errors import ExitCode
 from runner.events import COUNTERS, Event
 from runner.problems import did_you_mean
 from runner.report_lines import Failure, QueueLine, StageLine, closed_schema, means
+
+if TYPE_CHECKING:
+    from runner.jobs.story import Story, StoryBuilder
 
 MOST_FAILURES = 100
 """Failures a report keeps; the rest are counted. Memory must not grow with the length of the input."""
@@ -45,6 +48,7 @@ class Report:
     failures: tuple[Failure, ...] = means("The first failures.")
     more_failures: int = means("How many failures there were beyond those listed.")
     bottleneck: str | None = means("What held the run back and what to change; null if nothing stands out.")
+    jobs: Story | None = means("What became of the jobs; null for a workflow of stages.", None)
 
     @property
     def balanced(self) -> bool:
@@ -67,10 +71,8 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return what `--report FILE` holds; it meets `report_schema()`."""
         started_at = datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds")
-        facts = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
-        return facts | {"started_at": started_at.replace("+00:00", "Z"), "balanced": self.balanced}
+        own = {"started_at": started_at.replace("+00:00", "Z"), "balanced": self.balanced}
+        return {key: _as_json(value) for key, value in asdict(self).items()} | own
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class ReportBuilder:
         self._stages: dict[str, _StageTally] = {}
         self._failures: list[Failure] = []
         self._more_failures = 0
+        self._story: StoryBuilder | None = None
 
     def observe(self, event: Event) -> None:
         """Take note of one event. Costs microseconds and keeps a bounded amount."""
@@ -105,6 +108,8 @@ class ReportBuilder:
         note = _NOTES.get(event.name)
         if note is not None:
             note(self, event)
+        if self._story is not None:
+            self._story.observe(event)
 
     def close(self) -> None:
         """Nothing to flush."""
@@ -130,6 +135,7 @@ class ReportBuilder:
             failures=tuple(self._failures),
             more_failures=self._more_failures,
             bottleneck=self._bottleneck(stages, queues, end),
+            jobs=self._story.story() if self._story is not None else None,
         )
 
     def _broken_off(self) -> Mapping[str, Any]:
@@ -153,6 +159,10 @@ class ReportBuilder:
     def _note_started(self, event: Event) -> None:
         self._started = event
         self._stages = {stage["name"]: _StageTally(stage) for stage in event.fields["stages"]}
+        if "jobs" in event.fields:
+            from runner.jobs.story import StoryBuilder  # a run of stages starts without it
+
+            self._story = StoryBuilder()
 
     def _note_spawned(self, event: Event) -> None:
         self._tally(event).lived(event.at)
@@ -217,6 +227,8 @@ def fold(events: Iterable[Event], *, cores: int = 1) -> Report:
 
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of what `--report FILE` holds."""
+    from runner.jobs.story import story_schema
+
     schema = closed_schema(Report)
     own: dict[str, Any] = {
         "outcome": {"enum": list(OUTCOMES)},
@@ -224,6 +236,7 @@ def report_schema() -> dict[str, Any]:
         "stages": {"type": "array", "items": closed_schema(StageLine)},
         "queues": {"type": "array", "items": closed_schema(QueueLine)},
         "failures": {"type": "array", "items": closed_schema(Failure), "maxItems": MOST_FAILURES},
+        "jobs": story_schema() | {"type": ["object", "null"]},
     }
     for name, shape in own.items():
         schema["properties"][name] = shape | {"description": schema["properties"][name]["description"]}
@@ -285,6 +298,13 @@ def _failed(item: Mapping[str, Any]) -> Failure:
         traceback=item.get("traceback") or None,
         fatal=item["action"] == "fail",
     )
+
+
+def _as_json(value: Any) -> Any:
+    """Turn tuples into lists, however deep."""
+    if isinstance(value, dict):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, tuple) else value
 
 
 def _named(what: str, name: str, known: Mapping[str, _Line]) -> _Line:

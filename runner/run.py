@@ -11,20 +11,19 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner import machine, process
-from runner.births import Census
 from runner.control import ControlSocket
 from runner.dead_letters import LetterBox
 from runner.desk import Desk
 from runner.errors import StartFailed, UsageError
 from runner.events import Bus, Observer
 from runner.furnishing import furnish
-from runner.plan import Plan, make_plan
+from runner.plan import Plan
 from runner.provisions import Provisions
 from runner.record import RunFacts, RunRecord, home
 from runner.report import Report, ReportBuilder
@@ -33,6 +32,9 @@ from runner.supervisor import Supervisor
 from runner.transports.base import Transport
 from runner.warden import MARK, Warden
 from runner.worker import work
+
+if TYPE_CHECKING:
+    from runner.jobs.conductor import Conductor
 
 
 def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
@@ -57,8 +59,13 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
                 transport = _open_transport(plan, signals.wake, furnished.provisions)
                 parts.callback(transport.close)
             record = RunRecord(bus.run, home())
+            feeder = (
+                _conductor(plan, transport, bus, record, census) if plan.jobs and census is not None else None
+            )
             letters = LetterBox(record, plan)
-            supervisor = Supervisor(plan, transport, bus, signals.take, census, letters, furnished.upkeep)
+            supervisor = Supervisor(
+                plan, transport, bus, signals.take, census, letters, furnished.upkeep, feeder
+            )
             if census is not None:
                 parts.enter_context(_reachable(supervisor, transport, record, plan))
             supervisor.run()
@@ -80,11 +87,12 @@ def run_file(
     Raises:
         SpecError: the file has problems; nothing was started.
     """
+    from runner.jobs.layout import plan_for
     from runner.load import load
 
     chosen = [*overrides, *([f"transport={transport}"] if transport is not None else [])]
     spec = load(path, params=[f"{key}={value}" for key, value in (params or {}).items()], overrides=chosen)
-    return run(make_plan(spec), observers)
+    return run(plan_for(spec), observers)
 
 
 def _open_transport(plan: Plan, wake: int, provisions: Provisions) -> Transport:
@@ -100,6 +108,23 @@ def _open_transport(plan: Plan, wake: int, provisions: Provisions) -> Transport:
     from runner.transports.leased import LeasedTransport
 
     return LeasedTransport(plan, work, wake, provisions)
+
+
+def _conductor(plan: Plan, transport: Any, bus: Bus, record: RunRecord, warden: Warden) -> Conductor:
+    """Raises UsageError where a secret is not there."""
+    from runner.jobs.conductor import Conductor
+    from runner.jobs.masking import Masker
+    from runner.jobs.order_desk import OrderDesk, Secrets
+
+    secrets = Secrets.gathered(plan.jobs, os.environ)
+    logs = record.folder_for("jobs")
+    desk = OrderDesk(plan, secrets, logs, record.home)
+    known = [pid for pid in process.children() if pid != warden.pid]
+
+    def sweep(alive: Collection[int]) -> None:
+        process.end_orphans(spare=(warden.pid, *alive), known=known)
+
+    return Conductor(plan, transport, bus, desk, Masker(secrets.values.values()), sweep)
 
 
 @contextmanager
@@ -128,7 +153,7 @@ def _refusals_told() -> Iterator[None]:
 
 
 @contextmanager
-def _nothing_outlives(run_id: str) -> Iterator[Census]:
+def _nothing_outlives(run_id: str) -> Iterator[Warden]:
     """See to it that no process of the run is left, whether this process ends in order or is killed."""
     if not sys.platform.startswith("linux"):
         raise UsageError(

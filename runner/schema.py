@@ -10,15 +10,16 @@ the noun phrase for what is expected, as messages use it: "expected a duration s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from runner.handlers.base import HandlerKind
 from runner.schema_flow import queue_flow_keys, stage_flow_keys
+from runner.schema_jobs import jobs_section
 from runner.schema_objects import lock_section, pipe_section, shared_section, stage_lock_key
+from runner.schema_parts import NAME, closed, duration, env, named, size, text, texts
 from runner.schema_policy import policy_keys
 from runner.spec import Limits, QueueSpec, StageSpec, Start, WorkflowSpec
-from runner.units import DURATION_PATTERN, SIZE_PATTERN
 
 Fragment = dict[str, Any]
 
@@ -29,24 +30,8 @@ PARAM_TYPES = ("string", "integer", "number", "boolean", "array", "object")
 TRANSPORTS = ("leased", "joinable", "inline")
 START_METHODS = ("fork", "spawn")
 
-# Any script is welcome. Written so that Python and ECMAScript agree on it: `\w` and `\p{L}` would not do.
-NAME_PATTERN = (
-    r"^(?![\s\S]*[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff])"  # no control characters, no half characters
-    r"(?!\s)(?![\s\S]*\s$)"  # no space at either end
-    r"[\s\S]*[^\s!-\/:-@\[-`{-~]"  # something that is neither space nor ASCII punctuation
-)
 HANDLER_PATTERN = r"^[^\s:]+:[^\s:]+$"
 SHARE_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
-ENV_NAME_PATTERN = r"^[^=\x00]+$"
-NO_NUL_PATTERN = r"^[^\x00]*$"
-
-NAMING = "any script; at least one letter or digit, no control characters, no space at either end"
-_NAME: Fragment = {"type": "string", "pattern": NAME_PATTERN, "title": "a name with a letter or digit in it"}
-_ENV_VALUE: Fragment = {
-    "type": ["string", "number", "boolean"],
-    "pattern": NO_NUL_PATTERN,
-    "title": "text without NUL characters, a number, or true or false",
-}
 
 
 def workflow_schema(kinds: Mapping[str, HandlerKind]) -> Fragment:
@@ -55,17 +40,22 @@ def workflow_schema(kinds: Mapping[str, HandlerKind]) -> Fragment:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mprun workflow",
-        "description": "One workflow: stages of worker processes, and the queues between them.",
-        **_closed(_top_level_keys(stage), required=("name", "stages")),
+        "description": "One workflow: stages of worker processes and the queues between them, or jobs.",
+        **closed(_top_level_keys(stage), required=("name",)),
+        "not": {
+            "required": ["stages", "jobs"],
+            "description": "a workflow has one of them; put the other in a file",
+        },
+        "anyOf": [{"required": ["stages"]}, {"required": ["jobs"]}],
         "patternProperties": {"^x-": {"description": "Ignored: room for your own notes and YAML anchors."}},
     }
 
 
 def _top_level_keys(stage: Fragment) -> Fragment:
     return {
-        "name": {**_NAME, "description": "The workflow's name, shown wherever the run is."},
-        "description": _text("What the workflow is for, in your own words."),
-        "version": _text("Your own version of this workflow, as text.", examples=["1.0"]),
+        "name": {**NAME, "description": "The workflow's name, shown wherever the run is."},
+        "description": text("What the workflow is for, in your own words."),
+        "version": text("Your own version of this workflow, as text.", examples=["1.0"]),
         "transport": {
             "enum": list(TRANSPORTS),
             "default": WorkflowSpec.__dataclass_fields__["transport"].default,
@@ -74,16 +64,17 @@ def _top_level_keys(stage: Fragment) -> Fragment:
             "`multiprocessing.JoinableQueue`, which one dead worker breaks: the run then ends. `inline`: everything in "
             "one process, one step at a time, for tests and debugging.",
         },
-        "params": _named(param_schema(), "Values by name, for `--param name=value` to set."),
-        "env": _env("Environment variables of every worker."),
-        "queues": _named(_queue(), "Queues by name; one that stages use need not be listed here."),
-        "stages": _named(_stage(stage), "Stages by name: pools of worker processes.", minProperties=1),
-        "locks": lock_section(_named),
-        "shared": shared_section(_named),
-        "pipes": pipe_section(_named, _NAME),
+        "params": named(param_schema(), "Values by name, for `--param name=value` to set."),
+        "env": env("Environment variables of every worker."),
+        "queues": named(_queue(), "Queues by name; one that stages use need not be listed here."),
+        "stages": named(_stage(stage), "Stages by name: pools of worker processes.", minProperties=1),
+        "jobs": jobs_section(),
+        "locks": lock_section(named),
+        "shared": shared_section(named),
+        "pipes": pipe_section(named, NAME),
         "defaults": _defaults(stage),
         "limits": _limits(),
-        "include": _texts(
+        "include": texts(
             "Other workflow files, whose stages, queues, params, env, defaults and limits come in as if "
             "written here. Paths start at this file's folder.",
             {"type": "string", "minLength": 1},
@@ -104,18 +95,18 @@ def param_schema() -> Fragment:
             "description": "The value if `--param` gives none. Without a default, `--param` must give one.",
             "type": ["string", "number", "boolean", "array", "object"],
         },
-        "description": _text("What the param is for."),
+        "description": text("What the param is for."),
         "enum": {"type": "array", "minItems": 1, "description": "The only values it may have."},
         "minimum": {"type": "number", "description": "For numbers: the smallest value it may have."},
         "maximum": {"type": "number", "description": "For numbers: the largest value it may have."},
-        "pattern": _text("For text: a regular expression that must be found in it.", examples=["^[a-z]+$"]),
+        "pattern": text("For text: a regular expression that must be found in it.", examples=["^[a-z]+$"]),
         "minLength": {**length, "description": "For text: the fewest characters it may have."},
         "maxLength": {**length, "description": "For text: the most characters it may have."},
         "minItems": {**length, "description": "For lists: the fewest entries it may have."},
         "maxItems": {**length, "description": "For lists: the most entries it may have."},
     }
     one_of_the_two = [{"required": ["type"]}, {"required": ["default"]}]
-    return {"description": "One param.", **_closed(keys), "anyOf": one_of_the_two}
+    return {"description": "One param.", **closed(keys), "anyOf": one_of_the_two}
 
 
 def _queue() -> Fragment:
@@ -129,18 +120,18 @@ def _queue() -> Fragment:
             "description": "The most items that may wait in it. Whoever puts to a full queue waits, if `when_full` "
             "says nothing else.",
         },
-        **queue_flow_keys(_size),
-        "description": _text("What travels through the queue."),
+        **queue_flow_keys(size),
+        "description": text("What travels through the queue."),
     }
-    return {"description": "One bounded, joinable queue: first in, first out.", **_closed(keys)}
+    return {"description": "One bounded, joinable queue: first in, first out.", **closed(keys)}
 
 
 def _stage(keys: Fragment) -> Fragment:
     return {
         "description": "A pool of processes that run the same handler. With only `to` it is a producer, "
         "with only `from` a consumer, with both a pipe stage, with neither a plain process.",
-        **_closed(keys, required=("run",)),
-        "not": {"required": ["count", "names"]},
+        **closed(keys, required=("run",)),
+        "not": {"required": ["count", "names"], "description": "keep one; 'names' says how many, too"},
     }
 
 
@@ -167,7 +158,7 @@ def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
         },
         "names": {
             "type": "array",
-            "items": _NAME,
+            "items": NAME,
             "minItems": 1,
             "maxItems": MOST_WORKERS,
             "uniqueItems": True,
@@ -175,11 +166,11 @@ def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
             "description": "The workers by name, instead of `count`.",
             "examples": [["neo", "alex", "egon"]],
         },
-        "from": {**_NAME, "description": "The queue that it takes items from."},
-        "to": {**_NAME, "description": "The queue that it puts items on."},
-        "needs": _texts(
+        "from": {**NAME, "description": "The queue that it takes items from."},
+        "to": {**NAME, "description": "The queue that it puts items on."},
+        "needs": texts(
             "Stages that must have ended before this one starts.",
-            _NAME,
+            NAME,
             title="a stage's name, or a list of names",
         ),
         "start": {
@@ -189,9 +180,9 @@ def _stage_keys(kinds: Mapping[str, HandlerKind]) -> Fragment:
             "their names; the next starts when the one before has ended. For stages that read no queue, since the "
             "first reader would leave nothing for the next.",
         },
-        **stage_lock_key(_NAME),
+        **stage_lock_key(NAME),
         **stage_flow_keys(),
-        "description": _text("What the stage does."),
+        "description": text("What the stage does."),
     }
     return stage | _process_keys()
 
@@ -205,14 +196,14 @@ def _process_keys() -> Fragment:
             "description": "Whether the run may end while this stage still waits for items: once all the "
             "other stages have ended and the queues are joined, its workers are stopped.",
         },
-        **policy_keys(_duration),
+        **policy_keys(duration),
         "start_method": {
             "enum": list(START_METHODS),
             "default": _default_of("start_method"),
             "description": "How its processes begin: `fork` is quick, `spawn` is a fresh interpreter.",
         },
-        "env": _env("Environment variables of its workers, on top of the workflow's own."),
-        "cwd": _text(
+        "env": env("Environment variables of its workers, on top of the workflow's own."),
+        "cwd": text(
             "The folder its workers work in. A relative path starts at the workflow file's folder.",
             pattern=r"^[^\x00]+$",
             title="the path of a folder",
@@ -224,12 +215,12 @@ def _process_keys() -> Fragment:
             "default": _default_of("nice"),
             "description": "How much its workers give way to others: 19 the most; below 0 needs privileges.",
         },
-        "timeout": _duration(
+        "timeout": duration(
             "The longest its handler may take for one item; waiting for room downstream does not count. A worker "
             "that takes longer is killed, the item counts as one that killed its worker, and the worker is replaced "
             "as `restart` says. Needs `leased`; under `joinable` the death of a worker ends the run."
         ),
-        "memory_limit": _size(
+        "memory_limit": size(
             "The most memory of its own a worker may have: its heap and private mappings, not what it shares "
             "(RLIMIT_DATA). A handler that asks for more gets a MemoryError, which fails the item. Processes that "
             "it starts have the same limit, each for itself."
@@ -265,28 +256,28 @@ def _defaults(stage: Fragment) -> Fragment:
     }
     for_stage = {key: stage[key] for key in ("count", *_process_keys())}
     keys = {
-        "stage": {"description": "For every stage that does not say otherwise.", **_closed(for_stage)},
+        "stage": {"description": "For every stage that does not say otherwise.", **closed(for_stage)},
         "queue": {
             "description": "For every queue that does not say otherwise.",
-            **_closed({"maxsize": maxsize}),
+            **closed({"maxsize": maxsize}),
         },
     }
-    return {"description": "What stages and queues have if they leave it out.", **_closed(keys)}
+    return {"description": "What stages and queues have if they leave it out.", **closed(keys)}
 
 
 def _limits() -> Fragment:
     keys = {
-        "timeout": _duration(
+        "timeout": duration(
             "The longest the run may take; it is then stopped and exits 5. Without it, no bound."
         ),
-        "stall_timeout": _duration(
+        "stall_timeout": duration(
             "The longest that nothing may move: no item put, taken or done, no worker started or ended. The run "
             "then fails, naming who holds it up, and exits 5. A worker within its stage's `timeout` counts as "
             "moving. Without it, nobody who is at work is disturbed, however long an item takes; a run in which "
             "all wait for each other ends after a minute."
         ),
         "stop_timeout": {
-            **_duration("How long workers may take to end once they are asked to, before they are killed."),
+            **duration("How long workers may take to end once they are asked to, before they are killed."),
             "default": Limits().stop_timeout,
         },
         "max_errors": {
@@ -299,62 +290,7 @@ def _limits() -> Fragment:
             "examples": [10, "1%"],
         },
     }
-    return {"description": "Bounds of the whole run.", **_closed(keys)}
-
-
-def _closed(properties: Fragment, required: Iterable[str] = ()) -> Fragment:
-    needed = {"required": list(required)} if required else {}
-    return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
-
-
-def _named(entry: Fragment, description: str, **more: Any) -> Fragment:
-    named = {"type": "object", "propertyNames": _NAME, "additionalProperties": entry}
-    return {**named, "description": f"{description} Names: {NAMING}.", **more}
-
-
-def _text(description: str, **more: Any) -> Fragment:
-    return {"type": "string", "description": description, **more}
-
-
-def _texts(description: str, entry: Fragment, title: str) -> Fragment:
-    """One text, or a list of them."""
-    single = {key: value for key, value in entry.items() if key not in ("type", "title")}
-    both = {"type": ["string", "array"], "items": entry, "uniqueItems": True, **single}
-    return {**both, "title": title, "description": description}
-
-
-def _env(description: str) -> Fragment:
-    names = {"type": "string", "pattern": ENV_NAME_PATTERN, "title": "a variable's name, without '='"}
-    return {
-        "type": "object",
-        "propertyNames": names,
-        "additionalProperties": _ENV_VALUE,
-        "description": description,
-    }
-
-
-def _duration(description: str) -> Fragment:
-    return {
-        "type": ["string", "number"],
-        "pattern": DURATION_PATTERN,
-        "exclusiveMinimum": 0,
-        "maximum": 10**9,
-        "title": "a duration such as 300ms, 1.5s, 2m or 1h30m, or a number of seconds",
-        "description": description,
-        "examples": ["300ms", "1h30m", 5],
-    }
-
-
-def _size(description: str) -> Fragment:
-    return {
-        "type": ["string", "integer"],
-        "pattern": SIZE_PATTERN,
-        "minimum": 1,
-        "maximum": 2**63 - 1,
-        "title": "a size such as 512MB or 4GiB, or a number of bytes",
-        "description": description,
-        "examples": ["512MB", "4GiB"],
-    }
+    return {"description": "Bounds of the whole run.", **closed(keys)}
 
 
 def _default_of(field: str) -> Any:

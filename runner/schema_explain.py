@@ -14,7 +14,9 @@ from typing import Any
 
 from runner.findings import Finding
 from runner.problems import did_you_mean, nearest
-from runner.schema import NAME_PATTERN, NAMING, Fragment
+from runner.schema import Fragment
+from runner.schema_jobs import ALSO_KNOWN_AS
+from runner.schema_parts import NAME_PATTERN, NAMING
 from runner.schema_words import as_written, describe, expected, subject, types_of
 from runner.source_marks import DataPath
 
@@ -66,8 +68,8 @@ def explain(fault: Fault, data: Any, written: Written) -> Iterator[Finding]:
             yield _conflict(fault)
         case "uniqueItems" if isinstance(value, list):
             yield _repeated(fault, value)
-        case "anyOf" if fault.path[:1] == ("params",):
-            yield _without_type(fault)
+        case "anyOf" if all(branch.keys() == {"required"} for branch in fault.fragment["anyOf"]):
+            yield _without_any(fault)
         case _:
             yield _wrong_value(fault, value, written)
 
@@ -82,13 +84,25 @@ def _unknown_keys(fault: Fault, value: Mapping[str, Any]) -> Iterator[Finding]:
                 message, code = f"there is no handler kind '{key}'", "unknown-kind"
             else:
                 message, code = f"{_owner(fault.path)} has no key '{key}'", "unknown-key"
-            help_, meant = _right_key(key, tuple(known), frozenset(word for word in known if word in value))
+            also = tuple((word, right) for right in known for word in known[right].get(ALSO_KNOWN_AS, ()))
+            taken = frozenset(word for word in known if word in value)
+            help_, meant = _right_key(key, tuple(known), taken, also)
             yield Finding(path, code, message, "key", help_, meant=meant)
 
 
 @lru_cache(maxsize=1024)  # the same slip is often made in many places
-def _right_key(key: str, known: tuple[str, ...], taken: frozenset[str]) -> tuple[str | None, str | None]:
-    """Return the help line for an unknown key, and the one key, not taken yet, that it was meant for."""
+def _right_key(
+    key: str, known: tuple[str, ...], taken: frozenset[str], also: tuple[tuple[str, str], ...]
+) -> tuple[str | None, str | None]:
+    """
+    Return the help line for an unknown key, and the one key, not taken yet, that it was meant for.
+
+    `also` are the words of other tools, each with the right one.
+    """
+    own = nearest(key, known)
+    theirs = dict(also).get(nearest(key, [word for word, _ in also]) or "") if own is None else None
+    if theirs is not None:
+        return f"did you mean '{theirs}'?", None if theirs in taken else theirs
     return did_you_mean(key, known), nearest(key, [word for word in known if word not in taken])
 
 
@@ -116,7 +130,7 @@ def _conflict(fault: Fault) -> Finding:
     one, other = fault.fragment["not"]["required"]
     message = f"{subject(fault.path)} has both '{one}' and '{other}'"
     return Finding(
-        (*fault.path, one), "conflicting-keys", message, "key", f"keep one; '{other}' says how many, too"
+        (*fault.path, one), "conflicting-keys", message, "key", fault.fragment["not"].get("description")
     )
 
 
@@ -126,10 +140,22 @@ def _repeated(fault: Fault, value: list[Any]) -> Finding:
     return Finding((*fault.path, at), "duplicate-entry", message, help="each must be there once")
 
 
-def _without_type(fault: Fault) -> Finding:
-    message = f"{subject(fault.path)} has neither 'type' nor 'default'"
-    help_ = "add a type, such as type: integer, or a default that shows it"
-    return Finding(fault.path, "missing-key", message, "key", help_)
+def _without_any(fault: Fault) -> Finding:
+    """Say that none of several keys is there, one of which is needed."""
+    keys = [f"'{branch['required'][0]}'" for branch in fault.fragment["anyOf"]]
+    message = f"{_owner(fault.path)} has {'neither' if len(keys) == 2 else 'none of'} {_listed(keys)}"
+    return Finding(fault.path, "missing-key", message, "key", _WITHOUT.get(fault.path[:1]))
+
+
+def _listed(keys: list[str]) -> str:
+    return " nor ".join(keys) if len(keys) == 2 else f"{', '.join(keys[:-1])} and {keys[-1]}"
+
+
+_WITHOUT: Mapping[DataPath, str] = {
+    ("params",): "add a type, such as type: integer, or a default that shows it",
+    (): "'stages' has pools of worker processes, 'jobs' what a CI system calls by that name",
+    ("jobs",): "add one, such as run: pytest",
+}
 
 
 def _wrong_value(fault: Fault, value: object, written: Written) -> Finding:

@@ -24,7 +24,7 @@ from runner.source_marks import DataPath, Source
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
-_FREELY_NAMED = ("params", "queues", "stages")
+_FREELY_NAMED = ("params", "queues", "stages", "jobs")
 
 
 def check_shape(source: Source, data: Any) -> list[Problem]:

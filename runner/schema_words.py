@@ -10,7 +10,9 @@ from runner.source_marks import DataPath
 
 _WIDEST_TEXT = 40
 
-_OWNERS = {"params": "param", "queues": "queue", "stages": "stage"}
+_OWNERS = {"params": "param", "queues": "queue", "stages": "stage", "jobs": "job"}
+_NUMBERED = {"steps": "step", "ensure": "step", "needs": "need"}
+"""Lists whose entries people speak of by their number."""
 
 
 def describe(value: object) -> str:
@@ -68,8 +70,11 @@ def subject(path: DataPath) -> str:
     if not path:
         return "the workflow"
     if len(path) > 1 and path[0] in _OWNERS:
-        owner = f"{_OWNERS[str(path[0])]} '{_short(str(path[1]))}'"
-        return f"{_dotted(path[2:])} of {owner}" if path[2:] else owner
+        owner, rest = f"{_OWNERS[str(path[0])]} '{_short(str(path[1]))}'", path[2:]
+        if path[0] == "jobs" and len(rest) > 1 and rest[0] in _NUMBERED and isinstance(rest[1], int):
+            within = " of 'ensure'" if rest[0] == "ensure" else ""
+            owner, rest = f"{_NUMBERED[str(rest[0])]} {rest[1] + 1}{within} of {owner}", rest[2:]
+        return f"{_dotted(rest)} of {owner}" if rest else owner
     return _dotted(path)
 
 

@@ -8,35 +8,48 @@ from typing import Any
 
 from runner.findings import Finding
 from runner.schema import MOST_WORKERS
+from runner.schema_words import subject
+from runner.source_marks import DataPath
 from runner.units import DURATION_PATTERN, duration
 
 TOO_MANY_WORKERS = "too-many-workers"
 MOST_WORKERS_IN_ALL = 100_000
 
-_DURATIONS = ("timeout", "stall_timeout", "stop_timeout")
+_DURATIONS = ("timeout", "stall_timeout", "stop_timeout", "idle-timeout", "every")
+_MAYBE_NONE = ("backoff", "max_backoff", "max-backoff", "within")
+"""Durations that may be no time at all."""
+_OF_THE_USER = ("with", "env", "run", "strategy", "matrix", "needs")
+"""Keys below which the names are the user's own."""
 _SHORTEST = 0.001
 
 
 def check_sizes(data: Mapping[str, Any]) -> list[Finding]:
     """Return what reads well and is yet no time to wait for, or more workers than there can be."""
-    return [*_durations(data.get("limits")), *_workers(data)]
+    sections = ("limits", "defaults", "stages", "jobs")
+    return [*(f for key in sections for f in _durations(data.get(key), (key,))), *_workers(data)]
 
 
-def _durations(limits: Any) -> list[Finding]:
-    """Return the limits that read well and yet are no time to wait: `0s`, or more than a lifetime."""
-    keys = _mapping(limits)
-    return [
-        Finding(("limits", key), "out-of-range", f"'limits.{key}': expected a duration from 1ms to 30 years")
-        for key in _DURATIONS
-        if isinstance(keys.get(key), str)
-        and re.match(DURATION_PATTERN, keys[key])
-        and not _can_wait(keys[key])
-    ]
+def _durations(data: Any, path: DataPath) -> Iterator[Finding]:
+    """Yield the durations that read well and yet are no time to wait: `0s`, or more than a lifetime."""
+    if isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from _durations(value, (*path, number))
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            shortest = _SHORTEST if key in _DURATIONS else 0.0 if key in _MAYBE_NONE else None
+            if shortest is not None and isinstance(value, str) and not _can_wait(value, shortest):
+                message = f"{subject((*path, key))}: expected a duration from {'1ms' if shortest else '0s'} to 30 years"
+                yield Finding((*path, key), "out-of-range", message)
+            elif key not in _OF_THE_USER:
+                yield from _durations(value, (*path, key))
 
 
-def _can_wait(text: str) -> bool:
+def _can_wait(text: str, shortest: float) -> bool:
+    """Say whether a text is such a duration; one that is none is left to the check of the shape."""
+    if not re.match(DURATION_PATTERN, text):
+        return True
     try:
-        return duration(text) >= _SHORTEST
+        return duration(text) >= shortest
     except (ValueError, OverflowError):
         return False
 

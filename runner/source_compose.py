@@ -151,6 +151,8 @@ class Composer:
         if wanted is str or wanted is None:
             if wanted is None:
                 self._trap_tag(traps.tag(event.tag), event)
+                # With nothing behind it, it was meant as text, such as `!cancelled()`: told once, not missed as well.
+                return event.value or event.tag
             return event.value
         value = resolve(event.value)
         if wanted is float and type(value) is int:

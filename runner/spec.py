@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from runner.spec_jobs import JobSpec
+
 
 def _nothing() -> Mapping[str, Any]:
     return {}  # not a mappingproxy: that does not pickle, and a spawned worker gets its plan by pickle
@@ -249,3 +251,6 @@ class WorkflowSpec:
             **{each.name: f"shared {each.kind}" for each in self.shared},
             **{pipe.name: "pipe" for pipe in self.pipes},
         }
+
+    jobs: tuple[JobSpec, ...] = ()
+    """Where there are jobs, there are no stages."""

@@ -1,7 +1,7 @@
 """The status page: one page of shared memory per worker, where each word has exactly one writer, so nothing is locked.
 
     worker writes      received sent done failed busy starved blocked phase item…    supervisor reads, also after a kill
-    supervisor writes  stop end                                                      worker reads at each item
+    supervisor writes  stop end revoked                                              worker reads at each item
 
 A store of one aligned 64-bit word is not torn on the machines Python runs on. Behind the page, in the same file,
 `faulthandler` leaves the stacks of a worker that overruns.
@@ -46,6 +46,7 @@ class Word(IntEnum):
     WAITING = 12
     WAITING_SINCE = 13
     LEASE = 14
+    REVOKED = 15
 
 
 class Wait(IntEnum):

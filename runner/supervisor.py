@@ -16,9 +16,11 @@ from runner import stopping, verdict
 from runner.announcer import Announcer
 from runner.births import Births, Census
 from runner.casualties import Casualties, Letters
+from runner.dismissals import Dismissals
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
-from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready
+from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready, Reported
+from runner.feeding import Feeder
 from runner.lifecycle import (
     Decision,
     EndStream,
@@ -45,9 +47,6 @@ from runner.watch import Condemned, Stalled, Watch
 
 _PROGRESS_EVERY = 0.25
 _FROM_OUTSIDE = "`mprun stop --worker` asked for it"
-_NOT_NEEDED = "daemonic, and nothing needs it any more"
-_DISMISSAL = 0.2
-"""Seconds that a daemonic producer has to come to its next put."""
 _MOST_STACKS = 20
 """Workers whose stacks are shown at once; of a thousand that hang in the same place nobody reads more."""
 _CLOSING_LOOK = 0.005
@@ -66,8 +65,10 @@ class Supervisor:
         census: Census | None = None,
         letters: Letters | None = None,
         upkeep: Upkeep = NO_UPKEEP,
+        feeder: Feeder | None = None,
     ) -> None:
-        """`pending_signals` returns the signals that came since it was last called; `letters` keeps dead letters."""
+        """`pending_signals` returns the signals that came since it was last called; `letters` keeps dead letters;
+        `feeder` puts the items of queues that are fed from inside."""
         self._plan = plan
         self._transport = transport
         self._pending_signals = pending_signals
@@ -77,14 +78,15 @@ class Supervisor:
         self._roster = Roster(plan)
         self._stock = Stock(plan, transport, self._roster)
         self._births = Births(transport, self._lifecycle, self._roster, self._stock, self._announce, census)
+        self._feeder = feeder
         self._casualties = Casualties(self._announce, letters, self._births.forgive)
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
-        self._dismissed: dict[str, float] = {}
-        """Daemonic producers that were told to end, and when a signal is due."""
+        self._dismissals = Dismissals(transport, self._ask_to_end)
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
+        self._time_limit = plan.limits.timeout
         self._watch = Watch(plan, transport, self._began)
         self.underway = RunUnderway(
             bus.run, plan, transport, self._roster, self._stock, self._births, self._levers()
@@ -128,6 +130,9 @@ class Supervisor:
                 record.finished = True
             case Logged():
                 self._announce.logged(record, fact)
+            case Reported():
+                if self._feeder is not None:
+                    self._feeder.heard(fact)
             case HandlerFailed():
                 record.failure, record.traceback = fact.error, fact.traceback
             case Exited():
@@ -144,6 +149,8 @@ class Supervisor:
         counters = self._transport.counters(record.plan.name)
         decision = self._births.after(record, exited, ending, counters, self._stop.phase, time.monotonic())
         returns = isinstance(decision, Restart)
+        if self._feeder is not None:
+            self._feeder.lost(record.plan.name, ending.reason, [r.pid for r in self._roster.alive()])
         self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
         record.depart(ending.reason, exited, time.time())
         if returns:
@@ -169,10 +176,14 @@ class Supervisor:
             self._interrupt(verdict.interrupted(number))
 
     def _interrupt(self, cause: Cause) -> None:
-        """Drain; asked again, kill."""
+        """Drain, or let the feeder bring its items to an end; asked again, kill."""
         self._note(cause)
-        self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
-        self._enter_phase()
+        if self._feeder is None:
+            self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
+        elif not self._feeder.stop(cause):
+            self._stop = Stop(Phase.KILLING)
+        if self._stop.phase is not Phase.RUNNING:
+            self._enter_phase()
 
     def _heed_upkeep(self) -> None:
         """Before the deaths that follow from it, so that the root cause comes first."""
@@ -189,17 +200,13 @@ class Supervisor:
 
     def _heed_clock(self) -> None:
         now = time.monotonic()
-        timeout = self._plan.limits.timeout
-        if timeout is not None and now - self._began >= timeout and self._stop.phase is Phase.RUNNING:
-            self._show_stacks(self._roster.alive())
-            self._note(verdict.timed_out(format_duration(timeout)))
-            self._stop = stopping.fail(self._stop, now)
-            self._enter_phase()
+        if self._time_limit is not None and now - self._began >= self._time_limit:
+            self._run_out_of_time(now)
         due = stopping.escalate(self._stop, now)
         if due != self._stop:
             self._stop = due
             self._enter_phase()
-        self._end_dismissed(now)
+        self._dismissals.look(now)
         self._heed_watch(now)
         with self._starting():
             self._births.bring_back(now)
@@ -207,11 +214,25 @@ class Supervisor:
             self._next_progress = now + _PROGRESS_EVERY
             self._announce.progress(self._stock.stage_lines(), self._stock.accounts())
 
+    def _run_out_of_time(self, now: float) -> None:
+        assert self._time_limit is not None
+        cause, self._time_limit = verdict.timed_out(format_duration(self._time_limit)), None
+        if self._stop.phase is not Phase.RUNNING:
+            return
+        if self._feeder is not None:
+            self._interrupt(cause)
+            return
+        self._show_stacks(self._roster.alive())
+        self._note(cause)
+        self._stop = stopping.fail(self._stop, now)
+        self._enter_phase()
+
     def _heed_watch(self, now: float) -> None:
         """End who can't be waited for: one worker, as if it had died, or the run."""
         if self._stop.phase >= Phase.TERMINATING:
             return
-        for found in self._watch.look(self._roster.alive(), now, may_stall=self._stop.phase is Phase.RUNNING):
+        may_stall = self._stop.phase is Phase.RUNNING and self._feeder is None
+        for found in self._watch.look(self._roster.alive(), now, may_stall=may_stall):
             match found:
                 case Condemned(worker, reason, has_stacks):
                     self._condemn(self._roster[worker], reason, has_stacks)
@@ -239,6 +260,8 @@ class Supervisor:
     # Decisions.
 
     def _decide(self) -> None:
+        if self._feeder is not None and self._feeder.feed():
+            self._lifecycle.feeding_ended()
         # Each decision carried out may make another one due.
         while decisions := self._lifecycle.decide(self._transport.account):
             for decision in decisions:
@@ -262,7 +285,7 @@ class Supervisor:
             case StopDaemons(stage):
                 self._births.dispense_with(stage)
                 for record in self._roster.alive(stage):
-                    self._dismiss(record)
+                    self._dismissals.dismiss(record, time.monotonic())
             case QueueAbandoned(queue):
                 self._fail(verdict.why_abandoned(self._plan, queue))
 
@@ -300,6 +323,8 @@ class Supervisor:
         """Do once what a phase begins with."""
         self._lifecycle.cancel_unstarted()
         self._upkeep.stop_accepting()
+        if self._feeder is not None and self._cause is not None:
+            self._feeder.break_off(self._cause.reason)
         draining = self._stop.phase is Phase.DRAINING
         self._births.leave_vacant(s.name for s in self._plan.stages if s.receives is None or not draining)
         reason = "the run has to end" if self._cause is None else f"the run has to end: {self._cause.outcome}"
@@ -331,28 +356,6 @@ class Supervisor:
         bound = format_duration(self._plan.limits.stop_timeout)
         return f"it {self._watch.doing(record)} when limits.stop_timeout, {bound}, had passed"
 
-    def _dismiss(self, record: Record) -> None:
-        """End a daemonic worker. A producer gets a moment to end at its next put: a signal there loses items."""
-        if record.failure is not None:
-            return  # it ends by itself
-        if record.plan.role is Role.PRODUCER:
-            self._transport.stop_producing(record.plan.name)
-            self._dismissed[record.plan.name] = time.monotonic() + _DISMISSAL
-        else:
-            self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
-
-    def _end_dismissed(self, now: float) -> None:
-        """Signal the daemonic producers that are not at a put, once nothing of theirs is on its way."""
-        for name in [name for name, until in self._dismissed.items() if now >= until]:
-            record = self._roster[name]
-            assert record.plan.sends is not None
-            if record.alive and self._transport.account(record.plan.sends).waiting:
-                self._dismissed[name] = now + _DISMISSAL
-                continue
-            del self._dismissed[name]
-            if record.alive and record.asked_to_end is None:
-                self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
-
     def _ask_to_end(self, record: Record, number: signal.Signals, reason: str) -> None:
         record.ask_to_end(reason, time.time())
         self._announce.terminating(record, number, reason)
@@ -366,6 +369,8 @@ class Supervisor:
             self._transport.verify()
         except MprunInternalError as error:
             self._cause = verdict.internal(str(error))
+        if self._cause is None and self._feeder is not None:
+            self._cause = self._feeder.verdict()
         if self._cause is None:
             accounts = self._stock.accounts()
             items = sum(account.put for account in accounts)
@@ -376,9 +381,11 @@ class Supervisor:
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
-        dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissed.values()]
-        if self._plan.limits.timeout is not None and self._stop.phase is Phase.RUNNING:
-            dues.append(self._began + self._plan.limits.timeout)
+        dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissals.dues]
+        if self._time_limit is not None and self._stop.phase is Phase.RUNNING:
+            dues.append(self._began + self._time_limit)
+        if self._feeder is not None:
+            dues.append(self._feeder.due)
         if self._stop.phase < Phase.TERMINATING:  # after that nobody looks
             dues.append(self._watch.next_look)
         if self._lifecycle.only_joins_are_left and not self._transport.tells_when_settled:

@@ -6,22 +6,28 @@ Nothing here decides whether text is wanted: see `wants_text` in observers.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TextIO
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from runner.jobs.closing import Part
+from runner.jobs.telling import Said, Tone
 from runner.report import Report
 from runner.report_lines import Failure, QueueLine, StageLine
+from runner.units import rough_duration
 
 PIPE_WIDTH = 100
 """Columns where there is no terminal to ask."""
+PIPE_HEIGHT = 42
 _STAGE_NEEDS = {"items/s": 64, "workers": 52, "busy": 40}
 _QUEUE_NEEDS = {"dropped": 52, "time full": 52}
 """The columns that go first, each with the width below which it does."""
+_OF_WORDS = frozenset({"result"})
+"""The columns that hold no numbers, beside the first."""
 
 _ENDINGS = {
     "done": "done in",
@@ -34,10 +40,20 @@ _ENDINGS = {
 
 def print_report(report: Report, stream: TextIO) -> None:
     """Write the end of a run to `stream`: colour on a terminal only, and no character its encoding lacks."""
+    _draw(lambda console: _parts(report, console.width), stream)
+
+
+def print_closing(parts_for: Callable[[int, int], Sequence[Part]], stream: TextIO) -> None:
+    """Write the end of a run of jobs; `parts_for(columns, rows)` says what there is to say on so much room."""
+    # One row is left for the command above, and one for the prompt below.
+    _draw(lambda console: [_part(each) for each in parts_for(console.width, console.height - 2)], stream)
+
+
+def _draw(parts_for: Callable[[Console], Sequence[RenderableType]], stream: TextIO) -> None:
     terminal = stream.isatty()
     console = _console_for(stream, terminal)
     with console.capture() as capture:
-        for part in _parts(report, console.width):
+        for part in parts_for(console):
             console.print(part, soft_wrap=isinstance(part, Text) and (bool(part.no_wrap) or not terminal))
     encoding = stream.encoding or "utf-8"
     stream.write(capture.get().encode(encoding, "backslashreplace").decode(encoding))
@@ -50,6 +66,7 @@ def _console_for(stream: TextIO, terminal: bool) -> Console:
         force_terminal=terminal,
         no_color=not terminal or bool(os.environ.get("NO_COLOR")),
         width=None if terminal else PIPE_WIDTH,
+        height=None if terminal else PIPE_HEIGHT,
         highlight=False,
         markup=False,
         emoji=False,
@@ -95,6 +112,21 @@ def _failure(failure: Failure) -> list[Text]:
     ]
 
 
+_STYLES = {
+    Tone.HEADING: "bold",
+    Tone.GOOD: "bold green",
+    Tone.WARNING: "yellow",
+    Tone.BAD: "bold red",
+    Tone.ASIDE: "dim",
+}
+
+
+def _part(part: Part) -> RenderableType:
+    if isinstance(part, Said):
+        return Text(part.text, style=_STYLES.get(part.tone, ""), no_wrap=True)
+    return _table(part.rows, [])
+
+
 def _stage_table(stages: Sequence[StageLine], width: int) -> RenderableType:
     rows = [
         {
@@ -126,12 +158,13 @@ def _queue_table(queues: Sequence[QueueLine], width: int) -> RenderableType:
     return _table(rows, [heading for heading, least in _QUEUE_NEEDS.items() if width < least])
 
 
-def _table(rows: Sequence[dict[str, str]], left_out: Sequence[str]) -> RenderableType:
+def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     headings = [heading for heading in rows[0] if heading not in left_out]
     for position, heading in enumerate(headings):
         first = position == 0
-        table.add_column(heading, justify="left" if first else "right", no_wrap=not first, overflow="fold")
+        justify: Literal["left", "right"] = "left" if first or heading in _OF_WORDS else "right"
+        table.add_column(heading, justify=justify, no_wrap=not first, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_printable(row[heading])) for heading in headings))
     return table
@@ -150,17 +183,10 @@ def ledger_sentence(queues: Sequence[QueueLine]) -> str:
 
 
 def _last_line(report: Report) -> Text:
-    said = f"{_ENDINGS[report.outcome]} {_duration(report.seconds)}"
+    said = f"{_ENDINGS[report.outcome]} {rough_duration(report.seconds)}"
     if report.exit_code == 0:
         return Text(said, style="bold green")
     return Text(f"{said}, exit {report.exit_code}", style="bold red")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m{rest:02}s"
 
 
 def _count(number: int) -> str:

@@ -71,6 +71,14 @@ def format_duration(seconds: float) -> str:
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount not in (0, "0"))
 
 
+def rough_duration(seconds: float) -> str:
+    """Return a duration as exactly as people want to read one that was measured: 3.1s, 2m05s, 1h02m03s."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m{rest:02}s"
+
+
 def format_size(amount: int) -> str:
     """Return a number of bytes in the unit that suits it, to one decimal place."""
     units = ("B", "KiB", "MiB", "GiB")

@@ -85,6 +85,8 @@ class _Worker:
             arguments=plan.arguments,
             emit=self._log,
             gifts=self._gifts,
+            report=self._report,
+            revoked=lambda: self._status.words[Word.REVOKED],
         )
         handler = self._bind(context)
         if plan.lock is None:
@@ -167,6 +169,9 @@ class _Worker:
         finally:
             waited = words[Word.STARVED] + words[Word.BLOCKED]
             words[Word.BUSY] += max(0, time.perf_counter_ns() - began - waited)
+
+    def _report(self, what: str, fields: Mapping[str, Any]) -> None:
+        self._port.tell("reported", what=what, fields=dict(fields))
 
     def _log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         self._port.tell("logged", level=level, message=message, fields=dict(fields))

@@ -17,6 +17,7 @@ RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 # Variables, by how they begin, that change what Python or mprun prints: a test that needs one sets it.
 _UNSETTLING = (
     *("PYTHONIOENCODING", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONUNBUFFERED", "PYTHONWARNINGS"),
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
     *("LC_", "LANG", "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "GITHUB_", "MPRUN_"),
 )
 
@@ -38,9 +39,17 @@ def mprun() -> Path:
 
 @pytest.fixture(scope="session")
 def plain_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment without whatever changes output; what runs leave behind goes to a temporary folder."""
+    """
+    The environment without whatever changes output; what runs leave behind goes to temporary folders.
+
+    So does compiled code: where the checkout may not hold any, each command would compile all of mprun anew.
+    """
     settled = {key: value for key, value in os.environ.items() if not key.startswith(_UNSETTLING)}
-    return {**settled, "MPRUN_HOME": str(tmp_path_factory.mktemp("mprun-home"))}
+    return {
+        **settled,
+        "MPRUN_HOME": str(tmp_path_factory.mktemp("mprun-home")),
+        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled")),
+    }
 
 
 @pytest.fixture(scope="session")

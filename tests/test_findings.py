@@ -19,6 +19,14 @@ def test_a_finding_is_located_at_its_key_or_its_value() -> None:
     ]
 
 
+def test_a_finding_inside_a_text_is_located_at_its_characters() -> None:
+    source = read_text("if: 'a = b'\n", "w.yaml")
+
+    problem = Finding(("if",), "a", "m", stretch=(2, 1)).at(source)
+
+    assert (1, 8, 1) == (problem.span.line, problem.span.column, problem.span.width)
+
+
 def test_a_warning_stays_one() -> None:
     finding = Finding(("name",), "a", "m", severity=Severity.WARNING)
 

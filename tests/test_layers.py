@@ -26,11 +26,37 @@ PACKAGE = Path(__file__).resolve().parent.parent / "runner"
 LAYERS = (
     ("runner", "cli.*"),
     ("run",),
-    ("jobs",),
-    ("logs", "progress", "tables", "observers", "observer_child"),
+    ("jobs.conductor", "jobs.order_desk", "jobs.layout", "jobs.choice"),
+    (
+        "logs",
+        "progress",
+        "progress_jobs",
+        "tables",
+        "observers",
+        "observer_child",
+        "jobs.output_modes",
+        "jobs.output_stream",
+        "jobs.output_group",
+        "jobs.output_json",
+        "jobs.output",
+        "jobs.turns",
+        "jobs.followed",
+        "jobs.tail",
+        "jobs.printed",
+        "jobs.dress",
+        "jobs.github",
+        "jobs.github_commands",
+        "jobs.junit",
+        "jobs.closing",
+        "jobs.blame",
+        "jobs.board",
+        "jobs.telling",
+    ),
     (
         "supervisor",
         "announcer",
+        "feeding",
+        "dismissals",
         "lifecycle",
         "roster",
         "stopping",
@@ -46,9 +72,20 @@ LAYERS = (
         "upkeep",
         "furnishing",
     ),
-    ("report", "report_lines", "bottleneck"),
-    ("worker", "deadlines", "restart"),
-    ("load", "replay", "graph", "graph_ascii", "graph_layout"),
+    ("report", "report_lines", "bottleneck", "jobs.story", "jobs.critical_path"),
+    (
+        "worker",
+        "deadlines",
+        "restart",
+        "jobs.hand",
+        "jobs.attempt",
+        "jobs.attending",
+        "jobs.serving",
+        "jobs.groups",
+        "jobs.logbook",
+    ),
+    ("load", "replay", "graph", "graph_ascii", "graph_layout", "jobs.picture"),
+    ("build_jobs", "jobs.expansion", "jobs.checks", "jobs.check_texts"),
     ("params", "build", "interpolation", "repair", "sizes"),
     (
         "schema",
@@ -59,6 +96,27 @@ LAYERS = (
         "schema_flow",
         "schema_objects",
         "schema_words",
+        "schema_jobs",
+        "schema_parts",
+    ),
+    (
+        "jobs.dag",
+        "jobs.lanes",
+        "jobs.standing",
+        "jobs.trying",
+        "jobs.orders",
+        "jobs.texts",
+        "jobs.conditions",
+        "jobs.condition_check",
+        "jobs.condition_syntax",
+        "jobs.condition_values",
+        "jobs.matrix",
+        "jobs.outputs",
+        "jobs.dotenv",
+        "jobs.masking",
+        "jobs.freshness",
+        "jobs.freshness_store",
+        "jobs.outside",
     ),
     (
         "wiring",
@@ -108,9 +166,31 @@ LAYERS = (
         "parcels",
         "retry",
     ),
-    ("references", "include", "overrides"),
-    ("source", "source_compose", "source_marks", "source_scalars", "source_syntax", "source_traps", "spec"),
-    ("errors", "problems", "events", "sketch", "units", "cells", "stacks", "shipped", "record"),
+    ("references", "include", "overrides", "quoting"),
+    (
+        "source",
+        "source_compose",
+        "source_marks",
+        "source_scalars",
+        "source_syntax",
+        "source_traps",
+        "spec",
+        "spec_jobs",
+    ),
+    (
+        "jobs",
+        "errors",
+        "problems",
+        "events",
+        "events_jobs",
+        "event_kinds",
+        "sketch",
+        "units",
+        "cells",
+        "stacks",
+        "shipped",
+        "record",
+    ),
 )
 
 # Who may import a library that is not Python's own. Nobody else may, and no other library may be had at all.
@@ -201,9 +281,10 @@ def resolve(found: Import) -> Import:
 
 
 def layer_of(module: str) -> int | None:
-    """The row of the table, counted from the top; None if nobody has placed the module."""
+    """The row of the table, counted from the top, by its own name if that is there; None if nobody has placed it."""
+    named = (row for row, patterns in enumerate(LAYERS) if module in patterns)
     places = (row for row, patterns in enumerate(LAYERS) for p in patterns if is_placed_by(module, p))
-    return next(places, None)
+    return next(named, next(places, None))
 
 
 def is_placed_by(module: str, pattern: str) -> bool:

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_histories import finished as job_finished
 
 from runner.events import DECLARATIONS, Event, event_schema
 from runner.logs import FileObserver, LogObserver, json_line
@@ -28,7 +29,7 @@ BY_TYPE: dict[str, Any] = {
 }
 
 
-def event(name: str, **fields: Any) -> Event:
+def event(name: str, /, **fields: Any) -> Event:
     return Event(name, AT, "r1", fields)
 
 
@@ -199,6 +200,13 @@ def test_a_log_of_errors_says_why_a_run_failed(exitcode: int, expected: str) -> 
     lines = logged(finished, level="error").splitlines()
 
     assert expected == "".join(json.loads(line)["event"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"), [("failed", True), ("timed_out", True), ("allowed", False), ("passed", False)]
+)
+def test_a_log_of_errors_says_which_jobs_failed(result: str, said: bool) -> None:
+    assert said == ("job.finished" in logged(job_finished("lint", result=result), level="error"))
 
 
 def test_the_schema_that_ships_is_the_one_in_the_code() -> None:

@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from runner.events import Event
-from runner.progress import LEAST_ROWS, Board, Footer, ProgressObserver, bar, paint, release, render, reserve
+from runner.progress import (
+    LEAST_ROWS,
+    Board,
+    Footer,
+    ProgressObserver,
+    bar,
+    paint,
+    release,
+    render,
+    reserve,
+)
 
 STARTED = {
     "workflow": "baozi",

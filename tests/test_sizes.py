@@ -16,6 +16,47 @@ def test_a_wait_of_no_time_or_a_lifetime_is_refused(text: str) -> None:
     assert [(("limits", "stop_timeout"), "out-of-range")] == [(f.path, f.code) for f in found]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("stages", "a", "timeout"),
+        ("defaults", "stage", "timeout"),
+        ("jobs", "a", "idle-timeout"),
+        ("jobs", "timeout", "attempts", "timeout"),
+        ("jobs", "a", "services", "db", "ready", "every"),
+    ],
+)
+def test_a_wait_of_no_time_is_refused_wherever_it_stands(path: tuple[str, ...]) -> None:
+    found = check_sizes(nested(path, "0s"))
+
+    assert [(path, "out-of-range")] == [(f.path, f.code) for f in found]
+
+
+@pytest.mark.parametrize("key", ["backoff", "max-backoff"])
+def test_no_wait_between_attempts_is_fine_and_a_lifetime_is_not(key: str) -> None:
+    path = ("jobs", "a", "attempts", key)
+
+    assert [0, 1] == [len(check_sizes(nested(path, text))) for text in ("0s", "9" * 400 + "h")]
+
+
+def test_a_step_that_never_gets_time_is_named() -> None:
+    (finding,) = check_sizes({"jobs": {"a": {"steps": [{"run": "x", "timeout": "0s"}]}}})
+
+    expected = "'timeout' of step 1 of job 'a': expected a duration from 1ms to 30 years"
+    assert (("jobs", "a", "steps", 0, "timeout"), expected) == (finding.path, finding.message)
+
+
+@pytest.mark.parametrize("above", ["with", "env", "run"])
+def test_names_of_the_user_are_no_durations(above: str) -> None:
+    assert [] == check_sizes(nested(("stages", "a", above, "timeout"), "0s"))
+
+
+def nested(path: tuple[str, ...], value: object) -> Any:
+    for key in reversed(path):
+        value = {key: value}
+    return value
+
+
 @pytest.mark.parametrize("limits", [None, [], {}, {"timeout": "1ms"}, {"timeout": "300d"}, {"timeout": 5}])
 def test_other_waits_are_left_to_the_check_of_the_shape(limits: Any) -> None:
     assert [] == check_sizes({"limits": limits})

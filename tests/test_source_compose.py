@@ -74,6 +74,13 @@ def test_tags_of_the_core_schema_are_obeyed() -> None:
     assert "float" == type(source.data["b"]).__name__
 
 
+def test_a_tag_with_nothing_behind_it_is_the_text_that_it_was_meant_to_be() -> None:
+    source = read_text("if: !cancelled()\nempty: !!str\nother: !foo x\n", "w.yaml")
+
+    assert {"if": "!cancelled()", "empty": "", "other": "x"} == source.data
+    assert ["yaml-tag", "yaml-tag"] == [trap.code for trap in source.traps]
+
+
 def test_aliases_and_merge_keys_work() -> None:
     source = read_text(
         "base: &base {run: a, count: 1}\nmore: &more {env: x, run: b}\n"

@@ -200,8 +200,7 @@ def walk(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[Key]:
             yield from walk(child, path)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            # Another name for a stage or for a variable of the environment is as good as the first.
-            if path not in {("stages",), ("env",), *DECLARED} and path[2:] != ("env",) and not is_data(path):
+            if not is_free(path, key.value) and not is_data(path):
                 mark = key.start_mark
                 yield Key(key.value, mark.line + 1, mark.column + 1, mark.index)
             yield from walk(value, (*path, key.value))
@@ -210,6 +209,18 @@ def walk(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[Key]:
 def is_data(path: tuple[str, ...]) -> bool:
     """Whether what is under a path is the user's own: the value of a param, what a shared object holds."""
     return (path[:1], path[2:3]) in {(("params",), ("default",)), (("shared",), ("value",))}
+
+
+def is_free(path: tuple[str, ...], key: str) -> bool:
+    """Whether another name is as good: for a stage, a job, a service, a variable, or what a matrix varies."""
+    if path[-1:] == ("matrix",):
+        return key not in ("include", "exclude")
+    return path in {("stages",), ("jobs",), *DECLARED} or path[-1:] in {
+        ("env",),
+        ("services",),
+        ("include",),
+        ("exclude",),
+    }
 
 
 def slips(name: str) -> list[str]:

@@ -4,35 +4,63 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.output import colour_allowed, say
-from runner.errors import SpecError
+from runner.errors import SpecError, UsageError
 from runner.problems import Problem, errors_only
 
 if TYPE_CHECKING:
     from runner.plan import Plan
+    from runner.spec import WorkflowSpec
+
+
+@dataclass(frozen=True, slots=True)
+class JobsChoice:
+    """Which jobs are to run, and how many at once; None is one for each core."""
+
+    names: Sequence[str] = ()
+    at_once: int | None = None
 
 
 def checked_plan(
-    file: Path, params: Sequence[str], overrides: Sequence[str], *, show_warnings: bool = True
+    file: Path,
+    params: Sequence[str],
+    overrides: Sequence[str],
+    *,
+    show_warnings: bool = True,
+    choice: JobsChoice = JobsChoice(),
 ) -> Plan:
     """
     Check a file and lay out its plan. Warnings are printed.
 
     Raises:
         SpecError: the file does not check. Nothing was printed yet; `main` prints the problems.
+        UsageError: the file has no such job, or none at all.
     """
+    from runner.jobs.layout import plan_for
     from runner.load import check
-    from runner.plan import make_plan
 
     checked = check(file, params=params, overrides=overrides)
     if checked.spec is None or errors_only(checked.problems):
         raise SpecError(checked.problems)
     if show_warnings and checked.problems:
         print_problems(checked.problems)
-    return make_plan(checked.spec)
+    return plan_for(_chosen(checked.spec, choice), choice.at_once)
+
+
+def _chosen(spec: WorkflowSpec, choice: JobsChoice) -> WorkflowSpec:
+    if choice == JobsChoice():
+        return spec
+    if not spec.jobs:
+        raise UsageError(f"'{spec.path}' has stages and no jobs: --job and --jobs are for those")
+    if not choice.names:
+        return spec
+    from runner.jobs.choice import choose
+
+    return replace(spec, jobs=choose(spec.jobs, choice.names))
 
 
 def print_problems(problems: Sequence[Problem]) -> None:

@@ -27,9 +27,18 @@ def command(file: Path, form: str, params: Sequence[str], overrides: Sequence[st
 
     A box shows how many workers a stage has, an arrow how many items a queue holds. In mermaid and dot,
     a queue that several stages write to or read from is a node of its own.
+
+    Jobs are drawn by what they need: as text in waves, else with an arrow from each job to those that need it.
     """
     from runner.cli.checking import checked_plan
-    from runner.graph import draw
 
-    write(draw(checked_plan(file, params, overrides), form))
+    plan = checked_plan(file, params, overrides)
+    if plan.jobs:
+        from runner.jobs.picture import draw_jobs
+
+        write(draw_jobs(plan.name, plan.jobs, form))
+    else:
+        from runner.graph import draw
+
+        write(draw(plan, form))
     return 0

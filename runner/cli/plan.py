@@ -28,7 +28,7 @@ EXAMPLES = examples(
 @output_format(["text", "json"])
 @values
 def command(file: Path, form: str, params: Sequence[str], overrides: Sequence[str]) -> int:
-    """Show every worker by name, every queue, and the order of start and stop.
+    """Show every worker by name, every queue, and the order of start and stop; or every job, in waves.
 
     The file is checked first, and nothing is started. Environment variables are shown by name only.
     """
@@ -44,6 +44,10 @@ def command(file: Path, form: str, params: Sequence[str], overrides: Sequence[st
 
 def as_text(plan: Plan) -> str:
     """Show a plan as aligned tables without colour."""
+    if plan.jobs:
+        from runner.cli import plan_jobs
+
+        return plan_jobs.as_text(plan)
     from runner.cells import columns
 
     blocks = [_heading(plan), columns(_worker_rows(plan))]
@@ -55,6 +59,10 @@ def as_text(plan: Plan) -> str:
 
 def as_dict(plan: Plan) -> dict[str, Any]:
     """Show a plan as plain data. Stages are in start order."""
+    if plan.jobs:
+        from runner.cli import plan_jobs
+
+        return plan_jobs.as_dict(plan)
     return {
         "name": plan.name,
         "file": str(plan.path),

@@ -7,6 +7,7 @@ file ──► checked_plan ───────┬──► run(plan, observer
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ import click
 
 from runner.cli.collector import hand_over
 from runner.cli.options import FILE, examples, values, workflow_file
+from runner.cli.outlet import in_github, outlet
 from runner.cli.output import leave_quietly, say
 from runner.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runner.observers import ObserverProcess
+    from runner.plan import Plan
     from runner.report import Report
 
 
@@ -36,6 +39,10 @@ class RunOptions:
     log: Literal["auto", "text", "json"]
     level: str
     progress: bool | None
+    output: str | None
+    junit: Path | None
+    job: Sequence[str]
+    jobs: int | None
     quiet: bool
 
 
@@ -73,6 +80,26 @@ EXAMPLES = examples(
 )
 @click.option("--progress/--no-progress", default=None, help="Show the live view; by default on a terminal.")
 @click.option(
+    "--output",
+    type=click.Choice(["stream", "group", "quiet", "json"]),
+    help="How to show what jobs print: each line with its job's name, one job after the other, not at all, or as JSON"
+    " events. By default stream on a terminal and group in a pipe.",
+)
+@click.option(
+    "--job",
+    metavar="NAME",
+    multiple=True,
+    help="Run only this job, or this leg such as 'test (3.11)', and what it needs. May be repeated.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="How many jobs run at once. By default one for each core.",
+)
+@click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
+@click.option(
     "-q", "--quiet", is_flag=True, help="Log errors only; no live view, and no tables unless it fails."
 )
 def command(file: Path, params: Sequence[str], overrides: Sequence[str], **options: Any) -> int:
@@ -83,7 +110,7 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
 
     Ctrl-C stops the producers and lets the rest finish. Ctrl-C again ends everything at once.
     """
-    from runner.cli.checking import checked_plan
+    from runner.cli.checking import JobsChoice, checked_plan
     from runner.observers import wants_text
 
     chosen = RunOptions(**options)
@@ -92,23 +119,41 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
     text = wants_text(sys.stderr, chosen.log)
     with _observers_ahead(chosen) as observers:
         # A pipe of JSON lines stays one: there `validate` is the place for warnings.
-        plan = checked_plan(file, params, overrides, show_warnings=text and not chosen.quiet)
+        shown = text and not chosen.quiet
+        choice = JobsChoice(chosen.job, chosen.jobs)
+        plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice)
+        _check_meant_for(plan, chosen)
         _check_writable(chosen)
         if chosen.events is not None:
             observers[0].write_events_to(chosen.events)
     from runner.run import run
 
+    if plan.jobs and in_github(os.environ):
+        from runner.cli.run_jobs import hide_secrets
+
+        hide_secrets(plan.jobs, os.environ, output=chosen.output)
     hand_over()
     report = run(plan, observers)
     return _finish(report, observers, chosen, text=text)
 
 
+def _check_meant_for(plan: Plan, chosen: RunOptions) -> None:
+    asked = {"--output": chosen.output, "--junit": chosen.junit}
+    given = [option for option, value in asked.items() if value is not None]
+    if given and not plan.jobs:
+        verb = "is" if len(given) == 1 else "are"
+        raise UsageError(f"'{plan.path}' has stages and no jobs: {' and '.join(given)} {verb} for those")
+
+
 def _check_writable(chosen: RunOptions) -> None:
     """Find out before anything starts that a file can't be written, not after an hour of work."""
-    asked = {"--events": chosen.events, "--report": chosen.report_file}
+    asked = {"--events": chosen.events, "--report": chosen.report_file, "--junit": chosen.junit}
     files = {option: path for option, path in asked.items() if path is not None}
-    if len({path.absolute() for path in files.values()}) < len(files):
-        raise UsageError("--events and --report name the same file; give each its own")
+    by_file: dict[Path, str] = {}
+    for option, path in files.items():
+        other = by_file.setdefault(path.absolute(), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} name the same file; give each its own")
     for option, path in files.items():
         try:
             # Opening a pipe and closing it again would tell its reader that all has been said.
@@ -128,6 +173,7 @@ def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
         log=chosen.log,
         level="error" if chosen.quiet else chosen.level,
         progress=False if chosen.quiet else chosen.progress,
+        jobs=outlet(chosen.output, quiet=chosen.quiet, log=chosen.log),
     )
     try:
         yield observers
@@ -141,16 +187,24 @@ def _finish(report: Report, observers: Sequence[ObserverProcess], chosen: RunOpt
     """Show and keep the report. The exit code is the run's own, unless the report of a good run was lost."""
     failed = report.exit_code != ExitCode.DONE
     try:
-        _show(report, observers, tables=text and (failed or not chosen.quiet))
+        _show(report, observers, chosen, text=text)
     except OSError:
         # The run is over and its exit code stands, whether or not anyone still reads, or the log's disk is full.
         leave_quietly()
     kept = chosen.report_file is None or _write_report(report, chosen.report_file)
+    if report.jobs is not None and chosen.junit is not None:
+        from runner.cli.run_jobs import write_junit
+
+        kept &= write_junit(report, report.jobs, chosen.junit)
     return report.exit_code if failed or kept else ExitCode.FAILED
 
 
-def _show(report: Report, observers: Sequence[ObserverProcess], *, tables: bool) -> None:
-    if tables:
+def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, *, text: bool) -> None:
+    if report.jobs is not None:
+        from runner.cli.run_jobs import show_jobs
+
+        show_jobs(report, report.jobs, quiet=chosen.quiet, screen=chosen.log != "json", output=chosen.output)
+    elif text and (report.exit_code != ExitCode.DONE or not chosen.quiet):
         from runner.tables import print_report
 
         print_report(report, sys.stderr)

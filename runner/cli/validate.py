@@ -53,9 +53,11 @@ def command(files: Sequence[Path], form: str, params: Sequence[str], overrides: 
 
 
 def summary(spec: WorkflowSpec) -> str:
-    """Say what a file that checks declares: `ok (2 stages, 5 workers, 1 queue)`."""
+    """Say what a file that checks declares: `ok (2 stages, 5 workers, 1 queue)`, or `ok (3 jobs, 7 legs)`."""
     from runner.plan_labels import count
 
+    if spec.jobs:
+        return f"ok ({count(len(spec.jobs), 'job')}, {count(sum(len(j.legs) for j in spec.jobs), 'leg')})"
     workers = sum(len(stage.workers) for stage in spec.stages)
     parts = (count(len(spec.stages), "stage"), count(workers, "worker"), count(len(spec.queues), "queue"))
     return f"ok ({', '.join(parts)})"

@@ -95,6 +95,15 @@ def _nobody_listens(level: str, event: str, fields: Mapping[str, Any]) -> None:
     """Where a log line goes when no run is there to take it: a handler called by hand, in a test."""
 
 
+def _nobody_is_told(what: str, fields: Mapping[str, Any]) -> None:
+    """Where a report goes when no run is there to take it."""
+
+
+def _nothing_revoked() -> int:
+    """What a handler is told that is called by hand."""
+    return 0
+
+
 def _first_attempt() -> int:
     """What a handler is told that is called by hand."""
     return 1
@@ -136,6 +145,10 @@ class WorkerContext:
     """The stage's `with`."""
     emit: Callable[[str, str, Mapping[str, Any]], None] = _nobody_listens
     """Where the handler's log lines go: called with level, event and fields."""
+    report: Callable[[str, Mapping[str, Any]], None] = _nobody_is_told
+    """Tells the supervisor how the item is getting on: for handlers of our own, whose queue is fed from inside."""
+    revoked: Callable[[], int] = _nothing_revoked
+    """The number of the item last revoked; SIGUSR1 comes with each change."""
     attempts: Callable[[], int] = _first_attempt
     """How often the item in hand was handed over; 0 is as good as 1."""
     gifts: Gifts = field(default_factory=no_gifts)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -25,12 +24,12 @@ from typing import IO
 
 from runner.errors import CommandFailed, HandlerError
 from runner.handlers.base import Handler, HandlerKind, Mapper, Source, Task, WorkerContext
+from runner.quoting import as_script
 from runner.spec import Role
 
 _KEPT_LINES = 10
 _LONGEST_LINE = 500
 _LAST_WORDS = 1.0  # seconds; a grandchild in the background may hold stderr open for ever
-_REFERENCE = re.compile(r"(\$?)(\$\{\{.*?\}\})", re.DOTALL)
 
 Arguments = Sequence[str]
 Filler = Callable[[object], Arguments]
@@ -75,38 +74,9 @@ def _shell_filler(line: str) -> Filler:
     """
     from runner.references import compile_template
 
-    script, references = _as_script(line)
+    script, references = as_script(line, str)
     values = [compile_template(reference) for reference in references]
     return lambda item: ["/bin/sh", "-c", script, "sh", *(_as_argument(value(item)) for value in values)]
-
-
-def _as_script(line: str) -> tuple[str, list[str]]:
-    script, references, done = "", [], 0
-    for found in _REFERENCE.finditer(line):
-        script += line[done : found.start()]
-        done = found.end()
-        if found[1]:  # `$${{` stands for a literal `${{`
-            script += found[2]
-            continue
-        references.append(found[2])
-        parameter = f"${{{len(references)}}}"
-        script += {"": f'"{parameter}"', '"': parameter, "'": f"'\"{parameter}\"'"}[_open_quote(script)]
-    return script + line[done:], references
-
-
-def _open_quote(script: str) -> str:
-    """Return the quote that is still open at the end of a script, or an empty text."""
-    quote, escaped = "", False
-    for character in script:
-        if escaped:
-            escaped = False
-        elif character == "\\" and quote != "'":
-            escaped = True
-        elif character == quote:
-            quote = ""
-        elif character in "\"'" and not quote:
-            quote = character
-    return quote
 
 
 def _as_argument(value: object) -> str:

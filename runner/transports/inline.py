@@ -26,7 +26,6 @@ from runner.errors import StartFailed
 from runner.facts import Exited, Fact, HandlerFailed, from_message
 from runner.leases import LeasedBook
 from runner.ledger import Account
-from runner.parcels import Frame, HandOver, Lease
 from runner.plan import Plan, WorkerPlan
 from runner.provisions import NO_PROVISIONS, Gifts, Provisions
 from runner.status import Counters, Pulse, StatusPage, Word

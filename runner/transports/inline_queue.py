@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from runner.errors import EndOfStream, Stopping
-from runner.leases import Frame, HandOver, Lease, LeasedBook
+from runner.leases import LeasedBook
+from runner.parcels import Frame, HandOver, Lease
 from runner.plan import WorkerPlan
 from runner.sketch import sketch
 from runner.spec import Role

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
 from runner.facts import Exited, Fact, HandlerFailed, ItemFailed
+from runner.frames import pack_series, pickle_alone
 from runner.leases import LeasedBook
 from runner.ledger import Account
-from runner.pace import Pace
+from runner.pace import OneByOne, Pace
 from runner.parcels import Accepted, Frame, HandOver, Lease
 from runner.plan import Plan, WorkerPlan
 from runner.provisions import NO_PROVISIONS, Provisions
@@ -37,6 +38,7 @@ from runner.wire import Kind, Message, SupervisorWire, open_wire
 _BROKEN_STREAM = (
     "the handler wrote to a descriptor that it does not own: the worker's private stream to the supervisor"
 )
+_INSIDE = "the supervisor"
 _PREFETCH = 2
 """Leases a quick reader may hold, in multiples of its pace: while it works on one the next is on its way."""
 
@@ -58,7 +60,8 @@ class LeasedTransport(PooledTransport):
             for q in plan.queues
         }
         self._links: dict[str, Link] = {}
-        self._paces = {stage.name: Pace() for stage in plan.stages}
+        self._fed = frozenset(queue.name for queue in plan.queues if queue.fed)
+        self._paces = {s.name: OneByOne() if s.receives in self._fed else Pace() for s in plan.stages}
         self._docks = Docks(plan)
         self._woken = False
         self._about_items: list[Fact] = []
@@ -102,6 +105,14 @@ class LeasedTransport(PooledTransport):
         """Check every book."""
         for book in self._books.values():
             book.verify()
+
+    def feed(self, queue: str, item: object) -> None:
+        """Put an item from inside the supervisor. Never waits: whoever feeds a queue counts what it gives out."""
+        book = self._books[queue]
+        assert isinstance(book, LeasedBook)
+        self._unsettled.add(queue)
+        book.offer(_INSIDE, Frame(pack_series([pickle_alone(item)]), 1), time.monotonic())
+        self._carry_out(book)
 
     def end_stream(self, queue: str, worker: str) -> None:
         """Tell a reader that nothing more will come."""

@@ -55,6 +55,11 @@ class PooledTransport:
         """Kill and reap every worker."""
         self._pool.end_all()
 
+    def revoke(self, worker: str, number: int) -> None:
+        """Tell a worker that knows of it that item `number` is not wanted any more, and wake it."""
+        self._pool.status(worker).words[Word.REVOKED] = number
+        self._pool.signal(worker, signal.SIGUSR1)
+
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks."""
         return self._pool.stacks(workers)

@@ -1,0 +1,105 @@
+"""The end of a run of jobs: the last screen, what CI systems are told, and the JUnit file.
+
+Report.jobs + the ends of the logs ──► stderr: the last screen
+                                   ├─► stdout: GitHub's annotations      $GITHUB_STEP_SUMMARY
+                                   └─► --junit FILE
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runner.cli.outlet import in_github
+from runner.cli.output import say, write
+from runner.jobs.blame import by_cause
+from runner.jobs.closing import MOST_TAIL, Part, closing
+from runner.jobs.story import JobLine, Result, State, Story
+from runner.jobs.tail import last_lines
+from runner.report import Report
+from runner.spec_jobs import JobSpec
+
+_JUNIT_TAIL = 200
+"""Last lines of a job that the JUnit file keeps."""
+
+
+def hide_secrets(jobs: Sequence[JobSpec], environ: Mapping[str, str], *, output: str | None) -> None:
+    """Have GitHub hide the values of secrets in its log, whoever prints them. To be called before anything runs."""
+    from runner.jobs.github_commands import masks
+
+    asked = dict.fromkeys(name for job in jobs for leg in job.legs for name in leg.secrets)
+    told = masks(environ.get(name, "") for name in asked)
+    if output == "json":  # stdout is for events, and its reader would keep the values
+        sys.stderr.write(told)
+    else:
+        write(told)
+
+
+def show_jobs(report: Report, story: Story, *, quiet: bool, screen: bool, output: str | None) -> None:
+    """Show how it ended: on the last screen, if that is wanted, and to GitHub where this runs there.
+
+    When asked to be quiet the screen is for runs that are not good.
+    """
+    good = story.result is not Result.FAILED and not report.exit_code
+    if screen and not (good and quiet):
+        _show_screen(report, story)
+    if in_github(os.environ) and output != "json":
+        _tell_github(report, story, os.environ)
+
+
+def _show_screen(report: Report, story: Story) -> None:
+    from runner.tables import print_closing
+
+    def parts(columns: int, rows: int) -> Sequence[Part]:
+        return closing(report, story, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
+
+    print_closing(parts, sys.stderr)
+
+
+def _tell_github(report: Report, story: Story, environ: Mapping[str, str]) -> None:
+    """Mark what failed, and add to the summary of the step. One that can't be written is told, and no failure."""
+    from runner.jobs import github
+
+    told = [*by_cause(story), *story.of(State.ALLOWED)][: github.MOST_ANNOTATIONS]
+    tails = {line.job: _tail_of(line, MOST_TAIL) for line in told}
+    for line in told:
+        place = github.find_place(tails[line.job], _is_here)
+        write(github.annotation(line, tails[line.job], place, os.path.relpath(report.file)) + "\n")
+    path = environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        try:
+            with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(github.summary(story, tails, report.workflow))
+        except OSError as error:
+            say(f"mprun: the summary '{path}' can't be written: {error.strerror}")
+
+
+def write_junit(report: Report, story: Story, path: Path) -> bool:
+    """Write the file, whole or not at all, and say if that is not possible."""
+    from runner.jobs.junit import junit
+
+    text = junit(report, story, {line.job: _tail_of(line, _JUNIT_TAIL) for line in story.jobs})
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/stdout, whose place nothing can take
+            path.write_bytes(text)
+            return True
+        draft.write_bytes(text)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        say(f"mprun: the JUnit file '{path}' can't be written: {error.strerror}")
+        return False
+    return True
+
+
+def _tail_of(line: JobLine, most: int) -> list[str]:
+    lines = last_lines(line.log, most)
+    # GitHub takes this for the beginning of a command wherever it stands in a line.
+    return [each.replace("##[", "# #[") for each in lines] if in_github(os.environ) else lines
+
+
+def _is_here(file: str) -> bool:
+    return not Path(file).is_absolute() and Path(file).is_file()

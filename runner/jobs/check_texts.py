@@ -1,0 +1,74 @@
+"""References in the texts of jobs that are filled when a job starts: does each lead somewhere? Pure.
+
+`${{ needs.build.outputs.version }}`    `build` is needed, and declares `version` under `outputs.values`
+`${{ secrets.TOKEN }}`                  `TOKEN` stands in the job's `secrets`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from runner.findings import Finding
+from runner.jobs.expansion import Expanded, LaidOut
+from runner.jobs.texts import AT_RUN
+from runner.problems import Problem
+from runner.references import interpolate, names_used
+from runner.source_marks import DataPath, Source
+from runner.spec_jobs import CommandSpec, JobSpec, LegSpec, Result
+
+_POSIX = ("sh", "bash", "dash", "ksh", "zsh", "ash")
+_TOLD = frozenset({"matrix"})
+"""The root of references that others have looked at."""
+_UNFILLED = ("if", "strategy", "needs", "secrets")
+"""Keys whose texts nobody fills."""
+
+
+def check_texts(source: Source, expanded: Expanded, jobs: Sequence[JobSpec]) -> list[Problem]:
+    """Return a problem for each reference that leads nowhere, or stands where it can't be filled."""
+    specs = {job.name: job for job in jobs}
+    problems: list[Problem] = []
+    for laid_out in expanded.jobs:
+        if any(names[0] in AT_RUN for names in names_used(dict(laid_out.data))):
+            scopes = _scopes(specs[laid_out.name], specs)
+            for _, data in laid_out.legs[:1]:
+                filled = {key: value for key, value in data.items() if key not in _UNFILLED}
+                problems += interpolate(source, filled, scopes, base=("jobs", laid_out.name), runtime=_TOLD)[
+                    1
+                ]
+            problems += [finding.at(source) for finding in _in_other_shells(laid_out, specs[laid_out.name])]
+    return problems
+
+
+def _scopes(job: JobSpec, specs: Mapping[str, JobSpec]) -> dict[str, Mapping[str, Any]]:
+    """Return stand-ins of the right shape for what will be known then."""
+    needed = {need.job for need in job.needs}
+    # One that does not exist is told of at the need: what it was meant for is not told again.
+    known = needed if needed <= specs.keys() else specs
+    needs = {
+        name: {"result": str(Result.PASSED), "outputs": dict.fromkeys(specs[name].values, "")}
+        for name in known
+    }
+    secrets = {name: "" for leg in job.legs[:1] for name in leg.secrets}
+    return {"needs": needs, "secrets": secrets}
+
+
+def _in_other_shells(laid_out: LaidOut, job: JobSpec) -> Iterator[Finding]:
+    """In a script for another language no variable of the shell can be put in a reference's place."""
+    for leg in job.legs[:1]:
+        for path, command in _commands(leg, laid_out):
+            text = command.run if isinstance(command.run, str) else ""
+            roots = {names[0] for names in names_used(text)} & AT_RUN
+            if roots and command.shell[0].rpartition("/")[2] not in _POSIX:
+                message = f"a script for {command.shell[0]} can't hold `${{{{ {min(roots)}.… }}}}`"
+                help_ = "put it into `env`, and read the variable in the script"
+                yield Finding(("jobs", job.name, *path), "reference-in-script", message, help=help_)
+
+
+def _commands(leg: LegSpec, laid_out: LaidOut) -> Iterator[tuple[DataPath, CommandSpec]]:
+    for key, steps in (("steps", leg.steps), ("ensure", leg.ensure)):
+        for number, step in enumerate(steps):
+            short = key == "steps" and "run" in laid_out.data
+            yield ("run",) if short else (key, number, "run"), step.command
+    for service in leg.services:
+        yield ("services", service.name, "run"), service.command

@@ -1,0 +1,201 @@
+"""How jobs hang together, checked before anything starts. Pure: jobs and their data in, findings out.
+
+needs        exist, each once, and don't go round
+if           names what there is, and can come true
+references   `needs.x.outputs.y` and `secrets.X` are declared
+the rest     groups agree on their limit, ids differ, durations can be waited for, matrices hold no misspelt key
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from runner.findings import Finding, Spoilt
+from runner.jobs.conditions import Known, check_condition, parse_condition
+from runner.jobs.expansion import Expanded, LaidOut
+from runner.jobs.matrix import keys_of
+from runner.problems import Severity, did_you_mean, nearest
+from runner.source_marks import DataPath
+from runner.spec_jobs import SHELLS, JobSpec
+
+_STEPS = ("steps", "ensure")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the checks must know beside the jobs."""
+
+    params: Mapping[str, Any]
+    transport: str = "leased"
+    spoilt: Spoilt = Spoilt()  # noqa: RUF009 - frozen
+
+
+def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: Surroundings) -> list[Finding]:
+    """Return what is wrong with how `jobs`, built from `expanded`, hang together."""
+    specs = {job.name: job for job in jobs}
+    findings = [*_transport(around.transport), *_duplicate_ids(jobs), *_cycles(specs), *_groups(jobs)]
+    for laid_out in expanded.jobs:
+        one = _One(laid_out, specs, around)
+        findings += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells()]
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """One job, and what it may refer to."""
+
+    job: LaidOut
+    specs: Mapping[str, JobSpec]
+    around: Surroundings
+
+    @property
+    def path(self) -> DataPath:
+        return ("jobs", self.job.name)
+
+    @property
+    def spec(self) -> JobSpec:
+        return self.specs[self.job.name]
+
+    def needs(self) -> Iterator[Finding]:
+        """Find needs that don't exist, that are there twice, or that are the job itself."""
+        seen: set[str] = set()
+        for path, name in _needs_with_paths(self.job.data.get("needs", ()), (*self.path, "needs")):
+            if name == self.job.name:
+                yield Finding(path, "needs-itself", f"job '{name}' needs itself", help="take it out")
+            elif name not in self.specs:
+                others = [other for other in self.specs if other != self.job.name]
+                message = f"job '{self.job.name}' needs '{name}', and there is no such job"
+                yield Finding(path, "unknown-need", message, help=did_you_mean(name, others))
+            elif name in seen:
+                message = f"job '{self.job.name}' needs '{name}' twice"
+                yield Finding(path, "duplicate-entry", message, help="each must be there once")
+            seen.add(name)
+
+    def conditions(self) -> Iterator[Finding]:
+        """Find conditions that can't be read, that name what there is not, or that can never come true."""
+        yield from self._condition(self.job.data, self.path, self._known())
+        for key in _STEPS:
+            steps = self.job.data.get(key, ())
+            for number, step in enumerate(steps if isinstance(steps, list) else ()):
+                if isinstance(step, dict):
+                    yield from self._condition(step, (*self.path, key, number), self._known())
+
+    def _condition(self, data: Mapping[str, Any], above: DataPath, known: Known) -> Iterator[Finding]:
+        if "if" not in data or not self.around.spoilt.knows(*above, "if"):
+            return
+        condition, findings = parse_condition(data["if"], (*above, "if"))
+        yield from findings
+        if condition is not None:
+            yield from check_condition(condition, known, (*above, "if"))
+            if above == self.path and condition.text == "failure()" and not self.spec.needs:
+                message = f"job '{self.job.name}' never runs: failure() looks at what it needs, and it needs nothing"
+                yield Finding((*above, "if"), "never-runs", message, help="name the jobs in `needs`")
+
+    def _known(self) -> Known:
+        needed = {need.job for need in self.spec.needs}
+        # One that does not exist is told of at the need: what it was meant for is not told again.
+        known = needed if needed <= self.specs.keys() else self.specs
+        declared = {name: self.specs[name].values for name in known}
+        strategy = self.job.data.get("strategy", {})
+        return Known(declared, keys_of(strategy.get("matrix")), self.around.params)
+
+    def matrix_slips(self) -> Iterator[Finding]:
+        """Find keys of a matrix that are no values of its own, but `include` or `exclude` misspelt."""
+        matrix = self.job.data.get("strategy", {}).get("matrix", {})
+        for key, values in matrix.items():
+            meant = nearest(key, ("include", "exclude")) if key not in ("include", "exclude") else None
+            if meant is not None and isinstance(values, list) and all(isinstance(v, dict) for v in values):
+                path = (*self.path, "strategy", "matrix", key)
+                yield Finding(
+                    path, "unknown-key", f"a matrix has no key '{key}'", "key", f"did you mean '{meant}'?"
+                )
+
+    def shells(self) -> Iterator[Finding]:
+        """Find shells that can't be split into words, or are a known one misspelt."""
+        for path, written in _shells(self.job.data, self.path):
+            try:
+                words = shlex.split(written)
+            except ValueError:
+                yield Finding(path, "wrong-format", f"'{written}' has a quote that is not closed")
+                continue
+            meant = nearest(words[0], SHELLS) if len(words) == 1 and words[0] not in SHELLS else None
+            if meant is not None and words[0] not in _OTHER_SHELLS:
+                message = f"there is no shell '{written}'"
+                yield Finding(path, "unknown-value", message, help=f"did you mean '{meant}'?")
+
+
+_OTHER_SHELLS = ("zsh", "ash", "dash", "ksh", "csh", "fish", "python3", "rbash")
+"""Shells that are near to one with a short name here, and exist."""
+
+
+def _transport(transport: str) -> Iterator[Finding]:
+    if transport != "leased":
+        message = f"jobs need `leased`, and this workflow has `transport: {transport}`"
+        yield Finding(("transport",), "needs-leased", message, help="take 'transport' out")
+
+
+def _needs_with_paths(needs: Any, path: DataPath) -> Iterator[tuple[DataPath, str]]:
+    if isinstance(needs, str):
+        yield path, needs
+        return
+    for number, need in enumerate(needs):
+        if isinstance(need, str):
+            yield (*path, number), need
+        elif isinstance(need, dict) and isinstance(need.get("job"), str):
+            yield (*path, number, "job"), need["job"]
+
+
+def _shells(data: Any, path: DataPath) -> Iterator[tuple[DataPath, str]]:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key == "shell" and isinstance(value, str) and value.strip() and "${{" not in value:
+                yield (*path, key), value
+            elif key in (*_STEPS, "services") or path[2:3] in (("steps",), ("ensure",), ("services",)):
+                yield from _shells(value, (*path, key))
+    elif isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from _shells(value, (*path, number))
+
+
+def _cycles(specs: Mapping[str, JobSpec]) -> Iterator[Finding]:
+    """Tell of one circle at a time: with one mended, the next shows."""
+    graph = {
+        name: [n.job for n in job.needs if n.job in specs and n.job != name] for name, job in specs.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        first = min(range(len(circle) - 1), key=lambda at: list(specs).index(circle[at]))
+        ordered = [*circle[first:-1], *circle[:first], circle[first]]
+        message = f"these jobs wait for each other: {' → '.join(ordered)}"
+        help_ = "an arrow means 'needs': take one of them out"
+        yield Finding(("jobs", ordered[0], "needs"), "cycle", message, "key", help_)
+
+
+def _duplicate_ids(jobs: Sequence[JobSpec]) -> Iterator[Finding]:
+    names = {job.name for job in jobs}
+    for job in jobs:
+        clash = next((leg.id for leg in job.legs if job.has_matrix and leg.id in names), None)
+        if clash is not None:
+            message = f"a leg of job '{job.name}' has the name of job '{clash}'"
+            yield Finding(("jobs", clash), "duplicate-leg", message, "key", "give the job another name")
+
+
+def _groups(jobs: Sequence[JobSpec]) -> Iterator[Finding]:
+    limits: dict[str, tuple[str, int]] = {}
+    for job in jobs:
+        for group in {leg.concurrency for leg in job.legs if leg.concurrency is not None}:
+            other, limit = limits.setdefault(group.group, (job.name, group.limit))
+            if limit != group.limit:
+                message = (
+                    f"group '{group.group}' has the limit {group.limit} here, and {limit} in job '{other}'"
+                )
+                path = ("jobs", job.name, "concurrency")
+                yield Finding(
+                    path, "conflicting-limits", message, severity=Severity.ERROR, help="say the same in both"
+                )

@@ -1,0 +1,103 @@
+"""The output of one attempt of a job, followed in its log while it is written: chunks in, whole clean lines out.
+
+log file ──► Tail ── chunks ──► Lines ── whole lines ──► one of the ways to show them
+"""
+
+from __future__ import annotations
+
+from runner.events import Event
+from runner.jobs.printed import Lines
+from runner.jobs.tail import CHUNK, Tail
+
+Attempt = tuple[str, int]
+"""A job's full id and the number of its attempt."""
+
+
+class Followed:
+    """One attempt's output: what is in its log from `start` to where that ended when it ended."""
+
+    def __init__(self, log: str, start: int = 0, *, colors: bool) -> None:
+        self._tail = Tail(log, start)
+        self._lines = Lines(colors=colors)
+        self._is_done = False
+        self.has_more = True
+        """Whether the next `lines` may find something at once."""
+
+    @property
+    def log(self) -> str:
+        """The file that has it all."""
+        return self._tail.path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the attempt has ended and all that it printed was returned."""
+        return self._is_done
+
+    @property
+    def left(self) -> int:
+        """Bytes that were printed and not yet returned."""
+        return self._tail.left
+
+    def end(self) -> int:
+        """The attempt is over: nothing that is written from now on is its own. Return where that begins."""
+        return self._tail.end()
+
+    def lines(self) -> bytes:
+        """Return the lines that one more chunk completes; when the last was read, also one that has no end."""
+        chunk = self._tail.read()
+        self.has_more = len(chunk) == CHUNK
+        shown = self._lines.feed(chunk) if chunk else b""
+        if self._tail.is_over and not self._is_done:
+            shown += self._lines.rest()
+            self.close()
+        return shown
+
+    def unfinished_line(self) -> bytes:
+        """Return what stands on a line that is not ended, such as a question that nobody will answer."""
+        return self._lines.rest()
+
+    def close(self) -> None:
+        """Read no further."""
+        self._is_done = True
+        self._tail.close()
+
+
+class Following:
+    """Begins and ends the following of attempts, some of which may share a log."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+        self._live: dict[str, tuple[Attempt, Followed]] = {}
+        self._begun: set[str] = set()
+        self._ends: dict[str, int] = {}
+
+    def begin(self, event: Event) -> tuple[Attempt, Followed]:
+        """Follow an attempt from its `job.started`."""
+        job, log = event.fields["job"], event.fields["log"]
+        key = (job, event.fields["attempt"])
+        self._live[job] = (key, Followed(log, self._ends.get(log, 0), colors=self._colors))
+        self._begun.add(job)
+        return self._live[job]
+
+    def end(self, event: Event) -> Attempt | None:
+        """Return the attempt that a `job.retried`, `job.finished` or `job.skipped` ends; None if nobody follows it."""
+        job = event.fields["job"]
+        if event.name != "job.retried":
+            self._begun.discard(job)
+        if job not in self._live:
+            return None
+        key, followed = self._live.pop(job)
+        end = followed.end()
+        if event.name == "job.retried":
+            self._ends[followed.log] = end
+        return key
+
+    def end_all(self) -> None:
+        """The run is over, and with it every attempt whose own end was not told."""
+        for _, followed in self._live.values():
+            followed.end()
+        self._live.clear()
+
+    def is_begun(self, job: str) -> bool:
+        """Whether a job was begun and its end is still to be told, also between two attempts."""
+        return job in self._begun

@@ -1,0 +1,112 @@
+"""What GitHub Actions is told of the end of a run: annotations, and the summary of the step in Markdown. Pure.
+
+Story ──► ::error title=lint,file=runner/run.py,line=12::step 2 exited with 1%0A…      annotations
+     └──► | job | result | took | …                                                    $GITHUB_STEP_SUMMARY
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from runner.jobs.github_commands import command
+from runner.jobs.story import FAILURES, JobLine, Result, State, Story
+from runner.units import rough_duration
+
+MOST_ANNOTATIONS = 10
+"""Of each kind that GitHub shows for a step; what is beyond is left out by it in silence."""
+MOST_ROWS = 200
+MOST_SUMMARY_BYTES = 1_000_000
+"""GitHub refuses a step's summary of more than a mebibyte, all of it."""
+
+_PLACE = re.compile(r"^\s*(?:File \")?([^\s:\"()]+\.\w+)(?::|\", line )(\d+)(?::(\d+))?")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+_COLOURS = {
+    Result.PASSED: "✅ passed",
+    Result.ALLOWED: "⚠️ passed with allowed failures",
+    Result.FAILED: "❌ failed",
+}
+_SIGNS: Mapping[State, str] = {
+    State.PASSED: "✅",
+    State.FAILED: "❌",
+    State.TIMED_OUT: "⏱️",
+    State.ALLOWED: "⚠️",
+    State.CANCELLED: "🚫",
+    State.SKIPPED: "⏭️",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a file that a job's output names. `column` is 1 first; None if it names none."""
+
+    file: str
+    line: int
+    column: int | None = None
+
+
+def find_place(lines: Sequence[str], is_file: Callable[[str], bool]) -> Place | None:
+    """Return the first place in an existing file that compilers, linters or tracebacks name; None if there is none."""
+    for line in lines:
+        found = _PLACE.match(line)
+        if found is not None and is_file(found[1]):
+            return Place(found[1], int(found[2]), int(found[3]) if found[3] else None)
+    return None
+
+
+def annotation(line: JobLine, tail: Sequence[str], place: Place | None, workflow: str) -> str:
+    """Return the command that marks a job that failed, at `place` or else at the workflow file."""
+    at = place or Place(workflow, 1)
+    return command(
+        "warning" if line.state is State.ALLOWED else "error",
+        "\n".join([line.reason, *tail]),
+        title=line.job,
+        file=at.file,
+        line=at.line,
+        col=at.column,
+    )
+
+
+def summary(story: Story, tails: Mapping[str, Sequence[str]], title: str) -> str:
+    """Return the Markdown that the page of the run shows: the result, a table, the last lines of what failed."""
+    parts = [f"### {_escaped(title)}: {_COLOURS[story.result]}", "", *_table(story)]
+    if story.critical_path:
+        chain = " → ".join(_escaped(job) for job in story.critical_path)
+        parts += ["", f"Critical path, {rough_duration(story.critical_seconds)}: {chain}"]
+    text = "\n".join(parts) + "\n"
+    for line in story.of(*FAILURES, State.ALLOWED):
+        details = _details(line, tails.get(line.job, ()))
+        if len((text + details).encode()) < MOST_SUMMARY_BYTES:
+            text += details
+    return text
+
+
+def _table(story: Story) -> list[str]:
+    ranked = sorted(story.jobs, key=lambda line: line.state not in FAILURES)
+    rows = [_row(line) for line in ranked[:MOST_ROWS]]
+    more = len(ranked) - len(rows)
+    return ["| job | result | took | reason |", "|---|---|--:|---|", *rows] + (
+        [f"| … and {more} more | | | |"] if more else []
+    )
+
+
+def _row(line: JobLine) -> str:
+    took = rough_duration(line.seconds) if line.attempts else ""
+    reason = "" if line.state is State.PASSED else _escaped(line.reason)
+    sign = _SIGNS.get(line.state, "")
+    return f"| {_escaped(line.job)} | {sign} {line.state.replace('_', ' ')} | {took} | {reason} |"
+
+
+def _details(line: JobLine, tail: Sequence[str]) -> str:
+    if not tail:
+        return ""
+    shown = html.escape("\n".join(tail), quote=False)
+    head = f"<details><summary>{html.escape(line.job)}: the last lines</summary>"
+    return f"\n{head}\n\n<pre>\n{shown}\n</pre>\n\n</details>\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown and HTML leave as it is, and that stays in its cell."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -1,0 +1,108 @@
+"""Events of jobs, as a run would publish them, for tests that need histories and no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runner.events import Event
+
+
+def event(name: str, at: float = 0.0, /, **fields: Any) -> Event:
+    return Event(name, at, "r1", fields)
+
+
+def run_started(jobs: int | None = None, at: float = 0.0) -> Event:
+    declared = {"jobs": jobs} if jobs is not None else {}
+    return event(
+        "run.started",
+        at,
+        workflow="ci",
+        file="ci.yaml",
+        transport="leased",
+        pid=1,
+        stages=[],
+        queues=[],
+        **declared,
+    )
+
+
+def run_finished(exitcode: int = 0, at: float = 10.0, reason: str | None = None) -> Event:
+    outcome = {0: "done", 1: "failed"}.get(exitcode, "interrupted")
+    return event("run.finished", at, outcome=outcome, exitcode=exitcode, reason=reason, seconds=at, queues=[])
+
+
+def started(
+    job: str, at: float = 0.0, *, attempt: int = 1, needs: Sequence[str] = (), log: str = ""
+) -> Event:
+    reason = f"needs are done: {', '.join(needs)} passed" if needs else "it needs nothing"
+    return event(
+        "job.started",
+        at,
+        job=job,
+        attempt=attempt,
+        reason=reason,
+        log=log or f"logs/{job}.log",
+        worker="runner-1",
+        needs=list(needs),
+    )
+
+
+def finished(
+    job: str,
+    at: float = 1.0,
+    result: str = "passed",
+    *,
+    exitcode: int | None = None,
+    signal: str | None = None,
+    attempt: int = 1,
+    reason: str = "",
+    log: str = "",
+) -> Event:
+    code = (0 if result == "passed" else 1) if exitcode is None and signal is None else exitcode
+    return event(
+        "job.finished",
+        at,
+        job=job,
+        result=result,
+        exitcode=code,
+        signal=signal,
+        duration=1.0,
+        attempt=attempt,
+        reason=reason or f"its steps are {result}",
+        log=log or f"logs/{job}.log",
+        command=["mprun", "run", "ci.yaml", "--job", job],
+    )
+
+
+def skipped(
+    job: str, at: float = 1.0, reason: str = "need 'lint' failed", needs: Sequence[str] = ()
+) -> Event:
+    return event("job.skipped", at, job=job, reason=reason, needs=list(needs))
+
+
+def cancelled(job: str, at: float = 1.0, reason: str = "test (3.11) failed, and fail-fast is on") -> Event:
+    return event("job.cancelled", at, job=job, reason=reason)
+
+
+def retried(job: str, at: float = 1.0, attempt: int = 2, reason: str = "attempt 1 exited with 75") -> Event:
+    return event("job.retried", at, job=job, attempt=attempt, reason=reason, delay=0.5)
+
+
+def step_finished(job: str, step: int, name: str, at: float = 1.0, result: str = "passed") -> Event:
+    return event(
+        "step.finished",
+        at,
+        job=job,
+        step=step,
+        name=name,
+        exitcode=0 if result == "passed" else 2,
+        signal=None,
+        duration=0.5,
+        result=result,
+    )
+
+
+def one_job(job: str, began: float, ended: float, result: str = "passed", **more: Any) -> list[Event]:
+    needs = more.pop("needs", ())
+    return [started(job, began, needs=needs), finished(job, ended, result, **more)]

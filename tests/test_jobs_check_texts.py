@@ -1,0 +1,95 @@
+"""References that are filled later: each leads to what is needed and declared, or is told before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.load import check
+from runner.problems import Problem
+
+BUILD = "  build: {run: x, outputs: {values: [wheel, size]}}\n  lint: {run: x}\n"
+
+
+def problems(folder: Path, jobs: str) -> list[Problem]:
+    path = folder / "w.yaml"
+    path.write_text(f"name: w\njobs:\n{BUILD}{jobs}", encoding="utf-8")
+    return [p for p in check(path).problems if p.code != "missing-secret"]
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        "{needs: build, run: 'x ${{ needs.build.outputs.wheel }} ${{ needs.build.result }}'}",
+        "{needs: build, run: [x, '${{ needs.build.outputs }}']}",
+        "{needs: build, run: x, env: {A: '${{ needs.build.outputs.size }}'}}",
+        "{secrets: TOKEN, run: 'x ${{ secrets.TOKEN }}'}",
+        "{secrets: [A, TOKEN], steps: [{run: x, env: {A: '${{ secrets.TOKEN }}'}}]}",
+        "{needs: build, shell: python, run: x, env: {A: '${{ needs.build.outputs.wheel }}'}}",
+        "{needs: build, shell: bash, run: 'x ${{ needs.build.outputs.wheel }}'}",
+        "{strategy: {matrix: {n: [1]}}, shell: python, run: 'print(${{ matrix.n }})'}",
+    ],
+)
+def test_what_leads_somewhere_is_fine(job: str, tmp_path: Path) -> None:
+    assert [] == problems(tmp_path, f"  a: {job}\n")
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "wrong", "words"),
+    [
+        (
+            "{needs: build, run: 'x ${{ needs.build.outputs.wheal }}'}",
+            "unknown-reference",
+            "needs.build.outputs.wheal",
+            "needs.build.outputs.wheel",
+        ),
+        (
+            "{needs: build, run: 'x ${{ needs.lint.result }}'}",
+            "unknown-reference",
+            "needs.lint.result",
+            "build",
+        ),
+        ("{run: 'x ${{ needs.build.result }}'}", "unknown-reference", "needs.build.result", ""),
+        (
+            "{needs: lint, run: 'x ${{ needs.lint.outputs.x }}'}",
+            "unknown-reference",
+            "needs.lint.outputs.x",
+            "",
+        ),
+        (
+            "{secrets: TOKEN, run: 'x ${{ secrets.TOKEM }}'}",
+            "unknown-reference",
+            "secrets.TOKEM",
+            "secrets.TOKEN",
+        ),
+        ("{run: 'x ${{ secrets.TOKEN }}'}", "unknown-reference", "secrets.TOKEN", ""),
+        (
+            "{needs: build, shell: python, run: 'print(${{ needs.build.outputs.wheel }})'}",
+            "reference-in-script",
+            "print(${{ needs.build.outputs.wheel }})",
+            "`env`",
+        ),
+        (
+            "{steps: [{run: x, env: {A: '${{ needs.zzz.result }}'}}]}",
+            "unknown-reference",
+            "needs.zzz.result",
+            "",
+        ),
+    ],
+)
+def test_what_leads_nowhere_is_told_at_its_place(
+    job: str, code: str, wrong: str, words: str, tmp_path: Path
+) -> None:
+    (problem,) = problems(tmp_path, f"  a: {job}\n")
+
+    start = problem.span.column - 1
+    assert (code, 5) == (problem.code, problem.span.line)
+    assert wrong in problem.snippet[start : start + problem.span.width]
+    assert words in (problem.help or "")
+
+
+def test_a_need_that_does_not_exist_is_told_once_and_not_at_each_reference(tmp_path: Path) -> None:
+    found = problems(tmp_path, "  a: {needs: biuld, run: 'x ${{ needs.build.outputs.wheel }}'}\n")
+
+    assert ["unknown-need"] == [problem.code for problem in found]

@@ -1,0 +1,126 @@
+"""Masking: the same output wherever the chunks are cut, and no secret in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from itertools import pairwise
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.jobs.masking import Masker, unfit_secrets
+
+WORDS = st.text(alphabet="ab", min_size=3, max_size=6)
+OUTPUT = st.text(alphabet="abc\n", max_size=60)
+
+
+def masked(secrets: list[str], text: str) -> str:
+    return Masker(secrets).text(text)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text", "expected"),
+    [
+        (["s3cret"], "token=s3cret.", "token=***."),
+        (["s3cret"], "s3crets3cret", "******"),
+        (["s3cret"], "s3cre", "s3cre"),
+        (["abc", "abcdef"], "abcdef abcd", "*** ***d"),
+        (["abcd", "cdef"], "abcdef", "***"),
+        (["aba"], "ababa", "***"),
+        (["first\n  second  \nxy\n"], "first, second, xy", "***, ***, xy"),
+        (["pass\r\nword"], "pass word", "*** ***"),
+        (["geheim ü"], "das geheim ü!", "das ***!"),
+        ([], "all of it", "all of it"),
+    ],
+)
+def test_secrets_are_replaced(secrets: list[str], text: str, expected: str) -> None:
+    assert expected == masked(secrets, text)
+
+
+@pytest.mark.parametrize("prefix", ["", "x", "xy", "user:"])
+def test_a_secret_is_masked_as_tools_write_it(prefix: str) -> None:
+    secret = 'p@ss "word" ü/+'
+    spellings = [
+        json.dumps({"p": prefix + secret}),
+        json.dumps({"p": prefix + secret}, ensure_ascii=False),
+        quote(prefix + secret, safe=""),
+        base64.b64encode((prefix + secret).encode()).decode(),
+        base64.b64encode((prefix + secret + "!!").encode()).decode(),
+    ]
+
+    for text in spellings:
+        shown = masked([secret], text)
+        assert "***" in shown
+        assert len(shown) < len(text) - len(secret) // 2
+
+
+@given(st.lists(WORDS, max_size=4), OUTPUT, st.lists(st.integers(0, 60), max_size=8))
+def test_what_comes_out_does_not_depend_on_where_the_chunks_were_cut(
+    secrets: list[str], text: str, cuts: list[int]
+) -> None:
+    data = text.encode()
+    stream = Masker(secrets).stream()
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+
+    streamed = b"".join(stream.feed(data[start:end]) for start, end in pairwise(places)) + stream.flush()
+
+    assert Masker(secrets).whole(data) == streamed
+
+
+@given(st.lists(WORDS, min_size=1, max_size=4), OUTPUT)
+def test_no_secret_is_left(secrets: list[str], text: str) -> None:
+    shown = masked(secrets, text)
+
+    assert not [secret for secret in secrets if secret in shown]
+
+
+@given(st.lists(WORDS, min_size=1, max_size=4), OUTPUT)
+def test_what_is_no_secret_stays_as_it_is(secrets: list[str], text: str) -> None:
+    expected = "".join("c\n"["c\n".index(each)] for each in text if each in "c\n")
+
+    assert expected == "".join(each for each in masked(secrets, text) if each in "c\n")
+
+
+@given(st.lists(WORDS, min_size=1, max_size=4), st.lists(OUTPUT, max_size=8))
+def test_less_is_held_back_than_the_longest_secret(secrets: list[str], chunks: list[str]) -> None:
+    masker = Masker(secrets)
+    stream = masker.stream()
+    longest = max(map(len, masker.words))
+
+    for chunk in chunks:
+        stream.feed(chunk.encode())
+
+        assert stream.held < longest
+
+
+def test_a_whole_line_is_passed_on_at_once() -> None:
+    stream = Masker(["secret"]).stream()
+
+    assert b"no se\n" == stream.feed(b"no se\n")
+
+
+def test_nothing_is_to_mask_without_secrets() -> None:
+    assert (False, True) == (bool(Masker([])), bool(Masker(["secret"])))
+
+
+def test_bytes_that_are_no_text_stay_as_they_are() -> None:
+    assert b"\xff\xfe *** \x00" == Masker(["secret"]).whole(b"\xff\xfe secret \x00")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "it is empty"),
+        (" \n ", "it is empty"),
+        ("ab", "fewer than 3 characters"),
+        ("a\nb\n", "fewer than 3 characters"),
+    ],
+)
+def test_what_can_not_be_masked_is_refused_without_a_word_of_it(value: str, words: str) -> None:
+    refused = unfit_secrets({"TOKEN": value, "FINE": "a\nlong enough"})
+
+    assert ["TOKEN"] == list(refused)
+    assert words in refused["TOKEN"]
