@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from runner import stopping, verdict
 from runner.announcer import Announcer
 from runner.births import Births, Census
-from runner.casualties import Casualties, Letters
+from runner.casualties import Casualties
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
 from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready
@@ -30,8 +30,10 @@ from runner.lifecycle import (
     StopDaemons,
 )
 from runner.plan import Plan
+from runner.poison import Streaks
 from runner.restart import GiveUp, Restart
 from runner.roster import Record, Roster, judge
+from runner.safekeeping import Letters
 from runner.spec import Role
 from runner.stock import Stock
 from runner.stopping import Phase, Stop
@@ -73,7 +75,8 @@ class Supervisor:
         self._roster = Roster(plan)
         self._stock = Stock(plan, transport, self._roster)
         self._births = Births(transport, self._lifecycle, self._roster, self._stock, self._announce, census)
-        self._casualties = Casualties(self._announce, letters, self._births.forgive)
+        streaks = Streaks(plan, transport.account, lambda: self._over_budget() is not None)
+        self._casualties = Casualties(self._announce, letters, self._births, streaks.at_fault)
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
@@ -188,6 +191,7 @@ class Supervisor:
             self._enter_phase()
         self._end_dismissed(now)
         self._heed_watch(now)
+        self._casualties.letters.catch_up()
         with self._starting():
             self._births.bring_back(now)
         if now >= self._next_progress:
@@ -349,21 +353,24 @@ class Supervisor:
     # What it came to.
 
     def _settle(self) -> None:
-        """Check the ledger, and the budget of errors, once nobody is left to change them."""
+        """Check the ledger, the letters and the budget of errors, once nobody is left to change them."""
+        lost = self._casualties.letters.lost()
         try:
             self._transport.verify()
         except MprunInternalError as error:
             self._cause = verdict.internal(str(error))
         if self._cause is None:
-            accounts = self._stock.accounts()
-            items = sum(account.put for account in accounts)
-            self._cause = verdict.unaccounted(accounts) or verdict.over_budget(
-                self._casualties.count, items, self._plan.limits.max_errors
-            )
+            self._cause = verdict.unaccounted(self._stock.accounts()) or lost or self._over_budget()
+
+    def _over_budget(self) -> Cause | None:
+        shares = self._casualties.shares(self._stock.accounts())
+        return verdict.over_budget(shares, self._plan.limits.max_errors)
 
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
+        if self._casualties.letters.behind:
+            return 0.0
         dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissed.values()]
         if self._plan.limits.timeout is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._plan.limits.timeout)

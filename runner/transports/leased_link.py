@@ -26,6 +26,10 @@ class Link:
     wanted: int = 1
     """Items that it may hold at once, as the book was told last."""
     put: int = 0
+    done: int = 0
+    """Items that it has acknowledged, in this life."""
+    failed: int = 0
+    """Items that its handler raised on."""
     retired: bool = False
     """It finishes what it holds, and gets nothing more."""
     dismissed: bool = False

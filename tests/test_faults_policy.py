@@ -1,0 +1,209 @@
+"""Who pays for a death: the item, its stage, or nobody. Real workers that die, hang, and never come up."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import process
+from runner.events import Event
+from runner.report import Report
+from runner.run import run_file
+
+_PRELUDE = """
+import os, signal, threading, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def count(n):
+    yield from range(n)
+
+def eat(item):
+    pass
+
+def die():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def killer(item):
+    if item == 7:
+        die()
+
+def kill_tens(item):
+    if item % 10 == 0:
+        die()
+
+def kill_all(item):
+    die()
+
+def kill_once(item, worker):
+    if item % 10 == 0 and worker.attempt == 1:
+        die()
+
+def hang(item):
+    if item == 3:
+        time.sleep(60)
+
+class Patient:
+    def __init__(self):
+        (HERE / f"try.{os.getpid()}").touch()
+        if len(list(HERE.glob("try.*"))) < 4:
+            raise ConnectionError("not there yet")
+    def __call__(self, item):
+        pass
+
+class Never:
+    def __init__(self):
+        raise ConnectionError("never there")
+    def __call__(self, item):
+        pass
+"""
+
+
+class Scene:
+    """Runs of one folder, and what they told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.events: list[Event] = []
+
+    def run(self, source: str, handlers: str = "") -> Report:
+        """Run a workflow file that has only the keys that matter; it ends as a timeout where it would hang."""
+        (self.folder / "kitchen.py").write_text(_PRELUDE + textwrap.dedent(handlers), encoding="utf-8")
+        file = self.folder / "scene.yaml"
+        file.write_text("name: scene\n" + textwrap.dedent(source), encoding="utf-8")
+        return run_file(file, overrides=["limits.timeout=40s"], observers=[self])
+
+    def observe(self, event: Event) -> None:
+        """Keep the event."""
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Nothing to flush."""
+
+    def all(self, name: str, **fields: Any) -> list[Event]:
+        """The events of that name and with those fields."""
+        return [e for e in self.events if e.name == name and fields.items() <= e.fields.items()]
+
+    def letters(self) -> list[dict[str, Any]]:
+        """The dead letters, as they are kept."""
+        files = self.folder.glob("home/**/dead-letters/*.jsonl")
+        return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def holdings() -> tuple[list[int], list[str]]:
+    """The children and descriptors of this process."""
+    return sorted(process.children()), sorted(each.name for each in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """A scene that leaves no process and no descriptor behind, whatever happens in it."""
+    monkeypatch.setenv("MPRUN_HOME", str(tmp_path / "home"))
+    before = holdings()
+    yield Scene(tmp_path)
+
+    assert before == holdings()
+
+
+@pytest.mark.parametrize(
+    "keys", ["retry: {attempts: 8}", "retry: {attempts: 5}, restart: {max: 1}"], ids=["default-budget", "one"]
+)
+def test_an_item_that_kills_its_workers_is_a_dead_letter_before_the_budget_of_its_stage_is_gone(
+    scene: Scene, keys: str
+) -> None:
+    report = scene.run(f"""
+        stages:
+          chef: {{run: "kitchen:count", with: {{n: 60}}, to: q}}
+          eater: {{run: "kitchen:killer", from: q, on_error: dead_letter, {keys}}}
+        limits: {{max_errors: 1}}
+        """)
+
+    attempts = 8 if "8" in keys else 5
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    assert [("7", attempts)] == [(each["item"], len(each["attempts"])) for each in scene.letters()]
+    assert (59, 1) == (report.queue("q").done, report.queue("q").dead_lettered)
+
+
+def test_many_deadly_items_at_once_are_all_dead_letters(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 80}, to: q}
+          eater: {run: "kitchen:kill_tens", from: q, count: 8, on_error: dead_letter}
+        limits: {max_errors: 100%}
+        """)
+
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    assert [str(n) for n in range(0, 80, 10)] == sorted((each["item"] for each in scene.letters()), key=int)
+    assert (72, 8) == (report.queue("q").done, report.queue("q").dead_lettered)
+
+
+def test_the_run_fails_by_the_item_where_it_says_so(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 60}, to: q}
+          eater: {run: "kitchen:killer", from: q, retry: {attempts: 8}}
+        """)
+
+    assert 1 == report.exit_code
+    assert str(report.reason).startswith("stage 'eater': item 7 was in hand when workers died: 'eater-1'")
+    assert ["7"] == [each["item"] for each in scene.letters()]
+
+
+def test_innocent_items_are_no_excuse_and_their_deaths_are_charged_to_the_stage(scene: Scene) -> None:
+    """Each goes through at its second attempt: it was not the item, so it was the stage."""
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 60}, to: q}
+          eater: {run: "kitchen:kill_once", from: q}
+        """)
+
+    why = "killed by SIGSEGV; the stage's workers ended 6 times within 1m, and restart.max allows 5"
+    assert 1 == report.exit_code
+    assert str(report.reason).endswith(why)
+    assert [] == scene.letters()
+
+
+def test_a_stage_whose_every_item_kills_ends_once_that_is_clear(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 1000}, to: q}
+          eater: {run: "kitchen:kill_all", from: q, on_error: dead_letter, restart: {max: 2}}
+        """)
+
+    why = (
+        "stage 'eater': 3 items in a row killed their workers, and none went through: "
+        "the handler itself seems to be at fault"
+    )
+    assert (1, why) == (report.exit_code, report.reason)
+    assert 3 == len(scene.letters())
+
+
+def test_a_budget_that_the_user_wrote_is_kept_to_by_workers_that_do_not_come_up(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 6}, to: q}
+          eater: {run: "kitchen:Patient", from: q, restart: {on: crash, max: 20, within: 1m}}
+        """)
+
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    assert 6 == report.queue("q").done
+    assert 3 == len(scene.all("worker.exited", stage="eater", outcome="died"))
+
+
+def test_who_never_comes_up_is_given_up_after_as_many_lives_as_the_user_allows(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 6}, to: q}
+          eater: {run: "kitchen:Never", from: q, restart: {max: 2, within: 10ms}}
+        """)
+
+    assert 1 == report.exit_code
+    assert str(report.reason).endswith(
+        "ConnectionError: never there; it ended 3 times in a row before its first item, and restart.max allows 2"
+    )
