@@ -204,28 +204,32 @@ class Supervisor:
             return
         for found in self._watch.look(self._roster.alive(), now, may_stall=self._stop.phase is Phase.RUNNING):
             match found:
-                case Condemned(worker, reason, has_stacks):
-                    self._condemn(self._roster[worker], reason, has_stacks)
-                case Stalled(reason, holder):
+                case Condemned(worker):
+                    self._condemn(self._roster[worker], found)
+                case Stalled(reason, holder, charge):
                     if holder is not None:
+                        self._roster[holder].condemned = charge
                         self._show_stacks([self._roster[holder]])
                     self._note(verdict.stalled(reason))
                     self._stop = stopping.fail(self._stop, now)
                     self._enter_phase()
 
-    def _condemn(self, record: Record, reason: str, has_stacks: bool) -> None:
+    def _condemn(self, record: Record, found: Condemned) -> None:
         if record.condemned is not None or record.failure is not None:
             return  # its end is on its way
-        record.condemned = reason
-        if has_stacks:
+        record.condemned = found.reason + found.where
+        if found.has_stacks:
             self._show_stacks([record])
-        self._announce.terminating(record, signal.SIGKILL, reason)
-        self._transport.signal(record.plan.name, signal.SIGKILL)
+        self._announce.terminating(record, signal.SIGKILL, record.condemned)
+        self._transport.kill(record.plan.name, found.reason)
 
     def _show_stacks(self, records: Sequence[Record]) -> None:
         names = [record.plan.name for record in records[:_MOST_STACKS]]
         for name, stacks in self._transport.stacks(names).items():
-            self._announce.stacks(self._roster[name], stacks)
+            record = self._roster[name]
+            self._announce.stacks(record, stacks)
+            if record.condemned is not None:  # they are the evidence, in its dead letter and in the report
+                record.traceback = stacks
 
     # Decisions.
 

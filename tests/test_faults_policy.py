@@ -207,3 +207,54 @@ def test_who_never_comes_up_is_given_up_after_as_many_lives_as_the_user_allows(s
     assert str(report.reason).endswith(
         "ConnectionError: never there; it ended 3 times in a row before its first item, and restart.max allows 2"
     )
+
+
+def test_an_item_that_hangs_says_so_and_leaves_its_stack(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 8}, to: q}
+          eater: {run: "kitchen:hang", from: q, timeout: 300ms}
+        """)
+
+    (letter,) = scene.letters()
+    assert ["timed out after 300ms"] * 2 == [each["ended"] for each in letter["attempts"]]
+    assert "timed out after 300ms on item 3" == letter["error"]
+    assert "in hang" in letter["traceback"]
+    assert 2 == str(report.reason).count("timed out after 300ms")
+    assert "SIGKILL" not in str(report.reason)
+    assert ["in hang" in str(each.traceback) for each in report.failures] == [True, True]
+
+
+def test_a_run_that_stalls_keeps_the_stack_of_whom_it_waited_for(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 8}, to: q}
+          eater: {run: "kitchen:hang", from: q}
+        limits: {stall_timeout: 500ms}
+        """)
+
+    cause = report.root_cause
+    assert cause is not None
+    assert (5, "timeout", "eater-1") == (report.exit_code, report.outcome, cause.worker)
+    assert cause.error.startswith("has been at work on an item of queue 'q' for ")
+    assert "in hang" in str(cause.traceback)
+
+
+def test_a_thread_that_keeps_a_worker_from_ending_is_called_by_its_name(scene: Scene) -> None:
+    report = scene.run(
+        """
+        stages:
+          chef: {run: "kitchen:count", with: {n: 3}, to: q}
+          eater: {run: "kitchen:leave_thread", from: q}
+        limits: {stall_timeout: 500ms}
+        """,
+        """
+        def leave_thread(item):
+            threading.Thread(target=time.sleep, args=(60,)).start()
+        """,
+    )
+
+    assert 5 == report.exit_code
+    assert "is done with all its work, and a thread of its handler has kept it from ending" in str(
+        report.reason
+    )

@@ -26,7 +26,7 @@ from runner.status import Word
 from runner.transports.base import Life, Spawned
 from runner.transports.leased_counts import cleared, settle
 from runner.transports.leased_docks import Docks
-from runner.transports.leased_failures import bury, judge
+from runner.transports.leased_failures import bury, ending, judge
 from runner.transports.leased_gates import Gates
 from runner.transports.leased_link import Link
 from runner.transports.leased_port import PortMaker
@@ -122,6 +122,12 @@ class LeasedTransport(PooledTransport):
             self._links[worker].dismissed = True
         super().signal(worker, number)
 
+    def kill(self, worker: str, because: str) -> None:
+        """Kill a worker and its group, and have its item remember why."""
+        if worker in self._links:
+            self._links[worker].killed_because = because
+        super().kill(worker, because)
+
     def close(self) -> None:
         """Give back every descriptor."""
         for link in self._links.values():
@@ -174,7 +180,9 @@ class LeasedTransport(PooledTransport):
             suspect = self._suspect(link, now)
             named = page.item
             in_hand = link.inbox.lease(suspect[0]).item(suspect[1]) if suspect is not None else None
-            found = bury(link.inbox, link.plan, exited, None if link.dismissed else suspect, named, now)
+            blamed = None if link.dismissed else suspect
+            ended = link.killed_because or ending(exited)
+            found = bury(link.inbox, link.plan, link.pid, blamed, named, ended, now)
             self._about_items += [found] if found is not None else []
             settle(page, link, in_hand=suspect is not None, condemned=isinstance(found, ItemCondemned))
             if link.in_order:

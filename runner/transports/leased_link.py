@@ -32,5 +32,7 @@ class Link:
     """Items that its handler raised on."""
     retired: bool = False
     """It finishes what it holds, and gets nothing more."""
+    killed_because: str = ""
+    """Why it had to be killed, if so."""
     dismissed: bool = False
     """It was asked to end: what it has in hand then is not to blame for its death."""
