@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.build import UNKNOWN_HANDLER, build
@@ -30,7 +30,7 @@ from runner.schema_problems import schema_for, shape_findings
 from runner.sizes import TOO_MANY_WORKERS, check_sizes
 from runner.source import read
 from runner.source_marks import DataPath, Source
-from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
+from runner.spec import Given, HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
 from runner.wiring_policy import check_policy
@@ -97,7 +97,7 @@ class _Checking:
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
-        return spec
+        return replace(spec, given=Given(tuple(params), tuple(overrides)))
 
     def _gather(self, overrides: Sequence[str]) -> None:
         """Put together what is included, what is set from outside, and keys under their right names."""

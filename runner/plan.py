@@ -12,6 +12,7 @@ from typing import Any
 
 from runner.errors import MprunInternalError
 from runner.spec import (
+    Given,
     HandlerRef,
     Limits,
     OnError,
@@ -109,6 +110,7 @@ class Plan:
     queues: tuple[QueuePlan, ...]
     limits: Limits
     description: str = ""
+    given: Given = Given()  # noqa: RUF009 - frozen
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
@@ -132,6 +134,7 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         queues=tuple(_queue_plan(queue, stages) for queue in spec.queues),
         limits=spec.limits,
         description=spec.description,
+        given=spec.given,
     )
 
 

@@ -47,9 +47,9 @@ LAYERS = (
         "control",
         "whereabouts",
     ),
-    ("report", "report_lines", "bottleneck"),
+    ("report", "report_lines", "bottleneck", "piles"),
     ("worker", "deadlines", "restart"),
-    ("load", "replay", "piles", "graph", "graph_ascii", "graph_layout"),
+    ("load", "replay", "graph", "graph_ascii", "graph_layout"),
     ("params", "build", "interpolation", "repair", "sizes"),
     (
         "schema",

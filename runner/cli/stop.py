@@ -23,9 +23,9 @@ def command(run: str, worker: str | None) -> int:
     returns at once: `mprun ps` shows how far it is.
     """
     from runner.control import ask
-    from runner.record import find_record
+    from runner.whereabouts import find_live
 
     request = {"do": "stop"} if worker is None else {"do": "stop", "worker": worker}
-    ask(find_record(run).folder, request)
+    ask(find_live(run).folder, request)
     say("asked the run to stop" if worker is None else f"asked worker '{worker}' to end (SIGTERM)")
     return 0
