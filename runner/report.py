@@ -81,6 +81,9 @@ class _StageTally:
     counters: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     retried: int = 0
     dead_lettered: int = 0
+    alive: set[str] = field(default_factory=set)
+    most_workers: int = 0
+    """Alive at a time: a stage may be scaled while it runs."""
 
     def lived(self, at: float) -> None:
         self.first = at if self.first is None else min(self.first, at)
@@ -155,11 +158,15 @@ class ReportBuilder:
         self._stages = {stage["name"]: _StageTally(stage) for stage in event.fields["stages"]}
 
     def _note_spawned(self, event: Event) -> None:
-        self._tally(event).lived(event.at)
+        tally = self._tally(event)
+        tally.lived(event.at)
+        tally.alive.add(event.fields["worker"])
+        tally.most_workers = max(tally.most_workers, len(tally.alive))
 
     def _note_exited(self, event: Event) -> None:
         tally = self._tally(event)
         tally.lived(event.at)
+        tally.alive.discard(event.fields["worker"])
         for name in COUNTERS:
             tally.counters[name] += event.fields[name]
         if event.fields["outcome"] == "died" and not self._has_said_why(event.fields["worker"]):
@@ -236,7 +243,7 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
     declared, counters = tally.declared, tally.counters
     life = (tally.last or 0.0) - (tally.first or 0.0)
     passed = counters["sent" if declared["role"] == "producer" else "done"]
-    workers = declared["workers"]
+    workers = max(declared["workers"], tally.most_workers)
     return StageLine(
         name=declared["name"],
         role=declared["role"],
@@ -258,7 +265,8 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
 
 
 def _queue_line(account: Mapping[str, Any]) -> QueueLine:
-    return QueueLine(**{f.name: account[f.name] for f in fields(QueueLine)})
+    # A file of events may be older than a field.
+    return QueueLine(**{f.name: account[f.name] for f in fields(QueueLine) if f.name in account})
 
 
 def _died(exited: Mapping[str, Any]) -> Failure:

@@ -258,3 +258,63 @@ def test_a_thread_that_keeps_a_worker_from_ending_is_called_by_its_name(scene: S
     assert "is done with all its work, and a thread of its handler has kept it from ending" in str(
         report.reason
     )
+
+
+def test_what_stages_took_did_and_put_agrees_with_the_ledger_whoever_was_killed(scene: Scene) -> None:
+    report = scene.run(
+        """
+        stages:
+          chef: {run: "kitchen:count", with: {n: 2000}, to: q}
+          cook: {run: "kitchen:triple", from: q, to: r, restart: {max: 100}}
+          eater: {run: "kitchen:kill_often", from: r, restart: {max: 100}}
+        """,
+        """
+        def triple(item, worker):
+            if item % 400 == 7 and worker.attempt == 1:
+                die()
+            for part in range(3):
+                yield item * 3 + part
+
+        def kill_often(item, worker):
+            if item % 1000 == 3 and worker.attempt == 1:
+                die()
+        """,
+    )
+
+    assert (0, "done") == (report.exit_code, report.outcome), report.reason
+    chef, cook, eater = (report.stage(name) for name in ("chef", "cook", "eater"))
+    assert (2000, 6000) == (report.queue("q").put, report.queue("r").put)
+    assert (2000, 6000) == (chef.sent, cook.sent)
+    assert (2000, 6000) == (cook.done, eater.done)
+    assert (2005, 6006) == (cook.received, eater.received)
+    assert (5, 6) == (cook.retried, eater.retried)
+
+
+def test_an_item_that_kills_its_workers_counts_as_failed(scene: Scene) -> None:
+    report = scene.run("""
+        stages:
+          chef: {run: "kitchen:count", with: {n: 20}, to: q}
+          eater: {run: "kitchen:killer", from: q, on_error: skip}
+        limits: {max_errors: 1}
+        """)
+
+    eater = report.stage("eater")
+    assert (0, 1, 1, 19) == (report.exit_code, eater.failed, eater.dead_lettered, eater.done)
+    assert 21 == eater.received
+
+
+def test_what_overflows_a_queue_was_not_put(scene: Scene) -> None:
+    report = scene.run(
+        """
+        queues: {q: {maxsize: 5, when_full: fail}}
+        stages:
+          chef: {run: "kitchen:count", with: {n: 100}, to: q}
+          eater: {run: "kitchen:doze", from: q}
+        """,
+        """
+        def doze(item):
+            time.sleep(60)
+        """,
+    )
+
+    assert (1, report.queue("q").put) == (report.exit_code, report.stage("chef").sent)

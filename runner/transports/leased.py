@@ -188,7 +188,7 @@ class LeasedTransport(PooledTransport):
             if link.in_order:
                 self._gates.buried(link.plan, in_hand, found, now)
         if link.outbox is not None:
-            page.words[Word.SENT] = link.put
+            page.words[Word.SENT] = link.put - self._gates.overflow_of(link.plan)
             link.outbox.writer_gone(worker, now)
             self._docks.gone(worker)
 
