@@ -29,6 +29,7 @@ from runner.lifecycle import (
     StartStage,
     StopDaemons,
 )
+from runner.losses import FROM_OUTSIDE, Drain, Fail, Loss, abandoned, weigh
 from runner.plan import Plan
 from runner.poison import Streaks
 from runner.restart import GiveUp, Restart
@@ -44,7 +45,6 @@ from runner.verdict import Cause
 from runner.watch import Condemned, Stalled, Watch
 
 _PROGRESS_EVERY = 0.25
-_FROM_OUTSIDE = "`mprun stop --worker` asked for it"
 _NOT_NEEDED = "daemonic, and nothing needs it any more"
 _DISMISSAL = 0.2
 """Seconds that a daemonic producer has to come to its next put."""
@@ -144,20 +144,14 @@ class Supervisor:
         if returns:
             return
         self._lifecycle.ended(record.plan.name)
-        if ending.outcome == "died" or (isinstance(decision, GiveUp) and decision.why):
-            held = f"; it held {', '.join(at_stake)}" if at_stake and at_stake[0] not in ending.reason else ""
-            self._mourn(record, f"(pid {exited.pid}) {ending.reason}{held}", decision)
-
-    def _mourn(self, record: Record, how: str, decision: Restart | GiveUp | None) -> None:
-        """A worker died and nobody takes its place: the run fails. What a producer had put is worked off first."""
-        why = f"; {decision.why}" if isinstance(decision, GiveUp) and decision.why else ""
-        reason = f"stage '{record.plan.stage}': worker '{record.plan.name}' {how}{why}"
-        if record.plan.role is not Role.PRODUCER or not self._transport.outlives_workers:
-            self._fail(reason)
-        elif self._stop.phase is Phase.RUNNING:
-            self._note(verdict.failed(f"{reason}; {_stays(self._stock.counters(record).sent)}"))
-            self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
-            self._enter_phase()
+        given_up = decision.why if isinstance(decision, GiveUp) else ""
+        put = self._stock.counters(record).sent
+        loss = Loss(record.plan, exited.pid, ending, given_up, at_stake, put)
+        match weigh(loss, outlives_workers=self._transport.outlives_workers):
+            case Fail(reason):
+                self._fail(reason)
+            case Drain(reason) if self._stop.phase is Phase.RUNNING:
+                self._interrupt(verdict.failed(reason))
 
     def _heed_signals(self) -> None:
         for number in self._pending_signals():
@@ -174,7 +168,7 @@ class Supervisor:
             phase=lambda: self._stop.phase,
             elapsed=lambda: self._announce.elapsed,
             interrupt=lambda: self._interrupt(verdict.told_to_stop()),
-            ask_to_end=lambda record: self._ask_to_end(record, signal.SIGTERM, _FROM_OUTSIDE),
+            ask_to_end=lambda record, number: self._ask_to_end(record, number, FROM_OUTSIDE),
         )
 
     def _heed_clock(self) -> None:
@@ -257,10 +251,9 @@ class Supervisor:
                 for record in self._roster.alive(stage):
                     self._dismiss(record)
             case QueueAbandoned(queue):
-                who = _who_left(self._plan, queue)
-                self._fail(
-                    f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done"
-                )
+                readers = (r for r in self._roster.started() if r.plan.receives == queue)
+                stopped = [r.plan.name for r in readers if r.asked_to_end == FROM_OUTSIDE]
+                self._fail(abandoned(self._plan, queue, stopped))
 
     def _start(self, stage: str) -> None:
         if self._stop.phase is not Phase.RUNNING:
@@ -383,15 +376,3 @@ class Supervisor:
         if self._lifecycle.only_joins_are_left and not self._transport.tells_when_settled:
             dues.append(now + _CLOSING_LOOK)
         return max(0.0, min(dues) - now)
-
-
-def _who_left(plan: Plan, queue: str) -> str:
-    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
-    return "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
-
-
-def _stays(put: int) -> str:
-    """Say what becomes of a dead producer's items."""
-    return (
-        "it had put nothing" if not put else f"what it had put, {put} item{'s' * (put != 1)}, is worked off"
-    )

@@ -38,6 +38,7 @@ LAYERS = (
         "watch",
         "births",
         "casualties",
+        "losses",
         "safekeeping",
         "poison",
         "stock",
@@ -60,7 +61,7 @@ LAYERS = (
         "schema_flow",
         "schema_words",
     ),
-    ("wiring", "wiring_needs", "wiring_policy", "wiring_flow", "wiring_transport", "findings"),
+    ("wiring", "wiring_needs", "wiring_policy", "wiring_flow", "wiring_effect", "wiring_transport", "findings"),
     ("transports.*", "failpoints", "dead_letters"),
     (
         "handlers.*",
