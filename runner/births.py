@@ -9,6 +9,7 @@ that the lifecycle can tell: its queues stay open and its stage lives.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -109,9 +110,17 @@ class Births:
         death = death_of(record.plan, exited, counters, now, crashed=not early)
         return self._succession.died(record.plan.stage, record.plan.restart, death)
 
-    def forgive(self, stage: str, pids: Iterable[int]) -> None:
+    def suspect(self, pid: int) -> None:
+        """A worker that is about to be told dead had an item in hand, which answers for it."""
+        self._succession.suspect(pid)
+
+    def forgive(self, pids: Iterable[int]) -> None:
         """Deaths that one item is to blame for don't count against their stage."""
-        self._succession.forgive(stage, pids)
+        self._succession.forgive(pids)
+
+    def charge(self, pids: Iterable[int]) -> str | None:
+        """These deaths are the stage's own after all; return why the run must end if that is more than it may have."""
+        return self._succession.charge(pids, time.monotonic())
 
     def leave_vacant(self, stages: Iterable[str]) -> None:
         """Let nobody be born any more in place of those who died in these stages: they have ended."""

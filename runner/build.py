@@ -94,7 +94,9 @@ def _stage(name: str, own: Any, defaults: Mapping[str, Any], beside: Path) -> St
 def _retry(keys: Mapping[str, Any]) -> RetryPolicy:
     given: dict[str, Any] = {key: duration(keys[key]) for key in ("backoff", "max_backoff") if key in keys}
     if "attempts" in keys:
-        given["attempts"] = int(keys["attempts"])
+        given["attempts"] = given["deaths"] = int(keys["attempts"])
+    if "backoff" in keys and "max_backoff" not in keys:  # the usual bound must not cut short the user's own
+        given["max_backoff"] = max(given["backoff"], RetryPolicy().max_backoff)
     return RetryPolicy(on=_listed(keys.get("on", ())), **given)
 
 

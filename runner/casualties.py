@@ -7,12 +7,14 @@ fact of a transport ──► Casualties ──► events
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from runner.announcer import Announcer
 from runner.facts import (
     Attempt,
+    ItemCleared,
     ItemCondemned,
     ItemFact,
     ItemFailed,
@@ -22,43 +24,64 @@ from runner.facts import (
     QueueOverflowed,
     Remains,
 )
+from runner.ledger import Account
+from runner.plan import WorkerPlan
 from runner.roster import Record
+from runner.safekeeping import Letters, Safekeeping
 from runner.spec import OnError
+from runner.verdict import Share
 
 
-class Letters(Protocol):
-    """Where items are kept that failed for good."""
+class Blame(Protocol):
+    """Who pays for the deaths of workers that had an item in hand. Processes are told by their ids."""
 
-    def keep(
-        self,
-        stage: str,
-        queue: str | None,
-        worker: str,
-        item: str,
-        error: str,
-        traceback: str,
-        remains: Remains,
-    ) -> str:
-        """Keep one; return where. Raises OSError if it can't be written."""
+    def suspect(self, pid: int) -> None:
+        """The item pays for a death that is about to be told, as long as nothing else is known."""
+
+    def forgive(self, pids: Iterable[int]) -> None:
+        """The item was to blame for these deaths, and is a dead letter now."""
+
+    def charge(self, pids: Iterable[int]) -> str | None:
+        """The item has gone through: the stage pays. Return why the run must end for it, or None."""
 
 
 class Casualties:
     """Hears all facts about items that did not simply get done."""
 
     def __init__(
-        self, announce: Announcer, letters: Letters | None, forgive: Callable[[str, Iterable[int]], None]
+        self,
+        announce: Announcer,
+        letters: Letters | None,
+        blame: Blame,
+        at_fault: Callable[[str], str | None],
     ) -> None:
-        """`forgive` is told the stage and the processes whose deaths an item is to blame for."""
+        """`at_fault` is told the stage of each item that killed its workers; it returns why the run must end for it."""
         self._announce = announce
-        self._letters = letters
-        self._forgive = forgive
-        self.count = 0
+        self.letters = Safekeeping(letters)
+        self._blame = blame
+        self._at_fault = at_fault
+        self._failures: Counter[str] = Counter()
+        """Items that failed for good, by the queue that they were in or were put on."""
+        self._never_in: Counter[str] = Counter()
+        """Those of them that never were in that queue."""
+
+    @property
+    def count(self) -> int:
         """Items that failed for good."""
+        return self._failures.total()
+
+    def shares(self, accounts: Iterable[Account]) -> list[Share]:
+        """Return how many items of each queue failed, and of how many."""
+        return [
+            Share(each.queue, self._failures[each.queue], each.put + self._never_in[each.queue])
+            for each in accounts
+        ]
 
     def note(self, record: Record, fact: ItemFact) -> str | None:
         """Take in a fact; return why the run must end for it, or None."""
         match fact:
             case ItemRedelivered():
+                self._blame.suspect(record.pid)
                 self._announce.item_redelivered(record, fact)
             case ItemJudged(delay=float()):
                 self._announce.item_retried(record, fact)
@@ -68,6 +91,9 @@ class Casualties:
                 return self._failed(record, fact, None)
             case ItemCondemned():
                 return self._condemned(record, fact)
+            case ItemCleared(deaths=deaths):
+                over = self._blame.charge(death.pid for death in deaths)
+                return over and f"worker {_listed(deaths[-1:])}; {over}"
             case ItemsDropped():
                 self._announce.items_dropped(fact)
             case QueueOverflowed():
@@ -76,7 +102,7 @@ class Casualties:
         return None
 
     def _failed(self, record: Record, failure: ItemFailed, remains: Remains | None) -> str | None:
-        self.count += 1
+        self._count(record.plan)
         self._announce.item_failed(record, failure)
         if failure.action == OnError.DEAD_LETTER:
             self._keep(
@@ -89,25 +115,23 @@ class Casualties:
 
     def _condemned(self, record: Record, fact: ItemCondemned) -> str | None:
         attempts = fact.remains.attempts
-        self.count += 1
-        self._forgive(record.plan.stage, [attempt.pid for attempt in attempts if attempt.died])
+        self._count(record.plan)
+        self._blame.forgive([attempt.pid for attempt in attempts if attempt.died])
         error = record.failure or record.condemned or f"worker '{record.plan.name}' {attempts[-1].ended}"
         self._keep(record, fact.item, error, record.traceback, fact.remains)
         if record.plan.on_error is not OnError.FAIL:
-            return None
+            return self._at_fault(record.plan.stage)
         return f"item {fact.item} was in hand when workers died: {_listed(attempts)}"
 
     def _keep(self, record: Record, item: str, error: str, traceback: str, remains: Remains) -> None:
-        plan, kept, trouble = record.plan, None, ""
-        if self._letters is not None:
-            try:
-                kept = self._letters.keep(
-                    plan.stage, plan.receives, plan.name, item, error, traceback, remains
-                )
-            except OSError as failure:  # a full disk takes the letter, not the run
-                trouble = failure.strerror or str(failure)
+        kept, trouble = self.letters.keep(record.plan, item, error, traceback, remains)
         attempts = max(1, len(remains.attempts))
         self._announce.item_dead_lettered(record, item, error, attempts, kept, trouble)
+
+    def _count(self, plan: WorkerPlan) -> None:
+        queue = plan.receives or plan.sends or ""
+        self._failures[queue] += 1
+        self._never_in[queue] += plan.receives is None
 
 
 def _listed(attempts: Iterable[Attempt]) -> str:

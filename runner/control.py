@@ -49,7 +49,7 @@ class ControlSocket:
         self._answer = answer
         self._callers: dict[socket.socket, bytearray] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        with _short_path(folder) as path:
+        with short_path(folder) as path:
             self._listener.bind(path)
         (folder / SOCKET).chmod(0o600)
         self._listener.listen(_MOST_CALLERS)
@@ -112,7 +112,7 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: it does not run any more, or refuses: its own words.
     """
     try:
-        with _short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        with short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(_PATIENCE)
             line.connect(path)
             line.sendall(json.dumps(request).encode() + b"\n")
@@ -142,7 +142,7 @@ def _user_of(caller: socket.socket) -> int:
 
 
 @contextmanager
-def _short_path(folder: Path) -> Iterator[str]:
+def short_path(folder: Path) -> Iterator[str]:
     """A name for the socket that fits into the 107 bytes of a socket's address, however deep its folder lies."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

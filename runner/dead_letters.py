@@ -2,7 +2,8 @@
 
     supervisor ── keep ──► <record>/dead-letters/<stage>.jsonl ◄── read ── mprun dlq, replay
                            one JSON object a line, added and never changed; only its owner may read it
-                           <stage>.replayed     numbers of letters that went back into their stage
+                           <stage>.<number>.item     the bytes of a big item, copied bit by bit (bulk.py)
+                           <stage>.replayed          numbers of letters that went back into their stage
 
 An item stays in the frame in which it travelled, and nothing here opens that. Who unpickles it runs code of whoever
 wrote it, so that is for a worker in a replay, or for a user who asks.
@@ -14,19 +15,23 @@ import base64
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runner.bulk import Removal
+from runner.dockets import Docket, rebuild
 from runner.facts import Attempt, Remains
 from runner.frames import unpack
 from runner.plan import Plan
 from runner.record import RunRecord
+from runner.spec import OnError
 
 FOLDER = "dead-letters"
-_LETTERS, _REPLAYED = ".jsonl", ".replayed"
+_LETTERS, _REPLAYED, _ITEM = ".jsonl", ".replayed", ".item"
 _LONGEST_NAME = 200
 
 
@@ -51,12 +56,34 @@ class DeadLetter:
     """The frame that holds the item, in base64; None if it could not be had."""
     index: int
     """Where in the frame the item is."""
+    bulk: str | None = None
+    """The file, in the folder of the letters, with the bytes of a big item; its frame only says how they belong."""
 
-    def unpickle(self) -> object:
-        """Return the item. Runs code of whoever wrote it. Raises `UnpackError`, or LookupError if there is no item."""
+    def unpickle(self, folder: Path) -> object:
+        """
+        Return the item; `folder` is where the letter was read. Runs code of whoever wrote the item.
+
+        Raises:
+            UnpackError: it can't be unpickled here.
+            LookupError: it was not kept, or its file is gone.
+        """
         if self.frame is None:
             raise LookupError("the item could not travel, so it was not kept")
-        return next(unpack(base64.b64decode(self.frame), self.index, self.index + 1))
+        whole = memoryview(self._read_bulk(folder))
+
+        def fetch(entry: memoryview) -> object:
+            docket = Docket.decode(entry)
+            return rebuild(docket, [whole[at : at + length] for at, length in docket.ranges])
+
+        return next(unpack(base64.b64decode(self.frame), self.index, self.index + 1, fetch))
+
+    def _read_bulk(self, folder: Path) -> bytearray:
+        if self.bulk is None:
+            return bytearray()
+        try:
+            return bytearray((folder / self.bulk).read_bytes())
+        except OSError as error:
+            raise LookupError(f"the item's file '{self.bulk}' can't be read: {error.strerror}") from error
 
 
 class LetterBox:
@@ -66,6 +93,8 @@ class LetterBox:
         self._record = record
         self._plan = plan
         self._written: dict[str, int] = {}
+        self._removals: deque[tuple[Removal, DeadLetter, Path]] = deque()
+        """Big items that are being copied, with the letters to be written once they are."""
 
     def keep(
         self,
@@ -77,8 +106,14 @@ class LetterBox:
         traceback: str,
         remains: Remains,
     ) -> str:
-        """Write one letter and return the file. Raises OSError, and leaves no half of it behind."""
+        """
+        Write one letter, at once or bit by bit in `catch_up`, and return the file.
+
+        Raises:
+            OSError: it can't be written; no half of it is left behind.
+        """
         number = self._written.get(stage, 0) + 1
+        name = file_name(stage)
         letter = DeadLetter(
             number=number,
             at=_now(),
@@ -94,12 +129,40 @@ class LetterBox:
             attempts=tuple(map(_as_json, remains.attempts)),
             frame=None if remains.frame is None else base64.b64encode(remains.frame).decode("ascii"),
             index=remains.index,
+            bulk=None if remains.bulk is None else f"{name}.{number}{_ITEM}",
         )
-        self._record.make()
-        path = folder(self._record) / (file_name(stage) + _LETTERS)
-        _append(path, json.dumps(asdict(letter), ensure_ascii=False))
+        path = self._make_folder() / (name + _LETTERS)
+        if remains.bulk is None:
+            _write(letter, path)
+        else:
+            removal = Removal(remains.bulk, path.with_name(str(letter.bulk)))
+            self._removals.append((removal, letter, path))
         self._written[stage] = number
         return str(path)
+
+    @property
+    def behind(self) -> bool:
+        """Whether letters with big items are still to be written."""
+        return bool(self._removals)
+
+    def catch_up(self) -> None:
+        """Write a little more of the oldest of them. Raises OSError where that one can't be kept."""
+        removal, letter, path = self._removals.popleft()
+        if removal.step():
+            _write(letter, path)
+        else:
+            self._removals.appendleft((removal, letter, path))
+
+    def _make_folder(self) -> Path:
+        self._record.make()
+        place = folder(self._record)
+        place.mkdir(mode=0o700, exist_ok=True)
+        return place
+
+
+def letters_asked_by(plan: Plan) -> str | None:
+    """Name a stage whose failed items are to be kept; None where none asks for it."""
+    return next((w.stage for w in plan.workers if w.on_error is OnError.DEAD_LETTER), None)
 
 
 def folder(record: RunRecord) -> Path:
@@ -156,7 +219,7 @@ def items(path: str, numbers: list[int]) -> Iterator[object]:
     wanted = frozenset(numbers)
     for letter in read_letters(Path(path)):
         if letter.number in wanted:
-            yield letter.unpickle()
+            yield letter.unpickle(Path(path).parent)
 
 
 def _numbers(line: str) -> list[int]:
@@ -166,9 +229,12 @@ def _numbers(line: str) -> list[int]:
         return []
 
 
+def _write(letter: DeadLetter, path: Path) -> None:
+    _append(path, json.dumps(asdict(letter), ensure_ascii=False))
+
+
 def _append(path: Path, line: str) -> None:
     """Add one whole line, or nothing."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         before = os.fstat(out).st_size

@@ -38,6 +38,8 @@ class Station:
     daemon: bool
     timeout: float | None
     pulse: Pulse
+    finished: bool = False
+    """It has said that all its work is done, and is still there."""
 
     @property
     def holds(self) -> int:
@@ -82,6 +84,8 @@ class Accusation:
     worker: str
     queue: str | None
     reason: str
+    charge: str
+    """What is held against it, without its name."""
 
 
 def sight(before: Sighting | None, station: Station, now: float) -> Sighting:
@@ -156,7 +160,8 @@ def accuse(sightings: Mapping[str, Sighting], stations: Collection[Station], now
     also = f", and so do {others} more" if others > 1 else ", and so does one more" if others else ""
     queue = worst.sends if worst.receives is None else worst.receives
     who = f"worker '{worst.name}' (pid {worst.pid}) of stage '{worst.stage}'"
-    return Accusation(worst.name, queue, f"{who} {_charge(worst)} for {lasted}{also}")
+    charge = f"{_charge(worst)} for {lasted}"
+    return Accusation(worst.name, queue, f"{who} {charge}{also}", charge)
 
 
 def _suspicion(station: Station) -> int:
@@ -171,6 +176,8 @@ def _suspicion(station: Station) -> int:
 
 def _charge(station: Station) -> str:
     """What is held against a worker, as the end of a sentence that goes on with how long."""
+    if station.finished:
+        return "is done with all its work, and a thread of its handler has kept it from ending"
     held = "1 item" if station.holds == 1 else f"{station.holds} items"
     match station.pulse.waiting:
         case Wait.NOTHING if station.holds:
@@ -193,6 +200,8 @@ def _charge(station: Station) -> str:
 
 def doing(station: Station) -> str:
     """Say what a worker does, as the rest of a sentence in the past."""
+    if station.finished:
+        return "was done with all its work, and a thread of its handler kept it from ending"
     match station.pulse.waiting:
         case Wait.NOTHING if station.holds:
             return f"was at work on an item of queue '{station.receives}'"

@@ -2,7 +2,7 @@
 
 {"do": "status"}                                     workers, queues, phase
 {"do": "stop"}                                       as the first Ctrl-C
-{"do": "stop", "worker": "c1"}                       SIGTERM to one worker
+{"do": "stop", "worker": "c1"}                       SIGTERM to one worker; asked again, SIGKILL
 {"do": "scale", "stage": "eater", "count": 4}        more workers, or fewer
 """
 
@@ -26,8 +26,8 @@ class Underway(Protocol):
     def stop_from_outside(self) -> None:
         """Begin to stop, as at the first Ctrl-C; asked again, kill."""
 
-    def end_worker(self, worker: str) -> None:
-        """Send SIGTERM to one worker that is alive."""
+    def end_worker(self, worker: str) -> str:
+        """Signal one worker that is alive; return the signal's name. Raises `UsageError` where that can't be."""
 
     def resize(self, stage: str, count: int) -> None:
         """Bring a stage to `count` workers. Raises `UsageError` where that can't be."""
@@ -64,11 +64,12 @@ class Desk:
         worker = _known(
             "worker", request["worker"], [each["worker"] for each in self._run.snapshot()["workers"]]
         )
-        alive = {each["worker"] for each in self._run.snapshot()["workers"] if each["state"] == "alive"}
-        if worker not in alive:
-            raise UsageError(f"worker '{worker}' has ended already")
-        self._run.end_worker(worker)
-        return {"terminating": worker}
+        state = next(each["state"] for each in self._run.snapshot()["workers"] if each["worker"] == worker)
+        if state not in ("alive", "terminating"):
+            raise UsageError(
+                f"worker '{worker}' {'has ended already' if state == 'ended' else 'has not begun yet'}"
+            )
+        return {"terminating": worker, "signal": self._run.end_worker(worker)}
 
     def _scale(self, request: Mapping[str, Any]) -> dict[str, Any]:
         stage = _known(

@@ -139,30 +139,6 @@ def rebuild(docket: Docket, buffers: Sequence[bytes | bytearray | memoryview]) -
             return pickle.loads(buffers[0], buffers=buffers[1:])
 
 
-def materialise(entry: bytes | memoryview, fetch: Callable[[Docket], Sequence[bytearray]]) -> bytes:
-    """Return a pickle of an entry's item that needs no arena, for those who keep it. Unpickles nothing."""
-    if not is_docket(entry):
-        return bytes(entry)
-    docket = Docket.decode(entry)
-    kept = Docket(docket.form, docket.at, docket.lengths, bytes(docket.pickle))
-    return pickle.dumps(_Letter(kept, tuple(fetch(kept))), _PROTOCOL)
-
-
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    """Pickles as a call that puts the item together again, so that whoever loads it gets the item itself."""
-
-    docket: Docket
-    buffers: tuple[bytearray, ...]
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return _open_letter, (self.docket.encode(), self.buffers)
-
-
-def _open_letter(entry: bytes, buffers: Sequence[bytearray]) -> object:
-    return rebuild(Docket.decode(entry), buffers)
-
-
 @dataclass(frozen=True, slots=True)
 class _Outboard:
     """Stands for `bytes` within an item while it is pickled: they leave the pickle and come back as `bytes`."""

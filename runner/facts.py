@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.bulk import Bulk
 from runner.spec import OnError
 
 
@@ -55,6 +56,8 @@ class Remains:
     index: int
     """Where in the frame it is."""
     attempts: tuple[Attempt, ...]
+    bulk: Bulk | None = None
+    """What of the item is not in the frame, where it is a big one: the frame then has its docket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,14 @@ class ItemCondemned:
     worker: str
     item: str
     remains: Remains
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCleared:
+    """An item that was in hand at deaths has gone through: it was not the item that these workers died of."""
+
+    worker: str
+    deaths: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +173,9 @@ class Exited:
             return f"signal {-self.code}"
 
 
-ItemFact = ItemFailed | ItemJudged | ItemRedelivered | ItemCondemned | ItemsDropped | QueueOverflowed
+ItemFact = (
+    ItemFailed | ItemJudged | ItemRedelivered | ItemCondemned | ItemCleared | ItemsDropped | QueueOverflowed
+)
 Fact = Ready | ItemFact | HandlerFailed | Logged | Reported | Finished | Exited
 
 RETRY = "retry"

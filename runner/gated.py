@@ -201,12 +201,19 @@ class GatedBook:
             dropped=sum(line.dropped for line in lines) + self._turned_away,
             dead_lettered=sum(line.dead_lettered for line in lines),
             peak=self._peak,
+            max_bytes=self._rules.max_bytes,
+            bytes=sum(line.weight for line in self._lines),
             peak_bytes=self._peak_bytes,
             full_seconds=self._full_seconds,
             held_back=not self._parked
             and any(line.held_back for line in lines)
             and all(line.held_back or line.settled for line in lines),
         )
+
+    def outside(self, writer: str) -> int:
+        """Items that a writer has put and that found no room yet."""
+        offers = (offer for offer in self._parked if offer.writer == writer)
+        return sum(len(parcel) for offer in offers for _, parcel in offer.left)
 
     @property
     def settled(self) -> bool:

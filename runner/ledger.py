@@ -30,8 +30,11 @@ class Account:
     dropped: int = 0
     dead_lettered: int = 0
     peak: int = 0
+    max_bytes: int | None = None
+    bytes: int = 0
+    """Bytes of items that have not come to an end, where the queue counts them."""
     peak_bytes: int = 0
-    """Most bytes of items at a time that had not come to an end, where the queue counts them."""
+    """Most of them at a time."""
     full_seconds: float = 0.0
     joined: bool = False
     held_back: bool = False

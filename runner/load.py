@@ -40,7 +40,7 @@ from runner.schema_problems import schema_for, shape_findings
 from runner.sizes import TOO_MANY_WORKERS, check_sizes
 from runner.source import read
 from runner.source_marks import DataPath, Source
-from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
+from runner.spec import Given, HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
 from runner.wiring_flow import check_flow
 from runner.wiring_objects import check_objects
@@ -114,7 +114,7 @@ class _Checking:
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
         self.problems += located(_check_with_handlers(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
-        return spec
+        return replace(spec, given=Given(tuple(params), tuple(overrides)))
 
     def _with_jobs(self, spec: WorkflowSpec, jobs: Any, spoilt: Spoilt) -> WorkflowSpec:
         """Lay out the jobs and check how they hang together; where there are jobs, there are no stages."""

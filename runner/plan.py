@@ -12,6 +12,7 @@ from typing import Any
 
 from runner.errors import MprunInternalError
 from runner.spec import (
+    Given,
     HandlerRef,
     Limits,
     OnError,
@@ -133,6 +134,7 @@ class Plan:
     """What conditions of jobs may ask for, and so they may for `env`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The workflow's own; that of each worker and each job holds it already."""
+    given: Given = Given()  # noqa: RUF009 - frozen
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
@@ -159,6 +161,7 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         locks=tuple(lock.name for lock in spec.locks),
         shared=spec.shared,
         pipes=spec.pipes,
+        given=spec.given,
     )
 
 

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from runner.events import Event
 from runner.jobs.telling import Said, Tone
+from runner.units import format_size
 
 LEAST_ROWS = 12
 """A terminal with fewer has no room for a view beside what the handlers print."""
@@ -36,10 +37,9 @@ Snapshot = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Board:
-    """What the view knows: the workflow, how many workers there should be, and the last few snapshots."""
+    """What the view knows: the workflow, and the last few snapshots."""
 
     workflow: str = ""
-    workers: Mapping[str, int] = field(default_factory=dict)
     producers: frozenset[str] = frozenset()
     note: str = "running"
     snapshots: deque[Snapshot] = field(default_factory=deque)
@@ -47,7 +47,6 @@ class Board:
     def start(self, fields: Mapping[str, Any]) -> None:
         """Take over what `run.started` says."""
         self.workflow = fields["workflow"]
-        self.workers = {stage["name"]: stage["workers"] for stage in fields["stages"]}
         self.producers = frozenset(stage["name"] for stage in fields["stages"] if stage["role"] == "producer")
 
     def add(self, snapshot: Snapshot) -> None:
@@ -69,7 +68,7 @@ class Board:
         return StageNow(
             name=stage["name"],
             alive=stage["alive"],
-            workers=self.workers.get(stage["name"], stage["alive"]),
+            workers=stage.get("workers", stage["alive"]),
             received=stage["received"],
             sent=stage["sent"],
             failed=stage["failed"],
@@ -175,11 +174,15 @@ def _stage_row(stage: StageNow) -> tuple[Text, ...]:
 
 
 def _queue_row(queue: Snapshot) -> tuple[Text, ...]:
-    room = queue["maxsize"]
+    room, most = queue["maxsize"], queue.get("max_bytes")
     filled = _share(queue["size"], room) if room else 0.0
+    taken = f"{queue['size']}/{'∞' if room is None else room}"
+    if most is not None:  # whichever bound is nearer is the one that holds writers back
+        filled = max(filled, _share(queue["bytes"], most))
+        taken += f", {format_size(queue['bytes'])}/{format_size(most)}"
     return (
         Text(f"→ {queue['name']}", style="cyan"),
-        Text(f"{queue['size']}/{'∞' if room is None else room}"),
+        Text(taken),
         Text.assemble((bar(filled), "yellow" if filled >= 0.9 else "cyan"), f" {filled:4.0%} full"),
         Text(f"{queue['put']:,} in"),
         Text(f"{queue['done']:,} out"),

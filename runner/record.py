@@ -4,7 +4,7 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
 └── runs/<run id>/
     ├── run.json          workflow, file, pid, when
     ├── control.sock      while it lives
-    ├── dead-letters/     one file a stage, if there are any
+    └── dead-letters/     a file for each stage that has any, and one for each big item
     └── jobs/             the logs of jobs, if it has some
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from runner.errors import UsageError
 
 HOME = "MPRUN_HOME"
 _FACTS = "run.json"
+_MOST_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class RunFacts:
     file: str
     pid: int
     at: float
+    params: tuple[str, ...] = ()
+    """What was given by `--param`, as it was written."""
+    overrides: tuple[str, ...] = ()
+    """What was given by `--set`, as it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +68,16 @@ class RunRecord:
         with os.fdopen(
             os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
         ) as out:
-            json.dump(asdict(facts), out, ensure_ascii=False)
+            json.dump(asdict(facts), out)  # escaped: an argument may hold bytes that are no text
         draft.replace(self.folder / _FACTS)
 
     def facts(self) -> RunFacts | None:
         """Read what run this is; None where nothing sensible is written."""
         try:
             known = json.loads((self.folder / _FACTS).read_text(encoding="utf-8"))
-            return RunFacts(**known)
-        except (OSError, ValueError, TypeError):
+            given = {key: tuple(map(str, known.get(key, ()))) for key in ("params", "overrides")}
+            return RunFacts(**{**known, **given})
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
 
     def tidy(self) -> None:
@@ -104,17 +110,22 @@ def all_records(where: Path | None = None) -> list[RunRecord]:
     return sorted(records, key=lambda record: (facts.at if (facts := record.facts()) else 0.0, record.run))
 
 
-def find_record(run: str, where: Path | None = None) -> RunRecord:
-    """Find a run by its id, the beginning of its id, or the name of its workflow if that is one run only.
+def matching(run: str, records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the records that `run` may mean: by the beginning of their id, else by the name of their workflow."""
+    known = list(records)
+    return [record for record in known if record.run.startswith(run)] or [
+        record for record in known if (facts := record.facts()) is not None and facts.workflow == run
+    ]
 
-    Raises:
-        UsageError: there is none, or there are several.
-    """
-    records = all_records(where)
-    matching = [record for record in records if record.run.startswith(run)]
-    matching = matching or [r for r in records if (facts := r.facts()) is not None and facts.workflow == run]
-    if len(matching) == 1:
-        return matching[0]
-    known = ", ".join(record.run for record in records[-8:]) or "none"
-    what = "several runs match" if matching else "there is no run"
-    raise UsageError(f"{what} '{run}' under {where or home()}; there: {known}")
+
+def the_one(run: str, found: Sequence[RunRecord], what: str) -> RunRecord:
+    """Return the only one of `found`, in which there is at least one. Raises `UsageError` if `run` means several."""
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(f"several {what} match '{run}': {listed(found)}; name one by its id")
+
+
+def listed(records: Sequence[RunRecord]) -> str:
+    """Name runs for a message, the last few if there are many."""
+    earlier = f"{len(records) - _MOST_LISTED} older ones, " if len(records) > _MOST_LISTED else ""
+    return earlier + (", ".join(record.run for record in records[-_MOST_LISTED:]) or "none")

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.errors import UsageError
-from runner.spec import HandlerRef, Role, StageSpec, WorkflowSpec
+from runner.spec import HandlerRef, QueueSpec, Role, StageSpec, WorkflowSpec
 
+_WAITING_PER_WORKER = 2
 _SOURCE = HandlerRef("python", "runner.dead_letters:items")
 
 
@@ -36,10 +37,10 @@ def replay_spec(spec: WorkflowSpec, letters: Mapping[str, tuple[Path, Sequence[i
     rivals = {s.name for s in spec.stages if s.name not in letters and s.receives in queues_to_refill}
     kept = _reached(spec.stages, letters) - rivals
     stages = [replace(s, needs=tuple(n for n in s.needs if n in kept)) for s in spec.stages if s.name in kept]
-    taken = {name for stage in spec.stages for name in (stage.name, *stage.workers)}
-    sources = [_source(known[name], *where, taken) for name, where in letters.items()]
+    sources = [_source(spec, known[name], *where) for name, where in letters.items()]
     used = {queue for stage in [*stages, *sources] for queue in (stage.receives, stage.sends)}
-    queues = tuple(queue for queue in spec.queues if queue.name in used)
+    workers = {known[name].receives: len(known[name].workers) for name in letters}
+    queues = tuple(_bounded(queue, workers) for queue in spec.queues if queue.name in used)
     return replace(spec, stages=(*sources, *stages), queues=queues)
 
 
@@ -59,10 +60,25 @@ def _reached(stages: Iterable[StageSpec], first: Iterable[str]) -> set[str]:
     return reached
 
 
-def _source(stage: StageSpec, file: Path, numbers: Sequence[int], taken: set[str]) -> StageSpec:
-    name = f"letters of {stage.name}"
+def _bounded(queue: QueueSpec, workers: Mapping[str | None, int]) -> QueueSpec:
+    """Let few letters wait: a replay that is stopped works off what is in its queues, and knows those to be through."""
+    if queue.name not in workers:
+        return queue
+    most = _WAITING_PER_WORKER * workers[queue.name]
+    return replace(queue, maxsize=most if queue.maxsize is None else min(most, queue.maxsize))
+
+
+def source_name(spec: WorkflowSpec, stage: str) -> str:
+    """Name the stage of the replay that puts the letters of `stage` back."""
+    taken = {name for each in spec.stages for name in (each.name, *each.workers)}
+    name = f"letters of {stage}"
     while name in taken:
         name += "'"
+    return name
+
+
+def _source(spec: WorkflowSpec, stage: StageSpec, file: Path, numbers: Sequence[int]) -> StageSpec:
+    name = source_name(spec, stage.name)
     assert Role.of(None, stage.receives) is Role.PRODUCER
     arguments = {"path": str(file), "numbers": list(numbers)}
     return StageSpec(name, _SOURCE, arguments, (name,), sends=stage.receives, deterministic=True)

@@ -83,6 +83,9 @@ class _StageTally:
     counters: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     retried: int = 0
     dead_lettered: int = 0
+    alive: set[str] = field(default_factory=set)
+    most_workers: int = 0
+    """Alive at a time: a stage may be scaled while it runs."""
 
     def lived(self, at: float) -> None:
         self.first = at if self.first is None else min(self.first, at)
@@ -165,11 +168,15 @@ class ReportBuilder:
             self._story = StoryBuilder()
 
     def _note_spawned(self, event: Event) -> None:
-        self._tally(event).lived(event.at)
+        tally = self._tally(event)
+        tally.lived(event.at)
+        tally.alive.add(event.fields["worker"])
+        tally.most_workers = max(tally.most_workers, len(tally.alive))
 
     def _note_exited(self, event: Event) -> None:
         tally = self._tally(event)
         tally.lived(event.at)
+        tally.alive.discard(event.fields["worker"])
         for name in COUNTERS:
             tally.counters[name] += event.fields[name]
         if event.fields["outcome"] == "died" and not self._has_said_why(event.fields["worker"]):
@@ -249,7 +256,7 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
     declared, counters = tally.declared, tally.counters
     life = (tally.last or 0.0) - (tally.first or 0.0)
     passed = counters["sent" if declared["role"] == "producer" else "done"]
-    workers = declared["workers"]
+    workers = max(declared["workers"], tally.most_workers)
     return StageLine(
         name=declared["name"],
         role=declared["role"],
@@ -271,7 +278,8 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
 
 
 def _queue_line(account: Mapping[str, Any]) -> QueueLine:
-    return QueueLine(**{f.name: account[f.name] for f in fields(QueueLine)})
+    # A file of events may be older than a field.
+    return QueueLine(**{f.name: account[f.name] for f in fields(QueueLine) if f.name in account})
 
 
 def _died(exited: Mapping[str, Any]) -> Failure:

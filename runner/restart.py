@@ -3,9 +3,10 @@
     deaths of the stage ──► decide ──► Restart(delay)    under the same name, one generation on
                                   └──► GiveUp(why)       the stage's budget is gone, or the handler itself is at fault
 
-Two things are told apart. A worker that dies now and then is made good at once, within the budget. One that dies
-before its first item points at the handler: a second try may help it (what it connects to may not be there yet), but
-the second time in a row it is given up, whatever is left of the budget.
+Three things are told apart. A worker that dies now and then is made good at once, within the budget. One that dies with
+an item in hand is made good as well, and the item answers for it: the stage is only charged once the item has gone
+through elsewhere. One that dies before its first item points at the handler. What it connects to may not be there yet,
+so it is tried again, later and later; without a `restart` of the user's own it is given up the second time in a row.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from runner.units import format_duration
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
-BARREN_LIVES = 2
-"""Lives in a row that one worker may end by its own fault before its first item; then it is given up."""
 _MOST_DOUBLINGS = 30
 _FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"})
 
@@ -38,6 +37,8 @@ class Death:
     signal: str | None = None
     crashed: bool = True
     """False where it ended by itself, before the end of its stream."""
+    on_item: bool = False
+    """An item was in its hand, which answers for it, by its attempts. They are finite, so such deaths are too."""
 
     @property
     def barren(self) -> bool:
@@ -75,17 +76,26 @@ def decide(policy: RestartPolicy, deaths: Sequence[Death], now: float, crashed: 
     if not deaths:
         return Restart()
     own = [death for death in deaths if death.worker == deaths[-1].worker]
-    if _run(own, barren=True) >= BARREN_LIVES:
-        times = f"{BARREN_LIVES} times in a row"
-        return GiveUp(f"it ended {times} before its first item, so the handler itself seems to be at fault")
-    recent = sum(_counts(death) for death in deaths if death.at > now - policy.within)
-    if recent > policy.max:
-        return GiveUp(_over_budget(policy, recent))
-    return Restart(_delay(_run(own, barren=False)))
+    barren = _run(own, barren=True)
+    if policy.max and barren > (policy.max if policy.barren is None else policy.barren):
+        return GiveUp(_never_up(policy, barren))
+    over = exceeded(policy, deaths, now)
+    return over or Restart(_delay(_run(own, barren=False), barren))
 
 
-def _counts(death: Death) -> bool:
-    """Ending by itself after some work is what `always` is for; only doing so idly would go on for ever."""
+def exceeded(policy: RestartPolicy, deaths: Iterable[Death], now: float) -> GiveUp | None:
+    """Say whether the deaths of one stage that are its own are more than it may have."""
+    recent = sum(_counts(policy, death) for death in deaths if death.at > now - policy.within)
+    return GiveUp(_over_budget(policy, recent)) if recent > policy.max else None
+
+
+def _counts(policy: RestartPolicy, death: Death) -> bool:
+    """Ending by itself after some work is what `always` is for; only doing so idly would go on for ever.
+
+    Who allows no restart at all gets none, whoever is to blame.
+    """
+    if death.on_item and policy.max:
+        return False
     return death.crashed or death.done == 0
 
 
@@ -99,11 +109,20 @@ def _run(own: Iterable[Death], *, barren: bool) -> int:
     return lives
 
 
-def _delay(idle_lives: int) -> float:
-    """The first successor comes at once; one that follows another that did nothing comes later and later."""
-    if idle_lives <= 1:
-        return 0.0
-    return min(FIRST_DELAY * 2.0 ** min(idle_lives - 2, _MOST_DOUBLINGS), LONGEST_DELAY)
+def _delay(idle_lives: int, barren_lives: int) -> float:
+    """The first successor comes at once, but not where its predecessor could not even begin: what that lacked needs a
+    moment to come. One that follows another that did nothing comes later and later."""
+    steps = max(idle_lives - 1, barren_lives)
+    return min(FIRST_DELAY * 2.0 ** min(steps - 1, _MOST_DOUBLINGS), LONGEST_DELAY) if steps > 0 else 0.0
+
+
+def _never_up(policy: RestartPolicy, lives: int) -> str:
+    why = (
+        "so the handler itself seems to be at fault"
+        if policy.barren is not None
+        else f"and restart.max allows {policy.max}"
+    )
+    return f"it ended {lives} times in a row before its first item, {why}"
 
 
 def _over_budget(policy: RestartPolicy, recent: int) -> str:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 from runner.spec import RetryPolicy
 
-DEADLY = 2
-"""Workers that an item may kill. The first may have died of something else."""
 _MOST_DOUBLINGS = 60
 
 
@@ -43,7 +41,7 @@ def after_failure(policy: RetryPolicy, attempt: int, *, worth_it: bool) -> Verdi
 
 def after_death(policy: RetryPolicy, attempt: int) -> Verdict:
     """A worker died with the item in hand, at the hand-over number `attempt`."""
-    return Again() if attempt < max(DEADLY, policy.attempts) else Final()
+    return Again() if attempt < max(policy.deaths, policy.attempts) else Final()
 
 
 def backoff(policy: RetryPolicy, attempt: int) -> float:

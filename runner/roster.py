@@ -87,7 +87,7 @@ def judge(record: Record, exited: Exited) -> Ending:
         return Ending("died", f"exited with code {exited.code} in the middle of its work")
     if exited.code != 0:
         return Ending("died", f"exited with code {exited.code}")
-    return Ending("finished", "nothing left to do")
+    return Ending("finished", "its stage was scaled down" if record.retired else "nothing left to do")
 
 
 class Roster:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import machine, process
 from runner.control import ControlSocket
-from runner.dead_letters import LetterBox
+from runner.dead_letters import LetterBox, letters_asked_by
 from runner.desk import Desk
 from runner.errors import StartFailed, UsageError
 from runner.events import Bus, Observer
@@ -42,13 +42,15 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
 
     Raises:
         UsageError: the transport does not exist on this system.
-        StartFailed: the machine has not enough processes, descriptors or memory. Nothing was started.
+        StartFailed: the machine has not enough processes, descriptors or memory, or dead letters can't be kept where
+            a stage asks for them. Nothing was started.
         MprunInternalError: a bug; everything that was started is gone all the same.
     """
     builder = ReportBuilder()
     bus = Bus(run=os.urandom(4).hex(), observers=[builder, *observers])
     try:
         with ExitStack() as parts:
+            record = parts.enter_context(_recorded(RunRecord(bus.run, home()), plan))
             with _refusals_told():
                 parts.enter_context(machine.fit(plan))
                 signals = parts.enter_context(SignalInbox())
@@ -58,7 +60,6 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
                 furnished = parts.enter_context(furnish(plan))
                 transport = _open_transport(plan, signals.wake, furnished.provisions)
                 parts.callback(transport.close)
-            record = RunRecord(bus.run, home())
             feeder = (
                 _conductor(plan, transport, bus, record, census) if plan.jobs and census is not None else None
             )
@@ -67,7 +68,7 @@ def run(plan: Plan, observers: Sequence[Observer] = ()) -> Report:
                 plan, transport, bus, signals.take, census, letters, furnished.upkeep, feeder
             )
             if census is not None:
-                parts.enter_context(_reachable(supervisor, transport, record, plan))
+                parts.enter_context(_reachable(supervisor, transport, record))
             supervisor.run()
     finally:
         bus.close()
@@ -128,10 +129,36 @@ def _conductor(plan: Plan, transport: Any, bus: Bus, record: RunRecord, warden: 
 
 
 @contextmanager
-def _reachable(supervisor: Supervisor, transport: Transport, record: RunRecord, plan: Plan) -> Iterator[None]:
-    """Let `mprun ps`, `stop` and `scale` reach the run. Where no record can be kept, it runs all the same."""
+def _recorded(record: RunRecord, plan: Plan) -> Iterator[RunRecord]:
+    """Say what run this is, for whoever wants to reach it or look at its letters, and tidy up at its end.
+
+    Where no record can be kept the run goes on without, unless a stage asks for letters: better now than when the
+    first of them is lost. What runs in one process can neither be reached nor keep letters.
+    """
+    asking = letters_asked_by(plan)
+    if plan.transport == "inline":
+        yield record
+        return
+    path, given = str(plan.path.absolute()), plan.given
+    facts = RunFacts(record.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
     try:
-        record.write_facts(RunFacts(record.run, plan.name, str(plan.path), os.getpid(), time.time()))
+        record.write_facts(facts)
+    except OSError as error:
+        if asking is not None:
+            raise StartFailed(
+                f"stage '{asking}' has `on_error: dead_letter`, and '{record.home}' can't be written: "
+                f"{error.strerror or error}; MPRUN_HOME may name another folder"
+            ) from error
+    try:
+        yield record
+    finally:
+        record.tidy()
+
+
+@contextmanager
+def _reachable(supervisor: Supervisor, transport: Transport, record: RunRecord) -> Iterator[None]:
+    """Let `mprun ps`, `stop` and `scale` reach the run. Where no socket can be made, it runs all the same."""
+    try:
         control = ControlSocket(record.folder, transport, Desk(supervisor.underway).answer)
     except OSError:
         yield
@@ -140,7 +167,6 @@ def _reachable(supervisor: Supervisor, transport: Transport, record: RunRecord, 
         yield
     finally:
         control.close()
-        record.tidy()
 
 
 @contextmanager

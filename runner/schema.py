@@ -286,7 +286,9 @@ def _limits() -> Fragment:
             "pattern": SHARE_PATTERN,
             "title": "an integer of at least 0, or a share such as 1%",
             "default": int(Limits().max_errors),
-            "description": "How many items may fail, or which share, in a run that still exits 0.",
+            "description": "How many items may fail in a run that still exits 0: a number for the whole run, or a "
+            "share such as `1%` of the items of each queue. The stages that read a queue may fail on that share of "
+            "what was put on it, so that more stages do not make the share more generous.",
             "examples": [10, "1%"],
         },
     }

@@ -77,12 +77,16 @@ class RestartPolicy:
     after_exceptions: bool = True
     """Whether an exception that a handler lets pass, outside any item, counts as a crash. Who writes `restart` says so;
     without a word, it is not hidden by a fresh start."""
+    barren: int | None = None
+    """Lives in a row that one worker may end by its own fault before its first item; None is as many as `max`."""
 
     @classmethod
     def usual(cls, role: Role, transport: str) -> RestartPolicy:
         """What a stage has that says nothing: readers are replaced where the transport loses nothing by a death."""
         reads = role in (Role.CONSUMER, Role.PIPE)
-        return cls(after_exceptions=False) if reads and transport == "leased" else cls(on=RestartOn.NEVER)
+        if reads and transport == "leased":
+            return cls(after_exceptions=False, barren=1)
+        return cls(on=RestartOn.NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,9 @@ class RetryPolicy:
     max_backoff: float = 30.0
     on: tuple[str, ...] = ()
     """Names of exceptions that are worth another try; empty is all of them."""
+    deaths: int = 2
+    """Workers that an item may kill, unless `attempts` allows more: the first may have died of something else. Who
+    writes `attempts` counts deaths too, so for them it is that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +225,19 @@ class Limits:
     timeout: float | None = None
     stop_timeout: float = 10.0
     max_errors: str = "0"
-    """Failed items a run may have and still exit 0: a count such as `10` or a share of all items such as `1%`."""
+    """Failed items a run may have and still exit 0: a count such as `10`, or a share of each queue such as `1%`."""
     stall_timeout: float | None = None
     """Seconds in which something must move; None leaves those alone who are at work, however long it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was given beside the file, as it was written: a replay of what failed needs it again."""
+
+    params: tuple[str, ...] = ()
+    """`name=value`, as for `--param`."""
+    overrides: tuple[str, ...] = ()
+    """`a.b=value`, as for `--set`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +256,7 @@ class WorkflowSpec:
     env: Mapping[str, str] = field(default_factory=_nothing)
     description: str = ""
     version: str = ""
+    given: Given = Given()
     locks: tuple[LockSpec, ...] = ()
     shared: tuple[SharedSpec, ...] = ()
     pipes: tuple[PipeSpec, ...] = ()

@@ -36,10 +36,12 @@ class Stock:
 
     def stage_lines(self) -> list[dict[str, Any]]:
         """Return one line a stage, as events show it."""
-        return [self._stage_line(stage.name, len(stage.workers)) for stage in self._plan.stages]
+        return [self._stage_line(stage.name) for stage in self._plan.stages]
 
-    def _stage_line(self, stage: str, workers: int) -> dict[str, Any]:
-        records = [record for record in self._roster.started() if record.plan.stage == stage]
-        sums = Counters.total(map(self.counters, records))
+    def _stage_line(self, stage: str) -> dict[str, Any]:
+        records = [record for record in self._roster.all() if record.plan.stage == stage]
+        sums = Counters.total(self.counters(record) for record in records if record.generation)
         alive = sum(record.alive for record in records)
+        # Those to come count, and those that were added; who was told to go does not.
+        workers = sum(not record.retired for record in records)
         return {"name": stage, "workers": workers, "alive": alive, **sums.as_fields()}

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from runner.facts import Exited
 from runner.plan import WorkerPlan
-from runner.restart import Death, GiveUp, Restart, decide
+from runner.restart import Death, GiveUp, Restart, decide, exceeded
 from runner.spec import RestartPolicy
 from runner.status import Counters
 
 _KEPT = 8
-"""Lives of each worker that are remembered however long ago they ended: enough to see how many came to nothing."""
+"""Lives of each worker that are remembered however long ago they ended: enough to see how many came to nothing. Those
+in a row that ended before their first item are all remembered, since they are counted."""
 
 
 class Succession:
@@ -26,11 +28,16 @@ class Succession:
     def __init__(self) -> None:
         self._deaths: defaultdict[str, list[Death]] = defaultdict(list)
         self._due: dict[str, tuple[float, str]] = {}
+        self._policies: dict[str, RestartPolicy] = {}
         self._forgiven: set[int] = set()
+        self._suspected: set[int] = set()
+        """Processes that had an item in hand, and whose end is not known here yet."""
 
     def died(self, stage: str, policy: RestartPolicy, death: Death) -> Restart | GiveUp:
         """Decide on a worker's death at `death.at`. A successor, if there is to be one, is `due` in time."""
-        known = self._deaths[stage]
+        known, self._policies[stage] = self._deaths[stage], policy
+        death = replace(death, on_item=death.pid in self._suspected and death.crashed)
+        self._suspected.discard(death.pid)
         if death.pid in self._forgiven and death.crashed:
             self._forgiven.discard(death.pid)
             decision = decide(policy, [], death.at, crashed=True)
@@ -42,12 +49,30 @@ class Succession:
             self._due[death.worker] = (death.at + decision.delay, stage)
         return decision
 
-    def forgive(self, stage: str, pids: Iterable[int]) -> None:
+    def suspect(self, pid: int) -> None:
+        """An item was in hand at a death that `died` is about to tell: the item answers for it."""
+        self._suspected.add(pid)
+
+    def forgive(self, pids: Iterable[int]) -> None:
         """Deaths that one item is to blame for don't count; the last of them may not be known yet."""
         pardoned = set(pids)
-        known = {death.pid for death in self._deaths[stage]}
-        self._deaths[stage] = [death for death in self._deaths[stage] if death.pid not in pardoned]
+        known = {death.pid for deaths in self._deaths.values() for death in deaths}
+        for stage, deaths in self._deaths.items():
+            self._deaths[stage] = [death for death in deaths if death.pid not in pardoned]
         self._forgiven |= pardoned - known
+
+    def charge(self, pids: Iterable[int], now: float) -> str | None:
+        """The item that was in hand at these deaths is innocent: they count. Say why, if a budget is gone by that."""
+        guilty = set(pids)
+        for stage, deaths in self._deaths.items():
+            if not any(death.pid in guilty for death in deaths):
+                continue
+            charged = [replace(d, on_item=False) if d.pid in guilty else d for d in deaths]
+            self._deaths[stage] = charged
+            over = exceeded(self._policies[stage], charged, now)
+            if over is not None:
+                return over.why
+        return None
 
     def due(self, now: float) -> list[str]:
         """Take out the workers whose next generation is due."""
@@ -87,9 +112,11 @@ def death_of(plan: WorkerPlan, exited: Exited, counters: Counters, at: float, *,
 def _recent(deaths: list[Death], since: float) -> list[Death]:
     """Forget what can't matter any more."""
     lives: Counter[str] = Counter()
+    has_begun: set[str] = set()
     kept = []
     for death in reversed(deaths):
         lives[death.worker] += 1
-        if death.at > since or lives[death.worker] <= _KEPT:
+        has_begun |= set() if death.barren else {death.worker}
+        if death.at > since or lives[death.worker] <= _KEPT or death.worker not in has_begun:
             kept.append(death)
     return kept[::-1]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from runner import stopping, verdict
 from runner.announcer import Announcer
 from runner.births import Births, Census
-from runner.casualties import Casualties, Letters
+from runner.casualties import Casualties
 from runner.dismissals import Dismissals
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
@@ -32,9 +32,12 @@ from runner.lifecycle import (
     StartWorker,
     StopDaemons,
 )
+from runner.losses import FROM_OUTSIDE, Drain, Fail, Loss, abandoned, weigh
 from runner.plan import Plan
+from runner.poison import Streaks
 from runner.restart import GiveUp, Restart
 from runner.roster import Record, Roster, judge
+from runner.safekeeping import Letters
 from runner.spec import Role
 from runner.stock import Stock
 from runner.stopping import Phase, Stop
@@ -46,7 +49,6 @@ from runner.verdict import Cause
 from runner.watch import Condemned, Stalled, Watch
 
 _PROGRESS_EVERY = 0.25
-_FROM_OUTSIDE = "`mprun stop --worker` asked for it"
 _MOST_STACKS = 20
 """Workers whose stacks are shown at once; of a thousand that hang in the same place nobody reads more."""
 _CLOSING_LOOK = 0.005
@@ -79,7 +81,8 @@ class Supervisor:
         self._stock = Stock(plan, transport, self._roster)
         self._births = Births(transport, self._lifecycle, self._roster, self._stock, self._announce, census)
         self._feeder = feeder
-        self._casualties = Casualties(self._announce, letters, self._births.forgive)
+        streaks = Streaks(plan, transport.account, lambda: self._over_budget() is not None)
+        self._casualties = Casualties(self._announce, letters, self._births, streaks.at_fault)
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
@@ -156,20 +159,14 @@ class Supervisor:
         if returns:
             return
         self._lifecycle.ended(record.plan.name)
-        if ending.outcome == "died" or (isinstance(decision, GiveUp) and decision.why):
-            held = f"; it held {', '.join(at_stake)}" if at_stake and at_stake[0] not in ending.reason else ""
-            self._mourn(record, f"(pid {exited.pid}) {ending.reason}{held}", decision)
-
-    def _mourn(self, record: Record, how: str, decision: Restart | GiveUp | None) -> None:
-        """A worker died and nobody takes its place: the run fails. What a producer had put is worked off first."""
-        why = f"; {decision.why}" if isinstance(decision, GiveUp) and decision.why else ""
-        reason = f"stage '{record.plan.stage}': worker '{record.plan.name}' {how}{why}"
-        if record.plan.role is not Role.PRODUCER or not self._transport.outlives_workers:
-            self._fail(reason)
-        elif self._stop.phase is Phase.RUNNING:
-            self._note(verdict.failed(f"{reason}; {verdict.what_stays(self._stock.counters(record).sent)}"))
-            self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
-            self._enter_phase()
+        given_up = decision.why if isinstance(decision, GiveUp) else ""
+        put = self._stock.counters(record).sent
+        loss = Loss(record.plan, exited.pid, ending, given_up, at_stake, put)
+        match weigh(loss, outlives_workers=self._transport.outlives_workers):
+            case Fail(reason):
+                self._fail(reason)
+            case Drain(reason) if self._stop.phase is Phase.RUNNING:
+                self._interrupt(verdict.failed(reason))
 
     def _heed_signals(self) -> None:
         for number in self._pending_signals():
@@ -195,7 +192,7 @@ class Supervisor:
             phase=lambda: self._stop.phase,
             elapsed=lambda: self._announce.elapsed,
             interrupt=lambda: self._interrupt(verdict.told_to_stop()),
-            ask_to_end=lambda record: self._ask_to_end(record, signal.SIGTERM, _FROM_OUTSIDE),
+            ask_to_end=lambda record, number: self._ask_to_end(record, number, FROM_OUTSIDE),
         )
 
     def _heed_clock(self) -> None:
@@ -208,6 +205,7 @@ class Supervisor:
             self._enter_phase()
         self._dismissals.look(now)
         self._heed_watch(now)
+        self._casualties.letters.catch_up()
         with self._starting():
             self._births.bring_back(now)
         if now >= self._next_progress:
@@ -234,28 +232,32 @@ class Supervisor:
         may_stall = self._stop.phase is Phase.RUNNING and self._feeder is None
         for found in self._watch.look(self._roster.alive(), now, may_stall=may_stall):
             match found:
-                case Condemned(worker, reason, has_stacks):
-                    self._condemn(self._roster[worker], reason, has_stacks)
-                case Stalled(reason, holder):
+                case Condemned(worker):
+                    self._condemn(self._roster[worker], found)
+                case Stalled(reason, holder, charge):
                     if holder is not None:
+                        self._roster[holder].condemned = charge
                         self._show_stacks([self._roster[holder]])
                     self._note(verdict.stalled(reason))
                     self._stop = stopping.fail(self._stop, now)
                     self._enter_phase()
 
-    def _condemn(self, record: Record, reason: str, has_stacks: bool) -> None:
+    def _condemn(self, record: Record, found: Condemned) -> None:
         if record.condemned is not None or record.failure is not None:
             return  # its end is on its way
-        record.condemned = reason
-        if has_stacks:
+        record.condemned = found.reason + found.where
+        if found.has_stacks:
             self._show_stacks([record])
-        self._announce.terminating(record, signal.SIGKILL, reason)
-        self._transport.signal(record.plan.name, signal.SIGKILL)
+        self._announce.terminating(record, signal.SIGKILL, record.condemned)
+        self._transport.kill(record.plan.name, found.reason)
 
     def _show_stacks(self, records: Sequence[Record]) -> None:
         names = [record.plan.name for record in records[:_MOST_STACKS]]
         for name, stacks in self._transport.stacks(names).items():
-            self._announce.stacks(self._roster[name], stacks)
+            record = self._roster[name]
+            self._announce.stacks(record, stacks)
+            if record.condemned is not None:  # they are the evidence, in its dead letter and in the report
+                record.traceback = stacks
 
     # Decisions.
 
@@ -287,7 +289,9 @@ class Supervisor:
                 for record in self._roster.alive(stage):
                     self._dismissals.dismiss(record, time.monotonic())
             case QueueAbandoned(queue):
-                self._fail(verdict.why_abandoned(self._plan, queue))
+                readers = (r for r in self._roster.started() if r.plan.receives == queue)
+                stopped = [r.plan.name for r in readers if r.asked_to_end == FROM_OUTSIDE]
+                self._fail(abandoned(self._plan, queue, stopped))
 
     def _start(self, records: Iterable[Record]) -> None:
         if self._stop.phase is not Phase.RUNNING:
@@ -364,7 +368,8 @@ class Supervisor:
     # What it came to.
 
     def _settle(self) -> None:
-        """Check the ledger, and the budget of errors, once nobody is left to change them."""
+        """Check the ledger, the letters and the budget of errors, once nobody is left to change them."""
+        lost = self._casualties.letters.lost()
         try:
             self._transport.verify()
         except MprunInternalError as error:
@@ -372,15 +377,17 @@ class Supervisor:
         if self._cause is None and self._feeder is not None:
             self._cause = self._feeder.verdict()
         if self._cause is None:
-            accounts = self._stock.accounts()
-            items = sum(account.put for account in accounts)
-            self._cause = verdict.unaccounted(accounts) or verdict.over_budget(
-                self._casualties.count, items, self._plan.limits.max_errors
-            )
+            self._cause = verdict.unaccounted(self._stock.accounts()) or lost or self._over_budget()
+
+    def _over_budget(self) -> Cause | None:
+        shares = self._casualties.shares(self._stock.accounts())
+        return verdict.over_budget(shares, self._plan.limits.max_errors)
 
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
+        if self._casualties.letters.behind:
+            return 0.0
         dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissals.dues]
         if self._time_limit is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._time_limit)

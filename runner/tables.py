@@ -18,7 +18,7 @@ from runner.jobs.closing import Part
 from runner.jobs.telling import Said, Tone
 from runner.report import Report
 from runner.report_lines import Failure, QueueLine, StageLine
-from runner.units import rough_duration
+from runner.units import format_size, rough_duration
 
 PIPE_WIDTH = 100
 """Columns where there is no terminal to ask."""
@@ -150,12 +150,19 @@ def _queue_table(queues: Sequence[QueueLine], width: int) -> RenderableType:
             "put": _count(queue.put),
             "done": _count(queue.done),
             "dropped": _count(queue.dropped),
-            "peak": f"{queue.peak:,}/{'no limit' if queue.maxsize is None else f'{queue.maxsize:,}'}",
+            "peak": _peak(queue),
             "time full": f"{queue.full_seconds:.1f}s",
         }
         for queue in queues
     ]
     return _table(rows, [heading for heading, least in _QUEUE_NEEDS.items() if width < least])
+
+
+def _peak(queue: QueueLine) -> str:
+    items = f"{queue.peak:,}/{'no limit' if queue.maxsize is None else f'{queue.maxsize:,}'}"
+    if queue.max_bytes is None:
+        return items
+    return f"{items}, {format_size(queue.peak_bytes)}/{format_size(queue.max_bytes)}"
 
 
 def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> RenderableType:

@@ -1,13 +1,14 @@
 """A run under way, as its desk sees it: what can be told of it, and what can be changed while it goes on.
 
 desk ──► snapshot          from the roster and the stock
-         stop, end_worker  the supervisor's own ways of stopping
+         stop, end_worker  the supervisor's own ways of stopping, where nothing is lost by it
          resize            births, or workers that finish what they hold and end
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,7 @@ class Levers:
     phase: Callable[[], Phase]
     elapsed: Callable[[], float]
     interrupt: Callable[[], None]
-    ask_to_end: Callable[[Record], None]
+    ask_to_end: Callable[[Record, signal.Signals], None]
 
 
 class RunUnderway:
@@ -72,9 +73,22 @@ class RunUnderway:
         """Begin to stop, as at the first Ctrl-C; asked again, kill."""
         self._levers.interrupt()
 
-    def end_worker(self, worker: str) -> None:
-        """Send SIGTERM to one worker that is alive; nobody takes its place."""
-        self._levers.ask_to_end(self._roster[worker])
+    def end_worker(self, worker: str) -> str:
+        """
+        Send SIGTERM to one worker that is alive, SIGKILL if it was asked before; nobody takes its place.
+
+        Returns the signal's name.
+
+        Raises:
+            UsageError: items would be lost, or left without a reader.
+        """
+        record = self._roster[worker]
+        again = record.asked_to_end is not None
+        if not again:
+            self._refuse_to_lose(record)
+        number = signal.SIGKILL if again else signal.SIGTERM
+        self._levers.ask_to_end(record, number)
+        return number.name
 
     def resize(self, stage: str, count: int) -> None:
         """Bring a stage to `count` workers.
@@ -93,6 +107,28 @@ class RunUnderway:
         for _ in range(count - len(staying)):
             self._add(self._another(plan.workers[0]))
 
+    def _refuse_to_lose(self, record: Record) -> None:
+        name, queue = record.plan.name, record.plan.receives
+        if not self._transport.outlives_workers and (queue or record.plan.sends):
+            raise UsageError(
+                f"under `transport: {self._plan.transport}` worker '{name}' would take along what it holds, maybe a "
+                "lock of its queue; the whole run can be stopped, without --worker"
+            )
+        if queue is None:
+            return
+        if any(each.name == queue and each.shard_by is not None for each in self._plan.queues):
+            raise UsageError(f"no other worker may take the shard of '{name}'; kill it, and it is replaced")
+        if not any(self._may_read(other, queue) for other in self._roster.all() if other is not record):
+            raise UsageError(
+                f"worker '{name}' is the last that reads queue '{queue}'; kill it (pid {record.pid}) and it is "
+                "replaced, or stop the whole run, without --worker"
+            )
+
+    @staticmethod
+    def _may_read(record: Record, queue: str) -> bool:
+        leaving = record.retired or record.asked_to_end is not None
+        return record.plan.receives == queue and not leaving and (record.alive or not record.generation)
+
     def _refuse_unfit(self, stage: StagePlan) -> None:
         if not self._transport.outlives_workers:
             raise UsageError(
@@ -106,9 +142,11 @@ class RunUnderway:
             )
         if stage.serial:
             raise UsageError(f"the workers of stage '{stage.name}' run one after the other (`start: serial`)")
-        if stage.role is Role.PRODUCER:
-            why = "more workers would make more of them, not share the work"
-            raise UsageError(f"stage '{stage.name}' makes items: {why}")
+        if stage.receives is None:
+            what = "makes items" if stage.role is Role.PRODUCER else "reads no queue"
+            raise UsageError(
+                f"stage '{stage.name}' {what}: another worker would do its work once more, not share it"
+            )
 
     def _add(self, worker: WorkerPlan) -> None:
         try:

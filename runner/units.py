@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `1h30m` and `64KiB` to seconds and bytes, and seconds back. Pure.
+"""Durations and sizes as people write them: `1h30m` and `64KiB` to seconds and bytes, and back. Pure.
 
 The two patterns are what the JSON Schema shows and checks; they are ECMA 262 and Python alike.
 """
@@ -100,3 +100,8 @@ def _decimal(value: float) -> str:
 def _shown(value: object) -> str:
     text = f"'{value}'" if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 worker`, `2 workers`: for words that make their plural with an s."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from runner.errors import ExitCode
 from runner.ledger import Account
-from runner.plan import Plan
+from runner.units import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,43 @@ def internal(reason: str) -> Cause:
     return Cause("internal", ExitCode.INTERNAL, f"a bug in mprun, please report it: {reason}")
 
 
-def over_budget(failures: int, items: int, max_errors: str) -> Cause | None:
-    """Compare the failed items with `limits.max_errors`, a count or a share of all items such as `1%`."""
-    if max_errors.endswith("%"):
-        share = float(max_errors[:-1])
-        exceeded = failures * 100 > share * items
-    else:
-        exceeded = failures > int(max_errors)
-    if not exceeded:
-        return None
-    what = "1 item" if failures == 1 else f"{failures} items"
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many items of one queue failed, and of how many."""
+
+    queue: str
+    failed: int
+    of: int
+
+
+def over_budget(shares: Iterable[Share], max_errors: str) -> Cause | None:
+    """
+    Compare the failed items with `limits.max_errors`: a count of them all, or a share of each queue such as `1%`.
+
+    The share is one of the queue that the failed items were in: of all items in all queues it would be less, the more
+    stages they pass.
+    """
+    if not max_errors.endswith("%"):
+        failures = sum(share.failed for share in shares)
+        return None if failures <= int(max_errors) else _too_many(counted(failures, "item"), max_errors)
+    most = float(max_errors[:-1])
+    for share in shares:
+        if share.failed * 100 > most * share.of:
+            return _too_many(
+                f"{share.failed:,} of {counted(share.of, 'item')} of queue '{share.queue}'", max_errors
+            )
+    return None
+
+
+def _too_many(what: str, max_errors: str) -> Cause:
     return failed(f"{what} failed; limits.max_errors allows {max_errors}")
+
+
+def letters_lost(count: int, why: str) -> Cause:
+    """Items that were to be kept as dead letters are nowhere now."""
+    return failed(
+        f"{counted(count, 'dead letter')} could not be kept and {'is' if count == 1 else 'are'} lost: {why}"
+    )
 
 
 def unaccounted(accounts: Iterable[Account]) -> Cause | None:
@@ -74,17 +100,3 @@ def unaccounted(accounts: Iterable[Account]) -> Cause | None:
                 f"{held} taken and never acknowledged"
             )
     return None
-
-
-def why_abandoned(plan: Plan, queue: str) -> str:
-    """Nobody is left who may take what is in a queue."""
-    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
-    who = "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
-    return f"queue '{queue}': {who}, and items are left: not taken, or taken without task_done"
-
-
-def what_stays(put: int) -> str:
-    """Say what becomes of a dead producer's items."""
-    if not put:
-        return "it had put nothing"
-    return f"what it had put, {put} item{'s' * (put != 1)}, is worked off"

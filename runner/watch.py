@@ -36,6 +36,8 @@ class Condemned:
     reason: str
     has_stacks: bool
     """Whether it can still be asked what it does."""
+    where: str = ""
+    """The item that it is at, to be added to the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Stalled:
     reason: str
     holder: str | None
     """The worker that most likely holds the others up."""
+    charge: str = ""
+    """What is held against that one."""
 
 
 Finding = Condemned | Stalled
@@ -109,6 +113,7 @@ class Watch:
             daemon=plan.daemon,
             timeout=plan.timeout,
             pulse=self._transport.pulse(plan.name),
+            finished=record.finished,
         )
 
     def _sight(self, stations: Collection[Station], now: float) -> None:
@@ -131,9 +136,8 @@ class Watch:
                 assert station.timeout is not None
                 item = ", ".join(self._transport.items_at_stake(station.name))
                 on = f" on item {item}" if item else ""
-                yield Condemned(
-                    station.name, f"timed out after {format_duration(station.timeout)}{on}", has_stacks=True
-                )
+                reason = f"timed out after {format_duration(station.timeout)}"
+                yield Condemned(station.name, reason, has_stacks=True, where=on)
 
     def _stalled(self, stations: Collection[Station], now: float) -> Iterator[Stalled]:
         assert self._stillness is not None
@@ -159,4 +163,5 @@ class Watch:
         if accused is None:
             return Stalled(what, None)
         item = ", ".join(self._transport.items_at_stake(accused.worker))
-        return Stalled(f"{what}: {accused.reason}{f'; it holds {item}' if item else ''}", accused.worker)
+        reason = f"{what}: {accused.reason}{f'; it holds {item}' if item else ''}"
+        return Stalled(reason, accused.worker, accused.charge)

@@ -242,8 +242,10 @@ def test_a_stage_that_loses_too_many_workers_fails_the_run_and_says_what_it_may_
 
     assert 1 == report.exit_code
     assert report.reason is not None
-    assert "worker 'eater-1' (pid " in report.reason
-    assert report.reason.endswith("the stage's workers ended 3 times within 1m, and restart.max allows 2")
+    assert report.reason.startswith("stage 'eater': worker 'eater-1' (pid ")
+    assert report.reason.endswith(
+        "killed by SIGKILL; the stage's workers ended 3 times within 1m, and restart.max allows 2"
+    )
 
 
 NO_SPOON = """
@@ -258,7 +260,9 @@ NO_SPOON = """
 def test_a_handler_that_can_t_be_built_is_given_up_before_the_budget_is_gone(bench: Bench) -> None:
     bench.handlers(NO_SPOON)
 
-    report = bench.run(counting(30), stage("eater", "Taster", receives="q", restart=RestartPolicy()))
+    eater = stage("eater", "Taster", receives="q", restart=RestartPolicy(max=50, barren=1))
+
+    report = bench.run(counting(30), eater)
 
     assert 1 == report.exit_code
     assert report.reason is not None

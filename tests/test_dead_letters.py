@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.bulk import Bulk
 from runner.dead_letters import (
     DeadLetter,
     LetterBox,
@@ -23,8 +24,9 @@ from runner.dead_letters import (
     read_letters,
     replayed,
 )
+from runner.dockets import Packed, pack
 from runner.facts import Attempt, Remains
-from runner.frames import pack_safe
+from runner.frames import pack_mixed, pack_safe
 from runner.plan import make_plan
 from runner.record import RunRecord
 from runner.spec import WorkflowSpec
@@ -60,7 +62,7 @@ def test_a_letter_is_read_back_as_it_was_kept(record: RunRecord) -> None:
         letter.queue,
         letter.worker,
     )
-    assert "b" == letter.unpickle()
+    assert "b" == letter.unpickle(file.parent)
     assert {"at": "1970-01-01T00:00:00.000Z", "ended": "ValueError: 包子"}.items() <= letter.attempts[
         0
     ].items()
@@ -111,7 +113,7 @@ def test_an_item_that_could_not_travel_is_told_of_and_not_there(record: RunRecor
     (letter,) = read_letters(file)
 
     with pytest.raises(LookupError, match="was not kept"):
-        letter.unpickle()
+        letter.unpickle(file.parent)
 
 
 def test_what_was_replayed_is_noted_beside_the_letters(record: RunRecord) -> None:
@@ -131,6 +133,62 @@ def test_a_replay_gets_the_items_of_the_letters_it_asks_for(record: RunRecord) -
     file, *_ = [keep(letters, remains=Remains(pack_safe([text]), 0, HISTORY)) for text in "abc"]
 
     assert ["a", "c"] == list(items(str(file), [1, 3]))
+
+
+def big(data: bytes) -> tuple[Remains, int]:
+    """What is left of a big item that lies in shared memory, behind something else; and the memory's descriptor."""
+    packed = pack(data)
+    assert isinstance(packed, Packed)
+    memory = os.memfd_create("arena")
+    os.pwrite(memory, data, 64)
+    return Remains(pack_mixed([packed.docket(64)]), 0, HISTORY, Bulk(memory, 64, len(data), None)), memory
+
+
+def test_a_big_item_is_written_bit_by_bit_into_a_file_of_its_own(record: RunRecord) -> None:
+    data, letters = os.urandom(20 << 20), box(record)
+    remains, memory = big(data)
+    file, steps = keep(letters, remains=remains), 0
+    while letters.behind:
+        assert [] == list(read_letters(file)) if file.exists() else True
+        letters.catch_up()
+        steps += 1
+    os.close(memory)
+
+    (letter,) = read_letters(file)
+    assert (3, "eater.1.item", data) == (steps, letter.bulk, letter.unpickle(file.parent))
+    assert [data] == list(items(str(file), [1]))
+    assert 4096 > file.stat().st_size
+    assert 0o600 == stat.S_IMODE((file.parent / "eater.1.item").stat().st_mode)
+
+
+def test_a_big_item_that_finds_the_disk_full_is_told_of_and_leaves_nothing(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = box(record)
+    remains, memory = big(bytes(1 << 20))
+    keep(letters, remains=remains)
+    keep(letters)
+    monkeypatch.setattr(os, "sendfile", lambda *_: 0)
+
+    with pytest.raises(OSError, match="No space left"):
+        letters.catch_up()
+
+    os.close(memory)
+    assert not letters.behind
+    assert ["eater.jsonl"] == [path.name for path in folder(record).iterdir()]
+
+
+def test_a_big_item_whose_file_is_gone_is_told_of(record: RunRecord) -> None:
+    letters = box(record)
+    remains, memory = big(bytes(1 << 20))
+    file = keep(letters, remains=remains)
+    letters.catch_up()
+    os.close(memory)
+    (file.parent / "eater.1.item").unlink()
+
+    (letter,) = read_letters(file)
+    with pytest.raises(LookupError, match=r"'eater\.1\.item' can't be read: No such file"):
+        letter.unpickle(file.parent)
 
 
 @given(st.text(min_size=1, max_size=300).filter(lambda text: "\0" not in text))

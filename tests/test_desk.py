@@ -25,8 +25,9 @@ class Run:
     def stop_from_outside(self) -> None:
         self.told.append(("stop",))
 
-    def end_worker(self, worker: str) -> None:
+    def end_worker(self, worker: str) -> str:
         self.told.append(("end", worker))
+        return "SIGTERM"
 
     def resize(self, stage: str, count: int) -> None:
         if count == 13:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.dockets import BIG, Docket, Form, Packed, extent, is_docket, materialise, offsets, pack, rebuild
+from runner.dockets import BIG, Docket, Form, Packed, extent, is_docket, offsets, pack, rebuild
 
 DATA = bytes(range(256)) * (BIG // 256)
 
@@ -98,17 +98,6 @@ def test_a_buffer_that_could_be_written_can_be_written_again() -> None:
 
     assert isinstance(found, Block) and isinstance(read_only, Block)
     assert (False, True) == (found.view.readonly, read_only.view.readonly)
-
-
-@pytest.mark.parametrize("item", [DATA, bytearray(DATA), ("name", DATA), Block(DATA), "x" * BIG, "small"])
-def test_a_dead_letter_needs_no_arena(item: object) -> None:
-    found = pack(item)
-    entry = found if isinstance(found, bytes) else found.docket(0)
-    buffers = [] if isinstance(found, bytes) else [bytearray(buffer) for buffer in found.buffers]
-
-    letter = materialise(entry, lambda _docket: buffers)
-
-    assert item == pickle.loads(letter)
 
 
 def test_what_cannot_be_pickled_says_so() -> None:

@@ -135,7 +135,7 @@ def test_equal_keys_meet_one_worker_in_order_however_often_it_dies_or_fails(
             from: steamer
             shard_by: guest.id
             restart: {{max: 100}}
-            retry: {{attempts: {1 if handler == "eat" else 5}, backoff: 1ms}}
+            retry: {{attempts: {2 if handler == "eat" else 5}, backoff: 1ms}}
     """)
 
     assert "done" == report.outcome, report.reason

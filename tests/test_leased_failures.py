@@ -13,7 +13,7 @@ from runner.leases import LeasedBook
 from runner.parcels import Frame, HandOver, Lease
 from runner.plan import WorkerPlan
 from runner.spec import HandlerRef, OnError, RetryPolicy, Role
-from runner.transports.leased_failures import bury, judge, report
+from runner.transports.leased_failures import bury, ending, judge, report
 from runner.wire import Kind, Message
 
 ITEMS = ["a", "b", "c"]
@@ -120,7 +120,7 @@ def test_a_report_that_makes_no_sense_fails_the_item_all_the_same(body: bytes) -
 def test_the_first_death_hands_the_item_out_again_alone() -> None:
     book, lease = leased(pack_safe(ITEMS))
 
-    fact = bury(book, plan(), Exited("neo", 11, -9), (lease.number, 1), "'b'", now=1.0)
+    fact = bury(book, plan(), 11, (lease.number, 1), "'b'", "killed by SIGKILL", now=1.0)
 
     assert ItemRedelivered("neo", "'b'", attempt=2) == fact
     book.want("alex", 1, 2.0)
@@ -131,11 +131,11 @@ def test_the_first_death_hands_the_item_out_again_alone() -> None:
 
 def test_the_second_death_makes_a_dead_letter_with_both_in_it() -> None:
     book, lease = leased(pack_series([pickle.dumps(item) for item in ITEMS]))
-    bury(book, plan(), Exited("neo", 11, -9), (lease.number, 0), "'a'", now=1.0)
+    bury(book, plan(), 11, (lease.number, 0), "'a'", "killed by SIGKILL", now=1.0)
     book.want("neo", 1, 2.0)
     (again,) = [decision.lease for decision in book.decide() if isinstance(decision, HandOver)]
 
-    fact = bury(book, plan(), Exited("neo", 12, -11), (again.number, 0), "'a'", now=3.0)
+    fact = bury(book, plan(), 12, (again.number, 0), "'a'", "killed by SIGSEGV", now=3.0)
 
     assert isinstance(fact, ItemCondemned)
     assert "a" == kept(fact.remains)
@@ -148,7 +148,14 @@ def test_the_second_death_makes_a_dead_letter_with_both_in_it() -> None:
 def test_a_worker_without_an_item_in_hand_blames_none() -> None:
     book, _lease = leased(pack_safe(ITEMS))
 
-    fact = bury(book, plan(), Exited("neo", 11, -9), None, "", now=1.0)
+    fact = bury(book, plan(), 11, None, "", "killed by SIGKILL", now=1.0)
 
     assert fact is None
     assert 3 == book.account().waiting
+
+
+@pytest.mark.parametrize(("code", "expected"), [(-9, "killed by SIGKILL"), (3, "exited with code 3")])
+def test_a_death_of_which_nothing_else_is_known_is_called_by_its_signal_or_code(
+    code: int, expected: str
+) -> None:
+    assert expected == ending(Exited("neo", 11, code))

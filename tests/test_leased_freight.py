@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner import memory
+from runner.dockets import Docket, rebuild
 from runner.errors import ItemTooBig
 from runner.frames import cut, pack_series, unpack
 from runner.plan import Plan, make_plan
@@ -176,10 +177,31 @@ def test_a_writer_that_takes_the_place_of_another_gets_a_part_of_its_own(yard: Y
 
 @pytest.mark.parametrize("each", [item(1), ("name", item(1)), bytearray(item(1)), "长" * MIB])
 def test_a_dead_letter_can_be_read_when_the_arena_is_gone(yard: Yard, each: object) -> None:
-    payload, index = yard.put("small", each).cut(1)
+    payload, bulk = yard.put("small", each).cut(1)
+    assert bulk is not None
+    kept = os.pread(bulk.descriptor, bulk.size, bulk.at)
     yard.docks.close()
 
-    assert [each] == list(unpack(payload, index, index + 1))
+    def fetch(entry: memoryview) -> object:
+        docket = Docket.decode(entry)
+        return rebuild(docket, [kept[at : at + length] for at, length in docket.ranges])
+
+    assert [each] == list(unpack(payload, 0, 1, fetch))
+
+
+def test_what_lies_in_the_arena_stays_there_as_long_as_it_is_to_be_kept(yard: Yard) -> None:
+    _, bulk = yard.put("small", item(1)).cut(1)
+    yard.docks.gone("neo")
+    before = yard.held
+    del bulk
+
+    assert (MIB, 0) == (before, yard.held)
+
+
+def test_a_small_item_beside_a_big_one_is_cut_out_with_nothing_left_behind(yard: Yard) -> None:
+    payload, bulk = yard.put("small", item(1)).cut(0)
+
+    assert (["small"], None) == (list(unpack(payload, 0, 1)), bulk)
 
 
 def test_an_item_of_an_ordinary_frame_is_cut_out_alone() -> None:

@@ -68,6 +68,21 @@ def test_the_view_says_for_each_stage_and_queue_what_it_does_now() -> None:
     ]
 
 
+def test_a_queue_that_counts_bytes_is_as_full_as_the_nearer_of_its_bounds() -> None:
+    heavy = snapshot(1.0, 4, 3)
+    heavy["queues"][0] |= {"max_bytes": 1 << 20, "bytes": 3 << 18}
+
+    lines = render(board(heavy), 100, 12, colors=False)
+
+    assert "→ steamer  1/10, 768KiB/1MiB  █████████···  75% full  4 in  3 out" == lines[-1].rstrip()
+
+
+def test_a_stage_that_was_scaled_shows_how_many_workers_it_should_have_now() -> None:
+    lines = render(board(snapshot(1.0, 4, 3, workers=5)), 100, 12, colors=False)
+
+    assert "食客        2/5" == lines[2][:14].rstrip()
+
+
 def test_rates_are_of_the_last_seconds_not_of_the_whole_run() -> None:
     """A stage that has stalled must show it."""
     stalled = [snapshot(float(second), 1000) for second in range(10, 20)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.record import RunFacts, RunRecord, all_records, find_record, home
+from runner.record import RunFacts, RunRecord, all_records, home, listed, matching, the_one
 
 
 def noted(where: Path, run: str, workflow: str, at: float) -> RunRecord:
@@ -50,21 +50,35 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_by_its_workflow(tmp_path:
     noted(tmp_path, "3f2a", "baozi", 1.0)
     noted(tmp_path, "77aa", "words", 2.0)
 
-    assert ["3f2a", "77aa"] == [find_record(word, tmp_path).run for word in ("3f", "words")]
+    records = all_records(tmp_path)
+    assert [["3f2a"], ["77aa"], []] == [
+        [record.run for record in matching(word, records)] for word in ("3f", "words", "xx")
+    ]
 
 
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [("baozi", "several runs match 'baozi'"), ("xx", "there is no run 'xx'")],
-)
-def test_a_run_that_is_not_one_is_refused_with_those_there_are(
-    tmp_path: Path, word: str, expected: str
-) -> None:
-    noted(tmp_path, "3f2a", "baozi", 1.0)
-    noted(tmp_path, "77aa", "baozi", 2.0)
+def test_a_name_that_means_several_runs_is_refused_with_those_it_means(tmp_path: Path) -> None:
+    several = [noted(tmp_path, run, "baozi", 1.0) for run in ("3f2a", "77aa")]
 
-    with pytest.raises(UsageError, match=f"{expected}.*3f2a, 77aa"):
-        find_record(word, tmp_path)
+    assert several[1] == the_one("77", several[1:], "runs")
+    with pytest.raises(UsageError, match="several runs match 'baozi': 3f2a, 77aa; name one by its id"):
+        the_one("baozi", several, "runs")
+
+
+def test_of_many_runs_the_last_are_listed(tmp_path: Path) -> None:
+    many = [RunRecord(f"r{number}", tmp_path) for number in range(10)]
+
+    assert "2 older ones, r2, r3, r4, r5, r6, r7, r8, r9" == listed(many)
+    assert "none" == listed([])
+
+
+def test_what_was_given_beside_the_file_comes_back_byte_by_byte(tmp_path: Path) -> None:
+    record = RunRecord("3f2a", tmp_path)
+    facts = RunFacts(
+        "3f2a", "包子", "包子.yaml", 4711, 2.5, ("name=包子", "raw=\udcff"), ("limits.timeout=3s",)
+    )
+    record.write_facts(facts)
+
+    assert facts == record.facts()
 
 
 def test_a_record_with_nothing_in_it_but_its_facts_is_tidied_away(tmp_path: Path) -> None:

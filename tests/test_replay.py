@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,16 @@ def test_a_replay_has_the_letters_instead_of_all_that_comes_before() -> None:
     source = replayed.stages[0]
     assert (Role.PRODUCER, "steamer") == (source.role, source.sends)
     assert {"path": "/r/wrapper.jsonl", "numbers": [1, 4]} == source.arguments
-    assert SPEC.queues == replayed.queues
+    assert SPEC.queues[1:] == replayed.queues[1:]
+
+
+@pytest.mark.parametrize(("own", "expected"), [(1, 1), (7, 2), (None, 2)])
+def test_few_letters_wait_so_that_little_is_left_to_do_when_it_is_stopped(
+    own: int | None, expected: int
+) -> None:
+    spec = replace(SPEC, queues=(QueueSpec("steamer", maxsize=own), *SPEC.queues[1:]))
+
+    assert [expected, 7] == [queue.maxsize for queue in replay_spec(spec, {"wrapper": LETTERS}).queues]
 
 
 def test_a_stage_that_would_take_letters_of_another_is_left_out() -> None:

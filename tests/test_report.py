@@ -230,3 +230,13 @@ def test_the_schema_that_ships_is_the_one_in_the_code() -> None:
     shipped = Path(__file__).parent.parent / "schemas" / "report.schema.json"
 
     assert report_schema() == json.loads(shipped.read_text(encoding="utf-8"))
+
+
+def test_a_stage_that_was_scaled_had_as_many_workers_as_there_were_at_a_time() -> None:
+    """Who comes in the place of another is none more."""
+    grown = [spawned(f"eater-{number}", "eater") for number in range(1, 5)]
+    again = [exited("eater-4", "eater", outcome="died"), spawned("eater-4", "eater")]
+
+    report = fold([started(), *grown, *again])
+
+    assert 4 == report.stage("eater").workers

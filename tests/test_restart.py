@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.restart import LONGEST_DELAY, Death, GiveUp, Restart, decide
+from runner.restart import FIRST_DELAY, LONGEST_DELAY, Death, GiveUp, Restart, decide
 from runner.spec import RestartOn, RestartPolicy, Role
 
 CRASH = RestartPolicy()
+USUAL = RestartPolicy.usual(Role.CONSUMER, "leased")
 
 
 def killed(at: float, worker: str = "neo", *, received: int = 5, done: int = 4) -> Death:
@@ -57,14 +60,38 @@ def test_a_death_that_is_long_past_does_not_count() -> None:
     assert Restart(delay=0.0) == decision
 
 
-def test_a_worker_that_dies_twice_before_its_first_item_is_given_up_with_budget_left() -> None:
+def test_a_worker_that_dies_twice_before_its_first_item_is_given_up_where_nothing_else_was_said() -> None:
     """It points at the handler: a third birth would end like the first two."""
-    first = decide(CRASH, [failed(1.0)], now=1.0, crashed=True)
-    second = decide(CRASH, [failed(1.0), failed(1.1)], now=1.1, crashed=True)
+    first = decide(USUAL, [failed(1.0)], now=1.0, crashed=True)
+    second = decide(USUAL, [failed(1.0), failed(1.1)], now=1.1, crashed=True)
 
-    assert Restart(delay=0.0) == first
+    assert Restart(delay=FIRST_DELAY) == first
     why = "it ended 2 times in a row before its first item, so the handler itself seems to be at fault"
     assert GiveUp(why) == second
+
+
+def test_a_budget_of_the_users_own_is_kept_to_also_before_the_first_item_later_and_later() -> None:
+    policy = RestartPolicy(max=3, within=0.1)
+    lives = [failed(float(at)) for at in range(4)]
+
+    decisions = [decide(policy, lives[: n + 1], now=float(n), crashed=True) for n in range(4)]
+
+    assert [Restart(0.1), Restart(0.2), Restart(0.4)] == decisions[:3]
+    assert GiveUp("it ended 4 times in a row before its first item, and restart.max allows 3") == decisions[3]
+
+
+def test_a_death_that_an_item_answers_for_costs_the_stage_nothing() -> None:
+    deaths = [replace(killed(float(at)), on_item=True) for at in range(50)]
+
+    decision = decide(CRASH, deaths, now=49.0, crashed=True)
+
+    assert Restart() == decision
+
+
+def test_who_allows_no_restart_gets_none_whoever_is_to_blame() -> None:
+    decision = decide(RestartPolicy(max=0), [replace(killed(1.0), on_item=True)], now=1.0, crashed=True)
+
+    assert GiveUp("the stage's workers ended once within 1m, and restart.max allows 0") == decision
 
 
 def test_who_was_killed_from_outside_before_its_first_item_says_nothing_about_the_handler() -> None:

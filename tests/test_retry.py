@@ -40,6 +40,10 @@ def test_an_item_may_kill_two_workers_or_as_many_as_it_has_attempts(
     assert expected == verdicts
 
 
+def test_who_writes_how_many_attempts_there_are_counts_deaths_too() -> None:
+    assert Final() == after_death(RetryPolicy(attempts=1, deaths=1), 1)
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1e9), st.floats(0, 1e9))
 def test_the_backoff_is_bounded_and_never_gets_shorter(attempt: int, first: float, most: float) -> None:
     policy = RetryPolicy(attempts=3, backoff=first, max_backoff=most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,3 +54,12 @@ def test_a_queue_that_was_joined_stays_so() -> None:
     stock.note_joined("q")
 
     assert ([False], [True]) == (before, [account.joined for account in stock.accounts()])
+
+
+def test_workers_are_those_that_there_should_be_now_however_the_stage_was_scaled() -> None:
+    stock, roster = taken()
+    roster["neo"].retired = True
+    for number in (1, 2):
+        roster.admit(replace(PLAN.workers[0], name=f"eater-{number}")).be_born(20 + number)
+
+    assert [3] == [line["workers"] for line in stock.stage_lines()]

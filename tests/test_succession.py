@@ -42,11 +42,23 @@ def test_deaths_that_an_item_is_to_blame_for_leave_the_budget_whole() -> None:
     """The item's second victim is told of only after the item has been judged."""
     succession = Succession()
     first = succession.died("eater", ONCE, death("neo", 11, 1.0))
-    succession.forgive("eater", [11, 12])
+    succession.forgive([11, 12])
     second = succession.died("eater", ONCE, death("alex", 12, 1.1))
     third = succession.died("eater", ONCE, death("neo", 13, 1.2))
 
     assert [Restart(0.0)] * 3 == [first, second, third]
+
+
+def test_a_death_with_an_item_in_hand_costs_the_stage_nothing_until_the_item_proves_innocent() -> None:
+    succession = Succession()
+    for pid in (11, 12, 13):
+        succession.suspect(pid)
+    lives = [succession.died("eater", ONCE, death("neo", pid, pid / 10)) for pid in (11, 12, 13)]
+
+    charges = [succession.charge([pid], now=2.0) for pid in (11, 12)]
+
+    assert [Restart(0.0)] * 3 == lives
+    assert [None, "the stage's workers ended 2 times within 1m, and restart.max allows 1"] == charges
 
 
 def test_a_budget_without_a_pardon_is_used_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from io import BytesIO, StringIO, TextIOWrapper
 
@@ -196,3 +197,11 @@ def test_a_run_that_broke_off_before_anything_has_only_its_reason() -> None:
     )
 
     assert printed(bare).splitlines() == ["cut", "", "ended by a fault in mprun after 5.8s, exit 70"]
+
+
+def test_a_queue_that_counts_bytes_shows_them_beside_its_items(capsys: pytest.CaptureFixture[str]) -> None:
+    sacks = replace(STEAMER, max_bytes=1 << 20, peak_bytes=1 << 19)
+
+    print_report(replace(DONE, queues=(sacks,)), sys.stdout)
+
+    assert "4/10, 512KiB/1MiB" in capsys.readouterr().out

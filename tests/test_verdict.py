@@ -8,7 +8,7 @@ import pytest
 
 from runner import verdict
 from runner.ledger import Account
-from runner.verdict import Cause
+from runner.verdict import Cause, Share
 
 
 @pytest.mark.parametrize(
@@ -26,27 +26,45 @@ def test_each_cause_has_its_outcome_and_exit_code(cause: Cause, expected: Cause)
 
 
 @pytest.mark.parametrize(
-    ("failures", "items", "max_errors"),
+    ("failed", "items", "max_errors"),
     [(0, 0, "0"), (0, 10, "0"), (3, 10, "3"), (0, 0, "0%"), (1, 100, "1%"), (1, 200, "0.5%"), (7, 7, "100%")],
 )
-def test_failures_within_the_budget_are_no_cause(failures: int, items: int, max_errors: str) -> None:
-    assert verdict.over_budget(failures, items, max_errors) is None
+def test_failures_within_the_budget_are_no_cause(failed: int, items: int, max_errors: str) -> None:
+    assert verdict.over_budget([Share("q", failed, items)], max_errors) is None
 
 
 @pytest.mark.parametrize(
-    ("failures", "items", "max_errors", "reason"),
+    ("failed", "items", "max_errors", "reason"),
     [
         (1, 10, "0", "1 item failed; limits.max_errors allows 0"),
         (4, 10, "3", "4 items failed; limits.max_errors allows 3"),
-        (2, 100, "1%", "2 items failed; limits.max_errors allows 1%"),
-        (1, 0, "1%", "1 item failed; limits.max_errors allows 1%"),
-        (2, 399, "0.5%", "2 items failed; limits.max_errors allows 0.5%"),
+        (2, 100, "1%", "2 of 100 items of queue 'q' failed; limits.max_errors allows 1%"),
+        (1, 1, "1%", "1 of 1 item of queue 'q' failed; limits.max_errors allows 1%"),
+        (2, 399, "0.5%", "2 of 399 items of queue 'q' failed; limits.max_errors allows 0.5%"),
     ],
 )
 def test_failures_beyond_the_budget_fail_the_run(
-    failures: int, items: int, max_errors: str, reason: str
+    failed: int, items: int, max_errors: str, reason: str
 ) -> None:
-    assert Cause("failed", 1, reason) == verdict.over_budget(failures, items, max_errors)
+    assert Cause("failed", 1, reason) == verdict.over_budget([Share("q", failed, items)], max_errors)
+
+
+def test_a_share_is_one_of_each_queue_however_many_more_there_are() -> None:
+    """With 280 items in three queues, ten that fail of a hundred in one of them are ten percent and not four."""
+    shares = [Share("a", 10, 100), Share("b", 0, 90), Share("c", 0, 90)]
+
+    assert verdict.over_budget(shares, "10%") is None
+    assert Cause("failed", 1, "10 of 100 items of queue 'a' failed; limits.max_errors allows 4%") == (
+        verdict.over_budget(shares, "4%")
+    )
+
+
+def test_a_count_is_one_of_the_whole_run() -> None:
+    shares = [Share("a", 2, 100), Share("b", 2, 90)]
+
+    assert Cause("failed", 1, "4 items failed; limits.max_errors allows 3") == verdict.over_budget(
+        shares, "3"
+    )
 
 
 def test_items_that_ended_in_any_way_are_accounted_for() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.dead_letters import DeadLetter
+    from runner.piles import Pile
     from runner.report import Report
+    from runner.spec import WorkflowSpec
 
 EXAMPLES = examples(
     "mprun dlq ls                          runs, stages and how many letters they have",
@@ -30,30 +32,6 @@ EXAMPLES = examples(
     "mprun dlq replay 3f2a --stage eater fixed.yaml",
 )
 _stage = click.option("--stage", metavar="STAGE", help="Only the letters of this stage.")
-
-
-@dataclass(frozen=True, slots=True)
-class Pile:
-    """The letters of one stage of one run."""
-
-    run: str
-    file: Path
-    letters: tuple[DeadLetter, ...]
-    replayed: frozenset[int]
-
-    @property
-    def stage(self) -> str:
-        """The stage that failed on them."""
-        return self.letters[0].stage
-
-    @property
-    def left(self) -> list[int]:
-        """The numbers of those that were not replayed and can be."""
-        return [
-            each.number
-            for each in self.letters
-            if each.number not in self.replayed and each.frame is not None
-        ]
 
 
 @click.group(epilog=EXAMPLES)
@@ -70,9 +48,11 @@ def command() -> None:
 @output_format(["text", "json"])
 def list_piles(run: str | None, form: str) -> int:
     """List the stages that have dead letters, run by run."""
+    from runner.piles import all_piles, find_piles
+
     rows = [
         {
-            "run": pile.run,
+            "run": pile.record.run,
             "workflow": pile.letters[0].workflow,
             "stage": pile.stage,
             "letters": len(pile.letters),
@@ -80,7 +60,7 @@ def list_piles(run: str | None, form: str) -> int:
             "last": pile.letters[-1].at,
             "error": pile.letters[-1].error,
         }
-        for pile in _piles(run)
+        for pile in (all_piles() if run is None else find_piles(run))
     ]
     if form == "json":
         write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
@@ -101,11 +81,12 @@ def list_piles(run: str | None, form: str) -> int:
 @output_format(["text", "json"])
 def show(run: str, stage: str | None, number: int, unpickle: bool, form: str) -> int:
     """Show one dead letter: the item, what it failed on, and each attempt."""
-    letter = _letter(_one_pile(run, stage), number)
-    shown = {key: value for key, value in asdict(letter).items() if key not in ("frame", "index")}
+    pile = _one_pile(run, stage)
+    letter = pile.letter(number)
+    shown = {key: value for key, value in asdict(letter).items() if key not in ("frame", "index", "bulk")}
     if unpickle:
         say("unpickling: this runs code of whoever wrote the item")
-        shown["unpickled"] = _unpickled(letter)
+        shown["unpickled"] = _unpickled(letter, pile.file.parent)
     write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n" if form == "json" else letter_text(shown))
     return 0
 
@@ -120,23 +101,21 @@ def replay(
 ) -> int:
     """Put the letters of RUN back into the stages that failed on them, and run the workflow from there on.
 
-    Producers and whatever else comes before are left out. FILE is the workflow; without it, the file that RUN was of.
-    Letters that got through are marked and not replayed again; one that fails again is a letter of the new run.
-    """
-    from runner.load import load
-    from runner.plan import make_plan
-    from runner.replay import replay_spec
+    Producers and whatever else comes before are left out. FILE is the workflow; without it, the file that RUN was of,
+    with the `--param` and `--set` that RUN was given: what is given here goes before these.
 
-    piles = {pile.stage: pile for pile in _piles(run) if stage in (None, pile.stage) and pile.left}
-    if not piles:
-        raise UsageError(f"run '{run}' has no dead letters that were not replayed")
-    path = file or Path(next(iter(piles.values())).letters[0].file)
-    spec = load(path, params=params, overrides=overrides)
-    report = _run(
-        make_plan(replay_spec(spec, {name: (pile.file, pile.left) for name, pile in piles.items()}))
-    )
-    for pile in piles.values():
-        _mark(pile, report)
+    When the replay ends, or was stopped and has drained, the letters that got through are marked and not replayed
+    again. A letter that fails again is a letter of the new run. Of a replay that is killed, or in which a worker's
+    death or an item ends the run at once, none is marked: all are put back once more next time.
+    """
+    from runner.plan import make_plan
+    from runner.replay import replay_spec, source_name
+
+    piles = _piles_to_replay(run, stage)
+    spec = _workflow_of(piles[0], file, params, overrides)
+    report = _run(make_plan(replay_spec(spec, {pile.stage: (pile.file, pile.left) for pile in piles})))
+    for pile in piles:
+        _mark(pile, report, source_name(spec, pile.stage))
     return report.exit_code
 
 
@@ -155,19 +134,32 @@ def letter_text(shown: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _piles(run: str | None) -> Iterator[Pile]:
-    from runner.dead_letters import letter_files, read_letters, replayed
-    from runner.record import all_records, find_record
+def _piles_to_replay(run: str, stage: str | None) -> list[Pile]:
+    from runner.piles import find_piles
 
-    for record in all_records() if run is None else [find_record(run)]:
-        for file in letter_files(record):
-            letters = tuple(read_letters(file))
-            if letters:
-                yield Pile(record.run, file, letters, replayed(file))
+    piles = [pile for pile in find_piles(run) if stage in (None, pile.stage) and pile.left]
+    if not piles:
+        raise UsageError(f"run '{run}' has no dead letters that were not replayed")
+    return piles
+
+
+def _workflow_of(
+    pile: Pile, file: Path | None, params: Sequence[str], overrides: Sequence[str]
+) -> WorkflowSpec:
+    """Load the workflow as the run of the letters had it, with what is given here on top: the last word counts."""
+    from runner.load import load
+
+    facts = pile.record.facts()
+    if facts is None:
+        return load(file or pile.letters[0].file, params=params, overrides=overrides)
+    path = file or pile.letters[0].file
+    return load(path, params=[*facts.params, *params], overrides=[*facts.overrides, *overrides])
 
 
 def _one_pile(run: str, stage: str | None) -> Pile:
-    piles = [pile for pile in _piles(run) if stage in (None, pile.stage)]
+    from runner.piles import find_piles
+
+    piles = [pile for pile in find_piles(run) if stage in (None, pile.stage)]
     if len(piles) == 1:
         return piles[0]
     names = ", ".join(f"'{pile.stage}'" for pile in piles)
@@ -176,19 +168,12 @@ def _one_pile(run: str, stage: str | None) -> Pile:
     )
 
 
-def _letter(pile: Pile, number: int) -> DeadLetter:
-    for letter in pile.letters:
-        if letter.number == number:
-            return letter
-    raise UsageError(f"stage '{pile.stage}' has letters 1 to {pile.letters[-1].number}, not {number}")
-
-
-def _unpickled(letter: DeadLetter) -> str:
+def _unpickled(letter: DeadLetter, folder: Path) -> str:
     from runner.errors import MprunError
     from runner.sketch import describe_error, sketch
 
     try:
-        return sketch(letter.unpickle(), width=10_000)
+        return sketch(letter.unpickle(folder), width=10_000)
     except (LookupError, MprunError) as error:
         return f"({describe_error(error.__cause__ or error)})"
 
@@ -204,17 +189,14 @@ def _run(plan: Any) -> Report:
     return report
 
 
-def _mark(pile: Pile, report: Report) -> None:
-    """Mark the letters that the replay accounted for: done, or dead letters of the new run."""
-    from runner.dead_letters import mark_replayed
+def _mark(pile: Pile, report: Report, source: str) -> None:
+    from runner.units import counted
 
-    queue = next((q for q in report.queues if q.name == pile.letters[0].queue), None)
-    settled = queue is not None and queue.put == len(pile.left) == queue.done + queue.dead_lettered
-    if settled:
-        mark_replayed(pile.file, pile.left, report.run)
-        say(f"{len(pile.left)} letters of stage '{pile.stage}' replayed in run {report.run}")
-    else:
-        say(f"the letters of stage '{pile.stage}' did not all get through, so none is marked as replayed")
+    through, left = pile.mark(report, source), len(pile.left)
+    said = f"{through} of {counted(left, 'letter')} of stage '{pile.stage}' replayed in run {report.run}"
+    if through < left:
+        said += f"; {counted(left - through, 'letter')} not known to have got through, to be replayed again"
+    say(said)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -26,7 +26,8 @@ EXAMPLES = examples(
 def command(run: str | None, form: str) -> int:
     """Show the runs under way that were started in this folder, with every worker and queue.
 
-    Workers that have ended stay listed, with how they ended. RUN limits it to one run.
+    Workers that have ended stay listed, with how they ended. RUN, the beginning of an id or a workflow's name, limits
+    it to the runs that match. A run under `inline` is one process that does nothing but its work: it is not listed.
     """
     snapshots = _snapshots(run)
     if form == "json":
@@ -72,17 +73,14 @@ def _how_it_ended(worker: dict[str, Any]) -> str:
 
 
 def _snapshots(run: str | None) -> list[dict[str, Any]]:
-    from runner.control import SOCKET, ask
+    from runner.control import ask
     from runner.errors import UsageError
-    from runner.record import all_records, find_record
+    from runner.whereabouts import find_all_live, live_records
 
-    if run is not None:
-        return [ask(find_record(run).folder, {"do": "status"})]
     found = []
-    for record in all_records():
-        if (record.folder / SOCKET).exists():
-            try:
-                found.append(ask(record.folder, {"do": "status"}))
-            except UsageError as error:
-                say(f"mprun: {error}")
+    for record in live_records() if run is None else find_all_live(run):
+        try:
+            found.append(ask(record.folder, {"do": "status"}))
+        except UsageError as error:  # it has ended since, or is stopped
+            say(f"mprun: {error}")
     return found

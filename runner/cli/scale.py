@@ -22,11 +22,12 @@ def command(run: str, change: str) -> int:
     New workers start at once. Workers that are too many finish what they hold and end. Needs the leased transport.
     """
     from runner.control import ask
-    from runner.record import find_record
+    from runner.units import counted
+    from runner.whereabouts import find_live
 
     stage, equals, count = change.rpartition("=")
     if not (equals and stage and count.isdecimal()):
         raise UsageError(f"expected STAGE=COUNT as in eater=4, got '{change}'")
-    ask(find_record(run).folder, {"do": "scale", "stage": stage, "count": int(count)})
-    say(f"stage '{stage}' goes to {count} workers")
+    ask(find_live(run).folder, {"do": "scale", "stage": stage, "count": int(count)})
+    say(f"stage '{stage}' goes to {counted(int(count), 'worker')}")
     return 0

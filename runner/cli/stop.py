@@ -9,23 +9,28 @@ from runner.cli.output import say
 
 EXAMPLES = examples(
     "mprun stop 3f2a               as Ctrl-C: producers stop, the rest empties its queues",
-    "mprun stop baozi --worker c1  SIGTERM to one worker",
+    "mprun stop baozi --worker c1  end one worker; the others go on with its items",
 )
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("run")
-@click.option("--worker", metavar="NAME", help="End this worker only, with SIGTERM.")
+@click.option("--worker", metavar="NAME", help="End this worker only: SIGTERM, the second time SIGKILL.")
 def command(run: str, worker: str | None) -> int:
     """Ask a run to stop. RUN is the beginning of its id, or its workflow's name.
 
     The first time producers stop and the rest finishes its items; the second time everything is killed. The command
-    returns at once: `mprun ps` shows how far it is.
+    returns at once: `mprun ps` shows how far it is. The run exits with 143, as after a SIGTERM.
+
+    With --worker only that one ends, and nobody takes its place. The items of a consumer or pipe worker go to the
+    others that read its queue; the last of them can't be stopped so, nor one of a sharded stage. Of a producer, or a
+    stage without queues, the work is cut short: the run works off what is in its queues and exits with 1, unless the
+    stage is daemonic. A worker that is killed instead is replaced, where `restart` says so. Needs the leased transport.
     """
     from runner.control import ask
-    from runner.record import find_record
+    from runner.whereabouts import find_live
 
     request = {"do": "stop"} if worker is None else {"do": "stop", "worker": worker}
-    ask(find_record(run).folder, request)
-    say("asked the run to stop" if worker is None else f"asked worker '{worker}' to end (SIGTERM)")
+    answer = ask(find_live(run).folder, request)
+    say("asked the run to stop" if worker is None else f"asked worker '{worker}' to end ({answer['signal']})")
     return 0

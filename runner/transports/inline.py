@@ -132,6 +132,10 @@ class InlineTransport:
     def unwatch(self, end: HasFileno) -> None:
         """Nothing is watched."""
 
+    def kill(self, worker: str, because: str) -> None:
+        """End a strand at its next wait."""
+        self.signal(worker, signal.SIGKILL)
+
     def stop_producing(self, worker: str) -> None:
         """Let the producer's next put end it."""
         self._strands[worker].status.words[Word.STOP] = 1

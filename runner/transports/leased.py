@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from runner.books import LeaseBook
 from runner.credit import UNBOUNDED_SHARE, Granted
-from runner.facts import Exited, Fact, HandlerFailed, ItemFailed
+from runner.facts import Exited, Fact, HandlerFailed, ItemCondemned, ItemFailed
 from runner.frames import pack_series, pickle_alone
 from runner.leases import LeasedBook
 from runner.ledger import Account
@@ -26,8 +26,9 @@ from runner.plan import Plan, WorkerPlan
 from runner.provisions import NO_PROVISIONS, Provisions
 from runner.status import Word
 from runner.transports.base import Life, Spawned
+from runner.transports.leased_counts import cleared, settle
 from runner.transports.leased_docks import Docks
-from runner.transports.leased_failures import bury, judge
+from runner.transports.leased_failures import bury, ending, judge
 from runner.transports.leased_gates import Gates
 from runner.transports.leased_link import Link
 from runner.transports.leased_port import PortMaker
@@ -133,6 +134,12 @@ class LeasedTransport(PooledTransport):
             self._links[worker].dismissed = True
         super().signal(worker, number)
 
+    def kill(self, worker: str, because: str) -> None:
+        """Kill a worker and its group, and have its item remember why."""
+        if worker in self._links:
+            self._links[worker].killed_because = because
+        super().kill(worker, because)
+
     def close(self) -> None:
         """Give back every descriptor."""
         for link in self._links.values():
@@ -180,20 +187,20 @@ class LeasedTransport(PooledTransport):
         self._hear(link)
         self._pool.unwatch(link.wire)
         link.wire.close()
-        now = time.monotonic()
+        now, page = time.monotonic(), self._pool.status(worker)
         if link.inbox is not None:
             suspect = self._suspect(link, now)
-            named = self._pool.status(worker).item
+            named = page.item
             in_hand = link.inbox.lease(suspect[0]).item(suspect[1]) if suspect is not None else None
-            found = bury(link.inbox, link.plan, exited, None if link.dismissed else suspect, named, now)
+            blamed = None if link.dismissed else suspect
+            ended = link.killed_because or ending(exited)
+            found = bury(link.inbox, link.plan, link.pid, blamed, named, ended, now)
             self._about_items += [found] if found is not None else []
+            settle(page, link, in_hand=suspect is not None, condemned=isinstance(found, ItemCondemned))
             if link.in_order:
                 self._gates.buried(link.plan, in_hand, found, now)
-        else:
-            self._pool.status(worker).words[Word.SENT] = (
-                link.put
-            )  # the ledger's own count, should they differ
         if link.outbox is not None:
+            page.words[Word.SENT] = link.put - self._gates.overflow_of(link.plan)
             link.outbox.writer_gone(worker, now)
             self._docks.gone(worker)
 
@@ -206,7 +213,7 @@ class LeasedTransport(PooledTransport):
         if lease is None or not lease.at <= index < lease.parcel.stop:
             return None
         if link.outbox is None:
-            page.words[Word.DONE] += index - lease.at
+            link.done += index - lease.at
             link.inbox.acked(number, index, now)
         return number, index
 
@@ -284,6 +291,9 @@ class LeasedTransport(PooledTransport):
         if message.nanos:
             link.pace.observe(message.upto - lease.parcel.start, message.nanos / 1e9)
         link.inbox.acked(message.lease, message.upto, now, message.partial)
+        link.done += message.upto - lease.at
+        if lease.parcel.history and (innocent := cleared(lease, message.upto)) is not None:
+            self._about_items.append(innocent)
         self._feed(link, now)
         if link.in_order and message.kind is Kind.ACK:
             self._gates.ended(link.plan, lease, message.upto, now)
@@ -293,6 +303,8 @@ class LeasedTransport(PooledTransport):
         lease = self._own_lease(link, message)
         if lease is None or link.inbox is None or message.upto == lease.parcel.stop:
             return
+        link.done += message.upto - lease.at
+        link.failed += 1
         judged = judge(link.inbox, lease, link.plan, link.pid, message, now)
         self._about_items.append(judged)
         if link.in_order:

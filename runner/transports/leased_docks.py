@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from runner import memory
-from runner.arena import ArenaFile, ArenaReader
-from runner.dockets import materialise
+from runner.arena import ArenaFile
+from runner.bulk import Bulk
+from runner.dockets import Docket, is_docket
 from runner.errors import StartFailed
-from runner.frames import entry, pack_series
+from runner.frames import entry, pack_mixed, pack_series
 from runner.plan import Plan, WorkerPlan
 from runner.transports.leased_freight import Berth, pack_numbers
 
@@ -42,9 +43,13 @@ class Haul(bytes):
         haul.file, haul.ended = file, ended
         return haul
 
-    def cut(self, index: int) -> tuple[bytes, int]:
-        """Return a frame with one item of this one that needs no arena, and where in it that is. Opens nothing."""
-        return pack_series([materialise(entry(self, index), ArenaReader(self.file).fetch)]), 0
+    def cut(self, index: int) -> tuple[bytes, Bulk | None]:
+        """Return a frame with one item of this one alone, and what of the item lies in the arena. Opens nothing."""
+        cut_out = entry(self, index)
+        if not is_docket(cut_out):
+            return pack_series([cut_out]), None
+        docket = Docket.decode(cut_out)
+        return pack_mixed([cut_out]), Bulk(self.file.fileno(), docket.at, docket.span, held=self)
 
     def __del__(self) -> None:
         """Nobody has it any more."""

@@ -72,15 +72,25 @@ def judge(
 
 
 def bury(
-    book: LeaseBook, plan: WorkerPlan, exited: Exited, suspect: tuple[int, int] | None, named: str, now: float
+    book: LeaseBook,
+    plan: WorkerPlan,
+    pid: int,
+    suspect: tuple[int, int] | None,
+    named: str,
+    ended: str,
+    now: float,
 ) -> ItemRedelivered | ItemCondemned | None:
-    """A reader is dead: its items go back. The one it had in hand goes back alone, or has killed often enough."""
+    """
+    A reader is dead: its items go back. The one it had in hand goes back alone, or has killed often enough.
+
+    `named` is what that item is called, `ended` how the reader died.
+    """
     if suspect is None:
         book.died(plan.name, None, now)
         return None
     number, index = suspect
     item = book.lease(number).item(index)
-    past = Attempt(item.attempt, plan.name, exited.pid, time.time(), _ending(exited), died=True)
+    past = Attempt(item.attempt, plan.name, pid, time.time(), ended, died=True)
     if isinstance(after_death(plan.retry, item.attempt), Again):
         book.died(plan.name, suspect, now, past)
         return ItemRedelivered(plan.name, named or _NAMELESS, item.attempt + 1)
@@ -111,10 +121,14 @@ def _remains(item: Parcel, last: Attempt, frame: bytes | None) -> Remains:
     if frame is not None:
         return Remains(frame, 0, history)
     whole = item.frame.payload
-    payload, index = whole.cut(item.start) if isinstance(whole, Haul) else cut(whole, item.start)
+    if isinstance(whole, Haul):
+        payload, bulk = whole.cut(item.start)
+        return Remains(payload, 0, history, bulk)
+    payload, index = cut(whole, item.start)
     return Remains(payload, index, history)
 
 
-def _ending(exited: Exited) -> str:
+def ending(exited: Exited) -> str:
+    """Say how a process died of which nothing else is known."""
     signal = exited.signal_name
     return f"exited with code {exited.code}" if signal is None else f"killed by {signal}"

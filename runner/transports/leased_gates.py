@@ -102,6 +102,13 @@ class Gates:
             self._unsettled.add(keeper.outbox.name)
             keeper.lost(in_hand, now)
 
+    def overflow_of(self, writer: WorkerPlan) -> int:
+        """Items that a writer has put on a full queue where that is a failure: they were never in it."""
+        queue = self._plans.get(writer.sends or "")
+        if queue is None or queue.when_full is not WhenFull.FAIL:
+            return 0
+        return self.books[queue.name].outside(writer.name)
+
     def news(self, now: float, *, all_of_it: bool) -> list[Fact]:
         """Tell what queues have dropped; not too often, unless `all_of_it`: somebody has just died."""
         facts: list[Fact] = []

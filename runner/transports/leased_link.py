@@ -26,7 +26,13 @@ class Link:
     wanted: int = 1
     """Items that it may hold at once, as the book was told last."""
     put: int = 0
+    done: int = 0
+    """Items that it has acknowledged, in this life."""
+    failed: int = 0
+    """Items that its handler raised on."""
     retired: bool = False
     """It finishes what it holds, and gets nothing more."""
+    killed_because: str = ""
+    """Why it had to be killed, if so."""
     dismissed: bool = False
     """It was asked to end: what it has in hand then is not to blame for its death."""

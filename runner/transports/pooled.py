@@ -51,6 +51,10 @@ class PooledTransport:
         """Signal a worker and its group."""
         self._pool.signal(worker, number)
 
+    def kill(self, worker: str, because: str) -> None:
+        """Kill a worker and its group."""
+        self._pool.signal(worker, signal.SIGKILL)
+
     def abandon(self) -> None:
         """Kill and reap every worker."""
         self._pool.end_all()
