@@ -34,7 +34,6 @@ class Upkeep:
 
     listeners: Listeners | None = None
     keeper: Keeper | None = None
-    _announce: Announcer | None = field(default=None, init=False)
     _mourned: bool = field(default=False, init=False)
 
     def begin(self, announce: Announcer) -> None:
@@ -43,15 +42,14 @@ class Upkeep:
             announce.listening(where)
         if self.keeper is not None:
             announce.keeper_spawned(self.keeper.pid)
-        self._announce = announce
 
-    def trouble(self) -> str | None:
+    def trouble(self, announce: Announcer) -> str | None:
         """Say what is broken so that the run can't go on, once; None while all is well."""
         ended = self.keeper.exited_nowait() if self.keeper is not None and not self._mourned else None
         if ended is None:
             return None
         reason = f"the process of the shared objects (pid {ended.pid}) {_how(ended)}; what they held is gone"
-        self._mourn(ended, reason)
+        self._mourn(announce, ended, reason)
         return reason
 
     def stop_accepting(self) -> None:
@@ -59,15 +57,14 @@ class Upkeep:
         if self.listeners is not None:
             self.listeners.close()
 
-    def end(self) -> None:
+    def end(self, announce: Announcer) -> None:
         """No worker is left: end what was kept up for them."""
         if self.keeper is not None and not self._mourned:
-            self._mourn(self.keeper.end(), "nobody needs it any more")
+            self._mourn(announce, self.keeper.end(), "nobody needs it any more")
 
-    def _mourn(self, ended: Exited, reason: str) -> None:
+    def _mourn(self, announce: Announcer, ended: Exited, reason: str) -> None:
         self._mourned = True
-        if self._announce is not None:
-            self._announce.keeper_exited(ended, reason)
+        announce.keeper_exited(ended, reason)
 
 
 def _how(ended: Exited) -> str:
