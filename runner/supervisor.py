@@ -16,6 +16,7 @@ from runner import stopping, verdict
 from runner.announcer import Announcer
 from runner.births import Births, Census
 from runner.casualties import Casualties, Letters
+from runner.dismissals import Dismissals
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
 from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready
@@ -46,8 +47,7 @@ from runner.watch import Condemned, Stalled, Watch
 _PROGRESS_EVERY = 0.25
 _FROM_OUTSIDE = "`mprun stop --worker` asked for it"
 _NOT_NEEDED = "daemonic, and nothing needs it any more"
-_DISMISSAL = 0.2
-"""Seconds that a daemonic producer has to come to its next put."""
+_OUTSTAYED = "daemonic, and not gone limits.stop_timeout after it was asked"
 _MOST_STACKS = 20
 """Workers whose stacks are shown at once; of a thousand that hang in the same place nobody reads more."""
 _CLOSING_LOOK = 0.005
@@ -81,8 +81,7 @@ class Supervisor:
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
-        self._dismissed: dict[str, float] = {}
-        """Daemonic producers that were told to end, and when a signal is due."""
+        self._dismissals = Dismissals(plan.limits.stop_timeout)
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
         self._watch = Watch(plan, transport, self._began)
@@ -110,7 +109,7 @@ class Supervisor:
                 self._decide()
         finally:
             self._end_whoever_is_left()
-            self._upkeep.end()
+            self._upkeep.end(self._announce)
         self._settle()
         self._announce.run_finished(self._cause, self._stock.accounts())
         return self._cause
@@ -144,6 +143,7 @@ class Supervisor:
         returns = isinstance(decision, Restart)
         self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
         record.depart(ending.reason, exited, time.time())
+        self._dismissals.gone(record.plan.name)
         if returns:
             return
         self._lifecycle.ended(record.plan.name)
@@ -174,7 +174,7 @@ class Supervisor:
 
     def _heed_upkeep(self) -> None:
         """Before the deaths that follow from it, so that the root cause comes first."""
-        if (trouble := self._upkeep.trouble()) is not None:
+        if (trouble := self._upkeep.trouble(self._announce)) is not None:
             self._fail(trouble)
 
     def _levers(self) -> Levers:
@@ -330,26 +330,26 @@ class Supervisor:
         return f"it {self._watch.doing(record)} when limits.stop_timeout, {bound}, had passed"
 
     def _dismiss(self, record: Record) -> None:
-        """End a daemonic worker. A producer gets a moment to end at its next put: a signal there loses items."""
-        if record.failure is not None:
-            return  # it ends by itself
-        if record.plan.role is Role.PRODUCER:
+        """Let a daemonic worker go. One whose handler failed ends by itself."""
+        produces = record.plan.role is Role.PRODUCER
+        if produces:
             self._transport.stop_producing(record.plan.name)
-            self._dismissed[record.plan.name] = time.monotonic() + _DISMISSAL
-        else:
-            self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
+        if record.failure is None:
+            self._dismissals.begin(record.plan.name, time.monotonic(), has_a_moment=produces)
+            self._end_dismissed(time.monotonic())
 
     def _end_dismissed(self, now: float) -> None:
-        """Signal the daemonic producers that are not at a put, once nothing of theirs is on its way."""
-        for name in [name for name, until in self._dismissed.items() if now >= until]:
-            record = self._roster[name]
-            assert record.plan.sends is not None
-            if record.alive and self._transport.account(record.plan.sends).waiting:
-                self._dismissed[name] = now + _DISMISSAL
-                continue
-            del self._dismissed[name]
-            if record.alive and record.asked_to_end is None:
-                self._ask_to_end(record, signal.SIGTERM, _NOT_NEEDED)
+        for name, number in self._dismissals.due(now, self._has_put_what_waits):
+            if number is signal.SIGKILL:
+                self._ask_to_end(self._roster[name], number, _OUTSTAYED)
+            elif self._roster[name].asked_to_end is None:
+                self._ask_to_end(self._roster[name], number, _NOT_NEEDED)
+
+    def _has_put_what_waits(self, worker: str) -> bool:
+        plan = self._roster[worker].plan
+        if plan.role is not Role.PRODUCER or plan.sends is None:
+            return False
+        return self._transport.account(plan.sends).waiting > 0
 
     def _ask_to_end(self, record: Record, number: signal.Signals, reason: str) -> None:
         record.ask_to_end(reason, time.time())
@@ -386,7 +386,7 @@ class Supervisor:
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
-        dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissed.values()]
+        dues = [self._next_progress, self._births.next_due, self._stop.until, self._dismissals.soonest]
         if self._plan.limits.timeout is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._plan.limits.timeout)
         if self._stop.phase < Phase.TERMINATING:  # after that nobody looks

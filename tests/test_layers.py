@@ -40,6 +40,7 @@ LAYERS = (
         "casualties",
         "stock",
         "succession",
+        "dismissals",
         "underway",
         "desk",
         "control",
