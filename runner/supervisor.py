@@ -153,6 +153,7 @@ class Supervisor:
 
     def _mourn(self, record: Record, how: str, decision: Restart | GiveUp | None) -> None:
         """A worker died and nobody takes its place: the run fails. What a producer had put is worked off first."""
+        self._heed_upkeep(suspected=True)
         why = f"; {decision.why}" if isinstance(decision, GiveUp) and decision.why else ""
         reason = f"stage '{record.plan.stage}': worker '{record.plan.name}' {how}{why}"
         if record.plan.role is not Role.PRODUCER or not self._transport.outlives_workers:
@@ -172,9 +173,9 @@ class Supervisor:
         self._stop = stopping.drain(self._stop, time.monotonic(), self._plan.limits.stop_timeout)
         self._enter_phase()
 
-    def _heed_upkeep(self) -> None:
+    def _heed_upkeep(self, *, suspected: bool = False) -> None:
         """Before the deaths that follow from it, so that the root cause comes first."""
-        if (trouble := self._upkeep.trouble(self._announce)) is not None:
+        if (trouble := self._upkeep.trouble(self._announce, suspected=suspected)) is not None:
             self._fail(trouble)
 
     def _levers(self) -> Levers:

@@ -24,6 +24,9 @@ class Keeper(Protocol):
     def exited_nowait(self) -> Exited | None:
         """Return how it has ended; None while it lives."""
 
+    def exited_if_deaf(self) -> Exited | None:
+        """Return how it has ended, waiting for that if nobody listens there any more; None while somebody does."""
+
     def end(self) -> Exited:
         """End it, and return how it has ended."""
 
@@ -43,9 +46,16 @@ class Upkeep:
         if self.keeper is not None:
             announce.keeper_spawned(self.keeper.pid)
 
-    def trouble(self, announce: Announcer) -> str | None:
-        """Say what is broken so that the run can't go on, once; None while all is well."""
-        ended = self.keeper.exited_nowait() if self.keeper is not None and not self._mourned else None
+    def trouble(self, announce: Announcer, *, suspected: bool = False) -> str | None:
+        """
+        Say what is broken so that the run can't go on, once; None while all is well.
+
+        A process that dies closes its sockets a moment before it is dead, so whoever talked to it may die first: where
+        that is `suspected`, look for what comes before.
+        """
+        if self.keeper is None or self._mourned:
+            return None
+        ended = self.keeper.exited_if_deaf() if suspected else self.keeper.exited_nowait()
         if ended is None:
             return None
         reason = f"the process of the shared objects (pid {ended.pid}) {_how(ended)}; what they held is gone"

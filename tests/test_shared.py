@@ -110,6 +110,19 @@ def test_a_keeper_that_was_killed_is_noticed() -> None:
     assert "SIGKILL" == noticed.signal_name
 
 
+def test_whether_the_keeper_hears_is_asked_of_its_socket() -> None:
+    shared = SharedObjects(PLAN)
+    while_alive = shared.exited_if_deaf()
+    os.kill(shared.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, shared.pid, os.WEXITED | os.WNOWAIT)
+
+    ended = shared.exited_if_deaf()
+
+    assert while_alive is None
+    assert ended is not None
+    assert ended == shared.exited_if_deaf() == shared.end()
+
+
 # ── in a run ──
 
 BOTH = "board: {kind: dict}, go: {kind: Event}"

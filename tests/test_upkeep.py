@@ -20,6 +20,7 @@ class Keeper:
     """Ends when a test says so, or when it is told to."""
 
     pid = 4711
+    hears = True
 
     def __init__(self, code: int | None = None) -> None:
         self.code = code
@@ -27,6 +28,10 @@ class Keeper:
     def exited_nowait(self) -> Exited | None:
         """As the test says."""
         return None if self.code is None else Exited("keeper", self.pid, self.code)
+
+    def exited_if_deaf(self) -> Exited | None:
+        """It is on its way."""
+        return self.exited_nowait() if self.hears else Exited("keeper", self.pid, -signal.SIGKILL)
 
     def end(self) -> Exited:
         """Killed, unless it is gone."""
@@ -80,6 +85,16 @@ def test_a_keeper_that_has_ended_is_trouble_once(code: int, how: str) -> None:
     reason = f"the process of the shared objects (pid 4711) {how}; what they held is gone"
     assert (None, [reason, None]) == (before, troubles)
     assert [f"keeper.exited 4711 {reason}"] == told.lines
+
+
+def test_a_keeper_that_is_about_to_be_dead_is_looked_for_where_it_is_suspected() -> None:
+    told, keeper = Told(), Keeper()
+    keeper.hears = False
+    upkeep = Upkeep(keeper=keeper)
+
+    troubles = [upkeep.trouble(told.announce, suspected=suspected) for suspected in (False, True, True)]
+
+    assert [False, True, False] == [trouble is not None for trouble in troubles]
 
 
 def test_a_keeper_that_has_done_its_work_is_ended() -> None:
