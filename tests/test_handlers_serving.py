@@ -226,7 +226,5 @@ def test_without_descriptors_it_pauses_instead_of_spinning(desk: Desk) -> None:
 
     desk.serve(upper, clients, scarce)
 
-    assert ["OSError: [Errno 24] Too many open files"] * scarce.refused == [
-        fields["error"] for fields in desk.heard("accept.paused")
-    ]
+    assert [{"error": "OSError: [Errno 24] Too many open files"}] == desk.heard("accept.paused")
     assert 0 < scarce.refused <= 3
