@@ -133,6 +133,10 @@ class SharedObjects:
             return self._exited
         return self.end()
 
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped the keeper."""
+        return self._exited is None and self._process.is_stopped()
+
     def end(self) -> Exited:
         """End the keeper, which nobody needs any more, and wait for its death: it is killed, so that is soon."""
         ended = self.exited_nowait()

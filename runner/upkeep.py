@@ -27,6 +27,9 @@ class Keeper(Protocol):
     def exited_if_deaf(self) -> Exited | None:
         """Return how it has ended, waiting for that if nobody listens there any more; None while somebody does."""
 
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped it, so that whoever asks it for something waits for ever."""
+
     def end(self) -> Exited:
         """End it, and return how it has ended."""
 
@@ -56,11 +59,15 @@ class Upkeep:
         if self.keeper is None or self._mourned:
             return None
         ended = self.keeper.exited_if_deaf() if suspected else self.keeper.exited_nowait()
-        if ended is None:
-            return None
-        reason = f"the process of the shared objects (pid {ended.pid}) {_how(ended)}; what they held is gone"
-        self._mourn(announce, ended, reason)
-        return reason
+        if ended is not None:
+            reason = f"{_named(ended.pid)} {_how(ended)}; what they held is gone"
+            self._mourn(announce, ended, reason)
+            return reason
+        if self.keeper.is_stopped():
+            reason = f"{_named(self.keeper.pid)} was stopped by a signal, and whoever uses them waits for it"
+            self._mourn(announce, self.keeper.end(), reason)
+            return reason
+        return None
 
     def stop_accepting(self) -> None:
         """Nobody new is to be served: let go of the sockets, which the workers close in their own time."""
@@ -75,6 +82,10 @@ class Upkeep:
     def _mourn(self, announce: Announcer, ended: Exited, reason: str) -> None:
         self._mourned = True
         announce.keeper_exited(ended, reason)
+
+
+def _named(pid: int) -> str:
+    return f"the process of the shared objects (pid {pid})"
 
 
 def _how(ended: Exited) -> str:

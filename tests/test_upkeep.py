@@ -21,6 +21,7 @@ class Keeper:
 
     pid = 4711
     hears = True
+    stopped = False
 
     def __init__(self, code: int | None = None) -> None:
         self.code = code
@@ -32,6 +33,10 @@ class Keeper:
     def exited_if_deaf(self) -> Exited | None:
         """It is on its way."""
         return self.exited_nowait() if self.hears else Exited("keeper", self.pid, -signal.SIGKILL)
+
+    def is_stopped(self) -> bool:
+        """As the test says."""
+        return self.stopped
 
     def end(self) -> Exited:
         """Killed, unless it is gone."""
@@ -95,6 +100,17 @@ def test_a_keeper_that_is_about_to_be_dead_is_looked_for_where_it_is_suspected()
     troubles = [upkeep.trouble(told.announce, suspected=suspected) for suspected in (False, True, True)]
 
     assert [False, True, False] == [trouble is not None for trouble in troubles]
+
+
+def test_a_keeper_that_is_stopped_is_trouble_and_is_ended() -> None:
+    told, keeper = Told(), Keeper()
+    keeper.stopped = True
+    upkeep = Upkeep(keeper=keeper)
+
+    troubles = [upkeep.trouble(told.announce) for _ in range(2)]
+
+    reason = "the process of the shared objects (pid 4711) was stopped by a signal, and whoever uses them waits for it"
+    assert ([reason, None], [f"keeper.exited 4711 {reason}"]) == (troubles, told.lines)
 
 
 def test_a_keeper_that_has_done_its_work_is_ended() -> None:
