@@ -129,39 +129,50 @@ def is_excused(stations: Collection[Station], waiting: Mapping[str, int]) -> boo
     """Whether that nothing moves is in order: something is sure to move, or to be ended, by itself.
 
     A worker within its stage's `timeout` will, and so will items that wait although a reader is hungry: they are held
-    back until their retry is due. Plain processes move no items, so they can't show that they are stuck.
+    back until their retry is due. Plain processes move no items, so they can't show that they are stuck, unless they
+    wait for a lock; a daemonic one may hold it.
     """
+    locked = any(station.pulse.waiting is Wait.LOCK for station in stations)
     return any(
         (station.is_at_work and station.timeout is not None)
-        or (station.role is Role.PLAIN and not station.daemon)
+        or (_is_plainly_at_work(station) and (locked or not station.daemon))
         or (station.pulse.waiting is Wait.ITEM and waiting.get(station.receives or "", 0) > 0)
         for station in stations
     )
 
 
 def all_wait(stations: Collection[Station], since: float, now: float) -> bool:
-    """Whether everyone at a queue waits for another, and has done so for too long: nothing can ever move again."""
-    at_queues = [station for station in stations if station.role is not Role.PLAIN]
-    return bool(at_queues) and all(
+    """Whether everyone waits for another, and has done so for too long: nothing can ever move again."""
+    in_question = _in_question(stations)
+    return bool(in_question) and all(
         station.pulse.waiting is not Wait.NOTHING
         and now - max(since, station.pulse.waiting_since) >= DEADLOCK
-        for station in at_queues
+        for station in in_question
     )
 
 
 def accuse(sightings: Mapping[str, Sighting], stations: Collection[Station], now: float) -> Accusation | None:
     """Name who most likely holds the run up. Whoever waits for room holds up nobody: others do not make it."""
-    at_queues = [station for station in stations if station.role is not Role.PLAIN]
-    if not at_queues:
+    in_question = _in_question(stations)
+    if not in_question:
         return None
-    worst = max(at_queues, key=lambda s: (_suspicion(s), now - sightings[s.name].at))
-    others = sum(_suspicion(station) == _suspicion(worst) for station in at_queues) - 1
+    worst = max(in_question, key=lambda s: (_suspicion(s), now - sightings[s.name].at))
+    others = sum(_suspicion(station) == _suspicion(worst) for station in in_question) - 1
     lasted = format_duration(round(now - sightings[worst.name].at, 1))
     also = f", and so do {others} more" if others > 1 else ", and so does one more" if others else ""
     queue = worst.sends if worst.receives is None else worst.receives
     who = f"worker '{worst.name}' (pid {worst.pid}) of stage '{worst.stage}'"
     charge = f"{_charge(worst)} for {lasted}"
     return Accusation(worst.name, queue, f"{who} {charge}{also}", charge)
+
+
+def _is_plainly_at_work(station: Station) -> bool:
+    return station.role is Role.PLAIN and station.pulse.waiting is not Wait.LOCK
+
+
+def _in_question(stations: Iterable[Station]) -> list[Station]:
+    """Those of whom one can tell that they wait: at a queue, or for a lock."""
+    return [station for station in stations if not _is_plainly_at_work(station)]
 
 
 def _suspicion(station: Station) -> int:

@@ -1,54 +1,52 @@
-"""Daemonic workers that nothing needs any more: ended so that no item is lost on the way.
+"""How daemonic workers are let go that nothing needs any more: pure. Each step has its time, and the next is harsher.
 
-consumer, plain   a signal at once
-producer          asked to stop at its next put, since a signal there loses items; then a signal
+    producer ──► its next put ends it ──a moment, and nothing of its on the way──► SIGTERM ──stop_timeout──► SIGKILL
+    others ──────────────────────────────────────────────────────────────────────► SIGTERM ──stop_timeout──► SIGKILL
+
+A signal to a producer in the middle of a put would lose an item; and one that ignores SIGTERM would keep the run alive.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from runner.roster import Record
-from runner.spec import Role
-from runner.transports.base import Transport
-
-NOT_NEEDED = "daemonic, and nothing needs it any more"
-_MOMENT = 0.2
-"""Seconds that a daemonic producer has to come to its next put."""
+MOMENT = 0.2
+"""Seconds that a producer has to come to its next put."""
 
 
-@dataclass(slots=True)
 class Dismissals:
-    """Those who were told, and when they get a signal."""
+    """Who is being let go, and what is due to whom next."""
 
-    transport: Transport
-    ask_to_end: Callable[[Record, signal.Signals, str], None]
-    _due: dict[str, tuple[float, Record]] = field(default_factory=dict)
+    def __init__(self, stop_timeout: float) -> None:
+        self._stop_timeout = stop_timeout
+        self._due: dict[str, tuple[float, signal.Signals]] = {}
+
+    def begin(self, worker: str, now: float, *, has_a_moment: bool) -> None:
+        """Let a worker go; one that `has_a_moment` may end by itself."""
+        self._due[worker] = (now + MOMENT if has_a_moment else now, signal.SIGTERM)
+
+    def due(self, now: float, may_wait: Callable[[str], bool]) -> list[tuple[str, signal.Signals]]:
+        """Return who is to be sent which signal now. `may_wait`: what a worker has put is still on its way."""
+        ripe = [(name, number) for name, (at, number) in self._due.items() if at <= now]
+        signals = []
+        for name, number in ripe:
+            if number is signal.SIGTERM and may_wait(name):
+                self._due[name] = (now + MOMENT, number)
+                continue
+            signals.append((name, number))
+            self._due[name] = (
+                now + self._stop_timeout if number is signal.SIGTERM else math.inf,
+                signal.SIGKILL,
+            )
+        return signals
+
+    def gone(self, worker: str) -> None:
+        """It has ended."""
+        self._due.pop(worker, None)
 
     @property
-    def dues(self) -> list[float]:
-        """When `look` has something to do."""
-        return [due for due, _ in self._due.values()]
-
-    def dismiss(self, record: Record, now: float) -> None:
-        """End a daemonic worker, or ask it to end. One whose handler failed ends by itself."""
-        if record.failure is not None:
-            return
-        if record.plan.role is Role.PRODUCER:
-            self.transport.stop_producing(record.plan.name)
-            self._due[record.plan.name] = (now + _MOMENT, record)
-        else:
-            self.ask_to_end(record, signal.SIGTERM, NOT_NEEDED)
-
-    def look(self, now: float) -> None:
-        """Signal the producers that are not at a put, once nothing of theirs is on its way."""
-        for name, record in [(name, record) for name, (due, record) in self._due.items() if now >= due]:
-            assert record.plan.sends is not None
-            if record.alive and self.transport.account(record.plan.sends).waiting:
-                self._due[name] = (now + _MOMENT, record)
-                continue
-            del self._due[name]
-            if record.alive and record.asked_to_end is None:
-                self.ask_to_end(record, signal.SIGTERM, NOT_NEEDED)
+    def soonest(self) -> float:
+        """When something is due next; infinity if nothing is."""
+        return min((at for at, _ in self._due.values()), default=math.inf)

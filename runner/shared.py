@@ -13,6 +13,7 @@ import array
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -101,6 +102,7 @@ class SharedObjects:
             ) from error
         finally:
             server.listener.close()
+        self._address = address
         self._gifts = {spec.name: SharedGift(spec.name, spec.kind, address, key) for spec in plan.shared}
         self._exited: Exited | None = None
 
@@ -124,6 +126,16 @@ class SharedObjects:
             if looking.poll(0):
                 self._exited = Exited(KEEPER, self.pid, self._process.reap())
         return self._exited
+
+    def exited_if_deaf(self) -> Exited | None:
+        """Return how the keeper has ended, waiting for that if its socket is closed; None while it listens."""
+        if self._exited is not None or _listens(self._address):
+            return self._exited
+        return self.end()
+
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped the keeper."""
+        return self._exited is None and self._process.is_stopped()
 
     def end(self) -> Exited:
         """End the keeper, which nobody needs any more, and wait for its death: it is killed, so that is soon."""
@@ -153,6 +165,18 @@ class LocalObjects:
 
     def close(self) -> None:
         """They go with the run."""
+
+
+def _listens(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as visitor:
+        visitor.setblocking(False)
+        try:
+            visitor.connect(address)
+        except ConnectionRefusedError:
+            return False
+        except BlockingIOError:  # many wait to be let in
+            return True
+    return True
 
 
 def _server(address: str, key: bytes, shared: Sequence[SharedSpec]) -> Any:

@@ -180,8 +180,6 @@ class StageSpec:
     handler: HandlerRef
     arguments: Mapping[str, Any] = field(default_factory=_nothing)
     """The file's `with`, interpolated."""
-    places: tuple[Any, ...] = ()
-    """The file's `args`: arguments by place."""
     workers: tuple[str, ...] = ()
     """One name per process: from `names`, or `<stage>-1` … by `count`."""
     receives: str | None = None
@@ -207,6 +205,8 @@ class StageSpec:
     """The way from an item to its key; items with equal keys go to the same worker."""
     keeps_order: bool = False
     """Whether outputs leave in the order of the items that they were made from."""
+    places: tuple[Any, ...] = ()
+    """The file's `args`: arguments by place."""
     start: Start = Start.PARALLEL
     lock: str | None = None
     """The lock that a worker holds while its handler is at work."""

@@ -16,11 +16,11 @@ from runner import stopping, verdict
 from runner.announcer import Announcer
 from runner.births import Births, Census
 from runner.casualties import Casualties
-from runner.dismissals import Dismissals
 from runner.errors import MprunInternalError, StartFailed
 from runner.events import Bus
 from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready, Reported
 from runner.feeding import Feeder
+from runner.letting_go import LettingGo
 from runner.lifecycle import (
     Decision,
     EndStream,
@@ -86,7 +86,7 @@ class Supervisor:
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
-        self._dismissals = Dismissals(transport, self._ask_to_end)
+        self._letting_go = LettingGo(self._roster, transport, self._ask_to_end, plan.limits.stop_timeout)
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
         self._time_limit = plan.limits.timeout
@@ -117,7 +117,7 @@ class Supervisor:
             self._transport.abandon()
             raise
         finally:
-            self._upkeep.end()
+            self._upkeep.end(self._announce)
         self._settle()
         self._announce.run_finished(self._cause, self._stock.accounts())
         return self._cause
@@ -156,9 +156,11 @@ class Supervisor:
             self._feeder.lost(record.plan.name, ending.reason, [r.pid for r in self._roster.alive()])
         self._announce.exited(record, exited, ending, at_stake, counters, restarting=returns)
         record.depart(ending.reason, exited, time.time())
+        self._letting_go.gone(record.plan.name)
         if returns:
             return
         self._lifecycle.ended(record.plan.name)
+        self._heed_upkeep(suspected=ending.outcome == "died")
         given_up = decision.why if isinstance(decision, GiveUp) else ""
         put = self._stock.counters(record).sent
         loss = Loss(record.plan, exited.pid, ending, given_up, at_stake, put)
@@ -182,9 +184,9 @@ class Supervisor:
         if self._stop.phase is not Phase.RUNNING:
             self._enter_phase()
 
-    def _heed_upkeep(self) -> None:
+    def _heed_upkeep(self, *, suspected: bool = False) -> None:
         """Before the deaths that follow from it, so that the root cause comes first."""
-        if (trouble := self._upkeep.trouble()) is not None:
+        if (trouble := self._upkeep.trouble(self._announce, suspected=suspected)) is not None:
             self._fail(trouble)
 
     def _levers(self) -> Levers:
@@ -203,7 +205,7 @@ class Supervisor:
         if due != self._stop:
             self._stop = due
             self._enter_phase()
-        self._dismissals.look(now)
+        self._letting_go.look(now)
         self._heed_watch(now)
         self._casualties.letters.catch_up()
         with self._starting():
@@ -287,7 +289,7 @@ class Supervisor:
             case StopDaemons(stage):
                 self._births.dispense_with(stage)
                 for record in self._roster.alive(stage):
-                    self._dismissals.dismiss(record, time.monotonic())
+                    self._letting_go.dismiss(record, time.monotonic())
             case QueueAbandoned(queue):
                 readers = (r for r in self._roster.started() if r.plan.receives == queue)
                 stopped = [r.plan.name for r in readers if r.asked_to_end == FROM_OUTSIDE]
@@ -374,21 +376,23 @@ class Supervisor:
             self._transport.verify()
         except MprunInternalError as error:
             self._cause = verdict.internal(str(error))
-        if self._cause is None and self._feeder is not None:
-            self._cause = self._feeder.verdict()
-        if self._cause is None:
-            self._cause = verdict.unaccounted(self._stock.accounts()) or lost or self._over_budget()
+        if self._feeder is not None:
+            self._cause = self._cause or self._feeder.verdict()
+        self._cause = (
+            self._cause or verdict.unaccounted(self._stock.accounts()) or lost or self._over_budget()
+        )
 
     def _over_budget(self) -> Cause | None:
-        shares = self._casualties.shares(self._stock.accounts())
-        return verdict.over_budget(shares, self._plan.limits.max_errors)
+        return verdict.over_budget(
+            self._casualties.shares(self._stock.accounts()), self._plan.limits.max_errors
+        )
 
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""
         now = time.monotonic()
         if self._casualties.letters.behind:
             return 0.0
-        dues = [self._next_progress, self._births.next_due, self._stop.until, *self._dismissals.dues]
+        dues = [self._next_progress, self._births.next_due, self._stop.until, self._letting_go.soonest]
         if self._time_limit is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._time_limit)
         if self._feeder is not None:

@@ -24,6 +24,12 @@ class Keeper(Protocol):
     def exited_nowait(self) -> Exited | None:
         """Return how it has ended; None while it lives."""
 
+    def exited_if_deaf(self) -> Exited | None:
+        """Return how it has ended, waiting for that if nobody listens there any more; None while somebody does."""
+
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped it, so that whoever asks it for something waits for ever."""
+
     def end(self) -> Exited:
         """End it, and return how it has ended."""
 
@@ -34,7 +40,6 @@ class Upkeep:
 
     listeners: Listeners | None = None
     keeper: Keeper | None = None
-    _announce: Announcer | None = field(default=None, init=False)
     _mourned: bool = field(default=False, init=False)
 
     def begin(self, announce: Announcer) -> None:
@@ -43,31 +48,44 @@ class Upkeep:
             announce.listening(where)
         if self.keeper is not None:
             announce.keeper_spawned(self.keeper.pid)
-        self._announce = announce
 
-    def trouble(self) -> str | None:
-        """Say what is broken so that the run can't go on, once; None while all is well."""
-        ended = self.keeper.exited_nowait() if self.keeper is not None and not self._mourned else None
-        if ended is None:
+    def trouble(self, announce: Announcer, *, suspected: bool = False) -> str | None:
+        """
+        Say what is broken so that the run can't go on, once; None while all is well.
+
+        A process that dies closes its sockets a moment before it is dead, so whoever talked to it may die first: where
+        that is `suspected`, look for what comes before.
+        """
+        if self.keeper is None or self._mourned:
             return None
-        reason = f"the process of the shared objects (pid {ended.pid}) {_how(ended)}; what they held is gone"
-        self._mourn(ended, reason)
-        return reason
+        ended = self.keeper.exited_if_deaf() if suspected else self.keeper.exited_nowait()
+        if ended is not None:
+            reason = f"{_named(ended.pid)} {_how(ended)}; what they held is gone"
+            self._mourn(announce, ended, reason)
+            return reason
+        if self.keeper.is_stopped():
+            reason = f"{_named(self.keeper.pid)} was stopped by a signal, and whoever uses them waits for it"
+            self._mourn(announce, self.keeper.end(), reason)
+            return reason
+        return None
 
     def stop_accepting(self) -> None:
         """Nobody new is to be served: let go of the sockets, which the workers close in their own time."""
         if self.listeners is not None:
             self.listeners.close()
 
-    def end(self) -> None:
+    def end(self, announce: Announcer) -> None:
         """No worker is left: end what was kept up for them."""
         if self.keeper is not None and not self._mourned:
-            self._mourn(self.keeper.end(), "nobody needs it any more")
+            self._mourn(announce, self.keeper.end(), "nobody needs it any more")
 
-    def _mourn(self, ended: Exited, reason: str) -> None:
+    def _mourn(self, announce: Announcer, ended: Exited, reason: str) -> None:
         self._mourned = True
-        if self._announce is not None:
-            self._announce.keeper_exited(ended, reason)
+        announce.keeper_exited(ended, reason)
+
+
+def _named(pid: int) -> str:
+    return f"the process of the shared objects (pid {pid})"
 
 
 def _how(ended: Exited) -> str:

@@ -36,7 +36,7 @@ def check_objects(spec: WorkflowSpec, asks: Asks, spoilt: Spoilt) -> list[Findin
         *(
             finding
             for pipe in spec.pipes
-            if spoilt.knows("pipes", pipe.name)
+            if _is_as_written(pipe, spoilt)
             for finding in _pipe(pipe, stages, asks, spoilt)
         ),
         *(_inline(spec) if spec.transport == "inline" else ()),
@@ -119,6 +119,12 @@ def _unused(spec: WorkflowSpec, asks: Asks, spoilt: Spoilt) -> Iterator[Finding]
 
 
 # ── pipes ──
+
+
+def _is_as_written(pipe: PipeSpec, spoilt: Spoilt) -> bool:
+    """Whether no end of it was wrong and taken out."""
+    path = ("pipes", pipe.name, "ends")
+    return spoilt.knows(*path) and not any(each[:3] == path for each in spoilt.paths)
 
 
 def _pipe(pipe: PipeSpec, stages: Mapping[str, StageSpec], asks: Asks, spoilt: Spoilt) -> Iterator[Finding]:

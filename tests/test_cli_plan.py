@@ -12,7 +12,7 @@ import pytest
 
 from runner.cli.plan import as_dict, as_text
 from runner.plan import Plan, make_plan
-from runner.spec import HandlerRef, QueueSpec, StageSpec, WorkflowSpec
+from runner.spec import HandlerRef, LockSpec, QueueSpec, StageSpec, Start, WorkflowSpec
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -55,6 +55,19 @@ def test_the_text_is_aligned_with_wide_names(baozi: Plan) -> None:
         "stop order       chef, clean, eater\n"
         "clean waits for  chef\n"
     )
+
+
+def test_who_takes_turns_is_told() -> None:
+    wash = StageSpec("wash", HandlerRef("python", "kitchen:wash"), workers=("a", "b"), start=Start.SERIAL)
+    dry = StageSpec("dry", HandlerRef("python", "kitchen:dry"), workers=("c",), lock="towel", places=(1, "x"))
+    plan = make_plan(WorkflowSpec("kitchen", Path("k.yaml"), (wash, dry), locks=(LockSpec("towel"),)))
+
+    told, shown = as_dict(plan), as_text(plan).splitlines()
+
+    assert ["serial", "parallel"] == [stage["start"] for stage in told["stages"]]
+    assert [(None, []), ("towel", [1, "x"])] == [(s["run"]["lock"], s["run"]["args"]) for s in told["stages"]]
+    assert ["towel"] == told["locks"]
+    assert ["wash starts  one worker after the other", "dry holds    the lock towel"] == shown[-2:]
 
 
 def test_the_json_holds_all_that_the_plan_does(baozi: Plan) -> None:

@@ -153,6 +153,7 @@ def test_waiting_alone_is_no_movement() -> None:
 
 
 HUNGRY = at(EATER, done=4, waiting=Wait.ITEM)
+LOCKED_OUT = at(CLEANER, waiting=Wait.LOCK, waiting_since=10.0)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +165,15 @@ HUNGRY = at(EATER, done=4, waiting=Wait.ITEM)
         ([HUNGRY], {"q": 1}, True),
         ([HUNGRY, CLEANER], {"q": 0}, True),
         ([HUNGRY, replace(CLEANER, daemon=True)], {"q": 0}, False),
+        ([LOCKED_OUT, LOCKED_OUT], {}, False),
+        ([LOCKED_OUT, CLEANER], {}, True),
+        ([LOCKED_OUT, replace(CLEANER, daemon=True)], {}, True),
+        ([at(EATER, waiting=Wait.LOCK)], {"q": 0}, False),
     ],
-    ids=["within its timeout", "at work", "hungry", "a retry is due", "a plain process", "a daemonic one"],
+    ids=[
+        *("within its timeout", "at work", "hungry", "a retry is due", "a plain process", "a daemonic one"),
+        *("all wait for locks", "one that may hold it", "a daemonic one that may", "a reader waits for it"),
+    ],
 )
 def test_that_nothing_moves_is_in_order_where_something_is_sure_to(
     stations: list[Station], waiting: dict[str, int], expected: bool
@@ -185,6 +193,9 @@ FORGETFUL = at(EATER, waiting=Wait.ITEM, waiting_since=12.0)
         ([JOINING, FORGETFUL], 20.0, 72.0, False),
         ([JOINING, EATER], 0.0, 999.0, False),
         ([CLEANER], 0.0, 999.0, False),
+        ([LOCKED_OUT, LOCKED_OUT], 0.0, 70.0, True),
+        ([LOCKED_OUT, LOCKED_OUT], 0.0, 69.9, False),
+        ([LOCKED_OUT, EATER], 0.0, 999.0, False),
         ([], 0.0, 999.0, False),
     ],
 )
@@ -223,10 +234,15 @@ BLOCKED = at(CHEF, waiting=Wait.ROOM, waiting_since=10.0)
             "worker 'eater' (pid 7) of stage 'eater' has been at work on an item of queue 'q' for 5s, "
             "and so does one more",
         ),
+        (
+            [LOCKED_OUT, replace(LOCKED_OUT, name="neo")],
+            None,
+            "worker 'cleaner' (pid 9) of stage 'cleaner' waits for a lock for 5s, and so does one more",
+        ),
     ],
 )
 def test_whoever_holds_the_run_up_is_named_never_one_that_waits_for_room(
-    stations: list[Station], queue: str, words: str
+    stations: list[Station], queue: str | None, words: str
 ) -> None:
     sightings = {station.name: Sighting(station, 10.0) for station in stations}
 
@@ -260,6 +276,7 @@ def test_plain_processes_hold_up_no_queue() -> None:
         (BLOCKED, "waited for room in queue 'q'"),
         (JOINING, "waited in join() for queue 'q'"),
         (CLEANER, "was at work"),
+        (LOCKED_OUT, "waited for a lock"),
     ],
 )
 def test_what_a_worker_does_is_said_in_words(station: Station, words: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from runner.handlers.base import WorkerLog
-from runner.handlers.serve import by_line
 from runner.handlers.serving import Converse, Server
 
 PATIENCE = 20.0
@@ -227,37 +226,5 @@ def test_without_descriptors_it_pauses_instead_of_spinning(desk: Desk) -> None:
 
     desk.serve(upper, clients, scarce)
 
-    assert ["OSError: [Errno 24] Too many open files"] * scarce.refused == [
-        fields["error"] for fields in desk.heard("accept.paused")
-    ]
+    assert [{"error": "OSError: [Errno 24] Too many open files"}] == desk.heard("accept.paused")
     assert 0 < scarce.refused <= 3
-
-
-@pytest.mark.parametrize(
-    ("answer", "sent", "received"),
-    [
-        (lambda line: line.upper(), b"a\nb\nc", b"A\nB\nC"),
-        (lambda _line: None, b"a\n", b""),
-        (lambda line: memoryview(line)[:1], b"xyz\n", b"x"),
-    ],
-)
-def test_a_function_of_a_line_is_called_with_each(
-    answer: Callable[[object], object], sent: bytes, received: bytes
-) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.sendall(sent)
-        ours.shutdown(socket.SHUT_WR)
-        by_line(answer)(theirs, None)
-        theirs.shutdown(socket.SHUT_WR)
-
-        assert received == ours.recv(1024)
-
-
-def test_what_is_sent_back_has_to_be_bytes() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.sendall(b"bun\n")
-
-        with pytest.raises(TypeError, match="what is sent back has to be bytes, or None; got str"):
-            by_line(lambda line: "bun")(theirs, None)  # noqa: ARG005

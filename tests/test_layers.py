@@ -57,6 +57,7 @@ LAYERS = (
         "announcer",
         "feeding",
         "dismissals",
+        "letting_go",
         "lifecycle",
         "roster",
         "stopping",

@@ -8,7 +8,7 @@ import pytest
 
 from runner.facts import Exited
 from runner.plan import Plan, WorkerPlan, make_plan
-from runner.roster import Ending, Record, Roster, judge
+from runner.roster import Departure, Ending, Record, Roster, judge
 from runner.spec import HandlerRef, StageSpec, WorkflowSpec
 
 ASKED = "the run is being stopped"
@@ -56,6 +56,29 @@ def test_a_new_generation_starts_with_a_clean_record() -> None:
     record.be_born(12)
 
     assert Record(worker_plan(), generation=2, pid=12, alive=True) == record
+
+
+def test_that_a_worker_was_asked_and_that_it_is_gone_are_two_moments() -> None:
+    record = Record(worker_plan())
+    record.be_born(11)
+    exited = Exited("neo", 11, -15)
+
+    record.ask_to_end("it was told to", 10.0)
+    record.ask_to_end("it was told again", 11.0)
+    record.depart("it was told again", exited, 12.0)
+
+    assert Departure("it was told again", exited, 10.0, 12.0) == record.departure
+
+
+def test_what_the_one_before_was_asked_is_nothing_to_its_successor() -> None:
+    record = Record(worker_plan())
+    record.ask_to_end("it was told to", 10.0)
+
+    record.be_born(12)
+    record.depart("nothing left to do", Exited("neo", 12, 0), 13.0)
+
+    assert record.departure is not None
+    assert None is record.departure.asked_at
 
 
 def test_the_roster_tells_who_has_existed_and_who_does() -> None:

@@ -110,6 +110,19 @@ def test_a_keeper_that_was_killed_is_noticed() -> None:
     assert "SIGKILL" == noticed.signal_name
 
 
+def test_whether_the_keeper_hears_is_asked_of_its_socket() -> None:
+    shared = SharedObjects(PLAN)
+    while_alive = shared.exited_if_deaf()
+    os.kill(shared.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, shared.pid, os.WEXITED | os.WNOWAIT)
+
+    ended = shared.exited_if_deaf()
+
+    assert while_alive is None
+    assert ended is not None
+    assert ended == shared.exited_if_deaf() == shared.end()
+
+
 # ── in a run ──
 
 BOTH = "board: {kind: dict}, go: {kind: Event}"
@@ -151,24 +164,31 @@ def run(tmp_path: Path, capfd: Capture) -> Callable[..., Showing]:
 
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
-def test_the_keeper_killed_is_the_reason_that_the_run_fails_for(
-    transport: str, run: Callable[..., Showing]
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [
+        (signal.SIGKILL, "was killed by SIGKILL; what they held is gone"),
+        (signal.SIGSTOP, "was stopped by a signal, and whoever uses them waits for it"),
+    ],
+)
+def test_the_keeper_gone_is_the_reason_that_the_run_fails_for(
+    number: signal.Signals, how: str, transport: str, run: Callable[..., Showing]
 ) -> None:
     pids: list[int] = []
+    ready: list[str] = []
 
     def act(event: dict[str, Any]) -> None:
         if event["event"] == "keeper.spawned":
             pids.append(event["pid"])
-        if event["event"] == "worker.ready":
-            os.kill(pids[0], signal.SIGKILL)
+        if event["event"] == "worker.ready" and not ready:
+            ready.append(event["worker"])
+            os.kill(pids[0], number)
 
     shown = run(
         "counter: {run: 'objects:count', count: 3}\nwaiter: {run: 'objects:wait'}", transport, on_event=act
     )
 
-    reason = (
-        f"the process of the shared objects (pid {pids[0]}) was killed by SIGKILL; what they held is gone"
-    )
+    reason = f"the process of the shared objects (pid {pids[0]}) {how}"
     assert (1, reason) == (shown.exit_code, shown.one("run.finished")["reason"])
     assert reason == shown.one("keeper.exited")["reason"]
 

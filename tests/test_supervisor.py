@@ -37,6 +37,10 @@ class Clock:
         """The script's own time."""
         return self.now
 
+    def time(self) -> float:
+        """The same."""
+        return self.now
+
 
 class Script:
     """A transport that plays rounds, and notes what it is asked to do."""

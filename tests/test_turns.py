@@ -18,7 +18,7 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["leased", "joinable", "inline
 WITH_PROCESSES = pytest.mark.parametrize("transport", ["leased", "joinable"])
 
 KITCHEN = """
-import os, signal, sys
+import os, signal, sys, time
 from multiprocessing import Process
 from pathlib import Path
 
@@ -70,6 +70,14 @@ def get_under(queue, mutex):
     with mutex:
         queue.get()
         queue.task_done()
+
+def cross(left, right, worker):
+    mine, others = (left, right) if worker.name == "a" else (right, left)
+    with mine:
+        while not others.locked():
+            time.sleep(0.001)
+        with others:
+            print("never")
 
 def stay(worker):
     signal.pause()
@@ -163,6 +171,23 @@ def test_inline_an_embrace_is_named_with_the_lock_and_its_holder(kitchen: Path, 
     assert 1 == shown.exit_code
     assert "'eater-1' waits to get on queue 'q'" in reason
     assert "'chef-1' waits for the lock 'mutex', which 'eater-1' holds" in reason
+
+
+@WITH_PROCESSES
+@pytest.mark.slow
+def test_two_that_wait_for_each_others_lock_are_found_without_any_limit(
+    transport: str, kitchen: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.deadlines.DEADLOCK", 0.5)
+    monkeypatch.setattr("runner.watch.DEADLOCK", 0.5)
+    more = ("locks={left: {}, right: {}}",)
+
+    shown = run(kitchen, capfd, transport, "task: {run: 'kitchen:cross', names: [a, b]}", overrides=more)
+
+    reason = shown.one("run.finished")["reason"]
+    assert (5, []) == (shown.exit_code, shown.lines)
+    assert reason.startswith("every worker waits for another, and nothing can move: worker '")
+    assert "of stage 'task' waits for a lock for" in reason
 
 
 # ── one after the other ──

@@ -146,6 +146,12 @@ def test_a_pipe_joins_two_plain_stages_of_one_worker_that_is_not_replaced(
     assert expected == found(spec, asks=None)
 
 
+def test_a_pipe_that_has_lost_an_end_to_another_problem_is_not_judged() -> None:
+    spec = workflow(A, B, pipes=(PipeSpec("wire", ("a",)),))
+
+    assert [] == found(spec, spoilt=Spoilt(frozenset({("pipes", "wire", "ends", 1)})))
+
+
 def test_an_end_for_a_handler_that_does_not_ask_for_it_is_a_slip() -> None:
     spec = workflow(A, B, pipes=(PipeSpec("wire", ("a", "b")),))
 

@@ -11,6 +11,7 @@ from runner.wiring_transport import check_transport
 
 _PLAIN = StageSpec("eater", HandlerRef("python", "kitchen:eat"), {}, ("eater",), receives="q")
 _TIMED = replace(_PLAIN, timeout=3.0)
+_SERVER = StageSpec("eater", HandlerRef("serve", "serve", {"handler": "m:f"}), {}, ("eater",))
 _LIMITED = replace(_PLAIN, memory_limit=1 << 30)
 
 
@@ -23,10 +24,14 @@ _LIMITED = replace(_PLAIN, memory_limit=1 << 30)
         (_TIMED, "inline", ["timeout"]),
         (_LIMITED, "leased", []),
         (_LIMITED, "inline", ["memory_limit"]),
+        (_SERVER, "joinable", []),
+        (_SERVER, "inline", ["run"]),
     ],
 )
 def test_a_key_is_refused_where_it_can_do_nothing(stage: StageSpec, transport: str, keys: list[str]) -> None:
-    found = [f for f in check_transport([stage], transport) if f.path[-1] in ("timeout", "memory_limit")]
+    found = [
+        f for f in check_transport([stage], transport) if f.path[-1] in ("run", "timeout", "memory_limit")
+    ]
 
     assert [("stages", "eater", key) for key in keys] == [finding.path for finding in found]
     assert {"transport-cannot"} >= {finding.code for finding in found}

@@ -86,6 +86,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             }
             for queue in plan.queues
         ],
+        "locks": list(plan.locks),
         "start_order": [stage.name for stage in plan.stages],
         "stop_order": [stage.name for stage in plan.stop_order],
     }
@@ -126,10 +127,15 @@ def _queue_rows(plan: Plan) -> list[list[str]]:
 
 def _order_rows(plan: Plan) -> list[list[str]]:
     needs = [[f"{s.name} waits for", " and ".join(s.needs)] for s in plan.stages if s.needs]
+    serial = [[f"{s.name} starts", "one worker after the other"] for s in plan.stages if s.serial]
+    locks = {s.name: s.workers[0].lock for s in plan.stages if s.workers}
+    locked = [[f"{name} holds", f"the lock {lock}"] for name, lock in locks.items() if lock is not None]
     return [
         ["start order", ", ".join(stage.name for stage in plan.stages)],
         ["stop order", ", ".join(stage.name for stage in plan.stop_order)],
         *needs,
+        *serial,
+        *locked,
     ]
 
 
@@ -147,6 +153,7 @@ def _stage_dict(stage: StagePlan) -> dict[str, Any]:
         "from": stage.receives,
         "to": stage.sends,
         "needs": list(stage.needs),
+        "start": "serial" if stage.serial else "parallel",
         "description": stage.description,
         "workers": [worker.name for worker in stage.workers],
         "run": None if shared is None else _worker_dict(shared),
@@ -159,7 +166,9 @@ def _worker_dict(worker: WorkerPlan) -> dict[str, Any]:
         "kind": worker.handler.kind,
         "target": worker.handler.target,
         "options": _plain(worker.handler.options),
+        "args": _plain(worker.places),
         "with": _plain(worker.arguments),
+        "lock": worker.lock,
         "on_error": worker.on_error.value,
         "start_method": worker.start_method,
         "env": sorted(worker.env),

@@ -61,15 +61,15 @@ def as_text(snapshot: dict[str, Any]) -> str:
 
 
 def _how_it_ended(worker: dict[str, Any]) -> str:
-    """Say how a worker ended; if it was asked to, how long after."""
-    how = f"exit code {worker['exitcode']}" if worker["signal"] is None else worker["signal"]
-    if worker["ended_at"] is None or worker["exitcode"] == 0:
+    """Say how a worker ended; if it was asked to, by which signal and how long after."""
+    asked, ended = worker["asked_at"], worker["ended_at"]
+    if asked is None or ended is None:
         return str(worker["ending"])
-    if worker["asked_at"] is not None:
-        from runner.units import format_duration
+    from runner.units import format_duration
 
-        how += f", {format_duration(round(worker['ended_at'] - worker['asked_at'], 3))} after it was asked to end"
-    return f"{how}: {worker['ending']}"
+    how = worker["signal"] or f"exit code {worker['exitcode']}"
+    after = format_duration(round(ended - asked, 3))
+    return f"{how}, {after} after it was asked to end: {worker['ending']}"
 
 
 def _snapshots(run: str | None) -> list[dict[str, Any]]:

@@ -52,6 +52,8 @@ class Server:
         self._changing = threading.Lock()
         self._stops_asked = 0
         self._paused_until = 0.0
+        self._is_short = False
+        """Whether the last try to begin a conversation failed for want of something. That is told once."""
         self._served = 0
         self._wake, self._waker = socket.socketpair()
         """The first becomes readable when a signal came, or a conversation has ended."""
@@ -131,6 +133,7 @@ class Server:
             self._pause(error)
         else:
             self._served += 1
+            self._is_short = False
 
     def _talk(self, connection: socket.socket, address: Any) -> None:
         """The whole of one conversation, in its own thread."""
@@ -163,7 +166,9 @@ class Server:
 
     def _pause(self, error: Exception) -> None:
         self._paused_until = time.monotonic() + _PAUSE
-        self._log.warning("accept.paused", error=describe_error(error), seconds=_PAUSE)
+        if not self._is_short:
+            self._log.warning("accept.paused", error=describe_error(error))
+        self._is_short = True
 
 
 def _shown(address: Any) -> str:
