@@ -95,7 +95,7 @@ def example_files(name: str) -> dict[str, str]:
     if name not in known:
         raise UsageError(f"there is no example '{name}'; {did_you_mean(name, known)}")
     workflow = known[name]
-    runs = [stage.get("run") for stage in read(workflow).data["stages"].values()]
+    runs = [stage.get("run") for stage in read(workflow).data.get("stages", {}).values()]
     modules = {run.partition(":")[0].partition(".")[0] for run in runs if isinstance(run, str)}
     beside = [workflow.with_name(f"{module}.py") for module in sorted(modules)]
     text = workflow.read_text(encoding="utf-8").replace(f"$schema=../schemas/{_SCHEMA}", f"$schema={_SCHEMA}")
