@@ -254,7 +254,7 @@ CHECKS = (
 )
 CODE = re.compile(r"[a-z]+[0-9]?(-[a-z]+[0-9]?)+")
 CODES_OF_ONE_WORD = {"cycle", "unreadable"}
-KEYS_LIKE_CODES = {"idle-timeout"}
+KEYS_LIKE_CODES = {"idle-timeout", "max-backoff"}
 OUT_OF_REACH = {"wrong-value"}
 """No file that uses the built-in kinds alone can have these."""
 
