@@ -206,7 +206,12 @@ def is_free(path: tuple[str, ...], key: str) -> bool:
     """Whether another name is as good: for a stage, a job, a service, a variable, or what a matrix varies."""
     if path[-1:] == ("matrix",):
         return key not in ("include", "exclude")
-    return path in {("stages",), ("jobs",)} or path[-1:] in {("env",), ("services",), ("include",), ("exclude",)}
+    return path in {("stages",), ("jobs",)} or path[-1:] in {
+        ("env",),
+        ("services",),
+        ("include",),
+        ("exclude",),
+    }
 
 
 def slips(name: str) -> list[str]:
