@@ -242,6 +242,25 @@ time.sleep(60)
     assert ended
 
 
+def test_when_the_observer_is_killed_the_run_goes_on_and_says_so_at_the_end(
+    pipe: Channel, show: Show, tmp_path: Path
+) -> None:
+    log = tmp_path / "lint.log"
+    log.write_bytes(b"first\n")
+    observer = show(pipe, "stream")
+    observer.observe(run_started(1))
+    observer.observe(started("lint", log=str(log)))
+    pipe.until("first")
+
+    os.kill(observer.pid, signal.SIGKILL)
+    for number in range(2000):
+        observer.observe(started(f"{number}", log=str(log)))
+    observer.observe(run_finished(1))
+    observer.close()
+
+    assert observer.trouble == "the log is incomplete: the process that writes it was ended by SIGKILL"
+
+
 @pytest.mark.parametrize("colors", [True, False])
 def test_colours_of_a_job_reach_a_terminal_that_wants_them(
     colors: bool, terminal: Channel, show: Show, tmp_path: Path
