@@ -118,6 +118,8 @@ class Plan:
     """What conditions of jobs may ask for, and so they may for `env`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The workflow's own; that of each worker and each job holds it already."""
+    given: tuple[str, ...] = ()
+    """Arguments of the command line that say other than the file does. To run a part again takes them too."""
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:

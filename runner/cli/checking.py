@@ -48,7 +48,9 @@ def checked_plan(
         raise SpecError(checked.problems)
     if show_warnings and checked.problems:
         print_problems(checked.problems)
-    return plan_for(_chosen(checked.spec, choice), choice.at_once)
+    given = [("--param", param) for param in params] + [("--set", override) for override in overrides]
+    plan = plan_for(_chosen(checked.spec, choice), choice.at_once)
+    return replace(plan, given=tuple(word for pair in given for word in pair))
 
 
 def _chosen(spec: WorkflowSpec, choice: JobsChoice) -> WorkflowSpec:
