@@ -1,7 +1,7 @@
 """Daemonic workers that nothing needs any more: ended so that no item is lost on the way.
 
-    consumer, plain   a signal at once
-    producer          asked to stop at its next put, since a signal there loses items; then a signal
+A consumer or a plain process gets a signal at once. A producer is asked to stop at its next put, since a signal there
+loses items, and gets its signal after that.
 """
 
 from __future__ import annotations
