@@ -27,6 +27,8 @@ from runner.events import Bus, Event, Observer
 _CHUNK = 64 * 1024
 _LONGEST_WAIT = 1.0
 """Seconds until the next look whether the supervisor still lives."""
+_GRACE = 2.0
+"""Seconds, and at most twice as many, for the last lines of a supervisor that was killed."""
 ALIVE = b"\0"
 """Said while there is still something to show after the end, and somebody reads it."""
 PATIENCE_OF_PEOPLE = 4.0
@@ -72,6 +74,7 @@ def serve(connection: socket.socket, outlets: Outlets, parent: int) -> NoReturn:
     code = int(ExitCode.INTERNAL)
     try:
         _detach(connection, outlets)
+        _end_with(parent)
         _import_ahead(outlets)
         connection.sendall(_show(connection, outlets, parent).encode())
         code = 0
@@ -98,6 +101,17 @@ def _detach(connection: socket.socket, outlets: Outlets) -> None:
     keep = sorted({0, 1, 2, connection.fileno()})
     for low, high in zip(keep, [*keep[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
         os.closerange(low + 1, high)
+
+
+def _end_with(parent: int) -> None:
+    """Have this process end soon after the supervisor, also where a terminal that is stopped holds up a write."""
+
+    def look(_number: int, _frame: object) -> None:
+        if os.getppid() != parent:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the next one ends this process
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE, _GRACE)
 
 
 def _import_ahead(outlets: Outlets) -> None:
@@ -144,7 +158,7 @@ def _show_the_rest(bus: Bus, connection: socket.socket, parent: int) -> None:
     """Let what is still being shown come to its end, as long as somebody reads it and the supervisor waits."""
     until = time.monotonic() + (MOST_PATIENCE if not os.isatty(1) else PATIENCE_OF_PEOPLE)
     while _tick(bus) == 0 and time.monotonic() < until and os.getppid() == parent:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):
             connection.send(ALIVE, socket.MSG_DONTWAIT)
 
 

@@ -265,7 +265,8 @@ def _attempts() -> Fragment:
             "items": {"type": "integer", "minimum": 1, "maximum": 255},
             "minItems": 1,
             "title": "a list of exit codes",
-            "description": "The exit codes that are worth another attempt. Without it every failure is.",
+            "description": "The exit codes that are worth another attempt; signal n counts as 128 + n. Without it "
+            "every failure is.",
         },
         "timeout": duration("The longest that one attempt may take."),
     }

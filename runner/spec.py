@@ -239,6 +239,12 @@ class Given:
     overrides: tuple[str, ...] = ()
     """`a.b=value`, as for `--set`."""
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The same as arguments of the command line."""
+        pairs = [*(("--param", each) for each in self.params), *(("--set", each) for each in self.overrides)]
+        return tuple(word for pair in pairs for word in pair)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSpec:

@@ -16,7 +16,7 @@ from runner import stopping, verdict
 from runner.announcer import Announcer
 from runner.births import Births, Census
 from runner.casualties import Casualties
-from runner.errors import MprunInternalError, StartFailed
+from runner.errors import StartFailed
 from runner.events import Bus
 from runner.facts import Exited, Fact, Finished, HandlerFailed, Logged, Ready, Reported
 from runner.feeding import Feeder
@@ -38,6 +38,7 @@ from runner.poison import Streaks
 from runner.restart import GiveUp, Restart
 from runner.roster import Record, Roster, judge
 from runner.safekeeping import Letters
+from runner.settlement import over_budget, settle
 from runner.spec import Role
 from runner.stock import Stock
 from runner.stopping import Phase, Stop
@@ -81,7 +82,7 @@ class Supervisor:
         self._stock = Stock(plan, transport, self._roster)
         self._births = Births(transport, self._lifecycle, self._roster, self._stock, self._announce, census)
         self._feeder = feeder
-        streaks = Streaks(plan, transport.account, lambda: self._over_budget() is not None)
+        streaks = Streaks(plan, transport.account, self._is_over_budget)
         self._casualties = Casualties(self._announce, letters, self._births, streaks.at_fault)
         self._stop = Stop()
         self._cause: Cause | None = None
@@ -118,7 +119,9 @@ class Supervisor:
             raise
         finally:
             self._upkeep.end(self._announce)
-        self._settle()
+        self._cause = settle(
+            self._cause, self._transport, self._stock, self._casualties, self._plan.limits, self._feeder
+        )
         self._announce.run_finished(self._cause, self._stock.accounts())
         return self._cause
 
@@ -367,25 +370,8 @@ class Supervisor:
         self._announce.terminating(record, number, reason)
         self._transport.signal(record.plan.name, number)
 
-    # What it came to.
-
-    def _settle(self) -> None:
-        """Check the ledger, the letters and the budget of errors, once nobody is left to change them."""
-        lost = self._casualties.letters.lost()
-        try:
-            self._transport.verify()
-        except MprunInternalError as error:
-            self._cause = verdict.internal(str(error))
-        if self._feeder is not None:
-            self._cause = self._cause or self._feeder.verdict()
-        self._cause = (
-            self._cause or verdict.unaccounted(self._stock.accounts()) or lost or self._over_budget()
-        )
-
-    def _over_budget(self) -> Cause | None:
-        return verdict.over_budget(
-            self._casualties.shares(self._stock.accounts()), self._plan.limits.max_errors
-        )
+    def _is_over_budget(self) -> bool:
+        return over_budget(self._stock, self._casualties, self._plan.limits) is not None
 
     def _patience(self) -> float:
         """How long a wait may be: to the next thing that is due by the clock."""

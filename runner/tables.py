@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.jobs.closing import Part
 from runner.jobs.telling import Said, Tone
 from runner.report import Report
 from runner.report_lines import Failure, QueueLine, StageLine
 from runner.units import format_size, rough_duration
+
+if TYPE_CHECKING:  # a run of stages ends without it
+    from runner.jobs.closing import Part
 
 PIPE_WIDTH = 100
 """Columns where there is no terminal to ask."""

@@ -120,6 +120,16 @@ def test_github_is_told_with_commands_and_a_summary_and_hides_secrets(
     assert lines[2].startswith("::stop-commands::")
 
 
+def test_what_runs_a_job_again_runs_the_very_same(run_mprun: RunMprun, folder: Path) -> None:
+    text = "name: g\nparams: {word: {default: a}}\njobs: {say: {run: 'echo ${{ params.word }}; exit 4'}}\n"
+    (folder / "given.yaml").write_text(text, encoding="utf-8")
+
+    done = run_mprun("given.yaml", "--param", "word=b c", "--set", "description=x", cwd=folder)
+
+    (again,) = [line for line in done.stderr.splitlines() if line.startswith("  again:")]
+    assert "  again:  mprun run given.yaml --param 'word=b c' --set description=x --job say" == again
+
+
 @pytest.mark.parametrize("reader", ["head -c 1", "true"])
 def test_whoever_stops_reading_does_not_change_how_it_ends(
     reader: str, mprun: Path, folder: Path, plain_env: dict[str, str]

@@ -159,7 +159,7 @@ def test_nothing_in_the_last_lines_is_a_command_for_github(
     captured = capsys.readouterr()
     assert ["  │ ::error::one", "  │ # #[error]two"] == captured.err.splitlines()[1:3]
     assert (
-        "::error title=lint,file=ci.yaml,line=1::step 1 exited with code 1%0A::error::one%0A# #[error]two"
+        "::error title=lint,file=ci.yaml,line=1::step 1 exited with code 1%0A::error::one%0A##[error]two"
         == (captured.out.rstrip())
     )
 

@@ -22,6 +22,8 @@ A value that begins with `~` is a pattern to be found; all others are equal or w
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -37,6 +39,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from runner.cli.main import main
 
 RULES = sorted((Path(__file__).resolve().parent / "conformance" / "jobs").glob("*.yaml"))
 TIMEOUT = 60.0
@@ -68,14 +72,16 @@ def test_there_are_rules_enough() -> None:
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.stem, marks=marks(rule)) for rule in RULES])
-def test_rule(rule: Path, tmp_path: Path, mprun: Path, plain_env: dict[str, str]) -> None:
+def test_rule(
+    rule: Path, tmp_path: Path, mprun: Path, plain_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = expectation(rule)
     shutil.copy(rule, tmp_path / "rule.yaml")
     env = {**plain_env, "MPRUN_HOME": str(tmp_path / "home")}
 
     if "problems" in expected:
         prepare(tmp_path, expected)
-        assert [] == list(unlike_problems(expected, validate(mprun, tmp_path, expected, env)))
+        assert [] == list(unlike_problems(expected, validate(tmp_path, expected, monkeypatch)))
     for number, round_ in enumerate([expected, *expected.get("again", ())] if "jobs" in expected else []):
         prepare(tmp_path, round_)
         outcome = run(mprun, tmp_path, round_, env, tmp_path / f"events-{number}.jsonl")
@@ -127,17 +133,15 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
-def validate(mprun: Path, folder: Path, expected: Mapping[str, Any], env: Mapping[str, str]) -> list[Any]:
-    done = subprocess.run(
-        [mprun, "validate", "rule.yaml", "--format", "json"],
-        cwd=folder,
-        env={**env, **expected.get("env", {})},
-        capture_output=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert (3 if expected["exit"] == 3 else 0) == done.returncode
-    found: list[Any] = json.loads(done.stdout)
+def validate(folder: Path, expected: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Run `mprun validate` in this process: it starts none."""
+    for name, value in expected.get("env", {}).items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        exitcode = main(["validate", "rule.yaml", "--format", "json"])
+    assert (3 if expected["exit"] == 3 else 0) == exitcode
+    found: list[Any] = json.loads(out.getvalue())
     return found
 
 

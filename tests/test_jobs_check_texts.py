@@ -28,6 +28,7 @@ def problems(folder: Path, jobs: str) -> list[Problem]:
         "{secrets: [A, TOKEN], steps: [{run: x, env: {A: '${{ secrets.TOKEN }}'}}]}",
         "{needs: build, shell: python, run: x, env: {A: '${{ needs.build.outputs.wheel }}'}}",
         "{needs: build, shell: bash, run: 'x ${{ needs.build.outputs.wheel }}'}",
+        '{needs: build, run: "cat <<END\\n${{ needs.build.outputs.wheel }}\\nEND\\n"}',
         "{strategy: {matrix: {n: [1]}}, shell: python, run: 'print(${{ matrix.n }})'}",
     ],
 )
@@ -69,6 +70,12 @@ def test_what_leads_somewhere_is_fine(job: str, tmp_path: Path) -> None:
             "reference-in-script",
             "print(${{ needs.build.outputs.wheel }})",
             "`env`",
+        ),
+        (
+            "{needs: build, run: \"cat <<'END'\\n${{ needs.build.outputs.wheel }}\\nEND\\n\"}",
+            "reference-in-script",
+            "${{ needs.build.outputs.wheel }}",
+            "take the quotes off",
         ),
         (
             "{steps: [{run: x, env: {A: '${{ needs.zzz.result }}'}}]}",

@@ -114,6 +114,14 @@ def test_a_run_that_passed_is_a_table_the_critical_path_and_one_line() -> None:
     ]
 
 
+def test_the_table_has_what_took_longest_and_counts_the_rest() -> None:
+    jobs = [event for n in range(100) for event in one_job(f"{n}", 0, n)]
+    lines = text_of(screen([run_started(100), *jobs, run_finished(at=99)]))
+
+    assert "81  passed  1m21s" == lines[0]
+    assert ["and 81 more", "passed in 1m39s: 100 passed"] == lines[-2:]
+
+
 def test_a_run_with_allowed_failures_is_yellow_and_says_which() -> None:
     history = [run_started(1), *one_job("docs", 0, 1, "allowed", reason="step 1 failed"), run_finished(at=2)]
     parts = screen(history)

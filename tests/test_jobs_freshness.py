@@ -25,9 +25,8 @@ OTHER = FileFacts("d2", 10, 0, 100 * SECOND)
 BASE = Fingerprint({"command": "c", "env": "e"}, {"src/a.py": OLD}, {"dist/x": OLD})
 FACTS = st.builds(FileFacts, st.text(max_size=3), st.integers(), st.integers(), st.integers())
 FILES = st.dictionaries(st.text(max_size=3), FACTS, max_size=3)
-FINGERPRINTS = st.builds(
-    Fingerprint, st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3), FILES, FILES
-)
+WORDS = st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3)
+FINGERPRINTS = st.builds(Fingerprint, *[WORDS, FILES, FILES, WORDS])
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ FINGERPRINTS = st.builds(
         (Fingerprint(BASE.parts, BASE.inputs, {}), "output dist/x is missing"),
         (Fingerprint(BASE.parts, BASE.inputs, {"dist/x": OTHER}), "output dist/x changed"),
         (
-            Fingerprint(BASE.parts, BASE.inputs, BASE.outputs, ("input *.rs",)),
+            Fingerprint(BASE.parts, BASE.inputs, BASE.outputs, {}, ("input *.rs",)),
             "input *.rs matches nothing",
         ),
         (Fingerprint({"command": "x"}, {}, BASE.outputs), "command changed, and 2 more"),
@@ -62,6 +61,12 @@ def test_nothing_changed_is_up_to_date_whatever_the_clock_says() -> None:
 
     assert freshness.up_to_date
     assert freshness.reason.startswith("up to date")
+
+
+def test_what_it_handed_on_is_handed_on_again() -> None:
+    before = Fingerprint(BASE.parts, BASE.inputs, BASE.outputs, {"version": "1"})
+
+    assert {"version": "1"} == compare(before, BASE).values
 
 
 def test_what_others_put_beside_the_outputs_does_not_matter() -> None:
@@ -111,9 +116,10 @@ def test_a_job_is_up_to_date_with_itself(fingerprint: Fingerprint) -> None:
         [],
         {},
         {"parts": {}, "inputs": {}},
-        {"parts": {}, "inputs": {"a": ["d", 1]}, "outputs": {}},
-        {"parts": {}, "inputs": {"a": [1, 1, 1, 1]}, "outputs": {}},
-        {"parts": {}, "inputs": {"a": 3}, "outputs": {}},
+        {"parts": {}, "inputs": {}, "outputs": {}},
+        {"parts": {}, "inputs": {"a": ["d", 1]}, "outputs": {}, "values": {}},
+        {"parts": {}, "inputs": {"a": [1, 1, 1, 1]}, "outputs": {}, "values": {}},
+        {"parts": {}, "inputs": {"a": 3}, "outputs": {}, "values": {}},
     ],
 )
 def test_what_is_no_fingerprint_is_none(data: object) -> None:

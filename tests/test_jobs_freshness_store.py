@@ -123,6 +123,15 @@ def test_an_output_just_made_settles_later(root: Path, store: FreshnessStore) ->
     assert [True] == [facts.is_settled for facts in kept.outputs.values()]
 
 
+def test_what_a_job_handed_on_is_kept_and_stays_so(root: Path, store: FreshnessStore) -> None:
+    job = watched(root, "src", outputs=("dist/*",))
+    (root / "dist/x.whl").write_text("new")
+    store.keep(job, store.judge(job)[1], {"version": "1"})
+    os.utime(root / "dist/x.whl", (1, 1))
+
+    assert [{"version": "1"}] * 3 == [store.judge(job)[0].values for _ in range(3)]
+
+
 def test_what_a_job_changes_under_its_own_feet_counts_as_changed(root: Path, store: FreshnessStore) -> None:
     job = watched(root, "src/a.py")
     _, before = store.judge(job)

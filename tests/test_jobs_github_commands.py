@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.jobs.github_commands import command, masks
+from runner.jobs.github_commands import command, disarmed, masks
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,7 @@ def test_no_message_or_property_can_end_a_command_or_begin_another(message: str,
 
 def test_secrets_are_masked_each_and_empty_ones_not() -> None:
     assert "::add-mask::s3cret\n::add-mask::two%0Alines\n" == masks(["s3cret", "", " ", "two\nlines"])
+
+
+def test_a_command_of_the_older_form_is_disarmed_wherever_it_stands() -> None:
+    assert "a # #[error]b ::x::" == disarmed("a ##[error]b ::x::")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from job_histories import finished, run_finished, run_started, started
+from job_histories import event, finished, run_finished, run_started, started
 
 from runner.events import Event
 from runner.jobs.dress import PlainDress
@@ -50,6 +50,17 @@ def test_the_end_of_the_run_leaves_the_rest_to_be_shown_and_then_ends_what_is_op
     assert ([0, 0, None], ["run.started", "run.finished", "give up", "finish"]) == (waits, show.done)
 
 
+def test_what_is_told_after_the_end_of_the_run_does_not_undo_it() -> None:
+    show = Scripted(steps=0)
+    observer = JobOutput(show)
+
+    observer.observe(run_finished())
+    observer.observe(event("events.dropped", count=3))
+    observer.close()
+
+    assert ["run.finished", "events.dropped", "give up", "finish"] == show.done
+
+
 def test_a_run_that_breaks_off_says_nothing_more() -> None:
     show = Scripted(steps=2)
     observer = JobOutput(show)
@@ -80,7 +91,7 @@ def test_everything_is_written_even_where_a_pipe_takes_little_at_a_time(tmp_path
 def test_quiet_tells_of_failures_at_once_and_of_nothing_else() -> None:
     written: list[bytes] = []
     show = QuietShow(written.append, PlainDress())
-    for event in [
+    for each in [
         run_started(4),
         started("lint"),
         finished("lint"),
@@ -88,7 +99,7 @@ def test_quiet_tells_of_failures_at_once_and_of_nothing_else() -> None:
         finished("test", result="failed", reason="step 1 exited with code 2"),
         finished("e2e", result="timed_out", reason="it took more than 1s"),
     ]:
-        show.observe(event)
+        show.observe(each)
 
     assert b"".join(written).decode() == (
         "✗ test failed after 1.0s: step 1 exited with code 2\n✗ e2e timed out after 1.0s: it took more than 1s\n"
@@ -104,13 +115,13 @@ def test_each_mode_shows_a_run_to_its_end(mode: str, for_github: bool, tmp_path:
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     observer = open_output(fd, mode, for_github=for_github)
 
-    for event in [
+    for each in [
         run_started(1),
         started("lint", log=str(log)),
         finished("lint", result="failed", log=str(log)),
         run_finished(1),
     ]:
-        observer.observe(event)
+        observer.observe(each)
     while observer.tick() is not None:
         pass
     observer.close()

@@ -242,6 +242,61 @@ time.sleep(60)
     assert ended
 
 
+def test_when_the_observer_is_killed_the_run_goes_on_and_says_so_at_the_end(
+    pipe: Channel, show: Show, tmp_path: Path
+) -> None:
+    log = tmp_path / "lint.log"
+    log.write_bytes(b"first\n")
+    observer = show(pipe, "stream")
+    observer.observe(run_started(1))
+    observer.observe(started("lint", log=str(log)))
+    pipe.until("first")
+
+    os.kill(observer.pid, signal.SIGKILL)
+    for number in range(2000):
+        observer.observe(started(f"{number}", log=str(log)))
+    observer.observe(run_finished(1))
+    observer.close()
+
+    assert observer.trouble == "the log is incomplete: the process that writes it was ended by SIGKILL"
+
+
+def test_not_even_a_stopped_terminal_keeps_it_after_a_supervisor_that_is_killed(
+    terminal: Channel, tmp_path: Path
+) -> None:
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from job_histories import *
+from runner.observers import open_observers
+from runner.observer_child import JobOutlet
+[observer] = open_observers(stream=sys.stderr, jobs=JobOutlet({terminal.writing}, "stream"))
+observer.observe(run_started(1))
+observer.observe(started("lint", log={much(tmp_path / "lint.log")!r}))
+print(observer.pid, flush=True)
+time.sleep(60)
+"""
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[terminal.writing],
+    )
+    assert supervisor.stdout is not None and supervisor.stderr is not None
+    observer = int(supervisor.stdout.readline())
+    watched = os.pidfd_open(observer)
+    terminal.until("lint | ")  # and never again, so that it is soon held up in a write
+
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait()
+    ended, _, _ = select.select([watched], [], [], 20)
+
+    os.close(watched)
+    supervisor.stdout.close()
+    supervisor.stderr.close()
+    assert ended
+
+
 @pytest.mark.parametrize("colors", [True, False])
 def test_colours_of_a_job_reach_a_terminal_that_wants_them(
     colors: bool, terminal: Channel, show: Show, tmp_path: Path

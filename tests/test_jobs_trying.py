@@ -9,6 +9,8 @@ from runner.spec_jobs import AttemptsSpec, Result
 
 FAILED = Ended(Result.FAILED, "it exited with code 75", 75)
 KILLED = Ended(Result.FAILED, "its worker was killed by SIGKILL")
+SHOT = Ended(Result.FAILED, "it was killed by SIGKILL", signal="SIGKILL")
+STOPPED = Ended(Result.TIMED_OUT, "the attempt took too long", signal="SIGTERM")
 TIMED_OUT = Ended(Result.TIMED_OUT, "the attempt took too long")
 
 
@@ -24,6 +26,9 @@ TIMED_OUT = Ended(Result.TIMED_OUT, "the attempt took too long")
         pytest.param(AttemptsSpec(max=2, on=(75,)), 1, FAILED, 1.0, id="worth it"),
         pytest.param(AttemptsSpec(max=2, on=(1, 2)), 1, FAILED, None, id="not worth it"),
         pytest.param(AttemptsSpec(max=2, on=(1,)), 1, KILLED, 1.0, id="a lost attempt has no exit code"),
+        pytest.param(AttemptsSpec(max=2, on=(137,)), 1, SHOT, 1.0, id="a signal has the code of a shell"),
+        pytest.param(AttemptsSpec(max=2, on=(75,)), 1, SHOT, None, id="and may not be worth it"),
+        pytest.param(AttemptsSpec(max=2, on=(75,)), 1, STOPPED, 1.0, id="unless it was stopped, out of time"),
         pytest.param(AttemptsSpec(max=2), 1, TIMED_OUT, 1.0, id="out of the attempt's time"),
         pytest.param(
             AttemptsSpec(max=2),

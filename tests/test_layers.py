@@ -58,6 +58,7 @@ LAYERS = (
         "feeding",
         "dismissals",
         "letting_go",
+        "settlement",
         "lifecycle",
         "roster",
         "stopping",

@@ -109,7 +109,8 @@ def _with_handlers(workflow: Path) -> dict[str, str]:
     """Return a workflow and the modules beside it that it names; its schema is beside it too from now on."""
     from runner.source import read
 
-    runs = [stage["run"] for stage in read(workflow).data["stages"].values()]
+    stages = read(workflow).data.get("stages", {})
+    runs = [stage["run"] for stage in stages.values() if "run" in stage]
     targets = [target for run in runs if (target := _target_of(run)) is not None]
     modules = sorted({target.partition(":")[0].partition(".")[0] for target in targets})
     beside = [path for path in (workflow.with_name(f"{module}.py") for module in modules) if path.is_file()]

@@ -52,6 +52,8 @@ EXAMPLES = examples(
     "mprun run workflows/baozi.yaml --set stages.eater.count=4 --report report.json",
     "mprun run workflows/baozi.yaml --transport inline       in one process, for pdb",
     "mprun run workflows/baozi.yaml --log json 2> events.jsonl",
+    "mprun run workflows/jobs-demo.yaml --output group --junit junit.xml",
+    "mprun run workflows/jobs-demo.yaml --job lint           that, and what it needs",
 )
 
 
@@ -106,9 +108,10 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
     """Run a workflow to its end.
 
     The file is checked first; if anything is wrong, every problem is shown and nothing starts. stdout belongs
-    to the handlers; events, the live view and the tables at the end go to stderr.
+    to the handlers, and to what jobs print; events, the live view and the end of the run go to stderr.
 
-    Ctrl-C stops the producers and lets the rest finish. Ctrl-C again ends everything at once.
+    Ctrl-C stops the producers and lets the rest finish; jobs are stopped, and what cleans up after them still
+    runs. Ctrl-C again ends everything at once.
     """
     from runner.cli.checking import JobsChoice, checked_plan
     from runner.observers import wants_text

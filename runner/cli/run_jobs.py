@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from runner.cli.outlet import in_github
 from runner.cli.output import say, write
 from runner.jobs.blame import by_cause
-from runner.jobs.closing import MOST_TAIL, Part, closing
+from runner.jobs.closing import MOST_TAIL, Grid, Part, closing
 from runner.jobs.story import JobLine, Result, State, Story
 from runner.jobs.tail import last_lines
+from runner.jobs.telling import Said
 from runner.report import Report
 from runner.spec_jobs import JobSpec
 
@@ -53,7 +55,8 @@ def _show_screen(report: Report, story: Story) -> None:
     from runner.tables import print_closing
 
     def parts(columns: int, rows: int) -> Sequence[Part]:
-        return closing(report, story, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
+        told = closing(report, story, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
+        return [_disarmed(part) for part in told] if in_github(os.environ) else told
 
     print_closing(parts, sys.stderr)
 
@@ -96,9 +99,15 @@ def write_junit(report: Report, story: Story, path: Path) -> bool:
 
 
 def _tail_of(line: JobLine, most: int) -> list[str]:
-    lines = last_lines(line.log, most)
-    # GitHub takes this for the beginning of a command wherever it stands in a line.
-    return [each.replace("##[", "# #[") for each in lines] if in_github(os.environ) else lines
+    return last_lines(line.log, most)
+
+
+def _disarmed(part: Part) -> Part:
+    from runner.jobs.github_commands import disarmed
+
+    if isinstance(part, Said):
+        return replace(part, text=disarmed(part.text))
+    return Grid(tuple({key: disarmed(value) for key, value in row.items()} for row in part.rows))
 
 
 def _is_here(file: str) -> bool:

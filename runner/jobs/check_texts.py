@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from runner.findings import Finding
 from runner.jobs.expansion import Expanded, LaidOut
 from runner.jobs.texts import AT_RUN
 from runner.problems import Problem
+from runner.quoting import unfillable
 from runner.references import interpolate, names_used
 from runner.source_marks import DataPath, Source
 from runner.spec_jobs import CommandSpec, JobSpec, LegSpec, Result
@@ -36,7 +37,7 @@ def check_texts(source: Source, expanded: Expanded, jobs: Sequence[JobSpec]) -> 
                 problems += interpolate(source, filled, scopes, base=("jobs", laid_out.name), runtime=_TOLD)[
                     1
                 ]
-            problems += [finding.at(source) for finding in _in_other_shells(laid_out, specs[laid_out.name])]
+            problems += [finding.at(source) for finding in _in_scripts(laid_out, specs[laid_out.name])]
     return problems
 
 
@@ -53,16 +54,27 @@ def _scopes(job: JobSpec, specs: Mapping[str, JobSpec]) -> dict[str, Mapping[str
     return {"needs": needs, "secrets": secrets}
 
 
-def _in_other_shells(laid_out: LaidOut, job: JobSpec) -> Iterator[Finding]:
-    """In a script for another language no variable of the shell can be put in a reference's place."""
+def _in_scripts(laid_out: LaidOut, job: JobSpec) -> Iterator[Finding]:
+    """Find references in whose place no variable of the shell can be put."""
     for leg in job.legs[:1]:
         for path, command in _commands(leg, laid_out):
             text = command.run if isinstance(command.run, str) else ""
             roots = {names[0] for names in names_used(text)} & AT_RUN
-            if roots and command.shell[0].rpartition("/")[2] not in _POSIX:
-                message = f"a script for {command.shell[0]} can't hold `${{{{ {min(roots)}.… }}}}`"
-                help_ = "put it into `env`, and read the variable in the script"
-                yield Finding(("jobs", job.name, *path), "reference-in-script", message, help=help_)
+            found = _not_to_be_filled(command.shell[0], text, roots) if roots else None
+            if found is not None:
+                yield Finding(("jobs", job.name, *path), "reference-in-script", found[0], help=found[1])
+
+
+def _not_to_be_filled(shell: str, text: str, roots: Set[str]) -> tuple[str, str] | None:
+    """Say what is wrong with a script that has references to these roots, and what to do; None if nothing is."""
+    if shell.rpartition("/")[2] not in _POSIX:
+        message = f"a script for {shell} can't hold `${{{{ {min(roots)}.… }}}}`"
+        return message, "put it into `env`, and read the variable in the script"
+    lost = (raw for _, raw in unfillable(text) for names in names_used(raw) if names[0] in AT_RUN)
+    raw = next(lost, None)
+    if raw is None:
+        return None
+    return f"`{raw}` is in a here-document that fills nothing", "take the quotes off the word after '<<'"
 
 
 def _commands(leg: LegSpec, laid_out: LaidOut) -> Iterator[tuple[DataPath, CommandSpec]]:

@@ -33,7 +33,7 @@ MOST_TAIL = 20
 _FEWEST_TAIL = 5
 _MOST_BLOCKS = 3
 _MOST_LISTED = 4
-_FEWEST_TABLE_ROWS = 4
+_FEWEST_TABLE_ROWS, _MOST_TABLE_ROWS = 4, 20
 _CUT_AFTER = 3
 """Rows that one line of output may take."""
 
@@ -201,8 +201,8 @@ def _table(story: Story, room: int) -> list[Part]:
     ran = _ran(story)
     if not ran:
         return []
-    fit = max(room - 2, _FEWEST_TABLE_ROWS)
-    fit = fit if len(ran) <= fit else fit - 1
+    fit = min(max(room - 2, _FEWEST_TABLE_ROWS), _MOST_TABLE_ROWS)
+    fit = fit if len(ran) <= fit else fit - 1  # a row for the count of the others
     slowest = {line.job for line in sorted(ran, key=_weight, reverse=True)[:fit]}
     kept = [line for line in ran if line.job in slowest]
     retried = any(line.attempts > 1 for line in ran)

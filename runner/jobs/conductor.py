@@ -194,7 +194,14 @@ class Conductor:
                 attempt=over.attempt,
                 reason=reason,
                 log=self._desk.log_of(over.leg, over.attempt),
-                command=["mprun", "run", str(self._plan.path), "--job", over.leg.id],
+                command=[
+                    "mprun",
+                    "run",
+                    str(self._plan.path),
+                    *self._plan.given.arguments,
+                    "--job",
+                    over.leg.id,
+                ],
             )
 
     # What workers say.

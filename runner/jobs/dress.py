@@ -16,7 +16,7 @@ from itertools import cycle
 from typing import Protocol
 
 from runner.cells import cells, pad, visible
-from runner.jobs.github_commands import command
+from runner.jobs.github_commands import command, disarmed
 from runner.jobs.telling import Said, Tone
 
 _PREFIX_COLOURS = ("36", "35", "34", "33", "32", "96", "95", "94", "93", "92")
@@ -86,7 +86,7 @@ class GitHubDress:
 
     def line(self, said: Said) -> bytes:
         """Return a line of our own. A job's name or reason in it can't be taken for a command of the older form."""
-        return painted(said.text.replace("##[", "# #["), said.tone, colors=self.colors) + b"\n"
+        return painted(disarmed(said.text), said.tone, colors=self.colors) + b"\n"
 
     def open_group(self, title: str) -> bytes:
         """Open a group and stop listening to commands."""

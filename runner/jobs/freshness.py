@@ -47,6 +47,8 @@ class Fingerprint:
     """Digests of what the job is, by the word for it: `command`, `env`, …"""
     inputs: Files = field(default_factory=dict)
     outputs: Files = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What it handed on to others; of no weight in comparing."""
     unmatched: tuple[str, ...] = ()
     """Patterns that no file matches, with `input ` or `output ` before them."""
 
@@ -57,6 +59,8 @@ class Freshness:
 
     up_to_date: bool
     reason: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Where it is up to date: what it handed on when it last passed, which is good for those that need it now."""
 
 
 def fingerprint_of(definition: Mapping[str, object]) -> dict[str, str]:
@@ -70,7 +74,7 @@ def compare(before: Fingerprint | None, now: Fingerprint) -> Freshness:
         return Freshness(False, "it has not passed here before")
     reasons = list(_differences(before, now))
     if not reasons:
-        return Freshness(True, _UP_TO_DATE)
+        return Freshness(True, _UP_TO_DATE, before.values)
     more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     return Freshness(False, reasons[0] + more)
 
@@ -121,15 +125,21 @@ def to_data(fingerprint: Fingerprint) -> dict[str, object]:
         "parts": dict(fingerprint.parts),
         "inputs": _files_to_data(fingerprint.inputs),
         "outputs": _files_to_data(fingerprint.outputs),
+        "values": dict(fingerprint.values),
     }
 
 
 def from_data(data: object) -> Fingerprint | None:
     """Return the fingerprint in plain data; None for what is none, such as that of another version."""
     match data:
-        case {"parts": dict() as parts, "inputs": dict() as inputs, "outputs": dict() as outputs}:
+        case {
+            "parts": dict() as parts,
+            "inputs": dict() as inputs,
+            "outputs": dict() as outputs,
+            "values": dict() as values,
+        }:
             try:
-                return Fingerprint(parts, _files_from(inputs), _files_from(outputs))
+                return Fingerprint(parts, _files_from(inputs), _files_from(outputs), values)
             except (TypeError, ValueError):
                 return None
     return None

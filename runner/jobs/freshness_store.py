@@ -66,16 +66,18 @@ class FreshnessStore:
         before = self.recall(watched.job)
         now = look(watched, before)
         freshness = compare(before, now)
-        if before is not None and freshness.up_to_date and before != now:
+        if before is not None and freshness.up_to_date and before != replace(now, values=before.values):
             # Files have settled since, and need not be read the next time. What others put beside them stays theirs.
             own = {path: facts for path, facts in now.outputs.items() if path in before.outputs}
-            self._write(watched.job, replace(now, outputs=own))
+            self._write(watched.job, replace(now, outputs=own, values=before.values))
         return freshness, now
 
-    def keep(self, watched: Watched, before_it_ran: Fingerprint) -> None:
-        """The job has passed: keep what it read then and what it has made. Raises OSError."""
+    def keep(
+        self, watched: Watched, before_it_ran: Fingerprint, values: Mapping[str, str] | None = None
+    ) -> None:
+        """The job has passed: keep what it read then, what it has made and what it hands on. Raises OSError."""
         made = look(replace(watched, inputs=()), before_it_ran)
-        self._write(watched.job, replace(before_it_ran, outputs=made.outputs))
+        self._write(watched.job, replace(before_it_ran, outputs=made.outputs, values=values or {}))
 
     def _write(self, job: str, fingerprint: Fingerprint) -> None:
         for folder in (self._home, self._home / _FOLDER, self._folder):

@@ -75,12 +75,18 @@ def summary(story: Story, tails: Mapping[str, Sequence[str]], title: str) -> str
     if story.critical_path:
         chain = " → ".join(_escaped(job) for job in story.critical_path)
         parts += ["", f"Critical path, {rough_duration(story.critical_seconds)}: {chain}"]
-    text = "\n".join(parts) + "\n"
+    told = ["\n".join(parts) + "\n"]
+    room = MOST_SUMMARY_BYTES - _size(told[0])
     for line in story.of(*FAILURES, State.ALLOWED):
         details = _details(line, tails.get(line.job, ()))
-        if len((text + details).encode()) < MOST_SUMMARY_BYTES:
-            text += details
-    return text
+        if _size(details) <= room:
+            told.append(details)
+            room -= _size(details)
+    return "".join(told)
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "backslashreplace"))
 
 
 def _table(story: Story) -> list[str]:

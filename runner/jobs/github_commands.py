@@ -22,6 +22,11 @@ def command(name: str, message: str = "", **properties: object) -> str:
     return f"::{name}{' ' + told if told else ''}::{message.translate(_DATA)}"
 
 
+def disarmed(text: str) -> str:
+    """Return text in which nothing is a command of the older form, `##[…]`, which counts wherever it stands."""
+    return text.replace("##[", "# #[")
+
+
 def masks(secrets: Iterable[str]) -> str:
     """Return the lines that have GitHub hide these values. They must come before any of the values does."""
     return "".join(command("add-mask", secret) + "\n" for secret in secrets if secret.strip())

@@ -8,6 +8,9 @@ try another. It is handed back with a word.
 
 from __future__ import annotations
 
+import glob
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -44,12 +47,12 @@ class Hand:
         fresh = _Freshness(order)
         found = fresh.judge()
         if found.up_to_date:
-            ended = Ended(Result.SKIPPED, found.reason)
+            ended = Ended(Result.SKIPPED, found.reason, outputs=found.values)
         else:
             report(BEGUN, log=order.log, reason=found.reason)
             ended = Attempt(order, report, self._alarm, lambda: self._worker.revoked() == order.number).run()
             if ended.result is Result.PASSED:
-                fresh.keep()
+                fresh.keep(ended.outputs)
         report(
             ENDED,
             result=str(ended.result),
@@ -83,11 +86,14 @@ class _Freshness:
             return Freshness(False, f"'{error.filename}' can't be read: {error.strerror}")
         return found
 
-    def keep(self) -> None:
+    def keep(self, values: Mapping[str, str]) -> None:
         if self._watched is not None:
             with suppress(OSError):  # then it is not up to date the next time
-                self._store.keep(self._watched, self._before)
+                self._store.keep(self._watched, self._before, values)
 
 
 def _watched(order: Order, fresh: FreshOrder) -> Watched:
-    return Watched(order.leg, Path(order.directory), fresh.inputs, fresh.outputs, fresh.definition)
+    """What the job reads of its variables counts as an input."""
+    dotenv = (glob.escape(os.path.relpath(path, order.directory)) for path in order.dotenv)
+    inputs = (*fresh.inputs, *dotenv)
+    return Watched(order.leg, Path(order.directory), inputs, fresh.outputs, fresh.definition)

@@ -50,6 +50,7 @@ def lay_out(spec: WorkflowSpec, workers: int) -> Plan:
         jobs=spec.jobs,
         params=spec.params,
         env=spec.env,
+        given=spec.given,
     )
 
 

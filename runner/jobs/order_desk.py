@@ -96,18 +96,21 @@ class OrderDesk:
             attempt_timeout=leg.attempts.timeout,
             idle_timeout=leg.idle_timeout,
             grace=self._plan.limits.stop_timeout,
-            fresh=self._fresh(leg) if leg.inputs else None,
+            fresh=self._fresh(leg, needs) if leg.inputs else None,
         )
 
     def _own_secrets(self, leg: LegSpec) -> dict[str, str]:
         known = self._secrets.values
         return {name: known[name] for name in leg.secrets if name in known}
 
-    def _fresh(self, leg: LegSpec) -> FreshOrder:
+    def _fresh(self, leg: LegSpec, needs: Mapping[str, Need]) -> FreshOrder:
         definition: dict[str, object] = {
             "command": [[step.command.run, step.command.shell, step.command.directory] for step in leg.steps],
             "env": [dict(leg.env), *(dict(step.command.env) for step in leg.steps)],
+            "services": [[service.command.run, service.command.shell] for service in leg.services],
             "matrix": dict(leg.matrix),
+            "values": list(self._jobs[leg.job].values),
+            "needs": {name: need.outputs for name, need in needs.items()},
         }
         return FreshOrder(self._home, str(self._plan.path), leg.inputs, leg.outputs, definition)
 

@@ -20,6 +20,7 @@ from runner.jobs.telling import say
 
 POLL = 0.05
 """Seconds between two looks at logs that may grow: short enough to seem at once, long enough to cost nothing."""
+
 Write = Callable[[bytes], None]
 
 
@@ -33,7 +34,7 @@ class Mode(StrEnum):
 
 
 class Show(Protocol):
-    """One way of showing jobs. Both methods may write, and so block."""
+    """One way of showing jobs. Whatever it does may write, and so block."""
 
     def observe(self, event: Event) -> None:
         """Take note of an event, and show what follows from it at once."""
@@ -61,7 +62,7 @@ class JobOutput:
         if self._trouble is not None:
             raise self._trouble
         self._show.observe(event)
-        self._is_over = event.name == "run.finished"
+        self._is_over |= event.name == "run.finished"
 
     def tick(self) -> float | None:
         """Show a little more; return the seconds until the next call makes sense, None if none does. Never raises."""

@@ -6,6 +6,7 @@ AttemptsSpec, the attempt that ended ──► after_attempt ──► Again(del
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -43,7 +44,7 @@ def after_attempt(
     """Decide after attempt number `attempt`; None where the attempt was the last."""
     if not ended.result.is_failure or ended.for_good or attempt >= policy.max:
         return None
-    if policy.on and ended.exitcode is not None and ended.exitcode not in policy.on:
+    if policy.on and (code := _code(ended)) is not None and code not in policy.on:
         return None
     delay = min(policy.backoff * 2 ** min(attempt - 1, 60), policy.max_backoff)
     if now + delay >= deadline:
@@ -51,3 +52,10 @@ def after_attempt(
     left = policy.max - attempt
     when = f"in {format_duration(delay)}" if delay else "at once"
     return Again(delay, f"{ended.reason}; it is tried again {when}, {left} attempt{'s' * (left != 1)} left")
+
+
+def _code(ended: Ended) -> int | None:
+    """Return the exit code as a shell tells it; None if no command's own end decided: a timeout, a worker's death."""
+    if ended.result is Result.FAILED and ended.signal is not None:
+        return 128 + signal.Signals[ended.signal]
+    return ended.exitcode
