@@ -20,6 +20,7 @@ from runner.findings import Finding, Spoilt, located
 from runner.handlers.check import Fault, check_handler
 from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
+from runner.handlers.retryable import check_retryable
 from runner.handlers.signature import read_signature
 from runner.include import include_all
 from runner.interpolation import Replaced, replace_references
@@ -32,6 +33,7 @@ from runner.source import read
 from runner.source_marks import DataPath, Source
 from runner.spec import Given, HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
+from runner.wiring_effect import check_effect
 from runner.wiring_flow import check_flow
 from runner.wiring_policy import check_policy
 from runner.wiring_transport import check_transport
@@ -91,9 +93,11 @@ class _Checking:
         if any(finding.code == TOO_MANY_WORKERS for finding in findings):
             return None  # their names alone could fill the memory
         spoilt = spoilt_by(findings, replaced.unread)
-        spec = build(without(replaced.data, _unfit(findings, replaced)), self.path, replaced.params.values)
+        data = without(replaced.data, _unfit(findings, replaced))
+        spec = build(data, self.path, replaced.params.values)
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
+        self.problems += located(check_effect(data, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
@@ -157,7 +161,11 @@ def _handler_check(beside: Path) -> Callable[[StageSpec], list[Fault]]:
         return check_handler(HandlerRef("python", target), {}, role, beside, read)
 
     def check_one(stage: StageSpec) -> list[Fault]:
-        again = check_resumable(stage, beside, read) + check_ordered(stage, beside, read)
+        again = [
+            *check_resumable(stage, beside, read),
+            *check_ordered(stage, beside, read),
+            *check_retryable(stage, beside),
+        ]
         if stage.handler.kind == "python" and not stage.arguments:
             return check_without_arguments(stage.handler.target, stage.role) + again
         return check_handler(stage.handler, stage.arguments, stage.role, beside, read) + again

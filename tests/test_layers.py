@@ -61,7 +61,15 @@ LAYERS = (
         "schema_flow",
         "schema_words",
     ),
-    ("wiring", "wiring_needs", "wiring_policy", "wiring_flow", "wiring_effect", "wiring_transport", "findings"),
+    (
+        "wiring",
+        "wiring_needs",
+        "wiring_policy",
+        "wiring_flow",
+        "wiring_effect",
+        "wiring_transport",
+        "findings",
+    ),
     ("transports.*", "failpoints", "dead_letters"),
     (
         "handlers.*",

@@ -26,8 +26,8 @@ __all__ = ["GIVEN", "Fault", "check_handler"]
 class Fault:
     """One thing wrong with how a stage uses its handler."""
 
-    where: tuple[str, ...]
-    """The keys that lead to it from the stage: `("run",)`, `("with", "bunz")`."""
+    where: tuple[str | int, ...]
+    """The keys that lead to it from the stage: `("run",)`, `("with", "bunz")`, `("retry", "on", 1)`."""
     part: Literal["key", "value"]
     """Whether to point at the key or at its value."""
     code: str

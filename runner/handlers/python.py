@@ -44,7 +44,7 @@ def bind(target: str, arguments: Mapping[str, Any], context: WorkerContext) -> H
     signature = _signature(handler, name, context.role)
     given = _keywords(signature, arguments, context)
     if isinstance(handler, type):
-        return _bind_class(handler, given, context)
+        return _bind_class(handler, given, signature, context)
     if signature is not None and drives(signature):
         return Driver(_driver(handler, signature, given))
     if context.role is Role.PRODUCER:
@@ -166,18 +166,27 @@ def _of_one_item(
     return partial(handler, *before, **given) if before or given else handler
 
 
-def _bind_class(cls: type, given: Mapping[str, Any], context: WorkerContext) -> Handler:
+def _bind_class(
+    cls: type, given: Mapping[str, Any], signature: Signature | None, context: WorkerContext
+) -> Handler:
     instance: Any = cls(**given)
     if is_process(cls):
         return Task(_process_runner(instance, context))
     close = getattr(instance, "close", None)
     closing = {"close": close} if callable(close) else {}
     if context.role is Role.PRODUCER:
-        make = instance.__call__ if callable(instance) else lambda: instance
-        return Source(_maker(make, cls.__name__), **closing)
+        return Source(_maker(_making(instance, signature, context.offset), cls.__name__), **closing)
     if context.role is Role.PLAIN:
         return Task(instance.run if hasattr(instance, "run") else instance.__call__, **closing)
     return Mapper(instance.__call__, **closing)
+
+
+def _making(instance: Any, signature: Signature | None, offset: int) -> Callable[[], Any]:
+    """Return what to call for the items of an instance; its `__call__` may ask for the offset too."""
+    if not callable(instance):
+        return lambda: instance
+    asks = signature is not None and any(p.name == OFFSET for p in signature.call or ())
+    return partial(instance.__call__, offset=offset) if asks else instance.__call__
 
 
 def _process_runner(process: Any, context: WorkerContext) -> Callable[[], object]:
