@@ -40,6 +40,13 @@ def limit_own_memory(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
+def out_of_memory() -> MemoryError:
+    """Say, in a worker, that an item does not fit into its memory, and what bounds that."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = "" if most == resource.RLIM_INFINITY else f"; its memory_limit is {_mebibytes(most)}"
+    return MemoryError(f"the item does not fit into what memory the worker has left{bound}")
+
+
 class OomWatch:
     """Tells whether the kernel has killed for want of memory since it was last asked."""
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from runner.report import Report
 from runner.report_lines import Failure, QueueLine, StageLine
-from runner.units import format_size
+from runner.units import counted, format_size
 
 PIPE_WIDTH = 100
 """Columns where there is no terminal to ask."""
@@ -65,6 +65,8 @@ def _parts(report: Report, width: int) -> list[RenderableType]:
         parts += [_stage_table(report.stages, width), Text("")]
     if report.queues:
         parts += [_queue_table(report.queues, width), Text(""), Text(ledger_sentence(report.queues))]
+    if kept := sum(queue.dead_lettered for queue in report.queues):
+        parts.append(Text(f"{counted(kept, 'dead letter')}: `mprun dlq show {report.run}` tells what is in the first"))
     if report.bottleneck:
         parts.append(Text(report.bottleneck))
     parts.append(_last_line(report))

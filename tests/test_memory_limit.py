@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.memory_limit import OomWatch, limit_own_memory, own_bytes
+from runner.memory_limit import OomWatch, limit_own_memory, out_of_memory, own_bytes
 
 
 def in_a_child(act: Callable[[], int]) -> int:
@@ -71,3 +71,13 @@ def test_where_nobody_counts_nothing_has_struck(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_asked() -> None:
     assert not OomWatch().has_struck()
+
+
+def test_what_does_not_fit_names_the_key_that_bounds_it() -> None:
+    def act() -> int:
+        most = own_bytes() + (256 << 20)
+        limit_own_memory(most)
+        return int(str(out_of_memory()).endswith(f"; its memory_limit is {most / (1 << 20):.0f} MiB"))
+
+    assert 1 == in_a_child(act)
+    assert "the item does not fit into what memory the worker has left" in str(out_of_memory())
