@@ -62,7 +62,9 @@ def test_a_share_is_one_of_each_queue_however_many_more_there_are() -> None:
 def test_a_count_is_one_of_the_whole_run() -> None:
     shares = [Share("a", 2, 100), Share("b", 2, 90)]
 
-    assert Cause("failed", 1, "4 items failed; limits.max_errors allows 3") == verdict.over_budget(shares, "3")
+    assert Cause("failed", 1, "4 items failed; limits.max_errors allows 3") == verdict.over_budget(
+        shares, "3"
+    )
 
 
 def test_items_that_ended_in_any_way_are_accounted_for() -> None:
