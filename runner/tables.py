@@ -66,7 +66,9 @@ def _parts(report: Report, width: int) -> list[RenderableType]:
     if report.queues:
         parts += [_queue_table(report.queues, width), Text(""), Text(ledger_sentence(report.queues))]
     if kept := sum(queue.dead_lettered for queue in report.queues):
-        parts.append(Text(f"{counted(kept, 'dead letter')}: `mprun dlq show {report.run}` tells what is in the first"))
+        parts.append(
+            Text(f"{counted(kept, 'dead letter')}: `mprun dlq show {report.run}` tells what is in the first")
+        )
     if report.bottleneck:
         parts.append(Text(report.bottleneck))
     parts.append(_last_line(report))
