@@ -53,11 +53,11 @@ def weigh(loss: Loss, *, outlives_workers: bool) -> Drain | Fail | None:
     """Say what follows from a loss. `outlives_workers`: the transport loses nothing by a death."""
     worker, how = loss.worker, loss.ending.reason
     if _is_cut_short(loss):
-        return Drain(_told(loss, f"was {how}"))
+        return Drain(_told(loss, f"was {how}") + _stays(loss))
     if loss.ending.outcome != "died" and not loss.given_up:
         return None
     if worker.receives is None and worker.sends is not None and outlives_workers:
-        return Drain(_told(loss, how))
+        return Drain(_told(loss, how) + _stays(loss))
     return Fail(_told(loss, how))
 
 
@@ -79,9 +79,15 @@ def _told(loss: Loss, how: str) -> str:
     worker = loss.worker
     held = f"; it held {', '.join(loss.held)}" if loss.held and loss.held[0] not in how else ""
     why = f"; {loss.given_up}" if loss.given_up else ""
-    stays = f"; {_stays(loss.put)}" if worker.receives is None and worker.sends is not None else ""
-    return f"stage '{worker.stage}': worker '{worker.name}' (pid {loss.pid}) {how}{held}{why}{stays}"
+    return f"stage '{worker.stage}': worker '{worker.name}' (pid {loss.pid}) {how}{held}{why}"
 
 
-def _stays(put: int) -> str:
-    return f"what it had put, {counted(put, 'item')}, is worked off" if put else "it had put nothing"
+def _stays(loss: Loss) -> str:
+    """Say what becomes of the items of a worker that makes some."""
+    if loss.worker.sends is None:
+        return ""
+    return (
+        f"; what it had put, {counted(loss.put, 'item')}, is worked off"
+        if loss.put
+        else "; it had put nothing"
+    )
