@@ -246,7 +246,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
             attempts=EventField("integer", "How often it was handed out."),
             letter=EventField(
                 ("string", "null"),
-                "The file that keeps it; null if it could not be written, or is kept nowhere.",
+                "The file that keeps it, a big item once all of it is copied; null if it could not be written, or is "
+                "kept nowhere.",
             ),
             trouble=EventField("string", "Why it could not be written.", required=False),
         ),

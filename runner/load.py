@@ -26,6 +26,7 @@ from runner.handlers.fault import Fault
 from runner.handlers.locked import check_locked
 from runner.handlers.ordered import check_ordered
 from runner.handlers.resumable import check_resumable
+from runner.handlers.retryable import check_retryable
 from runner.handlers.signature import read_signature
 from runner.include import include_all
 from runner.interpolation import Replaced, replace_references
@@ -42,6 +43,7 @@ from runner.source import read
 from runner.source_marks import DataPath, Source
 from runner.spec import Given, HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.wiring import check_wiring
+from runner.wiring_effect import check_effect
 from runner.wiring_flow import check_flow
 from runner.wiring_objects import check_objects
 from runner.wiring_policy import check_policy
@@ -110,6 +112,7 @@ class _Checking:
             return self._with_jobs(spec, data["jobs"], spoilt)
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
+        self.problems += located(check_effect(data, spoilt), self.source)
         self.problems += located(check_transport(spec.stages, spec.transport), self.source)
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
         self.problems += located(_check_with_handlers(spec, spoilt), self.source)
@@ -206,9 +209,12 @@ def _handler_check(beside: Path, declared: Mapping[str, str]) -> Callable[[Stage
 
     def check_one(stage: StageSpec) -> list[Fault]:
         again = [
-            fault
-            for check in (check_resumable, check_ordered, check_locked)
-            for fault in check(stage, beside, read)
+            *(
+                fault
+                for check in (check_resumable, check_ordered, check_locked)
+                for fault in check(stage, beside, read)
+            ),
+            *check_retryable(stage, beside),
         ]
         if stage.handler.kind == "python" and not stage.arguments and not stage.places:
             return check_without_arguments(stage.handler.target, stage.role) + again

@@ -53,11 +53,11 @@ def weigh(loss: Loss, *, outlives_workers: bool) -> Drain | Fail | None:
     """Say what follows from a loss. `outlives_workers`: the transport loses nothing by a death."""
     worker, how = loss.worker, loss.ending.reason
     if _is_cut_short(loss):
-        return Drain(f"{_told(loss, f'was {how}')}{_stays(loss)}")
+        return Drain(_told(loss, f"was {how}") + _stays(loss))
     if loss.ending.outcome != "died" and not loss.given_up:
         return None
     if worker.receives is None and worker.sends is not None and outlives_workers:
-        return Drain(f"{_told(loss, how)}{_stays(loss)}")
+        return Drain(_told(loss, how) + _stays(loss))
     return Fail(_told(loss, how))
 
 
@@ -83,7 +83,7 @@ def _told(loss: Loss, how: str) -> str:
 
 
 def _stays(loss: Loss) -> str:
-    """Say what becomes of a lost producer's items."""
+    """Say what becomes of the items of a worker that makes some."""
     if loss.worker.sends is None:
         return ""
     return (

@@ -16,6 +16,8 @@ import resource
 from collections.abc import Iterable
 from pathlib import Path
 
+from runner.units import format_size
+
 _FREE = 4 << 20
 """Bytes that a fresh worker must have left: with less not even its handler's module can be imported."""
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -38,6 +40,13 @@ def limit_own_memory(most: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def out_of_memory() -> MemoryError:
+    """Say, in a worker, that an item does not fit into its memory, and what bounds that."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = "" if most == resource.RLIM_INFINITY else f"; its `memory_limit` is {format_size(most)}"
+    return MemoryError(f"the item does not fit into what memory the worker has left{bound}")
 
 
 class OomWatch:

@@ -64,6 +64,13 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
+def one_slip_from(word: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that `word` is but for one slip of the finger, or for its case; None if there is none."""
+    return next(
+        (c for c in sorted(candidates) if c.casefold() == word.casefold() or _one_slip_apart(word, c)), None
+    )
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """Return the help line for a misspelt word: the nearest right one, or else the whole short list."""
     known = list(candidates)

@@ -43,7 +43,8 @@ def _retry(duration: Callable[[str], Fragment]) -> Fragment:
             "title": "an integer of at least 1",
             "default": usual.attempts,
             "description": "How often an item is handed to the handler, the first time included. A worker's death "
-            "counts too.",
+            "counts too: with `1`, an item that is in hand when its worker dies is not handed out again. Without this "
+            "key, an item that the handler raised on is not, and one that was in hand at a death is, once.",
         },
         "backoff": {
             **duration(
@@ -86,7 +87,11 @@ def _restart(duration: Callable[[str], Fragment]) -> Fragment:
             "minimum": 0,
             "title": "an integer of at least 0",
             "default": usual.max,
-            "description": "How many deaths of its workers are made good within `within`. One more fails the run.",
+            "description": "How many deaths of its workers are made good within `within`. One more fails the run. "
+            "A worker that ends by its own fault before its first item, such as one that can't connect, is tried "
+            "again after 100ms, then later and later, up to 5s, and as many times in a row as this says; where the "
+            "stage has no `restart`, once. A death with an item in hand costs that item an attempt; the stage is only "
+            "charged once the item has gone through. `0` allows none of any kind.",
         },
         "within": {**duration("The time in which deaths are counted."), "default": usual.within},
     }
@@ -99,7 +104,8 @@ def _restart(duration: Callable[[str], Fragment]) -> Fragment:
         "description": "Whether a worker that dies is replaced by another of the same name. Under `leased`, "
         "consumers and pipe stages are, after a crash, five times within a minute; a producer only where this key "
         "is there, and its handler has a parameter `offset` or the stage is `deterministic`. An item that kills "
-        "its workers becomes a dead letter, and its deaths do not count. An exception that a handler lets pass "
+        "its workers becomes a dead letter, and its deaths do not count; where many in a row do so, none goes through "
+        "and `limits.max_errors` is exceeded, the stage has failed. An exception that a handler lets pass "
         "outside any item fails the run, unless this key is there: then it counts as a crash.",
         "examples": [{"on": "crash", "max": 3, "within": "10m"}, "never"],
     }

@@ -17,6 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.errors import EndOfStream, Stopping
+
 if TYPE_CHECKING:
     from traceback import TracebackException
 
@@ -59,6 +61,12 @@ def describe_error(error: BaseException, width: int = ERROR_WIDTH) -> str:
     except Exception:  # the message is the user's code
         message = "(its message could not be made)"
     return _shorten(_printable(f"{kind}: {message}" if message else kind), width)
+
+
+def name_output(error: BaseException, value: object) -> None:
+    """Note in an error what it was that could not be put: the item in hand is what that was made from."""
+    if not isinstance(error, EndOfStream | Stopping):
+        error.add_note(f"What could not be put is an output of the handler: {sketch(value)}")
 
 
 def user_traceback(error: BaseException, own: Path, width: int = TRACEBACK_WIDTH) -> str:

@@ -63,15 +63,12 @@ class Succession:
 
     def charge(self, pids: Iterable[int], now: float) -> str | None:
         """The item that was in hand at these deaths is innocent: they count. Say why, if a budget is gone by that."""
-        guilty = set(pids)
+        charged = set(pids)
         for stage, deaths in self._deaths.items():
-            if not any(death.pid in guilty for death in deaths):
-                continue
-            charged = [replace(d, on_item=False) if d.pid in guilty else d for d in deaths]
-            self._deaths[stage] = charged
-            over = exceeded(self._policies[stage], charged, now)
-            if over is not None:
-                return over.why
+            if _take_over(deaths, charged):
+                over = exceeded(self._policies[stage], deaths, now)
+                if over is not None:
+                    return over.why
         return None
 
     def due(self, now: float) -> list[str]:
@@ -107,6 +104,18 @@ def death_of(plan: WorkerPlan, exited: Exited, counters: Counters, at: float, *,
         signal=exited.signal_name,
         crashed=crashed,
     )
+
+
+def _take_over(deaths: list[Death], pids: set[int]) -> bool:
+    """Make those of `pids` their stage's own, latest first, and take them out of `pids`; say whether there were any."""
+    sought = len(pids)
+    for index in reversed(range(len(deaths))):
+        if not pids:
+            break
+        if deaths[index].pid in pids:
+            pids.discard(deaths[index].pid)
+            deaths[index] = replace(deaths[index], on_item=False)
+    return len(pids) < sought
 
 
 def _recent(deaths: list[Death], since: float) -> list[Death]:

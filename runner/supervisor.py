@@ -254,7 +254,7 @@ class Supervisor:
         if found.has_stacks:
             self._show_stacks([record])
         self._announce.terminating(record, signal.SIGKILL, record.condemned)
-        self._transport.kill(record.plan.name, found.reason)
+        self._transport.signal(record.plan.name, signal.SIGKILL, found.reason)
 
     def _show_stacks(self, records: Sequence[Record]) -> None:
         names = [record.plan.name for record in records[:_MOST_STACKS]]

@@ -17,7 +17,7 @@ from rich.text import Text
 from runner.jobs.telling import Said, Tone
 from runner.report import Report
 from runner.report_lines import Failure, QueueLine, StageLine
-from runner.units import format_size, rough_duration
+from runner.units import counted, format_size, rough_duration
 
 if TYPE_CHECKING:  # a run of stages ends without it
     from runner.jobs.closing import Part
@@ -83,6 +83,10 @@ def _parts(report: Report, width: int) -> list[RenderableType]:
         parts += [_stage_table(report.stages, width), Text("")]
     if report.queues:
         parts += [_queue_table(report.queues, width), Text(""), Text(ledger_sentence(report.queues))]
+    if kept := sum(queue.dead_lettered for queue in report.queues):
+        parts.append(
+            Text(f"{counted(kept, 'dead letter')}: `mprun dlq show {report.run}` tells what is in the first")
+        )
     if report.bottleneck:
         parts.append(Text(report.bottleneck))
     parts.append(_last_line(report))

@@ -23,6 +23,7 @@ _DURATION_PART = re.compile(rf"({_NUMBER})(ms|[hms])")
 _SIZE = re.compile(rf"({_NUMBER})(B|[KMGT]i?B)")
 # Past these a number is a slip, and the system calls that get it would fail.
 _LONGEST = 1e9
+_THOUSANDS = ("KB", "MB", "GB", "TB")
 _LARGEST = 2**63 - 1
 
 
@@ -80,7 +81,10 @@ def rough_duration(seconds: float) -> str:
 
 
 def format_size(amount: int) -> str:
-    """Return a number of bytes in the unit that suits it, to one decimal place."""
+    """Return a number of bytes in the unit that suits it, to one decimal place; a round 2,000,000 is `2MB`."""
+    thousands = (len(str(amount)) - 1) // 3
+    if 0 < thousands <= len(_THOUSANDS) and amount % 1000**thousands == 0:
+        return f"{amount // 1000**thousands}{_THOUSANDS[thousands - 1]}"
     units = ("B", "KiB", "MiB", "GiB")
     power = min(max(0, amount.bit_length() - 1) // 10, len(units) - 1)
     return f"{amount / 1024**power:.1f}".removesuffix(".0") + units[power]

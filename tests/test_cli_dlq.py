@@ -173,5 +173,5 @@ def test_letters_of_a_replay_that_fails_are_not_marked(canteen: Canteen) -> None
     done = canteen.mprun("dlq", "replay", run, "--set", "stages.waiter.on_error=fail")
 
     assert 1 == done.returncode
-    assert "none is marked as replayed" in done.stderr
+    assert "0 of 2 letters of stage 'waiter' replayed" in done.stderr
     assert [(2, 0)] == [(row["letters"], row["replayed"]) for row in canteen.listed()]

@@ -257,6 +257,7 @@ CHECKS = (
     *("source*.py", "include.py", "overrides.py", "params.py", "references.py", "load.py", "repair.py"),
     *("schema_explain.py", "wiring*.py", "sizes.py", "handlers/check.py", "handlers/resumable.py"),
     *("jobs/condition*.py", "jobs/matrix.py", "jobs/dotenv.py", "jobs/outside.py", "jobs/check*.py"),
+    "handlers/retryable.py",
 )
 CODE = re.compile(r"[a-z]+[0-9]?(-[a-z]+[0-9]?)+")
 CODES_OF_ONE_WORD = {"cycle", "unreadable"}

@@ -153,6 +153,8 @@ def test_unpicklable_item(scene: Scene, who: str) -> None:
         shown = "3" if who == "a pipe" else "<lambda>"
         words = failed.fields["error"].lower()
         assert shown in failed.fields["item"] and ("pickle" in words or "local object" in words)
+        made = "What could not be put is an output of the handler: <function " in failed.fields["traceback"]
+        assert made == (who == "a pipe")
 
 
 def test_exception(scene: Scene) -> None:
@@ -222,7 +224,6 @@ def test_a_handler_that_forks(scene: Scene, how: str) -> None:
     assert report.seconds < 30
 
 
-@leased_only
 @pytest.mark.parametrize("stage", ["count", "share", "eat"])
 def test_a_handler_that_forks_and_goes_on_twice(scene: Scene, stage: str) -> None:
     """The child returns into the runner, which must not take it for the worker."""

@@ -211,7 +211,7 @@ def test_an_item_that_never_fits_fails_at_its_put_and_the_others_go_on(
     assert [(10,), (20,)] == noted(tmp_path, "baker-1")
     (failed,) = notes.of("item.failed")
     assert failed.fields["error"].startswith("ItemTooBig: the item takes ")
-    assert failed.fields["error"].endswith("KiB, and its queue holds 40KiB")
+    assert failed.fields["error"].endswith("KiB, and queue 'sacks' has `max_bytes: 40KiB`")
 
 
 def test_a_handler_that_puts_by_itself_gets_a_value_error_for_what_never_fits(
@@ -226,7 +226,7 @@ def test_a_handler_that_puts_by_itself_gets_a_value_error_for_what_never_fits(
     """)
 
     assert ("done", 0) == (report.outcome, report.queue("sacks").put)
-    assert "ItemTooBig: the item takes 4.9KiB, and its queue holds 1000B" == (
+    assert "ItemTooBig: the item takes 4.9KiB, and queue 'sacks' has `max_bytes: 1KB`" == (
         tmp_path / "refused.txt"
     ).read_text(encoding="utf-8")
 

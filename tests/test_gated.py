@@ -52,6 +52,16 @@ def test_bytes_bound_what_is_in_until_it_is_done() -> None:
     assert (2, 60) == (steamer.account().put, steamer.account().peak_bytes)
 
 
+def test_what_is_in_weighs_until_it_is_done_and_what_is_outside_is_its_writers() -> None:
+    steamer = book(max_bytes=100)
+
+    steamer.offer(offer("neo", buns(1, 60)), 0.0)
+    steamer.offer(offer("alex", buns(3, 180)), 0.0)
+
+    assert (60, 100) == (steamer.account().bytes, steamer.account().max_bytes)
+    assert (0, 3) == (steamer.outside("neo"), steamer.outside("alex"))
+
+
 def test_a_part_of_what_is_put_goes_in_once_a_moment_has_passed() -> None:
     steamer = book(max_bytes=100)
 

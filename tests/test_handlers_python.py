@@ -52,6 +52,10 @@ class Lister:
     def __iter__(self): return iter(range(self.n))
 class Maker:
     def __call__(self): return [1, 2]
+class Resumed:
+    def __init__(self, n): self.n = n
+    def __call__(self, offset):
+        yield from range(offset, self.n)
 class Runner:
     def run(self): return "ran"
 class Chef(multiprocessing.Process):
@@ -278,3 +282,10 @@ def test_two_workflows_in_one_process_may_have_modules_of_one_name(kitchen: Path
 
     assert isinstance(task, Task)
     assert task.call() == 2
+
+
+def test_a_class_that_makes_items_may_ask_for_its_offset_when_it_is_called(kitchen: Path) -> None:
+    source = bind("kitchen:Resumed", {"n": 5}, context(kitchen, Role.PRODUCER, offset=3))
+
+    assert isinstance(source, Source)
+    assert [3, 4] == list(source.items())

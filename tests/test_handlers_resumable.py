@@ -21,6 +21,10 @@ class Aware:
         self.offset = offset
     def __iter__(self):
         yield self.offset
+
+class AwareWhenCalled:
+    def __call__(self, offset):
+        yield offset
 """
 ASKED = RestartPolicy()
 
@@ -43,6 +47,7 @@ def codes(folder: Path, target: str, **more: object) -> list[str]:
         ("blind", {"restart": ASKED, "receives": "p"}, []),
         ("aware", {"restart": ASKED}, []),
         ("Aware", {"restart": ASKED}, []),
+        ("AwareWhenCalled", {"restart": ASKED}, []),
         ("lines lines", {"restart": ASKED}, ["restart-repeats"]),
         ("lines lines", {"restart": ASKED, "deterministic": True}, []),
     ],

@@ -139,9 +139,9 @@ def test_an_item_bigger_than_the_free_memory_is_refused(yard: Yard, monkeypatch:
 
 
 def test_an_item_bigger_than_its_queue_is_refused(yard: Yard) -> None:
-    yard.freight = Freight(Berth(yard.file, 1, 8 * MIB, most=2 * MIB), yard.stream)
+    yard.freight = Freight(Berth(yard.file, 1, 8 * MIB, 2 * MIB, "steamer"), yard.stream)
 
-    with pytest.raises(ItemTooBig, match=r"the item takes 3MiB, and its queue holds 2MiB"):
+    with pytest.raises(ItemTooBig, match=r"the item takes 3MiB, and queue .steamer. has `max_bytes: 2MiB`"):
         yard.put(item(1, 3 * MIB))
 
 

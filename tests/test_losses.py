@@ -77,7 +77,9 @@ def test_a_reader_that_dies_and_is_not_replaced_ends_the_run() -> None:
 
 
 def test_where_a_death_harms_others_that_of_a_producer_ends_the_run_at_once() -> None:
-    assert isinstance(weigh(loss("neo", DIED), outlives_workers=False), Fail)
+    expected = Fail("stage 'chef': worker 'neo' (pid 12) killed by SIGKILL")
+
+    assert expected == weigh(loss("neo", DIED), outlives_workers=False)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.memory_limit import OomWatch, limit_own_memory, own_bytes
+from runner.memory_limit import OomWatch, limit_own_memory, out_of_memory, own_bytes
 
 
 def in_a_child(act: Callable[[], int]) -> int:
@@ -71,3 +71,12 @@ def test_where_nobody_counts_nothing_has_struck(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_asked() -> None:
     assert not OomWatch().has_struck()
+
+
+def test_what_does_not_fit_names_the_key_that_bounds_it() -> None:
+    def act() -> int:
+        limit_own_memory(2_000_000_000)
+        return int(str(out_of_memory()).endswith("; its `memory_limit` is 2GB"))
+
+    assert 1 == in_a_child(act)
+    assert "the item does not fit into what memory the worker has left" in str(out_of_memory())

@@ -50,6 +50,12 @@ def test_an_end_is_judged_by_what_was_said_what_was_asked_and_the_exit_code(
     assert expected == judge(record, Exited("neo", 11, code))
 
 
+def test_a_worker_of_a_stage_that_was_scaled_down_has_not_run_out_of_work() -> None:
+    record = Record(worker_plan(), finished=True, retired=True)
+
+    assert Ending("finished", "its stage was scaled down") == judge(record, Exited("neo", 11, 0))
+
+
 def test_a_new_generation_starts_with_a_clean_record() -> None:
     record = Record(worker_plan(), 1, 11, False, True, "OSError", "Traceback", ASKED)
 

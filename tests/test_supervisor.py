@@ -105,7 +105,7 @@ class Script:
         """Note it."""
         self.asked.append(("stop", worker))
 
-    def signal(self, worker: str, number: signal.Signals) -> None:
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:  # noqa: ARG002 - so too
         """Note it."""
         self.asked.append((number.name, worker))
 

@@ -205,3 +205,10 @@ def test_a_queue_that_counts_bytes_shows_them_beside_its_items(capsys: pytest.Ca
     print_report(replace(DONE, queues=(sacks,)), sys.stdout)
 
     assert "4/10, 512KiB/1MiB" in capsys.readouterr().out
+
+
+def test_dead_letters_are_pointed_to() -> None:
+    kept = replace(DONE, queues=(replace(STEAMER, done=8, dead_lettered=1),))
+
+    assert "1 dead letter: `mprun dlq show r1` tells what is in the first" in printed(kept)
+    assert "dead letter" not in printed(DONE)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.units import DURATION_PATTERN, SIZE_PATTERN, duration, format_duration, size
+from runner.units import (
+    DURATION_PATTERN,
+    SIZE_PATTERN,
+    counted,
+    duration,
+    format_duration,
+    format_size,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +136,26 @@ def _accepts(read: object, text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [
+        (0, "0B"),
+        (999, "999B"),
+        (1000, "1KB"),
+        (1024, "1KiB"),
+        (2_000_000, "2MB"),
+        (2 << 20, "2MiB"),
+        (1_900_000, "1.8MiB"),
+    ],
+)
+def test_a_size_is_shown_as_it_may_have_been_written(amount: int, expected: str) -> None:
+    assert expected == format_size(amount)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "0 letters"), (1, "1 letter"), (2, "2 letters"), (1000, "1,000 letters")]
+)
+def test_one_is_no_plural(number: int, expected: str) -> None:
+    assert expected == counted(number, "letter")

@@ -48,7 +48,7 @@ def bind(
     front, by_name = _placed(signature, places, context)
     given = _keywords(signature, {**by_name, **arguments}, context)
     if isinstance(handler, type):
-        return _bind_class(handler, front, given, context)
+        return _bind_class(handler, front, given, signature, context)
     handler = partial(handler, *front) if front else handler
     if signature is not None and drives(signature):
         return Driver(_driver(handler, signature, given))
@@ -211,7 +211,11 @@ def _of_one_item(
 
 
 def _bind_class(
-    cls: type, front: Sequence[object], given: Mapping[str, Any], context: WorkerContext
+    cls: type,
+    front: Sequence[object],
+    given: Mapping[str, Any],
+    signature: Signature | None,
+    context: WorkerContext,
 ) -> Handler:
     instance: Any = cls(*front, **given)
     if is_process(cls):
@@ -219,11 +223,18 @@ def _bind_class(
     close = getattr(instance, "close", None)
     closing = {"close": close} if callable(close) else {}
     if context.role is Role.PRODUCER:
-        make = instance.__call__ if callable(instance) else lambda: instance
-        return Source(_maker(make, cls.__name__), **closing)
+        return Source(_maker(_making(instance, signature, context.offset), cls.__name__), **closing)
     if context.role is Role.PLAIN:
         return Task(instance.run if hasattr(instance, "run") else instance.__call__, **closing)
     return Mapper(instance.__call__, **closing)
+
+
+def _making(instance: Any, signature: Signature | None, offset: int) -> Callable[[], Any]:
+    """Return what to call for the items of an instance; its `__call__` may ask for the offset too."""
+    if not callable(instance):
+        return lambda: instance
+    asks = signature is not None and any(p.name == OFFSET for p in signature.call or ())
+    return partial(instance.__call__, offset=offset) if asks else instance.__call__
 
 
 def _process_runner(process: Any, context: WorkerContext) -> Callable[[], object]:

@@ -36,7 +36,7 @@ def given(role: Role) -> frozenset[str]:
 
 def takes_offset(signature: Signature) -> bool:
     """Say whether a producer's handler can go on where an earlier generation was: it asks how far that came."""
-    return any(p.name == OFFSET for p in signature.parameters)
+    return any(p.name == OFFSET for p in (*signature.parameters, *(signature.call or ())))
 
 
 def drives(signature: Signature) -> bool:

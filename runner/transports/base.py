@@ -145,11 +145,12 @@ class Transport(Protocol):
     def stop_producing(self, worker: str) -> None:
         """Ask a producer to put nothing more and to end."""
 
-    def signal(self, worker: str, number: signal.Signals) -> None:
-        """Send a signal to a worker and to what it has started; one that is gone is no error."""
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:
+        """
+        Send a signal to a worker and to what it has started; one that is gone is no error.
 
-    def kill(self, worker: str, because: str) -> None:
-        """End a worker that can't be waited for; what it has in hand is told the reason, and not the signal."""
+        Where it dies of it, `because` is what the item that it has in hand remembers; else it is the signal.
+        """
 
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their Python stacks; who does not answer within a moment is left out."""

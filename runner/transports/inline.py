@@ -132,15 +132,11 @@ class InlineTransport:
     def unwatch(self, end: HasFileno) -> None:
         """Nothing is watched."""
 
-    def kill(self, worker: str, because: str) -> None:
-        """End a strand at its next wait."""
-        self.signal(worker, signal.SIGKILL)
-
     def stop_producing(self, worker: str) -> None:
         """Let the producer's next put end it."""
         self._strands[worker].status.words[Word.STOP] = 1
 
-    def signal(self, worker: str, number: signal.Signals) -> None:
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:
         """Unwind a strand; one that is in the middle of its own code when the signal is KILL is left behind."""
         strand = self._strands[worker]
         if strand in self._turns:

@@ -13,6 +13,7 @@ from types import GeneratorType
 
 from runner.errors import EndOfStream, Stopping
 from runner.handlers.base import QueueEnd
+from runner.sketch import name_output
 from runner.status import StatusPage, Word
 from runner.transports.base import Fail, Inbox
 
@@ -93,10 +94,17 @@ class ItemwiseLoops:
 
 def _put_value(outbox: QueueEnd | None, value: object) -> None:
     if isinstance(value, GeneratorType):
-        for (
-            each
-        ) in value:  # in a consumer too: the body of such a handler runs only while it is asked for more
-            if outbox is not None:
-                outbox.put(each)
-    elif outbox is not None:
-        outbox.put(value)
+        # In a consumer too: the body of such a handler runs only while it is asked for more.
+        for each in value:
+            _put_one(outbox, each)
+    else:
+        _put_one(outbox, value)
+
+
+def _put_one(outbox: QueueEnd | None, value: object) -> None:
+    if outbox is not None:
+        try:
+            outbox.put(value)
+        except Exception as error:
+            name_output(error, value)
+            raise

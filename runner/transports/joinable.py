@@ -23,7 +23,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from runner.channel import Sender
-from runner.errors import EndOfStream, Stopping
+from runner.errors import EndOfStream, NotTheWorker, Stopping
 from runner.facts import Exited, Fact
 from runner.ledger import Account, CountedBook, Tally
 from runner.plan import Plan, QueuePlan, WorkerPlan
@@ -32,6 +32,7 @@ from runner.sketch import sketch
 from runner.spec import Role
 from runner.status import StatusPage, Wait, Word
 from runner.transports.base import Life, Port, Spawned
+from runner.transports.forks import disown_forks
 from runner.transports.itemwise import ItemwiseLoops
 from runner.transports.pool import ProcessPool
 from runner.transports.pooled import PooledTransport
@@ -55,6 +56,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     _writer: Connection
     _status: StatusPage | None = None
     _is_producer = False
+    _is_forks = False
     _look = _LOOK
 
     def use_as(self, worker: WorkerPlan, status: StatusPage, look: float) -> None:
@@ -62,6 +64,10 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         self._status = status
         self._look = look
         self._is_producer = worker.role is Role.PRODUCER
+
+    def disown(self) -> None:
+        """Called in a process that the worker forked: it has no items, and what it counts, nobody sees."""
+        self._is_forks = True
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
@@ -182,6 +188,8 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         return self._look if deadline is None else max(0.0, min(self._look, deadline - time.monotonic()))
 
     def _words(self) -> memoryview:
+        if self._is_forks:
+            raise NotTheWorker("a process that a handler forked has no queue: only its worker does")
         return self._page().words
 
     def _page(self) -> StatusPage:
@@ -277,9 +285,10 @@ class _PortMaker:
     look: float
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
-        for end in (self.inbox, self.outbox):
-            if end is not None:
-                end.use_as(plan, status, self.look)
+        ends = [end for end in (self.inbox, self.outbox) if end is not None]
+        for end in ends:
+            end.use_as(plan, status, self.look)
+        disown_forks([end.disown for end in ends], status, sender)
         loops = ItemwiseLoops(self.inbox, self.outbox, status)
         return Port(loops, self.inbox, self.outbox, status, sender.send)
 

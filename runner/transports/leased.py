@@ -128,17 +128,13 @@ class LeasedTransport(PooledTransport):
             self._feed(link, time.monotonic())
             self._send(link, Message(Kind.END))
 
-    def signal(self, worker: str, number: signal.Signals) -> None:
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:
         """Signal a worker and its group."""
-        if number is signal.SIGTERM and worker in self._links:
-            self._links[worker].dismissed = True
+        link = self._links.get(worker)
+        if link is not None:
+            link.dismissed |= number is signal.SIGTERM
+            link.killed_because = because or link.killed_because
         super().signal(worker, number)
-
-    def kill(self, worker: str, because: str) -> None:
-        """Kill a worker and its group, and have its item remember why."""
-        if worker in self._links:
-            self._links[worker].killed_because = because
-        super().kill(worker, because)
 
     def close(self) -> None:
         """Give back every descriptor."""

@@ -106,7 +106,7 @@ class Docks:
         self._parts[worker.sends] += 1
         self._manned[worker.name] = _Part(file, number, worker.name)
         share = memory.total() // _SHARE_OF_MEMORY // self._writers
-        return Berth(file, number, max(_LEAST_SHARE, share), self._bounds[worker.sends])
+        return Berth(file, number, max(_LEAST_SHARE, share), self._bounds[worker.sends], worker.sends)
 
     def haul(self, writer: str, body: bytes) -> Haul:
         """Take in a frame with big items: the payload that stands for it."""

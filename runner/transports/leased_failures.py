@@ -37,7 +37,7 @@ from runner.transports.leased_docks import Haul
 from runner.wire import Kind, Message
 
 _LENGTH = 4
-_NAMELESS = "an item whose name is not known"
+_NAMELESS = "(its name is not known)"
 
 
 def report(lease: Message, index: int, item: object, nanos: int, words: Mapping[str, Any]) -> Message:

@@ -44,7 +44,8 @@ class Berth:
     share: int
     """Bytes that the writer may have in it at once; a single bigger item may go alone."""
     most: int | None = None
-    """Bytes of one item, at the most."""
+    """Bytes of one item, at the most: its queue's `max_bytes`."""
+    queue: str = ""
 
 
 class Freight:
@@ -127,10 +128,16 @@ class Freight:
         self._loaded[docket] = slot
         return docket
 
-    def _check(self, size: int) -> None:
-        most = self._berth.most
+    def check_bound(self, size: int) -> None:
+        """Raise `ItemTooBig` for an item of `size` bytes that its queue can never hold."""
+        most, queue = self._berth.most, self._berth.queue
         if most is not None and size > most:
-            raise ItemTooBig(f"the item takes {format_size(size)}, and its queue holds {format_size(most)}")
+            raise ItemTooBig(
+                f"the item takes {format_size(size)}, and queue '{queue}' has `max_bytes: {format_size(most)}`"
+            )
+
+    def _check(self, size: int) -> None:
+        self.check_bound(size)
         if size >= _CHECKED_FROM and size > (free := memory.available() + self._slots.warm):
             raise ItemTooBig(
                 f"the item takes {format_size(size)}, and {format_size(free)} of memory are free"

@@ -16,7 +16,8 @@ from typing import Any
 from runner.dockets import BIG
 from runner.errors import EndOfStream, Stopping
 from runner.frames import NUMBERS, TEXTS, UnpackError
-from runner.sketch import sketch
+from runner.memory_limit import out_of_memory
+from runner.sketch import name_output, sketch
 from runner.status import StatusPage, Word
 from runner.transports.base import Fail
 from runner.transports.leased_failures import report
@@ -213,7 +214,7 @@ class FrameLoops:
         if isinstance(error, UnpackError):
             index, item = index + 1, _Unreadable()
             assert error.__cause__ is not None
-            error = error.__cause__
+            error = out_of_memory() if isinstance(error.__cause__, MemoryError) else error.__cause__
         words = self.stream.status.words
         if self.outbox is None:
             words[Word.DONE] += index - began_at
@@ -254,9 +255,17 @@ def _put_value(outbox: FrameOutbox, value: object, skip: int) -> None:
     """Put what a handler returned, but not the first `skip` outputs: an earlier attempt has put those."""
     if isinstance(value, GeneratorType):
         for each in islice(value, skip, None):
-            outbox.output(each)
+            try:
+                outbox.output(each)
+            except Exception as error:
+                name_output(error, each)
+                raise
     elif not skip:
-        outbox.output(value)
+        try:
+            outbox.output(value)
+        except Exception as error:
+            name_output(error, value)
+            raise
 
 
 class _Clock:

@@ -14,13 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.bundles import Piece, bundle, weight_of
-from runner.errors import ItemTooBig
 from runner.sharding import sharder
 from runner.status import Word
 from runner.transports.leased_freight import Freight
 from runner.transports.leased_outbox import FILL_SECONDS, FRAME_BYTES, FrameOutbox
 from runner.transports.leased_stream import Stream
-from runner.units import format_size
 from runner.wire import Kind, Message
 
 
@@ -87,9 +85,8 @@ class MeasuredOutbox(FrameOutbox):
         shard = self._shard_of(item)  # first: an item without a key must not take room in the arena
         entry = self._pack(item)
         weight = weight_of(entry)
-        most = self._measures.max_bytes
-        if most is not None and weight > most:
-            raise ItemTooBig(f"the item takes {format_size(weight)}, and its queue holds {format_size(most)}")
+        assert self._freight is not None
+        self._freight.check_bound(weight)
         if self._gathered - self._left + weight > self._measures.bundle_bytes:
             self.flush()
         self._gathered += weight

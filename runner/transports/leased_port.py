@@ -10,7 +10,7 @@ from runner.plan import WorkerPlan
 from runner.spec import Role
 from runner.status import StatusPage
 from runner.transports.base import Port
-from runner.transports.leased_forks import disown_forks
+from runner.transports.forks import disown_forks
 from runner.transports.leased_freight import Berth, Freight, Unloading
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_loops import FrameLoops
@@ -39,7 +39,7 @@ class PortMaker:
         return [self.wire.fileno(), *(file.fileno() for file in files if file is not None)]
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> Port:
-        disown_forks(self.wire, status, sender)
+        disown_forks([self.wire.close], status, sender)
         stream = Stream(self.wire, status)
         inbox = FrameInbox(stream, Unloading(self.arena)) if self.arena is not None else None
         outbox: FrameOutbox | None = None

@@ -47,13 +47,9 @@ class PooledTransport:
         """Write the wish to stop into the producer's page."""
         self._pool.status(worker).words[Word.STOP] = 1
 
-    def signal(self, worker: str, number: signal.Signals) -> None:
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:
         """Signal a worker and its group."""
         self._pool.signal(worker, number)
-
-    def kill(self, worker: str, because: str) -> None:
-        """Kill a worker and its group."""
-        self._pool.signal(worker, signal.SIGKILL)
 
     def abandon(self) -> None:
         """Kill and reap every worker."""

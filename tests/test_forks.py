@@ -1,4 +1,4 @@
-"""What a handler forks under `leased`: it has no stream, its status page is its own, and it has no word but the log."""
+"""What a handler forks: it has no queue, its status page is its own, and it has no word but the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from runner.channel import open_channel
 from runner.errors import NotTheWorker
 from runner.status import StatusPage, Word
-from runner.transports.leased_forks import disown_forks
+from runner.transports.forks import disown_forks
 from runner.wire import Kind, Message, open_wire
 
 
@@ -33,7 +33,7 @@ def test_a_fork_of_a_worker_can_do_nothing_in_its_name() -> None:
     page = StatusPage.shared()
 
     def live_as_a_worker() -> None:
-        disown_forks(theirs, page, sender)
+        disown_forks([theirs.close], page, sender)
         page.words[Word.DONE] = 1
         assert 0 == in_a_child(act_as_the_worker)
         theirs.send(Message(Kind.ACK, upto=7))
