@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from gallery import GALLERY, Capture, RunMprun, Showing, moment, show, show_by_command
 
+from runner.errors import SpecError
+from runner.load import load
+
 TRANSPORTS = pytest.mark.parametrize("transport", ["leased", "joinable"])
 SECONDS = {"子进程1": 0.5, "子进程2": 0.3, "子进程3": 0.2}
 LONG_ENOUGH = {name: seconds + 0.6 for name, seconds in SECONDS.items()}
@@ -170,3 +173,11 @@ def test_a_daemon_that_starts_a_child_is_told_why_it_can_not(transport: str, cap
     gone = shown.one("worker.exited", worker="heartbeat-1")
     refusal = "AssertionError: daemonic processes are not allowed to have children"
     assert (1, "died", refusal) == (shown.exit_code, gone["outcome"], gone["reason"])
+
+
+def test_inline_where_it_would_hold_up_the_work_the_daemon_is_refused() -> None:
+    with pytest.raises(SpecError) as refused:
+        load(GALLERY / "daemon.yaml", overrides=["transport=inline"])
+
+    (problem,) = refused.value.problems
+    assert ("transport-cannot", True) == (problem.code, "a plain daemonic worker" in problem.message)
