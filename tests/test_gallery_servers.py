@@ -30,6 +30,8 @@ class Running:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.events: list[dict[str, Any]] = []
+        self.strange: list[str] = []
+        """Lines of stderr that are no events: there should be none."""
         self._coming: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -83,11 +85,15 @@ class Running:
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
+        assert [] == self.strange
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self._coming.put(json.loads(line))
+            if line.startswith("{"):
+                self._coming.put(json.loads(line))
+            else:
+                self.strange.append(line)
         self._coming.put(None)
 
 
