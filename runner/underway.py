@@ -89,7 +89,7 @@ class RunUnderway:
             raise UsageError(f"stage '{stage}' has no worker: it has not begun, or has ended")
         for record in staying[count:]:
             record.retired = True
-            self._transport.retire(record.plan.name)
+            self._let_go(record)
         for _ in range(count - len(staying)):
             self._add(self._another(plan.workers[0]))
 
@@ -106,9 +106,20 @@ class RunUnderway:
             )
         if stage.serial:
             raise UsageError(f"the workers of stage '{stage.name}' run one after the other (`start: serial`)")
+        if pipe := next((each for each in self._plan.pipes if stage.name in each.ends), None):
+            raise UsageError(
+                f"stage '{stage.name}' is one end of the pipe '{pipe.name}', which is one worker's"
+            )
         if stage.role is Role.PRODUCER:
             why = "more workers would make more of them, not share the work"
             raise UsageError(f"stage '{stage.name}' makes items: {why}")
+
+    def _let_go(self, record: Record) -> None:
+        """A reader ends where its stream would; a plain worker has none, and is asked."""
+        if record.plan.role is Role.PLAIN:
+            self._levers.ask_to_end(record)
+        else:
+            self._transport.retire(record.plan.name)
 
     def _add(self, worker: WorkerPlan) -> None:
         try:

@@ -219,6 +219,27 @@ def test_a_worker_that_is_killed_leaves_the_port_to_the_others_and_to_its_succes
     assert 128 + signal.SIGTERM == running.end()
 
 
+def test_more_workers_share_the_port_and_those_that_are_too_many_let_their_clients_finish(
+    serve: Serve, run_mprun: Any
+) -> None:
+    running = serve()
+    run = running.of("run.started")[0]["run"]
+
+    more = run_mprun("scale", run, "server=4")
+    assert (0, "server-4") == (more.returncode, running.wait_for("worker.ready")["worker"]), more.stderr
+    with ExitStack() as guests:
+        clients = [guests.enter_context(running.connect()) for _ in range(20)]
+        assert ["BUN"] * 20 == [ask(client, "bun") for client in clients]
+        fewer = run_mprun("scale", run, "server=1")
+        assert ["MORE"] * 20 == [ask(client, "more") for client in clients]
+    for _ in range(3):
+        assert "finished" == running.wait_for("worker.exited")["outcome"]
+    with running.connect() as guest:
+        assert "STILL HERE" == ask(guest, "still here")
+
+    assert (0, 128 + signal.SIGTERM) == (fewer.returncode, running.end())
+
+
 def test_a_port_in_use_is_refused_before_anything_starts(serve: Serve, run_mprun: Any) -> None:
     running = serve()
 
