@@ -240,6 +240,16 @@ def test_more_workers_share_the_port_and_those_that_are_too_many_let_their_clien
     assert (0, 128 + signal.SIGTERM) == (fewer.returncode, running.end())
 
 
+def test_workers_that_are_spawned_serve_the_one_port_too(serve: Serve) -> None:
+    running = serve("--set", "stages.server.start_method=spawn")
+
+    with ExitStack() as guests:
+        clients = [guests.enter_context(running.connect()) for _ in range(10)]
+        assert ["BUN"] * 10 == [ask(client, "bun") for client in clients]
+
+    assert 128 + signal.SIGTERM == running.end()
+
+
 def test_a_port_in_use_is_refused_before_anything_starts(serve: Serve, run_mprun: Any) -> None:
     running = serve()
 
