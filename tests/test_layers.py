@@ -91,6 +91,7 @@ LAYERS = (
         "facts",
         "signals",
         "locks",
+        "lock_file",
     ),
     ("frames", "bundles", "pace", "wire", "arena", "dockets", "slots", "pages", "heap"),
     (
