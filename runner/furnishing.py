@@ -52,7 +52,7 @@ def _wanted(plan: Plan) -> Iterator[Provider]:
         from runner.locks import LockProvider
 
         yield LockProvider(plan.locks)
-    if any(stage.workers[0].handler.kind != "python" for stage in plan.stages):
+    if any(worker.handler.kind != "python" for worker in plan.workers):
         yield Listeners(plan)
     if plan.pipes:
         from runner.pipes import Pipes

@@ -57,7 +57,7 @@ class Listeners:
         self._sockets: dict[str, socket.socket] = {}
         try:
             for stage in plan.stages:
-                address = _address_of(stage)
+                address = address_of(stage)
                 if address is not None:
                     self._sockets[stage.name] = _listen(stage.name, address)
         except StartFailed:
@@ -83,9 +83,10 @@ class Listeners:
         self._sockets.clear()
 
 
-def _address_of(stage: StagePlan) -> Address | None:
-    handler = stage.workers[0].handler
-    if handler.kind == "python":
+def address_of(stage: StagePlan) -> Address | None:
+    """Return where a stage is to listen; None if it does not. Reads the declaration of its kind of handler."""
+    handler = stage.workers[0].handler if stage.workers else None
+    if handler is None or handler.kind == "python":
         return None
     listens = find_kind(handler.kind).listens
     return None if listens is None else listens(handler.options)

@@ -8,6 +8,8 @@ from runner.facts import Exited
 from runner.plan import Plan, WorkerPlan
 from runner.status import Counters
 
+SCALED_DOWN = "its stage was scaled down"
+
 
 @dataclass(frozen=True, slots=True)
 class Departure:
@@ -87,7 +89,7 @@ def judge(record: Record, exited: Exited) -> Ending:
         return Ending("died", f"exited with code {exited.code} in the middle of its work")
     if exited.code != 0:
         return Ending("died", f"exited with code {exited.code}")
-    return Ending("finished", "its stage was scaled down" if record.retired else "nothing left to do")
+    return Ending("finished", SCALED_DOWN if record.retired else "nothing left to do")
 
 
 class Roster:

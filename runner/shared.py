@@ -45,17 +45,17 @@ def _value(spec: SharedSpec) -> object:
 
 
 def _proxy(name: str) -> Any:
-    """Two of the proxies are left out of the standard library's type stubs."""
+    """Some of the proxies are left out of the standard library's type stubs."""
     return getattr(managers, name)
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "Event": _Kind(lambda _spec: threading.Event(), _proxy("EventProxy")),
     "dict": _Kind(lambda spec: dict(spec.value or {}), managers.DictProxy),
     "list": _Kind(lambda spec: list(spec.value or ()), managers.ListProxy),
     "Namespace": _Kind(lambda spec: managers.Namespace(**(spec.value or {})), _proxy("NamespaceProxy")),
     "Value": _Kind(_value, managers.ValueProxy),
     "Array": _Kind(lambda spec: array.array(spec.typecode, spec.value or ()), _proxy("ArrayProxy")),
+    "Event": _Kind(lambda _spec: threading.Event(), _proxy("EventProxy")),
 }
 
 

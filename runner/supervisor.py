@@ -197,7 +197,7 @@ class Supervisor:
             phase=lambda: self._stop.phase,
             elapsed=lambda: self._announce.elapsed,
             interrupt=lambda: self._interrupt(verdict.told_to_stop()),
-            ask_to_end=lambda record, number: self._ask_to_end(record, number, FROM_OUTSIDE),
+            ask_to_end=self._ask_to_end,
         )
 
     def _heed_clock(self) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 from runner.births import Births
 from runner.errors import StartFailed, UsageError
+from runner.handlers.base import find_kind
+from runner.losses import FROM_OUTSIDE
 from runner.plan import Plan, StagePlan, WorkerPlan
-from runner.roster import Departure, Record, Roster
+from runner.roster import SCALED_DOWN, Departure, Record, Roster
 from runner.spec import Role
 from runner.stock import Stock
 from runner.stopping import Phase
@@ -30,7 +32,7 @@ class Levers:
     phase: Callable[[], Phase]
     elapsed: Callable[[], float]
     interrupt: Callable[[], None]
-    ask_to_end: Callable[[Record, signal.Signals], None]
+    ask_to_end: Callable[[Record, signal.Signals, str], None]
 
 
 class RunUnderway:
@@ -87,7 +89,7 @@ class RunUnderway:
         if not again:
             self._refuse_to_lose(record)
         number = signal.SIGKILL if again else signal.SIGTERM
-        self._levers.ask_to_end(record, number)
+        self._levers.ask_to_end(record, number, FROM_OUTSIDE)
         return number.name
 
     def resize(self, stage: str, count: int) -> None:
@@ -103,7 +105,7 @@ class RunUnderway:
             raise UsageError(f"stage '{stage}' has no worker: it has not begun, or has ended")
         for record in staying[count:]:
             record.retired = True
-            self._transport.retire(record.plan.name)
+            self._let_go(record)
         for _ in range(count - len(staying)):
             self._add(self._another(plan.workers[0]))
 
@@ -142,11 +144,23 @@ class RunUnderway:
             )
         if stage.serial:
             raise UsageError(f"the workers of stage '{stage.name}' run one after the other (`start: serial`)")
-        if stage.receives is None:
+        if pipe := next((each for each in self._plan.pipes if stage.name in each.ends), None):
+            raise UsageError(
+                f"stage '{stage.name}' is one end of the pipe '{pipe.name}', which is one worker's"
+            )
+        shares_work = stage.receives is not None or _is_server(stage)
+        if not shares_work:
             what = "makes items" if stage.role is Role.PRODUCER else "reads no queue"
             raise UsageError(
                 f"stage '{stage.name}' {what}: another worker would do its work once more, not share it"
             )
+
+    def _let_go(self, record: Record) -> None:
+        """A reader ends where its stream would; a plain worker has none, and is asked."""
+        if record.plan.role is Role.PLAIN:
+            self._levers.ask_to_end(record, signal.SIGTERM, SCALED_DOWN)
+        else:
+            self._transport.retire(record.plan.name)
 
     def _add(self, worker: WorkerPlan) -> None:
         try:
@@ -189,3 +203,8 @@ def _departure(departure: Departure | None) -> dict[str, Any]:
         "signal": departure.exited.signal_name,
         "ended_at": departure.at,
     }
+
+
+def _is_server(stage: StagePlan) -> bool:
+    handler = stage.workers[0].handler
+    return handler.kind != "python" and find_kind(handler.kind).listens is not None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from runner.findings import Finding
-from runner.spec import OnError, RestartOn, RetryPolicy, StageSpec
+from runner.spec import OnError, RestartOn, RetryPolicy, Role, StageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ _LIMITS = (
         frozenset({"inline"}),
         "`serve` waits for clients, and under `inline`, where one worker moves at a time, nobody else could",
         "use `leased` or `joinable`; a test can call the handler itself, with one end of a `socket.socketpair()`",
+    ),
+    _Limit(
+        "daemon",
+        lambda stage: stage.daemon and stage.role is Role.PLAIN,
+        frozenset({"inline"}),
+        "a plain daemonic worker works beside the others, and under `inline`, where one moves at a time, they would "
+        "wait for it for ever",
+        "use `leased` or `joinable`",
     ),
     _Limit(
         "timeout",

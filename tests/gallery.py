@@ -44,8 +44,13 @@ class Showing:
         (found,) = self.of(event, **fields)
         return found
 
+    def busy(self, worker: str) -> float:
+        """How many seconds a worker's handler was at work."""
+        seconds: float = self.one("worker.exited", worker=worker)["busy"]
+        return seconds
+
     def lifetime(self, worker: str) -> tuple[float, float]:
-        """When a worker was born and when it was gone, in seconds since the epoch."""
+        """When a worker was seen to be born and to be gone, in seconds since the epoch."""
         born, gone = (self.one(f"worker.{what}", worker=worker) for what in ("spawned", "exited"))
         return moment(born), moment(gone)
 

@@ -12,7 +12,16 @@ import pytest
 
 from runner.cli.plan import as_dict, as_text
 from runner.plan import Plan, make_plan
-from runner.spec import HandlerRef, LockSpec, QueueSpec, StageSpec, Start, WorkflowSpec
+from runner.spec import (
+    HandlerRef,
+    LockSpec,
+    PipeSpec,
+    QueueSpec,
+    SharedSpec,
+    StageSpec,
+    Start,
+    WorkflowSpec,
+)
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -107,3 +116,27 @@ def test_a_file_with_errors_has_no_plan(run_mprun: RunMprun) -> None:
 
     assert (done.returncode, done.stdout) == (3, "")
     assert "1 error in --set" in done.stderr
+
+
+def test_what_handlers_share_and_where_stages_listen_is_said() -> None:
+    serve = HandlerRef("serve", "serve", {"handler": "m:talk", "port": 8080})
+    stages = tuple(
+        StageSpec(name, HandlerRef("python", "m:f"), workers=(name,)) for name in ("ask", "answer")
+    )
+    spec = WorkflowSpec(
+        "door",
+        Path("door.yaml"),
+        (*stages, StageSpec("door", serve, workers=("door-1",))),
+        shared=(SharedSpec("board", "dict"),),
+        pipes=(PipeSpec("wire", ("ask", "answer")),),
+    )
+
+    text, told = as_text(make_plan(spec)), as_dict(make_plan(spec))
+
+    assert [
+        "door listens  on 127.0.0.1, port 8080",
+        "pipe wire     joins ask and answer",
+        "shared board  a dict in a process of its own",
+    ] == text.splitlines()[-3:]
+    assert [{"name": "board", "kind": "dict"}] == told["shared"]
+    assert [{"name": "wire", "ends": ["ask", "answer"]}] == told["pipes"]

@@ -30,6 +30,8 @@ class Running:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.events: list[dict[str, Any]] = []
+        self.strange: list[str] = []
+        """Lines of stderr that are no events: there should be none."""
         self._coming: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -83,11 +85,15 @@ class Running:
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
+        assert [] == self.strange
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self._coming.put(json.loads(line))
+            if line.startswith("{"):
+                self._coming.put(json.loads(line))
+            else:
+                self.strange.append(line)
         self._coming.put(None)
 
 
@@ -210,6 +216,37 @@ def test_a_worker_that_is_killed_leaves_the_port_to_the_others_and_to_its_succes
     with ExitStack() as guests:
         clients = [guests.enter_context(running.connect()) for _ in range(20)]
         assert ["BUN"] * 20 == [ask(client, "bun") for client in clients]
+    assert 128 + signal.SIGTERM == running.end()
+
+
+def test_more_workers_share_the_port_and_those_that_are_too_many_let_their_clients_finish(
+    serve: Serve, run_mprun: Any
+) -> None:
+    running = serve()
+    run = running.of("run.started")[0]["run"]
+
+    more = run_mprun("scale", run, "server=4")
+    assert (0, "server-4") == (more.returncode, running.wait_for("worker.ready")["worker"]), more.stderr
+    with ExitStack() as guests:
+        clients = [guests.enter_context(running.connect()) for _ in range(20)]
+        assert ["BUN"] * 20 == [ask(client, "bun") for client in clients]
+        fewer = run_mprun("scale", run, "server=1")
+        assert ["MORE"] * 20 == [ask(client, "more") for client in clients]
+    for _ in range(3):
+        assert "finished" == running.wait_for("worker.exited")["outcome"]
+    with running.connect() as guest:
+        assert "STILL HERE" == ask(guest, "still here")
+
+    assert (0, 128 + signal.SIGTERM) == (fewer.returncode, running.end())
+
+
+def test_workers_that_are_spawned_serve_the_one_port_too(serve: Serve) -> None:
+    running = serve("--set", "stages.server.start_method=spawn")
+
+    with ExitStack() as guests:
+        clients = [guests.enter_context(running.connect()) for _ in range(10)]
+        assert ["BUN"] * 10 == [ask(client, "bun") for client in clients]
+
     assert 128 + signal.SIGTERM == running.end()
 
 

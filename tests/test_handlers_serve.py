@@ -37,6 +37,9 @@ class Counter:
     def __call__(self, line):
         self.count += 1
         return str(self.count).encode()
+    def close(self):
+        from pathlib import Path
+        Path(__file__).with_name("closed").write_text(str(self.count))
 
 def drive(queue): ...
 """
@@ -116,6 +119,12 @@ def test_a_conversation_gets_what_the_file_declares_and_where_its_client_is(
     ask("talk", b"neo")
 
     assert {"met": "127.0.0.1"} == board
+
+
+def test_a_class_that_answers_lines_is_closed_at_the_end(ask: Ask, tmp_path: Path) -> None:
+    ask("Counter", b"bun\n", start=6)
+
+    assert "7" == (tmp_path / "closed").read_text()
 
 
 def test_a_handler_that_wants_a_queue_is_refused(ask: Ask) -> None:

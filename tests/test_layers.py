@@ -156,6 +156,7 @@ LAYERS = (
         "facts",
         "signals",
         "locks",
+        "lock_file",
     ),
     ("frames", "bundles", "pace", "wire", "arena", "dockets", "slots", "pages", "heap", "bulk"),
     (

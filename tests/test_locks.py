@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from spawn_targets import hold
 
-from runner.locks import Lock, LockFile, LockProvider, aboard
+from runner.lock_file import LockFile
+from runner.locks import Lock, LockProvider, aboard
 from runner.plan import make_plan
 from runner.spec import HandlerRef, StageSpec, WorkflowSpec
 from runner.status import StatusPage, Wait, Word

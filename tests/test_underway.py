@@ -17,7 +17,7 @@ from runner.control import ask
 from runner.errors import UsageError
 from runner.plan import make_plan
 from runner.roster import Roster
-from runner.spec import HandlerRef, QueueSpec, StageSpec, Start, WorkflowSpec
+from runner.spec import HandlerRef, PipeSpec, QueueSpec, StageSpec, Start, WorkflowSpec
 from runner.stopping import Phase
 from runner.underway import Levers, RunUnderway
 from runner.whereabouts import live_records
@@ -251,8 +251,13 @@ def nothing(*_: object) -> None:
     """Levers that move nothing."""
 
 
-def underway(*stages: StageSpec, outlives: bool = True, phase: Phase = Phase.RUNNING) -> RunUnderway:
-    plan = make_plan(WorkflowSpec("kitchen", Path("kitchen.yaml"), stages, (QueueSpec("q"),)))
+def underway(
+    *stages: StageSpec,
+    outlives: bool = True,
+    phase: Phase = Phase.RUNNING,
+    pipes: tuple[PipeSpec, ...] = (),
+) -> RunUnderway:
+    plan = make_plan(WorkflowSpec("kitchen", Path("kitchen.yaml"), stages, (QueueSpec("q"),), pipes=pipes))
     levers = Levers(lambda: phase, lambda: 0.0, nothing, nothing)
     unused: Any = None
     transport: Any = Quiet(outlives_workers=outlives)
@@ -269,11 +274,15 @@ def stage(**more: Any) -> StageSpec:
         (underway(stage(start=Start.SERIAL)), "the workers of stage 'cook' run one after the other"),
         (underway(stage(receives="q", shard_by="id")), "stage 'cook' is sharded"),
         (underway(stage(sends="q")), "stage 'cook' makes items"),
+        (
+            underway(stage(), pipes=(PipeSpec("wire", ("cook", "eater")),)),
+            "stage 'cook' is one end of the pipe 'wire', which is one worker's",
+        ),
         (underway(stage(receives="q"), outlives=False), "only a run under `transport: leased` can be scaled"),
         (underway(stage(receives="q"), phase=Phase.DRAINING), "the run is being stopped"),
         (underway(stage(receives="q")), "stage 'cook' has no worker: it has not begun, or has ended"),
     ],
-    ids=["serial", "sharded", "a producer", "joinable", "being stopped", "ended"],
+    ids=["serial", "sharded", "a producer", "a pipe's end", "joinable", "being stopped", "ended"],
 )
 def test_a_stage_that_can_not_be_scaled_is_left_as_it_is_with_the_reason(run: RunUnderway, why: str) -> None:
     with pytest.raises(UsageError, match=why):

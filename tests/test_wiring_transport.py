@@ -12,6 +12,7 @@ from runner.wiring_transport import check_transport
 _PLAIN = StageSpec("eater", HandlerRef("python", "kitchen:eat"), {}, ("eater",), receives="q")
 _TIMED = replace(_PLAIN, timeout=3.0)
 _SERVER = StageSpec("eater", HandlerRef("serve", "serve", {"handler": "m:f"}), {}, ("eater",))
+_HEARTBEAT = replace(_PLAIN, receives=None, daemon=True)
 _LIMITED = replace(_PLAIN, memory_limit=1 << 30)
 
 
@@ -26,12 +27,15 @@ _LIMITED = replace(_PLAIN, memory_limit=1 << 30)
         (_LIMITED, "inline", ["memory_limit"]),
         (_SERVER, "joinable", []),
         (_SERVER, "inline", ["run"]),
+        (replace(_PLAIN, daemon=True), "inline", []),
+        (_HEARTBEAT, "leased", []),
+        (_HEARTBEAT, "joinable", []),
+        (_HEARTBEAT, "inline", ["daemon"]),
     ],
 )
 def test_a_key_is_refused_where_it_can_do_nothing(stage: StageSpec, transport: str, keys: list[str]) -> None:
-    found = [
-        f for f in check_transport([stage], transport) if f.path[-1] in ("run", "timeout", "memory_limit")
-    ]
+    tried = ("run", "daemon", "timeout", "memory_limit")
+    found = [finding for finding in check_transport([stage], transport) if finding.path[-1] in tried]
 
     assert [("stages", "eater", key) for key in keys] == [finding.path for finding in found]
     assert {"transport-cannot"} >= {finding.code for finding in found}

@@ -87,6 +87,8 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             for queue in plan.queues
         ],
         "locks": list(plan.locks),
+        "shared": [{"name": each.name, "kind": each.kind} for each in plan.shared],
+        "pipes": [{"name": pipe.name, "ends": list(pipe.ends)} for pipe in plan.pipes],
         "start_order": [stage.name for stage in plan.stages],
         "stop_order": [stage.name for stage in plan.stop_order],
     }
@@ -130,12 +132,28 @@ def _order_rows(plan: Plan) -> list[list[str]]:
     serial = [[f"{s.name} starts", "one worker after the other"] for s in plan.stages if s.serial]
     locks = {s.name: s.workers[0].lock for s in plan.stages if s.workers}
     locked = [[f"{name} holds", f"the lock {lock}"] for name, lock in locks.items() if lock is not None]
+    pipes = [[f"pipe {pipe.name}", f"joins {' and '.join(pipe.ends)}"] for pipe in plan.pipes]
+    kept = [[f"shared {each.name}", f"a {each.kind} in a process of its own"] for each in plan.shared]
     return [
         ["start order", ", ".join(stage.name for stage in plan.stages)],
         ["stop order", ", ".join(stage.name for stage in plan.stop_order)],
         *needs,
         *serial,
         *locked,
+        *_listening_rows(plan),
+        *pipes,
+        *kept,
+    ]
+
+
+def _listening_rows(plan: Plan) -> list[list[str]]:
+    from runner.listeners import address_of
+
+    addresses = [(stage.name, address_of(stage)) for stage in plan.stages]
+    return [
+        [f"{name} listens", f"on {address.host}, port {address.port or 'any that is free'}"]
+        for name, address in addresses
+        if address is not None
     ]
 
 

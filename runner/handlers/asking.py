@@ -38,6 +38,8 @@ def _called_by(stage: StageSpec) -> str | None:
     """Return the Python callable that a stage's workers call, by themselves or through a kind such as `serve`."""
     if stage.handler.kind == "python":
         return stage.handler.target
+    if not stage.handler.target:  # a `run` that was wrong, and told of: nobody need look for its kind
+        return None
     try:
         calls = find_kind(stage.handler.kind).calls
     except HandlerNotFound:

@@ -27,7 +27,7 @@ LISTENER = "(listener)"
 """The name of the gift that a stage's listening socket is. No parameter has such a name, so no handler gets it."""
 
 
-def _nothing_to_close() -> None:
+def nothing_to_close() -> None:
     """Most handlers hold nothing."""
 
 
@@ -36,7 +36,7 @@ class Source:
     """Makes items: each value of `items()` is put."""
 
     items: Callable[[], Iterable[object]]
-    close: Callable[[], None] = _nothing_to_close
+    close: Callable[[], None] = nothing_to_close
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Mapper:
     """Called with one item. Of what it returns None puts nothing, a generator puts each, all else is put."""
 
     call: Callable[[object], object]
-    close: Callable[[], None] = _nothing_to_close
+    close: Callable[[], None] = nothing_to_close
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Driver:
     """Gets the queues it reads and writes (the same one where it has only one, else None) and drives them."""
 
     call: Callable[[QueueEnd | None, QueueEnd | None], object]
-    close: Callable[[], None] = _nothing_to_close
+    close: Callable[[], None] = nothing_to_close
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Task:
     """Runs once, round no queue."""
 
     call: Callable[[], object]
-    close: Callable[[], None] = _nothing_to_close
+    close: Callable[[], None] = nothing_to_close
 
 
 Handler = Source | Mapper | Driver | Task

@@ -12,7 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from runner.errors import HandlerError
-from runner.handlers.base import LISTENER, Address, Calls, Handler, HandlerKind, Mapper, Task, WorkerContext
+from runner.handlers.base import (
+    LISTENER,
+    Address,
+    Calls,
+    Handler,
+    HandlerKind,
+    Mapper,
+    Task,
+    WorkerContext,
+    nothing_to_close,
+)
 from runner.handlers.python import bind, bind_partly, parameters_of
 from runner.handlers.serving import Converse, Server
 from runner.spec import Role
@@ -37,27 +47,33 @@ def build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
     listener = context.gifts[LISTENER].unwrap()
     assert isinstance(listener, socket.socket)
     chosen = {**_USUAL, **options}
-    converse = _converse(chosen["handler"], context)
+    converse, close_handler = _converse(chosen["handler"], context)
     idle = duration(chosen["idle_timeout"])
     server = Server(listener, converse, chosen["connections"], idle, context.log)
-    return Task(server.run, server.close)
+
+    def close() -> None:
+        server.close()
+        close_handler()
+
+    return Task(server.run, close)
 
 
-def _converse(target: str, context: WorkerContext) -> Converse:
+def _converse(target: str, context: WorkerContext) -> tuple[Converse, Callable[[], None]]:
+    """Return what talks with one client, and what to call once there are no more."""
     asked = parameters_of(target, context).intersection(CONVERSATION)
     arguments = context.arguments or {}
     if not asked:
         handler = bind(target, arguments, replace(context, role=Role.CONSUMER))
         if not isinstance(handler, Mapper):
             raise HandlerError(f"'{target}' asks for a queue, and a server has none")
-        return by_line(handler.call)
+        return by_line(handler.call), handler.close
     talk = bind_partly(target, arguments, context, CONVERSATION)
 
     def converse(conn: socket.socket, address: Any) -> object:
         given = {"conn": conn, "address": address}
         return talk(**{name: given[name] for name in asked})
 
-    return converse
+    return converse, nothing_to_close
 
 
 def by_line(answer: Callable[[object], object]) -> Converse:
