@@ -56,8 +56,9 @@ ONE_OF_TWENTY = [
     *one_job("build", 0.0, 3.0),
     *(each for n in range(14) for each in one_job(f"unit ({n})", 0.0, 1.0 + n / 10, needs=["build"])),
     started("test", 3.0, needs=["build"]),
-    step_finished("test", 1, "pytest", result="failed"),
-    finished("test", 9.0, "failed", exitcode=1, reason="step 1 (pytest) exited with code 1"),
+    step_finished("test", 1, "prepare"),
+    step_finished("test", 2, "pytest", result="failed"),
+    finished("test", 9.0, "failed", exitcode=1, reason="step 2 (pytest) exited with code 1"),
     cancelled("e2e (1)", reason="test failed"),
     cancelled("e2e (2)", reason="test failed"),
     skipped("deploy", reason="need 'test' failed"),
@@ -70,7 +71,7 @@ def test_one_failure_of_twenty_jobs_fits_a_screen_and_comes_first() -> None:
     lines = text_of(screen(ONE_OF_TWENTY))
 
     assert lines == [
-        "✗ test failed after 6.0s: step 1 (pytest) exited with code 1",
+        "✗ test failed after 6.0s: step 2 (pytest) exited with code 1",
         *(f"  │ line {n}" for n in range(81, 101)),
         "  ended:  step 'pytest' exited with 1",
         "  log:    logs/test.log",

@@ -158,7 +158,7 @@ class Attempt:
                 group, self._bounds(timeout, steadfast=steadfast), steadfast=steadfast
             )
         except (Refused, OSError) as error:
-            how = CutShort(Result.FAILED, _in_words(error))
+            how = CutShort(Result.FAILED, f"could not start: {_in_words(error)}")
         result = self._judge(step, number, how)
         ended = how if isinstance(how, Exit) else how.ended
         self._report(
@@ -233,7 +233,7 @@ class Attempt:
         except NotADirectoryError:
             raise Refused(f"'{directory}' is not a folder") from None
         except OSError as error:
-            raise Refused(f"'{argv[0]}' can't be started: {error.strerror}") from None
+            raise Refused(f"'{argv[0]}': {error.strerror}") from None
         finally:
             log.shut_output(output)
 

@@ -109,7 +109,7 @@ def _tail_share(spare: int, number: int, blocks: int) -> int:
 
 def _facts(line: JobLine, near: str) -> list[Said]:
     attempt = f"attempt {line.attempts}: " if line.attempts > 1 else ""
-    step = f"step '{visible(line.failed_step)}' " if line.failed_step else ""
+    step = f"step '{visible(line.failed_step)}' " if line.failed_step and len(line.steps) > 1 else ""
     ran = line.exitcode is not None or line.signal is not None
     told = {
         "ended:": f"{attempt}{step}{in_words(line.exitcode, line.signal)}" if ran else "",
