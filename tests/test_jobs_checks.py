@@ -89,6 +89,12 @@ def test_what_does_not_is_told_at_its_place(
     assert words in (problem.help or "")
 
 
+def test_hosts_of_unknown_needs_are_told_without_looking_for_what_each_was_meant_for(tmp_path: Path) -> None:
+    found = problems(tmp_path, "".join(f"  j{n}: {{needs: x{n}, run: x}}\n" for n in range(300)))
+
+    assert [("unknown-need", None)] * 300 == [(problem.code, problem.help) for problem in found]
+
+
 def test_jobs_need_the_transport_that_can_run_them(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "  a: {run: x}\n", "transport: inline\n")
 

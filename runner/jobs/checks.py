@@ -23,6 +23,8 @@ from runner.source_marks import DataPath
 from runner.spec_jobs import SHELLS, JobSpec
 
 _STEPS = ("steps", "ensure")
+# Comparing names costs some 10 µs a pair.
+_MOST_COMPARISONS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: Surroundings
     """Return what is wrong with how `jobs`, built from `expanded`, hang together."""
     specs = {job.name: job for job in jobs}
     findings = [*_transport(around.transport), *_duplicate_ids(jobs), *_cycles(specs), *_groups(jobs)]
+    unknown = sum(need.job not in specs for job in jobs for need in job.needs)
     for laid_out in expanded.jobs:
-        one = _One(laid_out, specs, around)
+        one = _One(laid_out, specs, around, gives_hints=unknown * len(specs) <= _MOST_COMPARISONS)
         findings += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells()]
     return findings
 
@@ -51,6 +54,8 @@ class _One:
     job: LaidOut
     specs: Mapping[str, JobSpec]
     around: Surroundings
+    gives_hints: bool = True
+    """Whether looking for the nearest name of each unknown need takes no time that would be felt."""
 
     @property
     def path(self) -> DataPath:
@@ -67,13 +72,16 @@ class _One:
             if name == self.job.name:
                 yield Finding(path, "needs-itself", f"job '{name}' needs itself", help="take it out")
             elif name not in self.specs:
-                others = [other for other in self.specs if other != self.job.name]
                 message = f"job '{self.job.name}' needs '{name}', and there is no such job"
-                yield Finding(path, "unknown-need", message, help=did_you_mean(name, others))
+                yield Finding(path, "unknown-need", message, help=self._nearest_job(name))
             elif name in seen:
                 message = f"job '{self.job.name}' needs '{name}' twice"
                 yield Finding(path, "duplicate-entry", message, help="each must be there once")
             seen.add(name)
+
+    def _nearest_job(self, name: str) -> str | None:
+        others = (other for other in self.specs if other != self.job.name)
+        return did_you_mean(name, others) if self.gives_hints else None
 
     def conditions(self) -> Iterator[Finding]:
         """Find conditions that can't be read, that name what there is not, or that can never come true."""
