@@ -87,7 +87,7 @@ def test_one_failure_of_twenty_jobs_fits_a_screen_and_comes_first() -> None:
         "unit (12)  passed  2.2s",
         "unit (13)  passed  2.3s",
         "test  failed  6.0s",
-        "and 8 more",
+        "and 8 more, none slower",
         "critical path 9.0s: build 3.0s → test 6.0s",
         "failed after 9.5s: 1 failed, 2 cancelled, 2 skipped, 15 passed; exit 1",
     ]
@@ -120,7 +120,7 @@ def test_the_table_has_what_took_longest_and_counts_the_rest() -> None:
     lines = text_of(screen([run_started(100), *jobs, run_finished(at=99)]))
 
     assert "81  passed  1m21s" == lines[0]
-    assert ["and 81 more", "passed in 1m39s: 100 passed"] == lines[-2:]
+    assert ["and 81 more, none slower", "passed in 1m39s: 100 passed"] == lines[-2:]
 
 
 def test_a_run_with_allowed_failures_is_yellow_and_says_which() -> None:

@@ -27,13 +27,13 @@ from runner.jobs.telling import Said, Tone, ended_line, in_words
 from runner.report import Report
 from runner.units import rough_duration
 
-FEWEST_ROWS, MOST_ROWS = 24, 40
-"""Rows of a screen that is written for: a lower one scrolls, and more on a higher one is not read."""
+FEWEST_ROWS, MOST_ROWS = 22, 40
+"""Rows that are written for: a lower screen scrolls, and more on a higher one is not read."""
 MOST_TAIL = 20
 _FEWEST_TAIL = 5
 _MOST_BLOCKS = 3
 _MOST_LISTED = 4
-_FEWEST_TABLE_ROWS, _MOST_TABLE_ROWS = 4, 20
+_FEWEST_TABLE_ROWS, _MOST_TABLE_ROWS = 2, 20
 _CUT_AFTER = 3
 """Rows that one line of output may take."""
 
@@ -203,15 +203,11 @@ def _table(story: Story, room: int) -> list[Part]:
         return []
     fit = min(max(room - 2, _FEWEST_TABLE_ROWS), _MOST_TABLE_ROWS)
     fit = fit if len(ran) <= fit else fit - 1  # a row for the count of the others
-    slowest = {line.job for line in sorted(ran, key=_weight, reverse=True)[:fit]}
+    slowest = {line.job for line in sorted(ran, key=lambda line: line.seconds, reverse=True)[:fit]}
     kept = [line for line in ran if line.job in slowest]
     retried = any(line.attempts > 1 for line in ran)
-    more = [Said(f"and {len(ran) - len(kept)} more", Tone.ASIDE)] if len(kept) < len(ran) else []
+    more = [Said(f"and {len(ran) - len(kept)} more, none slower", Tone.ASIDE)] if len(kept) < len(ran) else []
     return [Grid(tuple(_row(line, retried=retried) for line in kept)), *more]
-
-
-def _weight(line: JobLine) -> tuple[bool, float]:
-    return line.state is not State.PASSED, line.seconds
 
 
 def _row(line: JobLine, *, retried: bool) -> dict[str, str]:
