@@ -98,6 +98,7 @@ LAYERS = (
     ),
     (
         "jobs.dag",
+        "jobs.decisions",
         "jobs.lanes",
         "jobs.standing",
         "jobs.trying",

@@ -120,32 +120,33 @@ class Attempt:
         for step in order.steps:
             self._take(step)
         for step in order.ensure:
-            self._clean_up(step)
+            self._take(step, cleans_up=True)
         self._log.finish()
 
     # Steps.
 
-    def _take(self, step: StepOrder) -> None:
-        """Run a step, if its condition has it so."""
+    def _take(self, step: StepOrder, *, cleans_up: bool = False) -> None:
+        """Run a step, if its condition has it so; clean-up without one runs whatever became of the others."""
         context = replace(self._order.context, standing=self._course.standing)
-        verdict = decide(parsed(step.condition), context)
+        verdict = decide(parsed(step.condition or ("always()" if cleans_up else "")), context)
         if verdict.runs:
-            self._run_step(step, steadfast=self._course.cut is not None)
+            self._run_step(step, steadfast=cleans_up or self._course.cut is not None)
             return
         self._steps_done += 1
         if step.condition and self._course.ended is None:
-            fields = {"exitcode": None, "signal": None, "duration": 0.0}
-            self._report(
-                "step.finished",
-                step=self._steps_done,
-                name=step.name,
-                result="skipped",
-                reason=verdict.reason,
-                **fields,
-            )
+            self._tell_skipped(step, verdict.reason)
 
-    def _clean_up(self, step: StepOrder) -> None:
-        self._run_step(step, steadfast=True)
+    def _tell_skipped(self, step: StepOrder, reason: str) -> None:
+        self._report(
+            "step.finished",
+            step=self._steps_done,
+            name=step.name,
+            exitcode=None,
+            signal=None,
+            duration=0.0,
+            result=str(Result.SKIPPED),
+            reason=reason,
+        )
 
     def _run_step(self, step: StepOrder, *, steadfast: bool) -> None:
         self._steps_done += 1
