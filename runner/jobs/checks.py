@@ -40,9 +40,10 @@ def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: Surroundings
     """Return what is wrong with how `jobs`, built from `expanded`, hang together."""
     specs = {job.name: job for job in jobs}
     findings = [*_transport(around.transport), *_duplicate_ids(jobs), *_cycles(specs), *_groups(jobs)]
+    values = {job.name: job.values for job in jobs}
     unknown = sum(need.job not in specs for job in jobs for need in job.needs)
     for laid_out in expanded.jobs:
-        one = _One(laid_out, specs, around, gives_hints=unknown * len(specs) <= _MOST_COMPARISONS)
+        one = _One(laid_out, specs, around, values, gives_hints=unknown * len(specs) <= _MOST_COMPARISONS)
         findings += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells()]
     return findings
 
@@ -54,6 +55,8 @@ class _One:
     job: LaidOut
     specs: Mapping[str, JobSpec]
     around: Surroundings
+    values: Mapping[str, tuple[str, ...]]
+    """By job, the names of the values that it hands on."""
     gives_hints: bool = True
     """Whether looking for the nearest name of each unknown need takes no time that would be felt."""
 
@@ -85,20 +88,20 @@ class _One:
 
     def conditions(self) -> Iterator[Finding]:
         """Find conditions that can't be read, that name what there is not, or that can never come true."""
-        yield from self._condition(self.job.data, self.path, self._known())
+        yield from self._condition(self.job.data, self.path)
         for key in _STEPS:
             steps = self.job.data.get(key, ())
             for number, step in enumerate(steps if isinstance(steps, list) else ()):
                 if isinstance(step, dict):
-                    yield from self._condition(step, (*self.path, key, number), self._known())
+                    yield from self._condition(step, (*self.path, key, number))
 
-    def _condition(self, data: Mapping[str, Any], above: DataPath, known: Known) -> Iterator[Finding]:
+    def _condition(self, data: Mapping[str, Any], above: DataPath) -> Iterator[Finding]:
         if "if" not in data or not self.around.spoilt.knows(*above, "if"):
             return
         condition, findings = parse_condition(data["if"], (*above, "if"))
         yield from findings
         if condition is not None:
-            yield from check_condition(condition, known, (*above, "if"))
+            yield from check_condition(condition, self._known(), (*above, "if"))
             if above == self.path and condition.text == "failure()" and not self.spec.needs:
                 message = f"job '{self.job.name}' never runs: failure() looks at what it needs, and it needs nothing"
                 yield Finding((*above, "if"), "never-runs", message, help="name the jobs in `needs`")
@@ -106,8 +109,8 @@ class _One:
     def _known(self) -> Known:
         needed = {need.job for need in self.spec.needs}
         # One that does not exist is told of at the need: what it was meant for is not told again.
-        known = needed if needed <= self.specs.keys() else self.specs
-        declared = {name: self.specs[name].values for name in known}
+        is_sure = needed <= self.values.keys()
+        declared = {name: self.values[name] for name in needed} if is_sure else self.values
         strategy = self.job.data.get("strategy", {})
         return Known(declared, keys_of(strategy.get("matrix")), self.around.params)
 
