@@ -110,6 +110,14 @@ def test_a_circle_is_told_from_its_first_job_in_the_file(tmp_path: Path) -> None
     assert "these jobs wait for each other: c → b → d → c" == problem.message
 
 
+def test_a_long_circle_is_shown_in_part(tmp_path: Path) -> None:
+    (problem,) = problems(
+        tmp_path, "".join(f"  j{n}: {{needs: j{(n + 1) % 99}, run: x}}\n" for n in range(99))
+    )
+
+    assert problem.message.endswith("j0 → j1 → j2 → j3 → j4 → j5 → j6 → j7 → j8 → j9 → … → j0")
+
+
 def test_all_mistakes_of_all_jobs_are_told_at_once_in_file_order(tmp_path: Path) -> None:
     found = problems(tmp_path, "  a: {needs: x, run: x}\n  b: {if: y, run: x}\n  c: {comand: x}\n")
 

@@ -25,6 +25,8 @@ from runner.spec_jobs import SHELLS, JobSpec
 _STEPS = ("steps", "ensure")
 # Comparing names costs some 10 µs a pair.
 _MOST_COMPARISONS = 50_000
+_MOST_SHOWN = 12
+"""Jobs of a circle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +183,11 @@ def _cycles(specs: Mapping[str, JobSpec]) -> Iterator[Finding]:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = list(reversed(error.args[1]))
-        first = min(range(len(circle) - 1), key=lambda at: list(specs).index(circle[at]))
+        rank = {name: number for number, name in enumerate(specs)}
+        first = min(range(len(circle) - 1), key=lambda at: rank[circle[at]])
         ordered = [*circle[first:-1], *circle[:first], circle[first]]
-        message = f"these jobs wait for each other: {' → '.join(ordered)}"
+        shown = ordered if len(ordered) <= _MOST_SHOWN else [*ordered[: _MOST_SHOWN - 2], "…", ordered[-1]]
+        message = f"these jobs wait for each other: {' → '.join(shown)}"
         help_ = "an arrow means 'needs': take one of them out"
         yield Finding(("jobs", ordered[0], "needs"), "cycle", message, "key", help_)
 
