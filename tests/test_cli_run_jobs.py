@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -176,3 +177,18 @@ def test_secrets_are_hidden_before_anything_runs_and_no_reader_of_events_gets_th
     assert ("::add-mask::s3cret\n", "") == (
         (captured.out, captured.err) if on_stdout else (captured.err, captured.out)
     )
+
+
+def test_places_are_told_from_the_root_of_the_repository(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "b.py").touch()
+    (tmp_path / "logs" / "lint.log").write_text("/etc/hostname:1: not ours\nb.py:7: boom\n", encoding="utf-8")
+    report, story = report_of()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+
+    show_jobs(replace(report, file="part/ci.yaml"), story, quiet=False, screen=False, output=None)
+
+    assert capsys.readouterr().out.startswith("::error title=lint,file=part/b.py,line=7::")

@@ -62,21 +62,39 @@ def _show_screen(report: Report, story: Story) -> None:
 
 
 def _tell_github(report: Report, story: Story, environ: Mapping[str, str]) -> None:
-    """Mark what failed, and add to the summary of the step. One that can't be written is told, and no failure."""
+    """Mark what failed, and add to the summary of the step."""
     from runner.jobs import github
 
     told = [*by_cause(story), *story.of(State.ALLOWED)][: github.MOST_ANNOTATIONS]
     tails = {line.job: _tail_of(line, MOST_TAIL) for line in told}
+    workflow, root = Path(report.file).absolute(), Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for line in told:
-        place = github.find_place(tails[line.job], _is_here)
-        write(github.annotation(line, tails[line.job], place, os.path.relpath(report.file)) + "\n")
-    path = environ.get("GITHUB_STEP_SUMMARY")
-    if path:
-        try:
-            with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(github.summary(story, tails, report.workflow))
-        except OSError as error:
-            say(f"mprun: the summary '{path}' can't be written: {error.strerror}")
+        place = github.find_place(tails[line.job], lambda file: _located(file, workflow.parent, root))
+        fallback = _within(root, workflow) or report.file
+        write(github.annotation(line, tails[line.job], place, fallback) + "\n")
+    if path := environ.get("GITHUB_STEP_SUMMARY"):
+        _append(Path(path), github.summary(story, tails, report.workflow))
+
+
+def _located(file: str, beside: Path, root: Path) -> str | None:
+    """The path in the repository of a file that a job's output names, from here or from `beside`; None if none is."""
+    known = next((place for base in (Path.cwd(), beside) if (place := base / file).is_file()), None)
+    return _within(root, known) if known is not None else None
+
+
+def _within(root: Path, file: Path) -> str | None:
+    """The path from the root of the repository, as GitHub wants it; None outside."""
+    path = os.path.relpath(file.resolve(), root.resolve())
+    return None if path.startswith("..") else path
+
+
+def _append(path: Path, summary: str) -> None:
+    """Add to the summary of the step; one that can't be written is told, and no failure of the run."""
+    try:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(summary)
+    except OSError as error:
+        say(f"mprun: the summary '{path}' can't be written: {error.strerror}")
 
 
 def write_junit(report: Report, story: Story, path: Path) -> bool:
@@ -108,7 +126,3 @@ def _disarmed(part: Part) -> Part:
     if isinstance(part, Said):
         return replace(part, text=disarmed(part.text))
     return Grid(tuple({key: disarmed(value) for key, value in row.items()} for row in part.rows))
-
-
-def _is_here(file: str) -> bool:
-    return not Path(file).is_absolute() and Path(file).is_file()

@@ -47,12 +47,16 @@ class Place:
     column: int | None = None
 
 
-def find_place(lines: Sequence[str], is_file: Callable[[str], bool]) -> Place | None:
-    """Return the first place in an existing file that compilers, linters or tracebacks name; None if there is none."""
+def find_place(lines: Sequence[str], locate: Callable[[str], str | None]) -> Place | None:
+    """Return the first place in a file of ours that compilers, linters or tracebacks name; None if there is none.
+
+    `locate` turns what they call a file into its path in the repository, and is None for one that is not ours.
+    """
     for line in lines:
         found = _PLACE.match(line)
-        if found is not None and is_file(found[1]):
-            return Place(found[1], int(found[2]), int(found[3]) if found[3] else None)
+        file = locate(found[1]) if found is not None else None
+        if found is not None and file is not None:
+            return Place(file, int(found[2]), int(found[3]) if found[3] else None)
     return None
 
 
