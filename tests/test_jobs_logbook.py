@@ -59,6 +59,20 @@ def test_whoever_still_holds_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
     log.close()
 
 
+def test_whoever_prints_without_end_keeps_nobody(tmp_path: Path) -> None:
+    log = Logbook(str(tmp_path / "log"), ["s3cr3t"])
+    output = log.open_output()
+    with subprocess.Popen(["yes"], stdout=output) as endless:
+        log.shut_output(output)
+
+        log.pump()
+        log.finish(patience=0.05)
+
+        endless.kill()
+    assert [] == log.pipes
+    log.close()
+
+
 def test_the_log_is_for_its_owner_and_its_size_is_what_was_printed(tmp_path: Path) -> None:
     log = Logbook(str(tmp_path / "log"))
     run(log, "printf 12345")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,14 +84,16 @@ class Attempt:
             try:
                 self._log = Logbook(self._order.log, self._order.secrets)
                 stack.callback(self._log.close)
-                self._attend(stack)
+                with ExitStack() as started:
+                    self._attend(started)
             except (Refused, OSError) as error:
                 self._course.note(Result.FAILED, _in_words(error))
-        end_strays()
+            end_strays()  # before the log is closed: a stray may hold the other end of its pipe
+        outputs = self._outputs() if self._course.ended is None else {}
+        with suppress(OSError):  # what is handed on may be secret, and is not left lying about
+            os.unlink(self._order.output)  # noqa: PTH108 - one call for each job of thousands
         if self._course.ended is None:
-            outputs = self._outputs()
-            if self._course.ended is None:
-                return Ended(Result.PASSED, self._passed(), 0, duration=self._elapsed, outputs=outputs)
+            return Ended(Result.PASSED, self._passed(), 0, duration=self._elapsed, outputs=outputs)
         return replace(self._course.ended, duration=self._elapsed)
 
     @property
@@ -121,7 +123,6 @@ class Attempt:
             self._take(step)
         for step in order.ensure:
             self._take(step, cleans_up=True)
-        self._log.finish()
 
     # Steps.
 
@@ -159,7 +160,7 @@ class Attempt:
                 group, self._bounds(timeout, steadfast=steadfast), steadfast=steadfast
             )
         except (Refused, OSError) as error:
-            how = CutShort(Result.FAILED, f"could not start: {_in_words(error)}")
+            how = CutShort(Result.FAILED, f"could not start: {_in_words(error)}", of_step=True)
         result = self._judge(step, number, how)
         ended = how if isinstance(how, Exit) else how.ended
         self._report(
@@ -178,7 +179,7 @@ class Attempt:
         if isinstance(how, Exit) and how.is_good:
             return Result.PASSED
         said = str(how) if isinstance(how, Exit) else how.reason
-        own = isinstance(how, Exit) or how.result is Result.FAILED or how.of_step
+        own = isinstance(how, Exit) or how.of_step
         if step.may_fail and own:
             return Result.ALLOWED
         reason = f"{self._called(step, number)} {said}"
