@@ -14,6 +14,7 @@ from job_histories import (
     retried,
     run_finished,
     run_started,
+    service_exited,
     skipped,
     started,
     step_finished,
@@ -205,6 +206,23 @@ def test_a_line_of_wide_characters_is_cut_by_its_cells(monkeypatch: pytest.Monke
 
     assert 290 < cells(line) <= 300
     assert line.endswith("包…")
+
+
+def test_a_service_that_may_be_to_blame_is_named_with_its_log() -> None:
+    history = [
+        run_started(1),
+        started("a"),
+        service_exited("a"),
+        finished("a", 1.0, "failed", signal="SIGTERM", reason="service 'db' ended before the job did"),
+        run_finished(1),
+    ]
+
+    assert text_of(screen(history))[-6:-2] == [
+        "  ended:   ended by SIGTERM",
+        "  service: 'db' exited with 4; logs/a.db.log",
+        "  log:     logs/a.log",
+        "  again:   mprun run ci.yaml --job a",
+    ]
 
 
 def test_a_job_whose_worker_died_has_no_exit_code_to_tell() -> None:

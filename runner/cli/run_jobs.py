@@ -17,7 +17,7 @@ from runner.cli.outlet import in_github
 from runner.cli.output import say, write
 from runner.jobs.blame import by_cause
 from runner.jobs.closing import MOST_TAIL, Grid, Part, closing
-from runner.jobs.story import JobLine, Result, State, Story
+from runner.jobs.story import FAILURES, JobLine, Result, State, Story
 from runner.jobs.tail import last_lines
 from runner.jobs.telling import Said
 from runner.report import Report
@@ -117,7 +117,11 @@ def write_junit(report: Report, story: Story, path: Path) -> bool:
 
 
 def _tail_of(line: JobLine, most: int) -> list[str]:
-    return last_lines(line.log, most)
+    """The last lines of a job; if one of its services may be to blame, also the last of that, with its name."""
+    fallen = line.fallen
+    behind = last_lines(fallen.log, most // 2) if fallen is not None and line.state in FAILURES else []
+    named = [f"{fallen.service} | {each}" for each in behind] if fallen is not None else []
+    return last_lines(line.log, most - len(named)) + named
 
 
 def _disarmed(part: Part) -> Part:

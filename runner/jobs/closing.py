@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from runner.cells import cells, visible
 from runner.jobs.blame import by_cause
-from runner.jobs.story import JobLine, Result, State, Story
+from runner.jobs.story import JobLine, Result, ServiceLine, State, Story
 from runner.jobs.telling import Said, Tone, ended_line, in_words
 from runner.report import Report
 from runner.units import rough_duration
@@ -113,11 +113,23 @@ def _facts(line: JobLine, near: str) -> list[Said]:
     ran = line.exitcode is not None or line.signal is not None
     told = {
         "ended:": f"{attempt}{step}{in_words(line.exitcode, line.signal)}" if ran else "",
-        "log:": (line.log or "").removeprefix(f"{near}/"),
+        "service:": _service(line.fallen, near),
+        "log:": _from(near, line.log),
         "again:": shlex.join(line.command),
     }
-    facts = [Said(f"  {name:<7} {visible(value)}") for name, value in told.items() if value]
+    width = max(7, *(len(name) for name, value in told.items() if value))
+    facts = [Said(f"  {name:<{width}} {visible(value)}") for name, value in told.items() if value]
     return [ended_line(line.job, line.state, line.seconds, line.reason), *facts]
+
+
+def _service(fallen: ServiceLine | None, near: str) -> str:
+    if fallen is None:
+        return ""
+    return f"'{fallen.service}' {in_words(fallen.exitcode, fallen.signal)}; {_from(near, fallen.log)}"
+
+
+def _from(near: str, log: str | None) -> str:
+    return (log or "").removeprefix(f"{near}/")
 
 
 def _tail(lines: Sequence[str], *, columns: int, rows: int) -> list[Said]:
