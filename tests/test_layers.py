@@ -107,6 +107,7 @@ LAYERS = (
         "jobs.conditions",
         "jobs.condition_check",
         "jobs.condition_syntax",
+        "jobs.condition_tree",
         "jobs.condition_values",
         "jobs.matrix",
         "jobs.outputs",
