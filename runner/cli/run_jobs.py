@@ -23,8 +23,8 @@ from runner.jobs.telling import Said
 from runner.report import Report
 from runner.spec_jobs import JobSpec
 
-_JUNIT_TAIL = 200
-"""Last lines of a job that the JUnit file keeps."""
+_LONG_TAIL = 200
+"""Last lines of a job that the JUnit file keeps, and that are searched for the place to blame."""
 
 
 def hide_secrets(jobs: Sequence[JobSpec], environ: Mapping[str, str], *, output: str | None) -> None:
@@ -69,7 +69,9 @@ def _tell_github(report: Report, story: Story, environ: Mapping[str, str]) -> No
     tails = {line.job: _tail_of(line, MOST_TAIL) for line in told}
     workflow, root = Path(report.file).absolute(), Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for line in told:
-        place = github.find_place(tails[line.job], lambda file: _located(file, workflow.parent, root))
+        place = github.find_place(
+            _tail_of(line, _LONG_TAIL), lambda file: _located(file, workflow.parent, root)
+        )
         fallback = _within(root, workflow) or report.file
         write(github.annotation(line, tails[line.job], place, fallback) + "\n")
     if path := environ.get("GITHUB_STEP_SUMMARY"):
@@ -101,7 +103,7 @@ def write_junit(report: Report, story: Story, path: Path) -> bool:
     """Write the file, whole or not at all, and say if that is not possible."""
     from runner.jobs.junit import junit
 
-    text = junit(report, story, {line.job: _tail_of(line, _JUNIT_TAIL) for line in story.jobs})
+    text = junit(report, story, {line.job: _tail_of(line, _LONG_TAIL) for line in story.jobs})
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout, whose place nothing can take
