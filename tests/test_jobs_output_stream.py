@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from job_histories import cancelled, event, run_finished, run_started, skipped
+from job_histories import cancelled, event, finished, run_finished, run_started, skipped, started
 from job_shows import Stage
 
 from runner.jobs.dress import GitHubDress, PlainDress
@@ -219,3 +219,17 @@ def test_whatever_happens_each_job_is_shown_whole_and_in_its_order(
     for job, text in printed.items():
         shown = [line.partition(" | ")[2] for line in stage.shown if line.startswith(f"{job} | ")]
         assert text.removesuffix("\n").split("\n") == (shown or [""])
+
+
+def test_an_attempt_whose_end_is_among_the_missing_events_ends_with_the_next(stage: Stage) -> None:
+    stage.starts("a")
+    stage.prints("a", "first\n")
+    stage.steps()
+    stage.happens(started("a", attempt=2, log=str(stage.log("a 2"))))
+    stage.prints("a 2", "second\n")
+    stage.happens(finished("a", attempt=2))
+    stage.happens(run_finished())
+    stage.steps()
+
+    assert ["a | first", "a | second", "✓ a passed in 1.0s"] == stage.shown
+    assert stage.show.step() is None
