@@ -26,7 +26,7 @@ from runner.handlers.signature import read_signature
 from runner.include import include_all
 from runner.interpolation import Replaced, replace_references
 from runner.jobs.check_texts import check_texts
-from runner.jobs.checks import Surroundings, check_jobs
+from runner.jobs.checks import Surroundings, check_jobs, check_keys
 from runner.jobs.expansion import expand_jobs, waits_for_matrix
 from runner.jobs.outside import check_outside
 from runner.overrides import override, parse_params
@@ -113,6 +113,7 @@ class _Checking:
         expanded = expand_jobs(self.source, jobs, schema_for({}))
         self.problems += expanded.problems
         built = build_jobs(expanded, spec.env)
+        self.problems += located(check_keys(self.source.data), self.source)
         around = Surroundings(spec.params, spec.transport, spoilt)
         self.problems += located(check_jobs(expanded, built, around), self.source)
         self.problems += check_texts(self.source, expanded, built)

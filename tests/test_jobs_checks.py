@@ -122,3 +122,27 @@ def test_all_mistakes_of_all_jobs_are_told_at_once_in_file_order(tmp_path: Path)
     found = problems(tmp_path, "  a: {needs: x, run: x}\n  b: {if: y, run: x}\n  c: {comand: x}\n")
 
     assert [3, 4, 5] == [problem.span.line for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("head", "column", "words"),
+    [
+        ("queues: {q: {}}\n", 1, "'queues' is for stages"),
+        ("defaults: {stage: {count: 2}}\n", 1, "'defaults' is for stages"),
+        ("limits: {max_errors: 3}\n", 10, "'limits.max_errors' is for stages"),
+        ("limits: {stall_timeout: 3s}\n", 10, "'limits.stall_timeout' is for stages"),
+    ],
+)
+def test_a_key_that_only_concerns_stages_is_refused(
+    head: str, column: int, words: str, tmp_path: Path
+) -> None:
+    [found] = problems(tmp_path, "  a: {run: x}\n", head)
+
+    assert ("not-for-jobs", 2, column) == (found.code, found.span.line, found.span.column)
+    assert words in found.message
+
+
+def test_jobs_of_an_included_file_are_jobs_of_this_one(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("jobs:\n  base: {run: x}\n", encoding="utf-8")
+
+    assert [] == problems(tmp_path, "  own: {needs: base, run: x}\n", "include: base.yaml\n")

@@ -145,6 +145,26 @@ _OTHER_SHELLS = ("zsh", "ash", "dash", "ksh", "csh", "fish", "python3", "rbash")
 """Shells that are near to one with a short name here, and exist."""
 
 
+_FOR_STAGES = {
+    ("queues",): "take it out: jobs hand on values and files",
+    ("defaults",): "take it out, and say it in each job",
+    ("limits", "max_errors"): "say `continue-on-error` in the jobs that may fail",
+    ("limits", "stall_timeout"): "say `idle-timeout` in the jobs",
+}
+"""Keys that only concern stages, each with what is there for jobs."""
+
+
+def check_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find keys of a workflow that say nothing where there are jobs and no stages."""
+    for path, help_ in _FOR_STAGES.items():
+        here: Any = data
+        for key in path:
+            here = here.get(key) if isinstance(here, Mapping) else None
+        if here is not None and "stages" not in data:
+            message = f"'{'.'.join(path)}' is for stages, and this workflow has jobs"
+            yield Finding(path, "not-for-jobs", message, "key", help_)
+
+
 def _transport(transport: str) -> Iterator[Finding]:
     if transport != "leased":
         message = f"jobs need `leased`, and this workflow has `transport: {transport}`"
