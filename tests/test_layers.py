@@ -82,7 +82,7 @@ LAYERS = (
         "jobs.groups",
         "jobs.logbook",
     ),
-    ("load", "replay", "graph", "graph_ascii", "graph_layout", "jobs.picture"),
+    ("load", "load_jobs", "replay", "graph", "graph_ascii", "graph_layout", "jobs.picture"),
     ("build_jobs", "jobs.expansion", "jobs.checks", "jobs.check_texts"),
     ("params", "build", "interpolation", "repair", "sizes"),
     (

@@ -11,10 +11,9 @@ from typing import Any
 
 from runner.findings import Finding
 from runner.jobs.expansion import Expanded, LaidOut
-from runner.jobs.texts import AT_RUN
 from runner.problems import Problem
 from runner.quoting import unfillable
-from runner.references import interpolate, names_used
+from runner.references import AT_RUN, interpolate, names_used
 from runner.source_marks import DataPath, Source
 from runner.spec_jobs import CommandSpec, JobSpec, LegSpec, Result
 

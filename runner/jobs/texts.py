@@ -22,11 +22,6 @@ from runner.jobs.conditions import Need, parse_condition
 from runner.quoting import as_script
 from runner.references import Reference, fill_text
 
-AT_RUN = frozenset({"needs", "secrets"})
-"""The roots of references that are filled when a job starts."""
-IN_JOBS = AT_RUN | {"matrix"}
-"""The roots that stay in a job's texts when the file is read."""
-
 
 @dataclass(slots=True)
 class Filling:
