@@ -127,6 +127,8 @@ JOB_DECLARATIONS: Mapping[str, Declaration] = {
             exitcode=_EXITCODE,
             signal=_SIGNAL,
             reason=_REASON,
+            early=EventField("boolean", "Whether it ended before its job did."),
+            log=EventField("string", "The file that has what the service printed."),
         ),
     ),
 }

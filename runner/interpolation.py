@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.build import env_texts
-from runner.jobs.texts import IN_JOBS, names_in_conditions
 from runner.params import Params, resolve_params, unused_params
 from runner.problems import Problem
-from runner.references import ITEM, interpolate, names_used
+from runner.references import IN_JOBS, ITEM, interpolate, names_used
 from runner.source_marks import DataPath, Source
 
 Scopes = dict[str, Mapping[str, Any]]
@@ -43,7 +42,10 @@ def replace_references(source: Source, given: Mapping[str, str], environ: Mappin
     done = {key: work.section(key, raw) for key in raw if key not in ("params", "env")}
     data = {key: {"params": declared, "env": env, **done}[key] for key in raw}
     used = names_used({key: value for key, value in raw.items() if key != "params"})
-    used |= names_in_conditions(raw.get("jobs"))
+    if "jobs" in raw:
+        from runner.jobs.texts import names_in_conditions  # only those who have jobs wait for it
+
+        used |= names_in_conditions(raw["jobs"])
     unused = (finding.at(source) for finding in unused_params(declared, used))
     problems = (*work.problems, *params.problems, *unused)
     return Replaced(data, params, problems, work.unread(raw, params.unsure))

@@ -13,10 +13,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from runner.build import UNKNOWN_HANDLER, build
-from runner.build_jobs import build_jobs
 from runner.errors import SpecError
 from runner.findings import Finding, Spoilt, located
 from runner.handlers.asking import asks as asks_for
@@ -30,10 +28,6 @@ from runner.handlers.retryable import check_retryable
 from runner.handlers.signature import read_signature
 from runner.include import include_all
 from runner.interpolation import Replaced, replace_references
-from runner.jobs.check_texts import check_texts
-from runner.jobs.checks import Surroundings, check_jobs
-from runner.jobs.expansion import expand_jobs, waits_for_matrix
-from runner.jobs.outside import check_outside
 from runner.overrides import override, parse_params
 from runner.problems import Problem, errors_only, in_file_order
 from runner.repair import put_right, spoilt_by, unfit, without
@@ -107,9 +101,14 @@ class _Checking:
             return None  # their names alone could fill the memory
         spoilt = spoilt_by(findings, replaced.unread)
         data = without(replaced.data, _unfit(findings, replaced))
-        spec = build(data, self.path, replaced.params.values)
+        given = Given(tuple(params), tuple(overrides))
+        spec = replace(build(data, self.path, replaced.params.values), given=given)
         if "jobs" in data:
-            return self._with_jobs(spec, data["jobs"], spoilt)
+            from runner.load_jobs import with_jobs  # only those who have jobs wait for it
+
+            spec, problems = with_jobs(self.source, data["jobs"], spec, spoilt)
+            self.problems += problems
+            return spec
         self.problems += located(check_wiring(spec.stages, spec.queues, spoilt), self.source)
         self.problems += located(check_policy(spec.stages, spoilt), self.source)
         self.problems += located(check_effect(data, spoilt), self.source)
@@ -117,18 +116,7 @@ class _Checking:
         self.problems += located(check_flow(spec.stages, spec.queues, spec.transport, spoilt), self.source)
         self.problems += located(_check_with_handlers(spec, spoilt), self.source)
         self.problems += located(_check_handlers(spec, spoilt), self.source)
-        return replace(spec, given=Given(tuple(params), tuple(overrides)))
-
-    def _with_jobs(self, spec: WorkflowSpec, jobs: Any, spoilt: Spoilt) -> WorkflowSpec:
-        """Lay out the jobs and check how they hang together; where there are jobs, there are no stages."""
-        expanded = expand_jobs(self.source, jobs, schema_for({}))
-        self.problems += expanded.problems
-        built = build_jobs(expanded, spec.env)
-        around = Surroundings(spec.params, spec.transport, spoilt)
-        self.problems += located(check_jobs(expanded, built, around), self.source)
-        self.problems += check_texts(self.source, expanded, built)
-        self.problems += check_outside(self.source, built, self.path.parent, os.environ)
-        return replace(spec, jobs=built)
+        return spec
 
     def _gather(self, overrides: Sequence[str]) -> None:
         """Put together what is included, what is set from outside, and keys under their right names."""
@@ -156,8 +144,10 @@ class _Checking:
         data = replaced.data
         findings = shape_findings(schema_for(data), data, self.source.scalar_text)
         findings += check_sizes(data)
-        waiting = waits_for_matrix(data)
-        findings = [finding for finding in findings if finding.path not in waiting]
+        if "jobs" in data:
+            from runner.load_jobs import judged_by_now
+
+            findings = judged_by_now(findings, data)
         told = replaced.unread | self.renamed
         self.problems += located((f for f in findings if f.part == "key" or f.path not in told), self.source)
         return findings

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import MprunInternalError
 from runner.spec import (
@@ -29,7 +29,9 @@ from runner.spec import (
     WhenFull,
     WorkflowSpec,
 )
-from runner.spec_jobs import JobSpec
+
+if TYPE_CHECKING:  # whoever has no jobs need not wait for them
+    from runner.spec_jobs import JobSpec
 
 
 @dataclass(frozen=True, slots=True)

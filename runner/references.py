@@ -19,6 +19,10 @@ from runner.source_marks import DataPath, Source
 
 ITEM = "item"
 """The root of references that are filled in a worker, once for each item."""
+AT_RUN = frozenset({"needs", "secrets"})
+"""The roots of references that are filled when a job starts."""
+IN_JOBS = AT_RUN | {"matrix"}
+"""The roots that stay in a job's texts when the file is read."""
 
 _OPENING = re.compile(r"\$?\$\{\{")
 _NAMES = re.compile(r"[^\W\d][\w-]*(?:\.[\w-]+)*")

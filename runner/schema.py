@@ -15,7 +15,6 @@ from typing import Any
 
 from runner.handlers.base import HandlerKind
 from runner.schema_flow import queue_flow_keys, stage_flow_keys
-from runner.schema_jobs import jobs_section
 from runner.schema_objects import lock_section, pipe_section, shared_section, stage_lock_key
 from runner.schema_parts import NAME, closed, duration, env, named, size, text, texts
 from runner.schema_policy import policy_keys
@@ -34,14 +33,17 @@ HANDLER_PATTERN = r"^[^\s:]+:[^\s:]+$"
 SHARE_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
 
 
-def workflow_schema(kinds: Mapping[str, HandlerKind]) -> Fragment:
-    """Return the schema of a workflow file in which `run` may name any of `kinds`."""
+def workflow_schema(kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True) -> Fragment:
+    """Return the schema of a workflow file in which `run` may name any of `kinds`.
+
+    Without jobs, `jobs` is a key that has no keys of its own: enough for a file that has none.
+    """
     stage = _stage_keys(kinds)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mprun workflow",
         "description": "One workflow: stages of worker processes and the queues between them, or jobs.",
-        **closed(_top_level_keys(stage), required=("name",)),
+        **closed({**_top_level_keys(stage), "jobs": _jobs(with_jobs)}, required=("name",)),
         "not": {
             "required": ["stages", "jobs"],
             "description": "a workflow has one of them; put the other in a file",
@@ -68,7 +70,7 @@ def _top_level_keys(stage: Fragment) -> Fragment:
         "env": env("Environment variables of every worker."),
         "queues": named(_queue(), "Queues by name; one that stages use need not be listed here."),
         "stages": named(_stage(stage), "Stages by name: pools of worker processes.", minProperties=1),
-        "jobs": jobs_section(),
+        "jobs": {},
         "locks": lock_section(named),
         "shared": shared_section(named),
         "pipes": pipe_section(named, NAME),
@@ -81,6 +83,14 @@ def _top_level_keys(stage: Fragment) -> Fragment:
             title="the path of a file, or a list of paths",
         ),
     }
+
+
+def _jobs(wanted: bool) -> Fragment:
+    if not wanted:
+        return {}
+    from runner.schema_jobs import jobs_section  # only those who have jobs wait for it
+
+    return jobs_section()
 
 
 def param_schema() -> Fragment:

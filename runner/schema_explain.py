@@ -15,8 +15,7 @@ from typing import Any
 from runner.findings import Finding
 from runner.problems import did_you_mean, nearest
 from runner.schema import Fragment
-from runner.schema_jobs import ALSO_KNOWN_AS
-from runner.schema_parts import NAME_PATTERN, NAMING
+from runner.schema_parts import ALSO_KNOWN_AS, NAME_PATTERN, NAMING
 from runner.schema_words import as_written, describe, expected, subject, types_of
 from runner.source_marks import DataPath
 

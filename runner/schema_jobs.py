@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.schema_parts import ENV_NAME_PATTERN, NAME, closed, duration, env, named, text, texts
+from runner.schema_parts import (
+    ALSO_KNOWN_AS,
+    ENV_NAME_PATTERN,
+    NAME,
+    closed,
+    duration,
+    env,
+    named,
+    text,
+    texts,
+)
 from runner.spec_jobs import AttemptsSpec, ConcurrencySpec, JobSpec, ReadySpec
 
 Fragment = dict[str, Any]
 
-ALSO_KNOWN_AS = "x-also-known-as"
-"""What other tools call a key: who writes that is told the word that is right here."""
 MOST_ATTEMPTS = 1000
 
 

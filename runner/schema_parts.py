@@ -12,6 +12,9 @@ from runner.units import DURATION_PATTERN, SIZE_PATTERN
 
 Fragment = dict[str, Any]
 
+ALSO_KNOWN_AS = "x-also-known-as"
+"""What other tools call a key: who writes that is told the word that is right here."""
+
 # Any script is welcome. Written so that Python and ECMAScript agree on it: `\w` and `\p{L}` would not do.
 NAME_PATTERN = (
     r"^(?![\s\S]*[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff])"  # no control characters, no half characters

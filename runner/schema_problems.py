@@ -38,12 +38,11 @@ def check_value(fragment: Mapping[str, Any], value: object) -> list[str]:
 
 
 def schema_for(data: Any) -> Fragment:
-    """Return the schema with the kinds of handler that `data` may need; others' only if it does."""
+    """Return the schema with what `data` may need of it: kinds of handler, others' only if it does, and jobs."""
     named = set(_kinds_named(data))
-    if not named:
-        return workflow_schema({})
-    kinds = built_in_kinds()
-    return workflow_schema(kinds if named <= kinds.keys() else all_kinds())
+    kinds = built_in_kinds() if named else {}
+    with_jobs = isinstance(data, dict) and "jobs" in data
+    return workflow_schema(kinds if named <= kinds.keys() else all_kinds(), with_jobs=with_jobs)
 
 
 def shape_findings(schema: Fragment, data: Any, written: Written = lambda _: None) -> list[Finding]:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.spec_jobs import JobSpec
+if TYPE_CHECKING:  # whoever has no jobs need not wait for them
+    from runner.spec_jobs import JobSpec
 
 
 def _nothing() -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner.births import Births
 from runner.errors import StartFailed, UsageError
-from runner.handlers.base import find_kind
+from runner.listeners import address_of
 from runner.losses import FROM_OUTSIDE
 from runner.plan import Plan, StagePlan, WorkerPlan
 from runner.roster import SCALED_DOWN, Departure, Record, Roster
@@ -148,7 +148,7 @@ class RunUnderway:
             raise UsageError(
                 f"stage '{stage.name}' is one end of the pipe '{pipe.name}', which is one worker's"
             )
-        shares_work = stage.receives is not None or _is_server(stage)
+        shares_work = stage.receives is not None or address_of(stage) is not None
         if not shares_work:
             what = "makes items" if stage.role is Role.PRODUCER else "reads no queue"
             raise UsageError(
@@ -203,8 +203,3 @@ def _departure(departure: Departure | None) -> dict[str, Any]:
         "signal": departure.exited.signal_name,
         "ended_at": departure.at,
     }
-
-
-def _is_server(stage: StagePlan) -> bool:
-    handler = stage.workers[0].handler
-    return handler.kind != "python" and find_kind(handler.kind).listens is not None

@@ -103,6 +103,22 @@ def step_finished(job: str, step: int, name: str, at: float = 1.0, result: str =
     )
 
 
+def service_exited(
+    job: str, service: str = "db", at: float = 1.0, *, early: bool = True, log: str = ""
+) -> Event:
+    return event(
+        "service.exited",
+        at,
+        job=job,
+        service=service,
+        exitcode=4,
+        signal=None,
+        reason="it ended before the job did" if early else "the job is over",
+        early=early,
+        log=log or f"logs/{job}.{service}.log",
+    )
+
+
 def one_job(job: str, began: float, ended: float, result: str = "passed", **more: Any) -> list[Event]:
     needs = more.pop("needs", ())
     return [started(job, began, needs=needs), finished(job, ended, result, **more)]

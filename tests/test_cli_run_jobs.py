@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from job_histories import one_job, run_finished, run_started
+from job_histories import finished, one_job, run_finished, run_started, service_exited, started
 
 from runner.cli.run_jobs import hide_secrets, show_jobs, write_junit
 from runner.jobs.story import Story
@@ -176,3 +177,40 @@ def test_secrets_are_hidden_before_anything_runs_and_no_reader_of_events_gets_th
     assert ("::add-mask::s3cret\n", "") == (
         (captured.out, captured.err) if on_stdout else (captured.err, captured.out)
     )
+
+
+def test_places_are_told_from_the_root_of_the_repository(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "b.py").touch()
+    (tmp_path / "logs" / "lint.log").write_text("/etc/hostname:1: not ours\nb.py:7: boom\n", encoding="utf-8")
+    report, story = report_of()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+
+    show_jobs(replace(report, file="part/ci.yaml"), story, quiet=False, screen=False, output=None)
+
+    assert capsys.readouterr().out.startswith("::error title=lint,file=part/b.py,line=7::")
+
+
+def test_the_last_lines_of_a_service_that_fell_stand_behind_those_of_the_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "logs" / "lint.log").write_text("no connection\n", encoding="utf-8")
+    (tmp_path / "logs" / "lint.db.log").write_text("up\ncrashed\n", encoding="utf-8")
+    history = [
+        run_started(1),
+        started("lint"),
+        service_exited("lint"),
+        finished("lint", 2, "failed"),
+        run_finished(1),
+    ]
+    report = fold(history)
+    assert report.jobs is not None
+
+    show_jobs(report, report.jobs, quiet=False, screen=True, output=None)
+
+    assert ["  │ no connection", "  │ db | up", "  │ db | crashed"] == capsys.readouterr().err.splitlines()[
+        1:4
+    ]

@@ -13,7 +13,7 @@
 | `logs` | by leg, texts that its log has |
 | `shown`, `hidden` | texts that the command prints; texts that are in nothing that is printed or kept |
 | `problems` | what `mprun validate` has to say, all of it; without `jobs` nothing is run |
-| `files`, `remove`, `env`, `arguments`, `stop` | what is there before, or happens meanwhile |
+| `files`, `remove`, `env`, `arguments`, `stop` | what is there before, or happens meanwhile; `{port}` is a free one |
 | `again` | further runs in the same folder, each with expectations of its own |
 | `slow` | that it is left to the slow run |
 
@@ -29,6 +29,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -98,7 +99,8 @@ def prepare(folder: Path, expected: Mapping[str, Any]) -> None:
 
 
 def run(mprun: Path, folder: Path, expected: Mapping[str, Any], env: Mapping[str, str], log: Path) -> Outcome:
-    arguments = ["run", "rule.yaml", "--events", log, *expected.get("arguments", ())]
+    given = [text.replace("{port}", str(free_port())) for text in expected.get("arguments", ())]
+    arguments = ["run", "rule.yaml", "--events", log, *given]
     printed = folder / "printed"
     with printed.open("wb") as out:
         process = subprocess.Popen(
@@ -123,6 +125,12 @@ def run(mprun: Path, folder: Path, expected: Mapping[str, Any], env: Mapping[str
     return Outcome(
         process.returncode, printed.read_text(encoding="utf-8"), tuple(json.loads(line) for line in lines)
     )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def wait_for(path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_step_that_is_killed_says_by_what(tmp_path: Path) -> None:
     [
         (CommandOrder(("no-such-program",)), "there is no program 'no-such-program'"),
         (CommandOrder(("true",), directory="no/such"), "there is no folder '{folder}/no/such'"),
-        (CommandOrder(("/etc/passwd",)), "'/etc/passwd' can't be started: Permission denied"),
+        (CommandOrder(("/etc/passwd",)), "it could not start: '/etc/passwd': Permission denied"),
     ],
 )
 def test_a_program_that_can_not_be_started_fails_the_job_with_a_word(

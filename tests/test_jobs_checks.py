@@ -89,6 +89,12 @@ def test_what_does_not_is_told_at_its_place(
     assert words in (problem.help or "")
 
 
+def test_hosts_of_unknown_needs_are_told_without_looking_for_what_each_was_meant_for(tmp_path: Path) -> None:
+    found = problems(tmp_path, "".join(f"  j{n}: {{needs: x{n}, run: x}}\n" for n in range(300)))
+
+    assert [("unknown-need", None)] * 300 == [(problem.code, problem.help) for problem in found]
+
+
 def test_jobs_need_the_transport_that_can_run_them(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "  a: {run: x}\n", "transport: inline\n")
 
@@ -104,7 +110,39 @@ def test_a_circle_is_told_from_its_first_job_in_the_file(tmp_path: Path) -> None
     assert "these jobs wait for each other: c → b → d → c" == problem.message
 
 
+def test_a_long_circle_is_shown_in_part(tmp_path: Path) -> None:
+    (problem,) = problems(
+        tmp_path, "".join(f"  j{n}: {{needs: j{(n + 1) % 99}, run: x}}\n" for n in range(99))
+    )
+
+    assert problem.message.endswith("j0 → j1 → j2 → j3 → j4 → j5 → j6 → j7 → j8 → j9 → … → j0")
+
+
 def test_all_mistakes_of_all_jobs_are_told_at_once_in_file_order(tmp_path: Path) -> None:
     found = problems(tmp_path, "  a: {needs: x, run: x}\n  b: {if: y, run: x}\n  c: {comand: x}\n")
 
     assert [3, 4, 5] == [problem.span.line for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("head", "column", "words"),
+    [
+        ("queues: {q: {}}\n", 1, "'queues' is for stages"),
+        ("defaults: {stage: {count: 2}}\n", 1, "'defaults' is for stages"),
+        ("limits: {max_errors: 3}\n", 10, "'limits.max_errors' is for stages"),
+        ("limits: {stall_timeout: 3s}\n", 10, "'limits.stall_timeout' is for stages"),
+    ],
+)
+def test_a_key_that_only_concerns_stages_is_refused(
+    head: str, column: int, words: str, tmp_path: Path
+) -> None:
+    [found] = problems(tmp_path, "  a: {run: x}\n", head)
+
+    assert ("not-for-jobs", 2, column) == (found.code, found.span.line, found.span.column)
+    assert words in found.message
+
+
+def test_jobs_of_an_included_file_are_jobs_of_this_one(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("jobs:\n  base: {run: x}\n", encoding="utf-8")
+
+    assert [] == problems(tmp_path, "  own: {needs: base, run: x}\n", "include: base.yaml\n")

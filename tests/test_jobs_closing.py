@@ -14,6 +14,7 @@ from job_histories import (
     retried,
     run_finished,
     run_started,
+    service_exited,
     skipped,
     started,
     step_finished,
@@ -56,8 +57,9 @@ ONE_OF_TWENTY = [
     *one_job("build", 0.0, 3.0),
     *(each for n in range(14) for each in one_job(f"unit ({n})", 0.0, 1.0 + n / 10, needs=["build"])),
     started("test", 3.0, needs=["build"]),
-    step_finished("test", 1, "pytest", result="failed"),
-    finished("test", 9.0, "failed", exitcode=1, reason="step 1 (pytest) exited with code 1"),
+    step_finished("test", 1, "prepare"),
+    step_finished("test", 2, "pytest", result="failed"),
+    finished("test", 9.0, "failed", exitcode=1, reason="step 2 (pytest) exited with code 1"),
     cancelled("e2e (1)", reason="test failed"),
     cancelled("e2e (2)", reason="test failed"),
     skipped("deploy", reason="need 'test' failed"),
@@ -70,7 +72,7 @@ def test_one_failure_of_twenty_jobs_fits_a_screen_and_comes_first() -> None:
     lines = text_of(screen(ONE_OF_TWENTY))
 
     assert lines == [
-        "✗ test failed after 6.0s: step 1 (pytest) exited with code 1",
+        "✗ test failed after 6.0s: step 2 (pytest) exited with code 1",
         *(f"  │ line {n}" for n in range(81, 101)),
         "  ended:  step 'pytest' exited with 1",
         "  log:    logs/test.log",
@@ -86,7 +88,7 @@ def test_one_failure_of_twenty_jobs_fits_a_screen_and_comes_first() -> None:
         "unit (12)  passed  2.2s",
         "unit (13)  passed  2.3s",
         "test  failed  6.0s",
-        "and 8 more",
+        "and 8 more, none slower",
         "critical path 9.0s: build 3.0s → test 6.0s",
         "failed after 9.5s: 1 failed, 2 cancelled, 2 skipped, 15 passed; exit 1",
     ]
@@ -119,7 +121,7 @@ def test_the_table_has_what_took_longest_and_counts_the_rest() -> None:
     lines = text_of(screen([run_started(100), *jobs, run_finished(at=99)]))
 
     assert "81  passed  1m21s" == lines[0]
-    assert ["and 81 more", "passed in 1m39s: 100 passed"] == lines[-2:]
+    assert ["and 81 more, none slower", "passed in 1m39s: 100 passed"] == lines[-2:]
 
 
 def test_a_run_with_allowed_failures_is_yellow_and_says_which() -> None:
@@ -206,6 +208,23 @@ def test_a_line_of_wide_characters_is_cut_by_its_cells(monkeypatch: pytest.Monke
     assert line.endswith("包…")
 
 
+def test_a_service_that_may_be_to_blame_is_named_with_its_log() -> None:
+    history = [
+        run_started(1),
+        started("a"),
+        service_exited("a"),
+        finished("a", 1.0, "failed", signal="SIGTERM", reason="service 'db' ended before the job did"),
+        run_finished(1),
+    ]
+
+    assert text_of(screen(history))[-6:-2] == [
+        "  ended:   ended by SIGTERM",
+        "  service: 'db' exited with 4; logs/a.db.log",
+        "  log:     logs/a.log",
+        "  again:   mprun run ci.yaml --job a",
+    ]
+
+
 def test_a_job_whose_worker_died_has_no_exit_code_to_tell() -> None:
     lost = started("a"), finished("a", 1.0, "failed", reason="its worker was killed by SIGKILL")
     lost[1].fields.update(exitcode=None)  # type: ignore[attr-defined]
@@ -258,7 +277,7 @@ def test_any_run_has_a_screen_that_ends_with_its_result(
 
     assert isinstance(parts[-1], Said)
     assert parts[-1].text.startswith("failed after")
-    assert height(parts, columns) <= MOST_ROWS + 30  # a bound, whatever happened
+    assert height(parts, columns) <= 2 * MOST_ROWS  # a bound, however narrow it is
 
 
 @pytest.mark.parametrize(("near", "shown"), [("/home/me", "logs/a.log"), ("/home/m", "/home/me/logs/a.log")])

@@ -9,15 +9,10 @@ from hypothesis import strategies as st
 from runner.jobs.condition_syntax import (
     MOST_CHARACTERS,
     MOST_LEVELS,
-    Call,
     ConditionMistake,
-    Literal,
-    Node,
-    Not,
-    Operation,
-    Reference,
     parse_expression,
 )
+from runner.jobs.condition_tree import Call, Literal, Node, Not, Operation, Reference
 
 
 def drawn(node: Node) -> str:

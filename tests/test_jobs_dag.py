@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs_specs import job
 
-from runner.jobs.dag import CallOff, Dag, Decision, Over, Retry, Start
+from runner.jobs.dag import Dag
+from runner.jobs.decisions import CallOff, Decision, Over, Retry, Start
 from runner.jobs.trying import Ended
 from runner.spec_jobs import AttemptsSpec, ConcurrencySpec, JobSpec, Need, Result
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.jobs.expansion import Expanded, expand_jobs, waits_for_matrix
-from runner.schema_problems import schema_for
+from runner.schema import workflow_schema
 from runner.source import read_text
 
 HEAD = "name: w\njobs:\n"
@@ -15,7 +15,7 @@ HEAD = "name: w\njobs:\n"
 
 def expanded(jobs: str) -> Expanded:
     source = read_text(HEAD + jobs, "w.yaml")
-    return expand_jobs(source, source.data["jobs"], schema_for({}))
+    return expand_jobs(source, source.data["jobs"], workflow_schema({}))
 
 
 def legs(jobs: str) -> dict[str, Any]:

@@ -37,11 +37,24 @@ def line_of(*history: Event) -> JobLine:
         (["runner/run.py:12: error: Missing return"], Place("runner/run.py", 12)),
         (['  File "runner/run.py", line 7, in run'], Place("runner/run.py", 7)),
         (["elsewhere.py:1:1: x", "runner/run.py:2: y"], Place("runner/run.py", 2)),
+        (["  --> runner/run.py:3:8"], Place("runner/run.py", 3, 8)),
+        (["runner/run.py(3,5): error TS1: x"], Place("runner/run.py", 3, 5)),
+        (
+            [
+                '  File "runner/run.py", line 7, in run',
+                '  File "run.py", line 9, in go',
+                '  File "x.py", line 1',
+            ],
+            Place("runner/run.py", 9),
+        ),
+        (['  File "run.py", line 9, in go', "run.py:2:1: E501"], Place("runner/run.py", 2, 1)),
+        (["runner/run.py:12abc"], None),
+        (["run.py:4: x"], Place("runner/run.py", 4)),
         (["10:42:17 starting", "http://host:80/x"], None),
     ],
 )
-def test_the_first_place_in_a_file_that_is_there_is_found(lines: list[str], expected: Place | None) -> None:
-    assert expected == find_place(lines, lambda file: file == "runner/run.py")
+def test_the_place_that_is_blamed_is_found(lines: list[str], expected: Place | None) -> None:
+    assert expected == find_place(lines, {"runner/run.py": "runner/run.py", "run.py": "runner/run.py"}.get)
 
 
 def test_a_failure_is_an_error_at_the_place_that_it_names() -> None:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from job_histories import event, finished, run_finished, run_started, started
+from hypothesis import given
+from hypothesis import strategies as st
+from job_histories import cancelled, event, finished, retried, run_finished, run_started, skipped, started
 
 from runner.events import Event
 from runner.jobs.dress import PlainDress
@@ -131,3 +133,35 @@ def test_each_mode_shows_a_run_to_its_end(mode: str, for_github: bool, tmp_path:
     assert (mode != "quiet") == ("checking" in shown)
     assert "lint" in shown
     assert for_github == ("stop-commands" in shown) or mode in ("quiet", "json")
+
+
+HAPPENINGS = [
+    *(started(job, attempt=attempt, log=os.devnull) for job in "ab" for attempt in (1, 2)),
+    *(
+        finished(job, result=result, attempt=attempt)
+        for job in "ab"
+        for attempt in (1, 2)
+        for result in ("passed", "failed")
+    ),
+    *(make(job) for job in "ab" for make in (retried, skipped, cancelled)),
+    *(event("job.silent", job=job, seconds=1.0) for job in "ab"),
+    event("events.dropped", count=3),
+]
+
+
+@pytest.mark.parametrize("mode", ["stream", "group", "quiet", "json"])
+@given(history=st.lists(st.sampled_from(HAPPENINGS), max_size=25), steps=st.lists(st.integers(0, 25)))
+def test_no_event_that_is_missing_or_comes_twice_stops_the_output(
+    mode: str, history: list[Event], steps: list[int]
+) -> None:
+    fd = os.open(os.devnull, os.O_WRONLY)
+    observer = open_output(fd, mode)
+    for number, each in enumerate([run_started(2), *history, run_finished()]):
+        observer.observe(each)
+        if number in steps:
+            observer.tick()
+    waits = [observer.tick() for _ in range(100)]
+    observer.close()
+    os.close(fd)
+
+    assert waits[-1] is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from job_histories import cancelled, event, run_finished, skipped
+from job_histories import cancelled, event, finished, run_finished, skipped, started
 from job_shows import Stage
 
 from runner.jobs.dress import GitHubDress, PlainDress
@@ -235,4 +235,18 @@ def test_a_job_that_finds_itself_up_to_date_ends_as_skipped(stage: Stage) -> Non
     stage.steps()
 
     assert ["- a was skipped: it is up to date"] == stage.shown
+    assert stage.show.step() is None
+
+
+def test_an_attempt_whose_end_is_among_the_missing_events_ends_with_the_next(stage: Stage) -> None:
+    stage.starts("a")
+    stage.prints("a", "first\n")
+    stage.steps()
+    stage.happens(started("a", attempt=2, log=str(stage.log("a 2"))))
+    stage.prints("a 2", "second\n")
+    stage.happens(finished("a", attempt=2))
+    stage.happens(run_finished())
+    stage.steps()
+
+    assert ["▸ a", "first", "▸ a, attempt 2", "second", "✓ a passed in 1.0s"] == stage.shown
     assert stage.show.step() is None

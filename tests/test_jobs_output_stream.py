@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from job_histories import cancelled, event, run_finished, run_started, skipped
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from job_histories import cancelled, event, finished, run_finished, run_started, skipped, started
 from job_shows import Stage
 
 from runner.jobs.dress import GitHubDress, PlainDress
@@ -180,4 +182,54 @@ def test_a_job_that_finds_itself_up_to_date_ends_as_skipped(stage: Stage) -> Non
     stage.steps()
 
     assert ["- a was skipped: it is up to date"] == stage.shown
+    assert stage.show.step() is None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["start", "print", "half", "end", "step"]), st.integers(0, 3)), max_size=40
+    )
+)
+def test_whatever_happens_each_job_is_shown_whole_and_in_its_order(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int]]
+) -> None:
+    stage = Stage(tmp_path_factory.mktemp("logs"))
+    stage.show = StreamShow(stage.written.append, PlainDress())
+    printed: dict[str, str] = {}
+    ended: set[str] = set()
+    for number, (act, which) in enumerate(acts):
+        job = f"job {which}"
+        live = job in printed and job not in ended
+        if act == "start" and job not in printed:
+            printed[job] = ""
+            stage.starts(job)
+        elif act in ("print", "half") and live:
+            text = f"<{number}>" + ("\n" if act == "print" else "")
+            printed[job] += text
+            stage.prints(job, text)
+        elif act == "end" and live:
+            ended.add(job)
+            stage.ends(job)
+        elif act == "step":
+            stage.show.step()
+    stage.happens(run_finished())
+    stage.steps()
+
+    for job, text in printed.items():
+        shown = [line.partition(" | ")[2] for line in stage.shown if line.startswith(f"{job} | ")]
+        assert text.removesuffix("\n").split("\n") == (shown or [""])
+
+
+def test_an_attempt_whose_end_is_among_the_missing_events_ends_with_the_next(stage: Stage) -> None:
+    stage.starts("a")
+    stage.prints("a", "first\n")
+    stage.steps()
+    stage.happens(started("a", attempt=2, log=str(stage.log("a 2"))))
+    stage.prints("a 2", "second\n")
+    stage.happens(finished("a", attempt=2))
+    stage.happens(run_finished())
+    stage.steps()
+
+    assert ["a | first", "a | second", "✓ a passed in 1.0s"] == stage.shown
     assert stage.show.step() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runner.jobs.printed import LONGEST_LINE, Lines, clean
@@ -52,6 +52,8 @@ def test_with_colours_they_stay_and_end_with_their_line(printed: bytes, expected
     assert expected == clean(printed, colors=True)
 
 
+@settings(max_examples=300)
+@example([b"a", b"\r", b"\x1b", b"\r", b"\x1b", b"\n"])
 @given(
     st.lists(
         st.sampled_from([b"a", b"\n", b"\r", "包".encode()[:2], "包".encode(), b"\x1b[31m", b"\x1b", b"["])

@@ -16,6 +16,7 @@ from job_histories import (
     retried,
     run_finished,
     run_started,
+    service_exited,
     skipped,
     started,
     step_finished,
@@ -166,6 +167,33 @@ def test_a_step_that_never_ended_is_still_running() -> None:
     history = [started("lint"), event("step.started", job="lint", step=1, name="pytest")]
 
     assert ["running"] == [step.result for step in line_of(history).steps]
+
+
+@pytest.mark.parametrize(
+    ("was_ready", "early", "blamed"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_a_service_that_fell_or_never_was_ready_may_be_to_blame(
+    was_ready: bool, early: bool, blamed: bool
+) -> None:
+    ready = [event("service.ready", job="lint", service="db", seconds=0.1)] if was_ready else []
+    line = line_of(
+        [started("lint"), *ready, service_exited("lint", early=early), finished("lint", 2, "failed")]
+    )
+
+    assert blamed == (line.fallen is not None)
+    assert [("db", was_ready, 4)] == [(each.service, each.was_ready, each.exitcode) for each in line.services]
+
+
+def test_services_of_a_lost_attempt_are_forgotten() -> None:
+    history = [
+        started("lint"),
+        service_exited("lint"),
+        retried("lint"),
+        started("lint", attempt=2),
+        finished("lint"),
+    ]
+
+    assert () == line_of(history).services
 
 
 def test_the_critical_path_leads_through_needs() -> None:

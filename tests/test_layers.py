@@ -90,7 +90,7 @@ LAYERS = (
         "jobs.groups",
         "jobs.logbook",
     ),
-    ("load", "replay", "graph", "graph_ascii", "graph_layout", "jobs.picture"),
+    ("load", "load_jobs", "replay", "graph", "graph_ascii", "graph_layout", "jobs.picture"),
     ("build_jobs", "jobs.expansion", "jobs.checks", "jobs.check_texts"),
     ("params", "build", "interpolation", "repair", "sizes"),
     (
@@ -107,6 +107,7 @@ LAYERS = (
     ),
     (
         "jobs.dag",
+        "jobs.decisions",
         "jobs.lanes",
         "jobs.standing",
         "jobs.trying",
@@ -115,6 +116,7 @@ LAYERS = (
         "jobs.conditions",
         "jobs.condition_check",
         "jobs.condition_syntax",
+        "jobs.condition_tree",
         "jobs.condition_values",
         "jobs.matrix",
         "jobs.outputs",

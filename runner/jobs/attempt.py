@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,14 +84,16 @@ class Attempt:
             try:
                 self._log = Logbook(self._order.log, self._order.secrets)
                 stack.callback(self._log.close)
-                self._attend(stack)
+                with ExitStack() as started:
+                    self._attend(started)
             except (Refused, OSError) as error:
                 self._course.note(Result.FAILED, _in_words(error))
-        end_strays()
+            end_strays()  # before the log is closed: a stray may hold the other end of its pipe
+        outputs = self._outputs() if self._course.ended is None else {}
+        with suppress(OSError):  # what is handed on may be secret, and is not left lying about
+            os.unlink(self._order.output)  # noqa: PTH108 - one call for each job of thousands
         if self._course.ended is None:
-            outputs = self._outputs()
-            if self._course.ended is None:
-                return Ended(Result.PASSED, self._passed(), 0, duration=self._elapsed, outputs=outputs)
+            return Ended(Result.PASSED, self._passed(), 0, duration=self._elapsed, outputs=outputs)
         return replace(self._course.ended, duration=self._elapsed)
 
     @property
@@ -120,32 +122,32 @@ class Attempt:
         for step in order.steps:
             self._take(step)
         for step in order.ensure:
-            self._clean_up(step)
-        self._log.finish()
+            self._take(step, cleans_up=True)
 
     # Steps.
 
-    def _take(self, step: StepOrder) -> None:
-        """Run a step, if its condition has it so."""
+    def _take(self, step: StepOrder, *, cleans_up: bool = False) -> None:
+        """Run a step, if its condition has it so; clean-up without one runs whatever became of the others."""
         context = replace(self._order.context, standing=self._course.standing)
-        verdict = decide(parsed(step.condition), context)
+        verdict = decide(parsed(step.condition or ("always()" if cleans_up else "")), context)
         if verdict.runs:
-            self._run_step(step, steadfast=self._course.cut is not None)
+            self._run_step(step, steadfast=cleans_up or self._course.cut is not None)
             return
         self._steps_done += 1
         if step.condition and self._course.ended is None:
-            fields = {"exitcode": None, "signal": None, "duration": 0.0}
-            self._report(
-                "step.finished",
-                step=self._steps_done,
-                name=step.name,
-                result="skipped",
-                reason=verdict.reason,
-                **fields,
-            )
+            self._tell_skipped(step, verdict.reason)
 
-    def _clean_up(self, step: StepOrder) -> None:
-        self._run_step(step, steadfast=True)
+    def _tell_skipped(self, step: StepOrder, reason: str) -> None:
+        self._report(
+            "step.finished",
+            step=self._steps_done,
+            name=step.name,
+            exitcode=None,
+            signal=None,
+            duration=0.0,
+            result=str(Result.SKIPPED),
+            reason=reason,
+        )
 
     def _run_step(self, step: StepOrder, *, steadfast: bool) -> None:
         self._steps_done += 1
@@ -158,7 +160,7 @@ class Attempt:
                 group, self._bounds(timeout, steadfast=steadfast), steadfast=steadfast
             )
         except (Refused, OSError) as error:
-            how = CutShort(Result.FAILED, _in_words(error))
+            how = CutShort(Result.FAILED, f"could not start: {_in_words(error)}", of_step=True)
         result = self._judge(step, number, how)
         ended = how if isinstance(how, Exit) else how.ended
         self._report(
@@ -177,7 +179,7 @@ class Attempt:
         if isinstance(how, Exit) and how.is_good:
             return Result.PASSED
         said = str(how) if isinstance(how, Exit) else how.reason
-        own = isinstance(how, Exit) or how.result is Result.FAILED or how.of_step
+        own = isinstance(how, Exit) or how.of_step
         if step.may_fail and own:
             return Result.ALLOWED
         reason = f"{self._called(step, number)} {said}"
@@ -233,7 +235,7 @@ class Attempt:
         except NotADirectoryError:
             raise Refused(f"'{directory}' is not a folder") from None
         except OSError as error:
-            raise Refused(f"'{argv[0]}' can't be started: {error.strerror}") from None
+            raise Refused(f"'{argv[0]}': {error.strerror}") from None
         finally:
             log.shut_output(output)
 

@@ -109,22 +109,25 @@ class Attendance:
         What is `steadfast`, such as clean-up, goes on though the job was called off or a service has ended.
         """
         self._grew = time.monotonic()
-        while not self._wait(group, self._patience(bounds), watching=not steadfast):
+        ended = False
+        while not ended:
+            # Before the wait: what rang while nobody listened for it does not ring again.
             cause = self._cause(bounds, steadfast)
             if cause is not None:
                 return replace(cause, ended=self.stop(group))
+            ended = self._wait(group, self._patience(bounds), watching=not steadfast)
         return group.bury()
 
     def pause(self, seconds: float, bounds: Sequence[Bound] = ()) -> CutShort | None:
         """Wait for a moment; return why the job can't go on, if it can't."""
         self._grew = time.monotonic()
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while (cause := self._cause(bounds, steadfast=False)) is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
             self._wait(None, min(left, self._patience(bounds)), watching=True)
-            cause = self._cause(bounds, steadfast=False)
-            if cause is not None:
-                return cause
-        return None
+        return cause
 
     def stop(self, group: Group) -> Exit:
         """Ask a group to end, and after the grace make it. Nobody of it is left."""

@@ -11,10 +11,9 @@ from typing import Any
 
 from runner.findings import Finding
 from runner.jobs.expansion import Expanded, LaidOut
-from runner.jobs.texts import AT_RUN
 from runner.problems import Problem
 from runner.quoting import unfillable
-from runner.references import interpolate, names_used
+from runner.references import AT_RUN, interpolate, names_used
 from runner.source_marks import DataPath, Source
 from runner.spec_jobs import CommandSpec, JobSpec, LegSpec, Result
 
@@ -28,10 +27,11 @@ _UNFILLED = ("if", "strategy", "needs", "secrets")
 def check_texts(source: Source, expanded: Expanded, jobs: Sequence[JobSpec]) -> list[Problem]:
     """Return a problem for each reference that leads nowhere, or stands where it can't be filled."""
     specs = {job.name: job for job in jobs}
+    stand_ins = {job.name: _stand_in(job) for job in jobs}
     problems: list[Problem] = []
     for laid_out in expanded.jobs:
         if any(names[0] in AT_RUN for names in names_used(dict(laid_out.data))):
-            scopes = _scopes(specs[laid_out.name], specs)
+            scopes = _scopes(specs[laid_out.name], stand_ins)
             for _, data in laid_out.legs[:1]:
                 filled = {key: value for key, value in data.items() if key not in _UNFILLED}
                 problems += interpolate(source, filled, scopes, base=("jobs", laid_out.name), runtime=_TOLD)[
@@ -41,15 +41,16 @@ def check_texts(source: Source, expanded: Expanded, jobs: Sequence[JobSpec]) -> 
     return problems
 
 
-def _scopes(job: JobSpec, specs: Mapping[str, JobSpec]) -> dict[str, Mapping[str, Any]]:
-    """Return stand-ins of the right shape for what will be known then."""
+def _stand_in(job: JobSpec) -> Mapping[str, Any]:
+    """Return a value of the shape of what those who need a job will know of it."""
+    return {"result": str(Result.PASSED), "outputs": dict.fromkeys(job.values, "")}
+
+
+def _scopes(job: JobSpec, stand_ins: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what references in a job may lead to."""
     needed = {need.job for need in job.needs}
     # One that does not exist is told of at the need: what it was meant for is not told again.
-    known = needed if needed <= specs.keys() else specs
-    needs = {
-        name: {"result": str(Result.PASSED), "outputs": dict.fromkeys(specs[name].values, "")}
-        for name in known
-    }
+    needs = {name: stand_ins[name] for name in needed} if needed <= stand_ins.keys() else stand_ins
     secrets = {name: "" for leg in job.legs[:1] for name in leg.secrets}
     return {"needs": needs, "secrets": secrets}
 

@@ -23,6 +23,10 @@ from runner.source_marks import DataPath
 from runner.spec_jobs import SHELLS, JobSpec
 
 _STEPS = ("steps", "ensure")
+# Comparing names costs some 10 µs a pair.
+_MOST_COMPARISONS = 50_000
+_MOST_SHOWN = 12
+"""Jobs of a circle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,10 @@ def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: Surroundings
     """Return what is wrong with how `jobs`, built from `expanded`, hang together."""
     specs = {job.name: job for job in jobs}
     findings = [*_transport(around.transport), *_duplicate_ids(jobs), *_cycles(specs), *_groups(jobs)]
+    values = {job.name: job.values for job in jobs}
+    unknown = sum(need.job not in specs for job in jobs for need in job.needs)
     for laid_out in expanded.jobs:
-        one = _One(laid_out, specs, around)
+        one = _One(laid_out, specs, around, values, gives_hints=unknown * len(specs) <= _MOST_COMPARISONS)
         findings += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells()]
     return findings
 
@@ -51,6 +57,10 @@ class _One:
     job: LaidOut
     specs: Mapping[str, JobSpec]
     around: Surroundings
+    values: Mapping[str, tuple[str, ...]]
+    """By job, the names of the values that it hands on."""
+    gives_hints: bool = True
+    """Whether looking for the nearest name of each unknown need takes no time that would be felt."""
 
     @property
     def path(self) -> DataPath:
@@ -67,30 +77,33 @@ class _One:
             if name == self.job.name:
                 yield Finding(path, "needs-itself", f"job '{name}' needs itself", help="take it out")
             elif name not in self.specs:
-                others = [other for other in self.specs if other != self.job.name]
                 message = f"job '{self.job.name}' needs '{name}', and there is no such job"
-                yield Finding(path, "unknown-need", message, help=did_you_mean(name, others))
+                yield Finding(path, "unknown-need", message, help=self._nearest_job(name))
             elif name in seen:
                 message = f"job '{self.job.name}' needs '{name}' twice"
                 yield Finding(path, "duplicate-entry", message, help="each must be there once")
             seen.add(name)
 
+    def _nearest_job(self, name: str) -> str | None:
+        others = (other for other in self.specs if other != self.job.name)
+        return did_you_mean(name, others) if self.gives_hints else None
+
     def conditions(self) -> Iterator[Finding]:
         """Find conditions that can't be read, that name what there is not, or that can never come true."""
-        yield from self._condition(self.job.data, self.path, self._known())
+        yield from self._condition(self.job.data, self.path)
         for key in _STEPS:
             steps = self.job.data.get(key, ())
             for number, step in enumerate(steps if isinstance(steps, list) else ()):
                 if isinstance(step, dict):
-                    yield from self._condition(step, (*self.path, key, number), self._known())
+                    yield from self._condition(step, (*self.path, key, number))
 
-    def _condition(self, data: Mapping[str, Any], above: DataPath, known: Known) -> Iterator[Finding]:
+    def _condition(self, data: Mapping[str, Any], above: DataPath) -> Iterator[Finding]:
         if "if" not in data or not self.around.spoilt.knows(*above, "if"):
             return
         condition, findings = parse_condition(data["if"], (*above, "if"))
         yield from findings
         if condition is not None:
-            yield from check_condition(condition, known, (*above, "if"))
+            yield from check_condition(condition, self._known(), (*above, "if"))
             if above == self.path and condition.text == "failure()" and not self.spec.needs:
                 message = f"job '{self.job.name}' never runs: failure() looks at what it needs, and it needs nothing"
                 yield Finding((*above, "if"), "never-runs", message, help="name the jobs in `needs`")
@@ -98,8 +111,8 @@ class _One:
     def _known(self) -> Known:
         needed = {need.job for need in self.spec.needs}
         # One that does not exist is told of at the need: what it was meant for is not told again.
-        known = needed if needed <= self.specs.keys() else self.specs
-        declared = {name: self.specs[name].values for name in known}
+        is_sure = needed <= self.values.keys()
+        declared = {name: self.values[name] for name in needed} if is_sure else self.values
         strategy = self.job.data.get("strategy", {})
         return Known(declared, keys_of(strategy.get("matrix")), self.around.params)
 
@@ -130,6 +143,26 @@ class _One:
 
 _OTHER_SHELLS = ("zsh", "ash", "dash", "ksh", "csh", "fish", "python3", "rbash")
 """Shells that are near to one with a short name here, and exist."""
+
+
+_FOR_STAGES = {
+    ("queues",): "take it out: jobs hand on values and files",
+    ("defaults",): "take it out, and say it in each job",
+    ("limits", "max_errors"): "say `continue-on-error` in the jobs that may fail",
+    ("limits", "stall_timeout"): "say `idle-timeout` in the jobs",
+}
+"""Keys that only concern stages, each with what is there for jobs."""
+
+
+def check_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find keys of a workflow that say nothing where there are jobs and no stages."""
+    for path, help_ in _FOR_STAGES.items():
+        here: Any = data
+        for key in path:
+            here = here.get(key) if isinstance(here, Mapping) else None
+        if here is not None and "stages" not in data:
+            message = f"'{'.'.join(path)}' is for stages, and this workflow has jobs"
+            yield Finding(path, "not-for-jobs", message, "key", help_)
 
 
 def _transport(transport: str) -> Iterator[Finding]:
@@ -170,9 +203,11 @@ def _cycles(specs: Mapping[str, JobSpec]) -> Iterator[Finding]:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = list(reversed(error.args[1]))
-        first = min(range(len(circle) - 1), key=lambda at: list(specs).index(circle[at]))
+        rank = {name: number for number, name in enumerate(specs)}
+        first = min(range(len(circle) - 1), key=lambda at: rank[circle[at]])
         ordered = [*circle[first:-1], *circle[:first], circle[first]]
-        message = f"these jobs wait for each other: {' → '.join(ordered)}"
+        shown = ordered if len(ordered) <= _MOST_SHOWN else [*ordered[: _MOST_SHOWN - 2], "…", ordered[-1]]
+        message = f"these jobs wait for each other: {' → '.join(shown)}"
         help_ = "an arrow means 'needs': take one of them out"
         yield Finding(("jobs", ordered[0], "needs"), "cycle", message, "key", help_)
 

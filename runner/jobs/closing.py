@@ -22,18 +22,18 @@ from dataclasses import dataclass
 
 from runner.cells import cells, visible
 from runner.jobs.blame import by_cause
-from runner.jobs.story import JobLine, Result, State, Story
+from runner.jobs.story import JobLine, Result, ServiceLine, State, Story
 from runner.jobs.telling import Said, Tone, ended_line, in_words
 from runner.report import Report
 from runner.units import rough_duration
 
-FEWEST_ROWS, MOST_ROWS = 24, 40
-"""Rows of a screen that is written for: a lower one scrolls, and more on a higher one is not read."""
+FEWEST_ROWS, MOST_ROWS = 22, 40
+"""Rows that are written for: a lower screen scrolls, and more on a higher one is not read."""
 MOST_TAIL = 20
 _FEWEST_TAIL = 5
 _MOST_BLOCKS = 3
 _MOST_LISTED = 4
-_FEWEST_TABLE_ROWS, _MOST_TABLE_ROWS = 4, 20
+_FEWEST_TABLE_ROWS, _MOST_TABLE_ROWS = 2, 20
 _CUT_AFTER = 3
 """Rows that one line of output may take."""
 
@@ -109,15 +109,27 @@ def _tail_share(spare: int, number: int, blocks: int) -> int:
 
 def _facts(line: JobLine, near: str) -> list[Said]:
     attempt = f"attempt {line.attempts}: " if line.attempts > 1 else ""
-    step = f"step '{visible(line.failed_step)}' " if line.failed_step else ""
+    step = f"step '{visible(line.failed_step)}' " if line.failed_step and len(line.steps) > 1 else ""
     ran = line.exitcode is not None or line.signal is not None
     told = {
         "ended:": f"{attempt}{step}{in_words(line.exitcode, line.signal)}" if ran else "",
-        "log:": (line.log or "").removeprefix(f"{near}/"),
+        "service:": _service(line.fallen, near),
+        "log:": _from(near, line.log),
         "again:": shlex.join(line.command),
     }
-    facts = [Said(f"  {name:<7} {visible(value)}") for name, value in told.items() if value]
+    width = max(7, *(len(name) for name, value in told.items() if value))
+    facts = [Said(f"  {name:<{width}} {visible(value)}") for name, value in told.items() if value]
     return [ended_line(line.job, line.state, line.seconds, line.reason), *facts]
+
+
+def _service(fallen: ServiceLine | None, near: str) -> str:
+    if fallen is None:
+        return ""
+    return f"'{fallen.service}' {in_words(fallen.exitcode, fallen.signal)}; {_from(near, fallen.log)}"
+
+
+def _from(near: str, log: str | None) -> str:
+    return (log or "").removeprefix(f"{near}/")
 
 
 def _tail(lines: Sequence[str], *, columns: int, rows: int) -> list[Said]:
@@ -203,15 +215,11 @@ def _table(story: Story, room: int) -> list[Part]:
         return []
     fit = min(max(room - 2, _FEWEST_TABLE_ROWS), _MOST_TABLE_ROWS)
     fit = fit if len(ran) <= fit else fit - 1  # a row for the count of the others
-    slowest = {line.job for line in sorted(ran, key=_weight, reverse=True)[:fit]}
+    slowest = {line.job for line in sorted(ran, key=lambda line: line.seconds, reverse=True)[:fit]}
     kept = [line for line in ran if line.job in slowest]
     retried = any(line.attempts > 1 for line in ran)
-    more = [Said(f"and {len(ran) - len(kept)} more", Tone.ASIDE)] if len(kept) < len(ran) else []
+    more = [Said(f"and {len(ran) - len(kept)} more, none slower", Tone.ASIDE)] if len(kept) < len(ran) else []
     return [Grid(tuple(_row(line, retried=retried) for line in kept)), *more]
-
-
-def _weight(line: JobLine) -> tuple[bool, float]:
-    return line.state is not State.PASSED, line.seconds
 
 
 def _row(line: JobLine, *, retried: bool) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.jobs.condition_syntax import Call, Literal, Node, Operation, Reference, walk
+from runner.jobs.condition_tree import Call, Literal, Node, Operation, Reference, walk
 from runner.problems import did_you_mean, nearest
 
 STATUS_FUNCTIONS = ("success", "failure", "always", "cancelled")

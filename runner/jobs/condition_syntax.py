@@ -1,4 +1,4 @@
-"""The text of an `if` as a small frozen tree, in which each node knows its characters. Pure, and no eval.
+"""From the text of an `if` to its tree; or the first mistake, with its characters. Pure, and no eval.
 
     "needs.a.result == 'passed' && !cancelled()"
         │ tokens         name · operator · text · number · bracket        each with its place
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-Scalar = str | int | float | bool | None
+from runner.jobs.condition_tree import Call, Literal, Node, Not, Operation, Reference, Scalar
 
 MOST_CHARACTERS = 4000
 MOST_LEVELS = 50
@@ -38,84 +38,6 @@ _SLIPS = {"=": "==", "&": "&&", "|": "||", "===": "==", "!==": "!=", "<>": "!=",
 _WORD_SLIPS = {"and": "&&", "or": "||", "not": "!", "is": "=="}
 _CLOSING = {"(": ")", "[": "]"}
 _LEVELS = (("||",), ("&&",), ("==", "!="), ("<", "<=", ">", ">="))
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A value as it is."""
-
-    value: Scalar
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """`needs.build.result` or `needs['a b'].result`: names, outermost first."""
-
-    names: tuple[str, ...]
-    places: tuple[tuple[int, int], ...]
-    """Start and end of each name, for whoever finds it wrong."""
-
-    @property
-    def start(self) -> int:
-        """Where it begins."""
-        return self.places[0][0]
-
-    @property
-    def end(self) -> int:
-        """Where its last name ends."""
-        return self.places[-1][1]
-
-    @property
-    def dotted(self) -> str:
-        """The names as they are shown."""
-        return ".".join(self.names)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """`contains(a, b)`."""
-
-    function: str
-    arguments: tuple[Node, ...]
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """`!a`."""
-
-    operand: Node
-    start: int
-
-    @property
-    def end(self) -> int:
-        """Where the operand ends."""
-        return self.operand.end
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`a == b`, `a && b`, …"""
-
-    operator: str
-    left: Node
-    right: Node
-
-    @property
-    def start(self) -> int:
-        """Where the left side begins."""
-        return self.left.start
-
-    @property
-    def end(self) -> int:
-        """Where the right side ends."""
-        return self.right.end
-
-
-Node = Literal | Reference | Call | Not | Operation
 
 
 class ConditionMistake(Exception):
@@ -144,24 +66,6 @@ def parse_expression(text: str, start: int = 0, end: int | None = None) -> Node:
     tree = parser.expression(0)
     parser.expect_end()
     return tree
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield a node and all below it, in the order of the text."""
-    match node:
-        case Call(arguments=arguments):
-            yield node
-            for argument in arguments:
-                yield from walk(argument)
-        case Not(operand=operand):
-            yield node
-            yield from walk(operand)
-        case Operation(left=left, right=right):
-            yield from walk(left)
-            yield node
-            yield from walk(right)
-        case _:
-            yield node
 
 
 class _Token(NamedTuple):

@@ -18,17 +18,8 @@ from typing import Any, NamedTuple
 
 from runner.findings import Finding
 from runner.jobs.condition_check import STATUS_FUNCTIONS, Known, mistakes_in
-from runner.jobs.condition_syntax import (
-    Call,
-    ConditionMistake,
-    Literal,
-    Node,
-    Not,
-    Operation,
-    Reference,
-    parse_expression,
-    walk,
-)
+from runner.jobs.condition_syntax import ConditionMistake, parse_expression
+from runner.jobs.condition_tree import Call, Literal, Node, Not, Operation, Reference, walk
 from runner.jobs.condition_values import compare, contains, ends_with, is_true, shown, starts_with
 from runner.source_marks import DataPath
 

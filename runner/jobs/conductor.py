@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from runner import verdict
 from runner.events import Bus
 from runner.facts import Reported
-from runner.jobs.dag import CallOff, Dag, Decision, Over, Retry, Start
+from runner.jobs.dag import Dag
+from runner.jobs.decisions import CallOff, Decision, Over, Retry, Start
 from runner.jobs.hand import BEGUN, ENDED, RETURNED
 from runner.jobs.layout import QUEUE
 from runner.jobs.masking import Masker

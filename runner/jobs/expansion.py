@@ -14,9 +14,8 @@ from typing import Any
 
 from runner.findings import Finding, located
 from runner.jobs.matrix import Leg, expand
-from runner.jobs.texts import AT_RUN
 from runner.problems import Problem
-from runner.references import interpolate, names_used
+from runner.references import AT_RUN, interpolate, names_used
 from runner.repair import unfit, without
 from runner.schema_problems import shape_findings
 from runner.sizes import check_sizes

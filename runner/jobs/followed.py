@@ -10,7 +10,7 @@ from runner.jobs.printed import Lines
 from runner.jobs.tail import CHUNK, Tail
 
 Attempt = tuple[str, int]
-"""A job's full id and the number of its attempt."""
+"""A job's full id, and a number that no other attempt of the run has."""
 
 
 class Followed:
@@ -69,18 +69,24 @@ class Following:
         self._colors = colors
         self._live: dict[str, tuple[Attempt, Followed]] = {}
         self._begun: set[str] = set()
+        self._count = 0
         self._ends: dict[str, int] = {}
 
     def begin(self, event: Event) -> tuple[Attempt, Followed]:
         """Follow an attempt from its `job.started`."""
         job, log = event.fields["job"], event.fields["log"]
-        key = (job, event.fields["attempt"])
-        self._live[job] = (key, Followed(log, self._ends.get(log, 0), colors=self._colors))
+        self._count += 1
+        followed = Followed(log, self._ends.get(log, 0), colors=self._colors)
+        self._live[job] = ((job, self._count), followed)
         self._begun.add(job)
         return self._live[job]
 
     def end(self, event: Event) -> Attempt | None:
-        """Return the attempt that a `job.retried`, `job.finished` or `job.skipped` ends; None if nobody follows it."""
+        """Return the attempt that an event of its job ends; None if nobody follows one.
+
+        These are `job.retried`, `job.finished` and `job.skipped`, and `job.started` where the end of the attempt before
+        was among the events that are missing.
+        """
         job = event.fields["job"]
         if event.name != "job.retried":
             self._begun.discard(job)
@@ -92,11 +98,13 @@ class Following:
             self._ends[followed.log] = end
         return key
 
-    def end_all(self) -> None:
-        """The run is over, and with it every attempt whose own end was not told."""
-        for _, followed in self._live.values():
-            followed.end()
+    def end_all(self) -> list[Attempt]:
+        """The run is over, and with it every attempt whose own end was not told. Return these."""
+        ended = list(self._live.values())
         self._live.clear()
+        for _, followed in ended:
+            followed.end()
+        return [key for key, _ in ended]
 
     def is_begun(self, job: str) -> bool:
         """Whether a job was begun and its end is still to be told, also between two attempts."""

@@ -21,7 +21,9 @@ MOST_ROWS = 200
 MOST_SUMMARY_BYTES = 1_000_000
 """GitHub refuses a step's summary of more than a mebibyte, all of it."""
 
-_PLACE = re.compile(r"^\s*(?:File \")?([^\s:\"()]+\.\w+)(?::|\", line )(\d+)(?::(\d+))?")
+# run.py:12:3: …   --> src/main.rs:3:5   a.ts(3,5): …
+_COMPLAINT = re.compile(r"\s*(?:-->\s*)?([^\s:\"()]+\.\w+)(?::(\d+)(?::(\d+))?|\((\d+),(\d+)\))(?=:|\s|$)")
+_FRAME = re.compile(r"\s*File \"([^\"]+)\", line (\d+)")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _COLOURS = {
     Result.PASSED: "✅ passed",
@@ -47,13 +49,29 @@ class Place:
     column: int | None = None
 
 
-def find_place(lines: Sequence[str], is_file: Callable[[str], bool]) -> Place | None:
-    """Return the first place in an existing file that compilers, linters or tracebacks name; None if there is none."""
-    for line in lines:
-        found = _PLACE.match(line)
-        if found is not None and is_file(found[1]):
-            return Place(found[1], int(found[2]), int(found[3]) if found[3] else None)
-    return None
+def find_place(lines: Sequence[str], locate: Callable[[str], str | None]) -> Place | None:
+    """Return the place that a job's output blames: the first complaint of a compiler or linter, else the last frame.
+
+    `locate` turns what they call a file into its path in the repository, and is None for one that is not ours.
+    """
+    complaints = (_complained_of(line, locate) for line in lines)
+    frames = (_frame_in(line, locate) for line in reversed(lines))
+    return next((place for place in (*complaints, *frames) if place is not None), None)
+
+
+def _complained_of(line: str, locate: Callable[[str], str | None]) -> Place | None:
+    found = _COMPLAINT.match(line)
+    file = locate(found[1]) if found is not None else None
+    if found is None or file is None:
+        return None
+    column = found[3] or found[5]
+    return Place(file, int(found[2] or found[4]), int(column) if column else None)
+
+
+def _frame_in(line: str, locate: Callable[[str], str | None]) -> Place | None:
+    found = _FRAME.match(line)
+    file = locate(found[1]) if found is not None else None
+    return Place(file, int(found[2])) if found is not None and file is not None else None
 
 
 def annotation(line: JobLine, tail: Sequence[str], place: Place | None, workflow: str) -> str:

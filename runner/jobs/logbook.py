@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 from runner.jobs.masking import MaskedStream, Masker
 
 _CHUNK = 1 << 16
+_MOST_CHUNKS = 16
 
 
 class Logbook:
@@ -57,20 +59,30 @@ class Logbook:
         """Pass on what commands have printed."""
         for pipe in list(self._pumps):
             with suppress(BlockingIOError):
-                while chunk := os.read(pipe, _CHUNK):
-                    os.write(self._fd, self._pumps[pipe].feed(chunk))
+                self._pump_some(pipe)
+
+    def _pump_some(self, pipe: int) -> None:
+        # Who prints without end must not keep the caller from looking at the clock.
+        for _ in range(_MOST_CHUNKS):
+            chunk = os.read(pipe, _CHUNK)
+            if not chunk:
                 self._end(pipe)
+                return
+            os.write(self._fd, self._pumps[pipe].feed(chunk))
 
     def finish(self, patience: float = 1.0) -> None:
         """Every command has ended: pass on the rest. Whoever still holds a pipe is not waited for for long."""
-        while self._pumps and select.select(self.pipes, [], [], patience)[0]:
+        end = time.monotonic() + patience
+        while self._pumps and select.select(self.pipes, [], [], max(end - time.monotonic(), 0.0))[0]:
             self.pump()
+            if time.monotonic() > end:
+                break
         for pipe in self.pipes:
             self._end(pipe)
 
     def close(self) -> None:
-        """Give everything back."""
-        self.finish(0.0)
+        """Finish, and give everything back."""
+        self.finish()
         os.close(self._fd)
 
     def _end(self, pipe: int) -> None:

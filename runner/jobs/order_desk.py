@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runner.errors import UsageError
 from runner.jobs.conditions import Context, Need
-from runner.jobs.dag import Start
+from runner.jobs.decisions import Start
 from runner.jobs.masking import unfit_secrets
 from runner.jobs.orders import CommandOrder, FreshOrder, Order, ReadyOrder, ServiceOrder, StepOrder
 from runner.jobs.texts import Filling
@@ -116,7 +116,7 @@ class OrderDesk:
 
 
 def _asks(leg: LegSpec) -> bool:
-    return any(step.condition for step in leg.steps)
+    return any(step.condition for step in (*leg.steps, *leg.ensure))
 
 
 def _step(step: StepSpec, fill: Filling) -> StepOrder:

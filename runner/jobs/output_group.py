@@ -46,6 +46,7 @@ class GroupShow:
         fields = event.fields
         match event.name:
             case "job.started":
+                self._end(self._following.end(event), None)
                 self._begin(event)
             case "job.finished" | "job.retried" | "job.skipped":
                 self._end(self._following.end(event), say(event))
@@ -54,8 +55,7 @@ class GroupShow:
             case "job.silent" if self._is_current(fields["job"]):
                 self._interrupt(say(event))
             case "run.finished":
-                self._following.end_all()
-                for key in [key for key, group in self._groups.items() if group.closing is None]:
+                for key in self._following.end_all():
                     self._turns.end(key)
             case _:
                 self._put(say(event))

@@ -31,6 +31,7 @@ class JsonShow:
             case "run.progress":
                 return
             case "job.started":
+                self._following.end(event)
                 key, followed = self._following.begin(event)
                 self._followed[key] = followed
             case "job.finished" | "job.retried" | "job.skipped":

@@ -38,6 +38,7 @@ class StreamShow:
         said = say(event)
         match event.name:
             case "job.started":
+                self._end(self._following.end(event), None)
                 key, followed = self._following.begin(event)
                 self._streams[key] = _Stream(followed)
             case "job.finished" | "job.retried" | "job.skipped":

@@ -60,7 +60,10 @@ def clean(lines: bytes, *, colors: bool) -> bytes:
 def _last_state(rest: bytes) -> bytes:
     """What is left to see of a line that goes on: what follows its last return, or what that will be drawn over."""
     drawn = rest.rstrip(b"\r")
-    return drawn.rpartition(b"\r")[2] + (b"\r" if drawn != rest else b"")
+    states = drawn.split(b"\r")
+    # What draws nothing that can be seen, such as a colour, leaves what stood there.
+    seen = next((number for number in reversed(range(len(states))) if _ESCAPE.sub(b"", states[number])), 0)
+    return b"\r".join(states[seen:]) + (b"\r" if drawn != rest else b"")
 
 
 def _cut(line: bytes) -> tuple[bytes, bytes]:

@@ -63,18 +63,20 @@ class Services:
         for service, group, log in reversed(self._running):
             fallen = service.name == self._attendance.fallen
             ended = group.bury() if fallen else self._attendance.stop(group)
-            self._tell(service, ended, "it ended before the job did" if fallen else "the job is over")
+            self._tell(service, ended, early=fallen)
             self._logs.remove(log)
             log.close()
         self._running.clear()
 
-    def _tell(self, service: ServiceOrder, ended: Exit, reason: str) -> None:
+    def _tell(self, service: ServiceOrder, ended: Exit, *, early: bool) -> None:
         self._report(
             "service.exited",
             service=service.name,
             exitcode=ended.code,
             signal=ended.signal,
-            reason=reason,
+            reason="it ended before the job did" if early else "the job is over",
+            early=early,
+            log=service.log,
         )
 
     def _await(self, service: ServiceOrder, log: Logbook, bounds: Sequence[Bound]) -> CutShort | None:

@@ -60,6 +60,18 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """What became of a service of a job's last attempt."""
+
+    service: str = means("Its name.")
+    was_ready: bool = means("Whether it was ever ready.")
+    early: bool = means("Whether it ended before the job did.", False)
+    exitcode: int | None = means("Its exit code; null if a signal ended it.", None)
+    signal: str | None = means("The signal that ended it, such as SIGTERM.", None)
+    log: str | None = means("The file that has what it printed.", None)
+
+
+@dataclass(frozen=True, slots=True)
 class JobLine:
     """What one job came to; each leg of a matrix is one."""
 
@@ -83,6 +95,12 @@ class JobLine:
     needs: tuple[str, ...] = means("The jobs that it waited for.", ())
     lost: tuple[str, ...] = means("Why attempts before the last were lost.", ())
     steps: tuple[StepLine, ...] = means("The steps of its last attempt.", ())
+    services: tuple[ServiceLine, ...] = means("The services of its last attempt.", ())
+
+    @property
+    def fallen(self) -> ServiceLine | None:
+        """The service that may be to blame: one that never was ready, or ended before the job did."""
+        return next((each for each in self.services if each.early or not each.was_ready), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,7 @@ class _Job:
     began: float | None = None
     facts: dict[str, Any] = field(default_factory=lambda: {"state": State.SKIPPED, "reason": ""})
     steps: dict[int, StepLine] = field(default_factory=dict)
+    services: dict[str, ServiceLine] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
 
@@ -154,6 +173,7 @@ class StoryBuilder:
     def _note_started(self, event: Event) -> None:
         job, said = self._job(event), event.fields
         job.steps.clear()
+        job.services.clear()
         if job.began is None:
             job.began = event.at
             job.facts["started_after"] = self._since_start(event)
@@ -213,6 +233,21 @@ class StoryBuilder:
             said["step"], said["name"], said["result"], said["exitcode"], said["signal"], said["duration"]
         )
 
+    def _note_service_ready(self, event: Event) -> None:
+        name = event.fields["service"]
+        self._job(event).services[name] = ServiceLine(name, was_ready=True)
+
+    def _note_service_exited(self, event: Event) -> None:
+        job, said = self._job(event), event.fields
+        job.services[said["service"]] = ServiceLine(
+            said["service"],
+            was_ready=said["service"] in job.services,
+            early=said["early"],
+            exitcode=said["exitcode"],
+            signal=said["signal"],
+            log=said["log"],
+        )
+
     def _job(self, event: Event) -> _Job:
         return self._jobs.setdefault(event.fields["job"], _Job())
 
@@ -230,6 +265,8 @@ _NOTES: Mapping[str, Callable[[StoryBuilder, Event], None]] = {
     "job.finished": StoryBuilder._note_finished,
     "step.started": StoryBuilder._note_step_started,
     "step.finished": StoryBuilder._note_step_finished,
+    "service.ready": StoryBuilder._note_service_ready,
+    "service.exited": StoryBuilder._note_service_exited,
     "run.finished": StoryBuilder._note_run_finished,
 }
 
@@ -260,6 +297,7 @@ def story_schema() -> dict[str, Any]:
     step = closed_schema(StepLine)
     step["properties"]["result"] |= {"enum": ["running", *_STEP_RESULTS]}
     line["properties"]["steps"] |= {"type": "array", "items": step}
+    line["properties"]["services"] |= {"type": "array", "items": closed_schema(ServiceLine)}
     for name in ("started_after", "ended_after", "silent"):
         line["properties"][name] |= {"type": ["number", "null"]}
     schema = closed_schema(Story)
@@ -271,7 +309,11 @@ def story_schema() -> dict[str, Any]:
 
 def _line(name: str, job: _Job) -> JobLine:
     return JobLine(
-        job=name, **job.facts, lost=tuple(job.lost), steps=tuple(job.steps[n] for n in sorted(job.steps))
+        job=name,
+        **job.facts,
+        lost=tuple(job.lost),
+        steps=tuple(job.steps[number] for number in sorted(job.steps)),
+        services=tuple(job.services.values()),
     )
 
 

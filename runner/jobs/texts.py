@@ -16,16 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.jobs.condition_syntax import Reference as InCondition
-from runner.jobs.condition_syntax import walk
+from runner.jobs.condition_tree import Reference as InCondition
+from runner.jobs.condition_tree import walk
 from runner.jobs.conditions import Need, parse_condition
 from runner.quoting import as_script
 from runner.references import Reference, fill_text
-
-AT_RUN = frozenset({"needs", "secrets"})
-"""The roots of references that are filled when a job starts."""
-IN_JOBS = AT_RUN | {"matrix"}
-"""The roots that stay in a job's texts when the file is read."""
 
 
 @dataclass(slots=True)
