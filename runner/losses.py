@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from runner.plan import Plan, WorkerPlan
 from runner.roster import Ending
+from runner.spec import Role
 from runner.units import counted
 
 FROM_OUTSIDE = "stopped by `mprun stop --worker`"
@@ -70,9 +71,9 @@ def abandoned(plan: Plan, queue: str, stopped: Sequence[str]) -> str:
 
 
 def _is_cut_short(loss: Loss) -> bool:
-    """Whether work was left undone that is nobody else's. A daemonic worker has no end of its own to come to."""
+    """Whether items were left unmade. A daemonic worker has no end of its own to come to, and a plain one no items."""
     asked = loss.ending.outcome == "stopped" and loss.ending.reason == FROM_OUTSIDE
-    return asked and loss.worker.receives is None and not loss.worker.daemon
+    return asked and loss.worker.role is Role.PRODUCER and not loss.worker.daemon
 
 
 def _told(loss: Loss, how: str) -> str:

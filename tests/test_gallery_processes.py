@@ -105,7 +105,7 @@ def test_ps_shows_whom_a_signal_ended_and_how_long_that_took(terminated: Showing
     (after,) = [line for line in terminated.lines if line.startswith("子进程1 ") and " ended " in line]
 
     assert re.search(
-        r"SIGTERM, [\d.]+m?s after it was asked to end: `mprun stop --worker` asked for it$", after
+        r"SIGTERM, [\d.]+m?s after it was asked to end: stopped by `mprun stop --worker`$", after
     )
 
 

@@ -49,12 +49,6 @@ def test_a_producer_that_is_stopped_was_cut_short() -> None:
     assert expected == weigh(loss("neo", STOPPED), outlives_workers=True)
 
 
-def test_a_stage_without_queues_that_is_stopped_was_cut_short_too() -> None:
-    expected = Drain("stage 'clock': worker 'clock-1' (pid 12) was stopped by `mprun stop --worker`")
-
-    assert expected == weigh(loss("clock-1", STOPPED), outlives_workers=False)
-
-
 @pytest.mark.parametrize(
     ("name", "ending", "daemon"),
     [
@@ -62,6 +56,7 @@ def test_a_stage_without_queues_that_is_stopped_was_cut_short_too() -> None:
         ("neo", DISMISSED, False),
         ("neo", STOPPED, True),
         ("clock-1", STOPPED, True),
+        ("clock-1", STOPPED, False),
         ("eater-1", STOPPED, False),
         ("eater-1", DONE, False),
     ],

@@ -15,7 +15,8 @@ import pytest
 from gallery import Capture, Showing, show
 
 from runner.control import ask
-from runner.record import HOME, find_record
+from runner.record import HOME
+from runner.whereabouts import find_live
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
 
@@ -197,7 +198,7 @@ def test_readers_that_are_added_get_theirs(kitchen: Path, capfd: Capture) -> Non
             if not helper:
                 code = 1
                 try:
-                    ask(find_record("sentinel").folder, {"do": "scale", "stage": "eater", "count": 3})
+                    ask(find_live("sentinel").folder, {"do": "scale", "stage": "eater", "count": 3})
                     code = 0
                 finally:
                     os._exit(code)

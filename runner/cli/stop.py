@@ -23,9 +23,10 @@ def command(run: str, worker: str | None) -> int:
     returns at once: `mprun ps` shows how far it is. The run exits with 143, as after a SIGTERM.
 
     With --worker only that one ends, and nobody takes its place. The items of a consumer or pipe worker go to the
-    others that read its queue; the last of them can't be stopped so, nor one of a sharded stage. Of a producer, or a
-    stage without queues, the work is cut short: the run works off what is in its queues and exits with 1, unless the
-    stage is daemonic. A worker that is killed instead is replaced, where `restart` says so. Needs the leased transport.
+    others that read its queue; the last of them can't be stopped so, nor one of a sharded stage. The work of a
+    producer is cut short: the run works off what is in its queues and exits with 1, unless the stage is daemonic. To
+    a stage without queues it is an end like any other. A worker that is killed instead is replaced, where `restart`
+    says so. Under `joinable` only a worker without queues can be stopped.
     """
     from runner.control import ask
     from runner.whereabouts import find_live
