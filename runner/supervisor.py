@@ -364,6 +364,8 @@ class Supervisor:
 
     def _settle(self) -> None:
         """Check the ledger, and the budget of errors, once nobody is left to change them."""
+        if self._feeder is not None:
+            self._feeder.wrap_up()
         try:
             self._transport.verify()
         except MprunInternalError as error:

@@ -112,6 +112,11 @@ class ProcessPool:
         if worker in self._alive:
             self._alive[worker].process.send(number)
 
+    def nudge(self, worker: str, number: signal.Signals) -> None:
+        """Signal a worker alone: what it is just about to start is still of its group, and would die of it."""
+        if worker in self._alive:
+            self._alive[worker].process.send_alone(number)
+
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks; waits a moment for all of them, and leaves out those that do not answer."""
         asked = {name: self._alive[name] for name in workers if name in self._alive}
