@@ -38,5 +38,8 @@ class Feeder(Protocol):
     def break_off(self, reason: str) -> None:
         """The run can't go on: every worker is being ended."""
 
+    def wrap_up(self) -> None:
+        """No worker is left: tell what became of whatever has not come to its end."""
+
     def verdict(self) -> Cause | None:
         """Once no worker is left: why the run is not simply done, or None."""

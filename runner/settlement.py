@@ -21,6 +21,8 @@ def settle(
     feeder: Feeder | None,
 ) -> Cause | None:
     """Return why the run is not simply done: `cause` if there is one, else what the books say; a bug before all."""
+    if feeder is not None:
+        feeder.wrap_up()
     lost = casualties.letters.lost()
     try:
         transport.verify()

@@ -77,6 +77,7 @@ class Cook:
     """What `feed` answers, the last of them for ever."""
     heard_of: list[Any] = field(default_factory=list)
     said: Cause | None = None
+    wrapped_up: bool = False
     due: float = math.inf
 
     def feed(self) -> bool:
@@ -95,6 +96,9 @@ class Cook:
 
     def break_off(self, reason: str) -> None:
         self.heard_of.append(reason)
+
+    def wrap_up(self) -> None:
+        self.wrapped_up = True
 
     def verdict(self) -> Cause | None:
         return self.said
@@ -170,7 +174,7 @@ def test_the_run_ends_when_the_feeder_has_come_to_its_end(monkeypatch: pytest.Mo
     kitchen, cook = Kitchen([[], [], GONE]), Cook([False, False, True])
 
     assert None is run(kitchen, cook, monkeypatch)
-    assert [("end", "worker-1")] == kitchen.asked
+    assert ([("end", "worker-1")], True) == (kitchen.asked, cook.wrapped_up)
 
 
 def test_reports_and_deaths_are_the_feeders_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,19 @@ def test_what_never_ran_is_cancelled_without_an_end() -> None:
     assert (["a"], True) == ([event["job"] for event in stage.told("job.finished")], stage.over)
 
 
+def test_what_was_cut_off_is_told_once_no_worker_is_left() -> None:
+    stage = Stage((job("a"), job("b", needs="a", condition="always()")))
+    stage.say("begun", 1, log="x")
+
+    stage.conductor.break_off("stopped by SIGTERM")
+    stage.conductor.wrap_up()
+    stage.conductor.wrap_up()
+
+    [ended] = stage.told("job.finished")
+    assert ("a", "cancelled", "SIGKILL") == (ended["job"], ended["result"], ended["signal"])
+    assert ["a", "b"] == [event["job"] for event in stage.told("job.cancelled")]
+
+
 def test_a_job_that_is_up_to_date_is_skipped_and_never_began() -> None:
     stage = Stage((job("a"),))
 

@@ -38,20 +38,20 @@ class Play:
     def __post_init__(self) -> None:
         self.dag = Dag(self.jobs, self.capacity)
         self.dag.begin(self.now)
-        self._take()
+        self.take()
 
     def end(self, leg: str, ended: Ended = PASSED) -> None:
         self.dag.ended(leg, self.running.pop(leg), ended, self.now)
-        self._take()
+        self.take()
 
     def stop(self, reason: str = "stopped by SIGINT") -> None:
         self.dag.stop(reason, self.now)
-        self._take()
+        self.take()
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.dag.tick(self.now)
-        self._take()
+        self.take()
 
     def play(self) -> Play:
         """Go on to the end; a leg that nothing is told of passes."""
@@ -67,7 +67,7 @@ class Play:
                 self.wait(self.dag.due - self.now)
         return self
 
-    def _take(self) -> None:
+    def take(self) -> None:
         for decision in self.dag.decide():
             self.decisions.append(decision)
             if isinstance(decision, Start):
@@ -329,6 +329,20 @@ def test_a_leg_that_rests_between_attempts_is_called_off_at_once() -> None:
     run.stop()
 
     assert ({"a": "cancelled"}, True) == (run.results, run.dag.over)
+
+
+def test_what_is_broken_off_is_cancelled_all_of_it_once() -> None:
+    jobs = (job("a"), job("b", needs="a", condition="always()"), job("done"))
+    run = Play(jobs)
+    run.end("done")
+
+    run.dag.break_off("stopped by SIGTERM")
+    run.take()
+
+    assert ({"a": "cancelled", "b": "cancelled", "done": "passed"}, True) == (run.results, run.dag.over)
+    assert {"a": 1, "b": 0} == {
+        d.leg.id: d.attempt for d in run.decisions if isinstance(d, Over) and d.result == "cancelled"
+    }
 
 
 def test_a_long_chain_of_jobs_that_are_skipped_is_no_deep_recursion() -> None:

@@ -92,6 +92,8 @@ def test_a_second_signal_ends_everything_at_once(runs: Runs) -> None:
 
     assert 130 == run.finish()
     assert time.monotonic() - began < 20
+    assert {"a": "cancelled"} == run.results
+    assert "SIGKILL" == run.named("job.finished", job="a")[0]["signal"]
     assert [] == run.left_behind()
 
 

@@ -28,7 +28,10 @@ def checked(folder: Path, keys: str) -> tuple[StageSpec | None, list[str]]:
         ("restart: never", {"restart": RestartPolicy(on=RestartOn.NEVER)}),
         ("restart: {max: 3, within: 10m}", {"restart": RestartPolicy(RestartOn.CRASH, 3, 600.0)}),
         ("restart: {on: always}", {"restart": RestartPolicy(RestartOn.ALWAYS)}),
-        ("retry: {attempts: 3, backoff: 1s, max_backoff: 1m}", {"retry": RetryPolicy(3, 1.0, 60.0, deaths=3)}),
+        (
+            "retry: {attempts: 3, backoff: 1s, max_backoff: 1m}",
+            {"retry": RetryPolicy(3, 1.0, 60.0, deaths=3)},
+        ),
         (
             "retry: {attempts: 2, on: ValueError}",
             {"retry": RetryPolicy(attempts=2, on=("ValueError",), deaths=2)},

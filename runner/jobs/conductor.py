@@ -138,6 +138,13 @@ class Conductor:
         """Workers are being ended: nothing more is given out, and what is under way will not be heard of again."""
         self._broken_off = self._broken_off or reason
 
+    def wrap_up(self) -> None:
+        """No worker is left: what has not come to its end was cut off."""
+        if not self._dag.over:
+            self._dag.break_off(self._broken_off or "the run ended before its turn")
+            for decision in self._dag.decide():
+                self._carry_out(decision)
+
     def verdict(self) -> Cause | None:
         """Say what the jobs came to."""
         if not self._failed:
@@ -184,7 +191,7 @@ class Conductor:
         if over.result is Result.SKIPPED:
             self._publish("job.skipped", job=over.leg.id, reason=reason, needs=self._dag.needs_of(over.leg))
         elif over.attempt:
-            ended = over.ended or Ended(over.result, reason)
+            ended = over.ended or self._cut_off(over, reason)
             self._publish(
                 "job.finished",
                 job=over.leg.id,
@@ -225,6 +232,12 @@ class Conductor:
     def _has_ended(self, number: int, order: _UnderWay, ended: Ended) -> None:
         del self._orders[number]
         self._dag.ended(order.leg.id, order.attempt, ended, time.monotonic())
+
+    def _cut_off(self, over: Over, reason: str) -> Ended:
+        """An attempt under way when every worker was ended."""
+        order = next((order for order in self._orders.values() if order.leg.id == over.leg.id), None)
+        took = time.monotonic() - order.since if order is not None and order.since else 0.0
+        return Ended(over.result, reason, None, "SIGKILL", round(took, 6))
 
     def _lost(self, order: _UnderWay) -> Ended:
         """An attempt ended with its worker; one that had not been told to have begun took no time."""

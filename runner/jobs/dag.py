@@ -121,6 +121,19 @@ class Dag:
                     self._call_off(job, state, reason)
         self._move_on(now)
 
+    def break_off(self, reason: str) -> None:
+        """Nothing runs any more, and nothing can be run: whatever is not over is cancelled, clean-up too."""
+        for job in self._jobs.values():
+            for state in job.legs:
+                if state.phase is _Phase.OVER:
+                    continue
+                if state.called_off is None:
+                    state.called_off = reason
+                    self._decisions.append(CallOff(state.spec, reason, running=False))
+                self._finish(job, state, Past(Result.CANCELLED), state.called_off)
+        self._closed.clear()
+        self._open = 0
+
     def tick(self, now: float) -> None:
         """Time has passed."""
         while self._resting and self._resting[0][0] <= now:

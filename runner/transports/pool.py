@@ -112,6 +112,11 @@ class ProcessPool:
         """All pages by worker."""
         return self._pages.items()
 
+    def nudge(self, worker: str, number: signal.Signals) -> None:
+        """Signal a worker alone: what it is just about to start is still of its group, and would die of it."""
+        if worker in self._alive:
+            self._alive[worker].process.send_alone(number)
+
     def signal(self, worker: str, number: signal.Signals) -> None:
         """Signal a worker's whole group; one that is gone is no error."""
         if worker in self._alive:

@@ -58,7 +58,7 @@ class PooledTransport:
     def revoke(self, worker: str, number: int) -> None:
         """Tell a worker that knows of it that item `number` is not wanted any more, and wake it."""
         self._pool.status(worker).words[Word.REVOKED] = number
-        self._pool.signal(worker, signal.SIGUSR1)
+        self._pool.nudge(worker, signal.SIGUSR1)
 
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks."""
