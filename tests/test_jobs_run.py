@@ -167,3 +167,11 @@ def test_a_gigabyte_of_output_is_in_the_log_and_not_in_anybodys_memory(runs: Run
 
     assert 0 == run.finish()
     assert 100_000_000 == Path(run.named("job.finished", job="a")[0]["log"]).stat().st_size
+
+
+def test_where_logs_can_not_be_kept_the_run_is_refused_with_a_word(runs: Runs) -> None:
+    run = runs.start("name: r\njobs:\n  a: {run: echo x}\n", MPRUN_HOME="/proc/no-such-place")
+
+    assert 2 == run.finish()
+    assert "the logs of jobs can't be kept under '/proc/no-such-place'" in run.said
+    assert "set MPRUN_HOME to a folder that can be written" in run.said
