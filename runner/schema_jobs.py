@@ -55,7 +55,7 @@ def _job_keys() -> Fragment:
         **_work_keys(),
         "ensure": _steps(
             "Clean-up: steps that run after all others, whatever became of them, also when the job is cancelled or out "
-            "of time. A step of it that fails makes the job fail."
+            "of time. A step of it that fails makes the job fail. Each has a minute, if it has no `timeout` of its own."
         ),
         "services": named(_service(), "Processes in the background of the job, by name."),
         "dotenv": texts(
