@@ -53,6 +53,21 @@ def _job_keys() -> Fragment:
         "if": _condition("Whether the job runs", "`matrix.x`, "),
         "strategy": _strategy(),
         **_work_keys(),
+        **_side_keys(),
+        **_bound_keys(),
+        "inputs": texts(
+            "Globs of files, from the job's folder. With these the job is skipped when it has passed before and since "
+            "then no input, no output and nothing of its definition has changed.",
+            {"type": "string", "minLength": 1},
+            title="a glob, or a list of globs",
+        ),
+        "outputs": _outputs(),
+    }
+
+
+def _side_keys() -> Fragment:
+    """What is beside the work itself."""
+    return {
         "ensure": _steps(
             "Clean-up: steps that run after all others, whatever became of them, also when the job is cancelled or out "
             "of time. A step of it that fails makes the job fail. Each has a minute, if it has no `timeout` of its own."
@@ -69,6 +84,12 @@ def _job_keys() -> Fragment:
             {"type": "string", "pattern": ENV_NAME_PATTERN},
             title="a variable's name, or a list of names",
         ),
+    }
+
+
+def _bound_keys() -> Fragment:
+    """How long it may take, how often it is tried, and whether it may fail."""
+    return {
         "timeout": {
             **duration("The longest it may take, with all attempts and the waits between them."),
             ALSO_KNOWN_AS: ["timeout-minutes", "deadline"],
@@ -83,13 +104,6 @@ def _job_keys() -> Fragment:
             ALSO_KNOWN_AS: ["allow-failure", "allow_failure"],
         },
         "concurrency": _concurrency(),
-        "inputs": texts(
-            "Globs of files, from the job's folder. With these the job is skipped when it has passed before and since "
-            "then no input, no output and nothing of its definition has changed.",
-            {"type": "string", "minLength": 1},
-            title="a glob, or a list of globs",
-        ),
-        "outputs": _outputs(),
     }
 
 
