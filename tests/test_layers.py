@@ -94,6 +94,7 @@ LAYERS = (
         "schema_flow",
         "schema_words",
         "schema_jobs",
+        "schema_job_parts",
         "schema_parts",
     ),
     (
