@@ -25,7 +25,7 @@ from runner.events import Bus, Observer
 from runner.furnishing import furnish
 from runner.plan import Plan
 from runner.provisions import Provisions
-from runner.record import RunFacts, RunRecord, home
+from runner.record import HOME, RunFacts, RunRecord, home
 from runner.report import Report, ReportBuilder
 from runner.signals import SignalInbox
 from runner.supervisor import Supervisor
@@ -112,13 +112,21 @@ def _open_transport(plan: Plan, wake: int, provisions: Provisions) -> Transport:
 
 
 def _conductor(plan: Plan, transport: Any, bus: Bus, record: RunRecord, warden: Warden) -> Conductor:
-    """Raises UsageError where a secret is not there."""
+    """Make what decides about the jobs of a plan.
+
+    Raises:
+        UsageError: a secret can't be masked, or the logs of jobs can't be kept.
+    """
     from runner.jobs.conductor import Conductor
     from runner.jobs.masking import Masker
     from runner.jobs.order_desk import OrderDesk, Secrets
 
     secrets = Secrets.gathered(plan.jobs, os.environ)
-    logs = record.folder_for("jobs")
+    try:
+        logs = record.folder_for("jobs")
+    except OSError as error:
+        where = f"the logs of jobs can't be kept under '{record.home}': {error.strerror}"
+        raise UsageError(f"{where}; set {HOME} to a folder that can be written") from error
     desk = OrderDesk(plan, secrets, logs, record.home)
     known = [pid for pid in process.children() if pid != warden.pid]
 

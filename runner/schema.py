@@ -77,7 +77,7 @@ def _top_level_keys(stage: Fragment) -> Fragment:
         "defaults": _defaults(stage),
         "limits": _limits(),
         "include": texts(
-            "Other workflow files, whose stages, queues, params, env, defaults and limits come in as if "
+            "Other workflow files, whose stages, queues, jobs, params, env, defaults and limits come in as if "
             "written here. Paths start at this file's folder.",
             {"type": "string", "minLength": 1},
             title="the path of a file, or a list of paths",

@@ -98,8 +98,10 @@ def _right_key(
 
     `also` are the words of other tools, each with the right one.
     """
-    own = nearest(key, known)
-    theirs = dict(also).get(nearest(key, [word for word, _ in also]) or "") if own is None else None
+    words = dict(also)
+    theirs = words.get(key)
+    if theirs is None and nearest(key, known) is None:
+        theirs = words.get(nearest(key, words) or "")
     if theirs is not None:
         return f"did you mean '{theirs}'?", None if theirs in taken else theirs
     return did_you_mean(key, known), nearest(key, [word for word in known if word not in taken])

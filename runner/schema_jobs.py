@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runner.schema_job_parts import attempts, concurrency, or_mapping, outputs
 from runner.schema_parts import (
     ALSO_KNOWN_AS,
     ENV_NAME_PATTERN,
@@ -19,11 +20,9 @@ from runner.schema_parts import (
     text,
     texts,
 )
-from runner.spec_jobs import AttemptsSpec, ConcurrencySpec, JobSpec, ReadySpec
+from runner.spec_jobs import JobSpec, ReadySpec
 
 Fragment = dict[str, Any]
-
-MOST_ATTEMPTS = 1000
 
 
 def jobs_section() -> Fragment:
@@ -53,9 +52,24 @@ def _job_keys() -> Fragment:
         "if": _condition("Whether the job runs", "`matrix.x`, "),
         "strategy": _strategy(),
         **_work_keys(),
+        **_side_keys(),
+        **_bound_keys(),
+        "inputs": texts(
+            "Globs of files, from the job's folder. With these the job is skipped when it has passed before and since "
+            "then no input, no output and nothing of its definition has changed.",
+            {"type": "string", "minLength": 1},
+            title="a glob, or a list of globs",
+        ),
+        "outputs": outputs(),
+    }
+
+
+def _side_keys() -> Fragment:
+    """What is beside the work itself."""
+    return {
         "ensure": _steps(
             "Clean-up: steps that run after all others, whatever became of them, also when the job is cancelled or out "
-            "of time. A step of it that fails makes the job fail."
+            "of time. A step of it that fails makes the job fail. Each has a minute, if it has no `timeout` of its own."
         ),
         "services": named(_service(), "Processes in the background of the job, by name."),
         "dotenv": texts(
@@ -69,12 +83,18 @@ def _job_keys() -> Fragment:
             {"type": "string", "pattern": ENV_NAME_PATTERN},
             title="a variable's name, or a list of names",
         ),
+    }
+
+
+def _bound_keys() -> Fragment:
+    """How long it may take, how often it is tried, and whether it may fail."""
+    return {
         "timeout": {
             **duration("The longest it may take, with all attempts and the waits between them."),
             ALSO_KNOWN_AS: ["timeout-minutes", "deadline"],
         },
         "idle-timeout": duration("The longest that it may print nothing. It is then stopped, and fails."),
-        "attempts": _attempts(),
+        "attempts": attempts(),
         "continue-on-error": {
             "type": "boolean",
             "default": False,
@@ -82,14 +102,7 @@ def _job_keys() -> Fragment:
             "needs it runs, and the end of the run says so.",
             ALSO_KNOWN_AS: ["allow-failure", "allow_failure"],
         },
-        "concurrency": _concurrency(),
-        "inputs": texts(
-            "Globs of files, from the job's folder. With these the job is skipped when it has passed before and since "
-            "then no input, no output and nothing of its definition has changed.",
-            {"type": "string", "minLength": 1},
-            title="a glob, or a list of globs",
-        ),
-        "outputs": _outputs(),
+        "concurrency": concurrency(),
     }
 
 
@@ -114,7 +127,7 @@ def _need() -> Fragment:
     return {
         "type": ["string", "object"],
         "title": "a job's name, or a mapping with 'job' and 'optional'",
-        **_or_mapping(keys, ("job",)),
+        **or_mapping(keys, ("job",)),
     }
 
 
@@ -196,7 +209,7 @@ def _steps(description: str) -> Fragment:
         "type": ["string", "object"],
         "minLength": 1,
         "title": "a text for the shell, or a mapping with 'run'",
-        **_or_mapping(keys, ("run",)),
+        **or_mapping(keys, ("run",)),
     }
     return {
         "type": "array",
@@ -257,91 +270,3 @@ def _service() -> Fragment:
         "A process that is started before the steps and stopped after them. If it ends before, the job fails."
     )
     return {"description": described, **closed(keys, required=("run",))}
-
-
-def _attempts() -> Fragment:
-    usual = AttemptsSpec()
-    most = {"type": "integer", "minimum": 1, "maximum": MOST_ATTEMPTS}
-    keys = {
-        "max": {**most, "default": usual.max, "description": "How often it is tried in all."},
-        "backoff": _wait(
-            "The wait before the second attempt; each further one is twice as long.", usual.backoff
-        ),
-        "max-backoff": _wait("The longest wait between two attempts.", usual.max_backoff),
-        "on": {
-            "type": "array",
-            "items": {"type": "integer", "minimum": 1, "maximum": 255},
-            "minItems": 1,
-            "title": "a list of exit codes",
-            "description": "The exit codes that are worth another attempt; signal n counts as 128 + n. Without it "
-            "every failure is.",
-        },
-        "timeout": duration("The longest that one attempt may take."),
-    }
-    return {
-        "type": ["integer", "object"],
-        **{key: value for key, value in most.items() if key != "type"},
-        **_or_mapping(keys),
-        "title": "a number of attempts, or a mapping with 'max', 'backoff', 'on' and so on",
-        "description": "How often the job is tried before it has failed. A number is short for `max`.",
-        ALSO_KNOWN_AS: ["retry", "retries"],
-    }
-
-
-def _wait(description: str, default: float) -> Fragment:
-    """A duration that may be nothing."""
-    usual = {key: value for key, value in duration(description).items() if key != "exclusiveMinimum"}
-    return {**usual, "minimum": 0, "default": default}
-
-
-def _or_mapping(keys: Fragment, required: tuple[str, ...] = ()) -> Fragment:
-    """What a value must be if it is a mapping; that it may be something else is said beside it."""
-    return {key: value for key, value in closed(keys, required).items() if key != "type"}
-
-
-def _concurrency() -> Fragment:
-    usual = ConcurrencySpec("")
-    keys = {
-        "group": {**NAME, "description": "The group's name, the same in all its jobs."},
-        "limit": {
-            "type": "integer",
-            "minimum": 1,
-            "default": usual.limit,
-            "description": "How many jobs of the group may run at once.",
-        },
-        "queue": {
-            "enum": ["fifo"],
-            "default": "fifo",
-            "description": "`fifo`: the others wait, all of them, in the order in which they became ready.",
-        },
-    }
-    return {
-        "type": ["string", "object"],
-        "minLength": 1,
-        **_or_mapping(keys, ("group",)),
-        "title": "a group's name, or a mapping with 'group'",
-        "description": "A group of which only so many jobs run at once: what can't share a port or a database.",
-    }
-
-
-def _outputs() -> Fragment:
-    globs = texts(
-        "Globs of the files that it makes, from the job's folder. If one is missing the job is not up to date.",
-        {"type": "string", "minLength": 1},
-        title="a glob, or a list of globs",
-    )
-    values = texts(
-        "Names of the values that it writes as `name=value` lines to the file `$MPRUN_OUTPUT`. Jobs that need it use "
-        "them as `${{ needs.<job>.outputs.<name> }}`; a matrix gives a map of its legs. One that is missing at the end "
-        "makes the job fail.",
-        {"type": "string", "pattern": r"^[^\W\d][\w-]*$"},
-        title="a name, or a list of names",
-    )
-    return {
-        "type": ["string", "array", "object"],
-        "items": {"type": "string", "minLength": 1},
-        "minLength": 1,
-        **_or_mapping({"files": globs, "values": values}),
-        "title": "globs, or a mapping with 'files' and 'values'",
-        "description": "What it makes: files, and values for the jobs that need it. Globs alone are short for `files`.",
-    }

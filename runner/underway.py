@@ -138,6 +138,8 @@ class RunUnderway:
             )
         if self._levers.phase() is not Phase.RUNNING:
             raise UsageError("the run is being stopped")
+        if self._plan.jobs:
+            raise UsageError("how many jobs run at once is said when the run is started: mprun run --jobs N")
         if stage.shard_by is not None:
             raise UsageError(
                 f"stage '{stage.name}' is sharded: with another count its keys would change workers"

@@ -92,6 +92,13 @@ class Runs:
         self._all.append(Running(process, events, f"TEST_MARK={mark}"))
         return self._all[-1]
 
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call another command of mprun, about these runs."""
+        env = {**self.env, "MPRUN_HOME": str(self.folder / "home")}
+        return subprocess.run(
+            [self.mprun, *arguments], env=env, capture_output=True, encoding="utf-8", timeout=60, check=False
+        )
+
     def close(self) -> None:
         """End what a failed test has left."""
         for run in self._all:

@@ -167,3 +167,25 @@ def test_a_gigabyte_of_output_is_in_the_log_and_not_in_anybodys_memory(runs: Run
 
     assert 0 == run.finish()
     assert 100_000_000 == Path(run.named("job.finished", job="a")[0]["log"]).stat().st_size
+
+
+def test_where_logs_can_not_be_kept_the_run_is_refused_with_a_word(runs: Runs) -> None:
+    run = runs.start("name: r\njobs:\n  a: {run: echo x}\n", MPRUN_HOME="/proc/no-such-place")
+
+    assert 2 == run.finish()
+    assert "the logs of jobs can't be kept under '/proc/no-such-place'" in run.said
+    assert "set MPRUN_HOME to a folder that can be written" in run.said
+
+
+def test_a_run_of_jobs_is_listed_can_be_stopped_and_is_not_scaled(runs: Runs) -> None:
+    run = runs.start("name: reached\njobs:\n  a: {run: sleep 600}\n")
+    run.wait_for("step.started", job="a")
+
+    scaled = runs.ask("scale", "reached", "jobs=3")
+    listed = runs.ask("ps")
+    stopped = runs.ask("stop", "reached")
+
+    assert (2, True) == (scaled.returncode, "mprun run --jobs N" in scaled.stderr)
+    assert (0, True) == (listed.returncode, "reached" in listed.stdout)
+    assert (0, 143) == (stopped.returncode, run.finish())
+    assert {"a": "cancelled"} == run.results

@@ -103,6 +103,7 @@ LAYERS = (
         "schema_objects",
         "schema_words",
         "schema_jobs",
+        "schema_job_parts",
         "schema_parts",
     ),
     (

@@ -237,3 +237,22 @@ def test_some_ten_thousand_stages_are_validated_in_less_than_a_second() -> None:
     findings = shape_findings(schema_for(data), data)
 
     assert ([], True) == (findings, time.process_time() - started < 1.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("script", "run"),
+        ("comand", "run"),
+        ("retry", "attempts"),
+        ("when", "if"),
+        ("cwd", "working-directory"),
+    ],
+)
+def test_a_word_of_other_tools_gets_the_one_that_is_right_here(key: str, meant: str) -> None:
+    job = {key: "y"} if meant == "run" else {"run": "x", key: "y"}
+    data = {"name": "w", "jobs": {"a": job}}
+
+    found = [f for f in shape_findings(schema_for(data), data) if f.code == "unknown-key"]
+
+    assert [(f"did you mean '{meant}'?", meant)] == [(f.help, f.meant) for f in found]
