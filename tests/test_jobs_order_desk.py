@@ -22,7 +22,7 @@ NEEDS = {"build": Need("passed", {"version": NASTY, "wheel": {"3.11": "a.whl"}})
 
 
 def placed(one: LegSpec, secrets: dict[str, str] | None = None, attempt: int = 1) -> Order:
-    plan = lay_out(WorkflowSpec("w", Path("/work/w.yaml"), (), jobs=(JobSpec("a", (one,)),)), 1)
+    plan = lay_out(WorkflowSpec("w", Path("/project/w.yaml"), (), jobs=(JobSpec("a", (one,)),)), 1)
     desk = OrderDesk(plan, Secrets(secrets or {}), Path("/logs"), Path("/home"))
     return desk.order(7, Start(one, attempt, "why"), NEEDS)
 
@@ -80,7 +80,7 @@ def test_another_language_gets_a_file() -> None:
 def test_paths_start_at_the_folder_of_the_workflow() -> None:
     order = placed(leg("a", directory="../elsewhere", dotenv=("ci.env",)))
 
-    assert ("/elsewhere", ("/work/ci.env",)) == (order.directory, order.dotenv)
+    assert ("/elsewhere", ("/project/ci.env",)) == (order.directory, order.dotenv)
 
 
 def test_each_attempt_has_files_of_its_own() -> None:
