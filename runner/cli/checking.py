@@ -40,7 +40,6 @@ def checked_plan(
         SpecError: the file does not check. Nothing was printed yet; `main` prints the problems.
         UsageError: the file has no such job, or none at all.
     """
-    from runner.jobs.layout import plan_for
     from runner.load import check
 
     checked = check(file, params=params, overrides=overrides)
@@ -48,7 +47,17 @@ def checked_plan(
         raise SpecError(checked.problems)
     if show_warnings and checked.problems:
         print_problems(checked.problems)
-    return plan_for(_chosen(checked.spec, choice), choice.at_once)
+    return _laid_out(_chosen(checked.spec, choice), choice.at_once)
+
+
+def _laid_out(spec: WorkflowSpec, at_once: int | None) -> Plan:
+    if not spec.jobs:
+        from runner.plan import make_plan
+
+        return make_plan(spec)
+    from runner.jobs.layout import plan_for
+
+    return plan_for(spec, at_once)
 
 
 def _chosen(spec: WorkflowSpec, choice: JobsChoice) -> WorkflowSpec:

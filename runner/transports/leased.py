@@ -29,8 +29,8 @@ from runner.transports.base import Life, Spawned
 from runner.transports.leased_counts import cleared, settle
 from runner.transports.leased_docks import Docks
 from runner.transports.leased_failures import bury, ending, judge
-from runner.transports.leased_gates import Gates
 from runner.transports.leased_link import Link
+from runner.transports.leased_optional import open_gates
 from runner.transports.leased_port import PortMaker
 from runner.transports.pool import ProcessPool
 from runner.transports.pooled import PooledTransport
@@ -55,10 +55,10 @@ class LeasedTransport(PooledTransport):
         """Make the books; start nothing."""
         self._pool = ProcessPool(life, wake, provisions)
         self._unsettled: set[str] = set()
-        self._gates = Gates(plan, self._unsettled)
+        self._gates = open_gates(plan, self._unsettled)
+        gated = {} if self._gates is None else self._gates.books
         self._books: dict[str, LeaseBook] = {
-            q.name: self._gates.books.get(q.name) or LeasedBook(q.name, q.maxsize, len(q.writers))
-            for q in plan.queues
+            q.name: gated.get(q.name) or LeasedBook(q.name, q.maxsize, len(q.writers)) for q in plan.queues
         }
         self._links: dict[str, Link] = {}
         self._fed = frozenset(queue.name for queue in plan.queues if queue.fed)
@@ -76,7 +76,7 @@ class LeasedTransport(PooledTransport):
             asks = worker.sends is not None and not self._books[worker.sends].shares
             berth = self._docks.berth(worker) if worker.sends else None
             arena = self._docks.arena(worker.receives) if worker.receives else None
-            measures = self._gates.measures(worker)
+            measures = None if self._gates is None else self._gates.measures(worker)
             maker = PortMaker(theirs, self._offsets[worker.name], asks, berth, arena, measures)
             spawned = self._pool.start(worker, maker, maker.descriptors)
         except BaseException:
@@ -156,14 +156,14 @@ class LeasedTransport(PooledTransport):
                 self._offsets[fact.worker] += 1
         words = [fact for fact in facts if not isinstance(fact, Exited)]
         about_items, self._about_items = self._about_items, []
-        if self._gates.books:
+        if self._gates is not None:
             about_items += self._gates.news(time.monotonic(), all_of_it=len(words) < len(facts))
         return [*words, *about_items, *(fact for fact in facts if isinstance(fact, Exited))]
 
     def _admit(self, worker: WorkerPlan, wire: SupervisorWire, pid: int) -> None:
         inbox = self._books[worker.receives] if worker.receives else None
         outbox = self._books[worker.sends] if worker.sends else None
-        in_order = self._gates.keeps_order(worker)
+        in_order = self._gates is not None and self._gates.keeps_order(worker)
         link = Link(worker, wire, inbox, outbox, self._paces[worker.stage], pid, in_order)
         self._links[worker.name] = link
         self._watch(link)
@@ -193,10 +193,12 @@ class LeasedTransport(PooledTransport):
             found = bury(link.inbox, link.plan, link.pid, blamed, named, ended, now)
             self._about_items += [found] if found is not None else []
             settle(page, link, in_hand=suspect is not None, condemned=isinstance(found, ItemCondemned))
-            if link.in_order:
+            if link.in_order and self._gates is not None:
                 self._gates.buried(link.plan, in_hand, found, now)
         if link.outbox is not None:
-            page.words[Word.SENT] = link.put - self._gates.overflow_of(link.plan)
+            page.words[Word.SENT] = link.put - (
+                0 if self._gates is None else self._gates.overflow_of(link.plan)
+            )
             link.outbox.writer_gone(worker, now)
             self._docks.gone(worker)
 
@@ -276,6 +278,7 @@ class LeasedTransport(PooledTransport):
         if isinstance(link.outbox, LeasedBook):
             link.outbox.offer(link.plan.name, Frame(payload, message.count), now)
         else:
+            assert self._gates is not None  # whose book else?
             self._gates.put(link.plan, lease, message.upto, payload, now)
         self._carry_out(link.outbox)  # at once: whoever waits for an item waits no longer than it must
 
@@ -291,7 +294,7 @@ class LeasedTransport(PooledTransport):
         if lease.parcel.history and (innocent := cleared(lease, message.upto)) is not None:
             self._about_items.append(innocent)
         self._feed(link, now)
-        if link.in_order and message.kind is Kind.ACK:
+        if link.in_order and self._gates is not None and message.kind is Kind.ACK:
             self._gates.ended(link.plan, lease, message.upto, now)
         return lease
 
@@ -303,7 +306,7 @@ class LeasedTransport(PooledTransport):
         link.failed += 1
         judged = judge(link.inbox, lease, link.plan, link.pid, message, now)
         self._about_items.append(judged)
-        if link.in_order:
+        if link.in_order and self._gates is not None:
             self._gates.ended(link.plan, lease, message.upto + (judged.delay is None), now)
         self._feed(link, now)
 
@@ -333,7 +336,7 @@ class LeasedTransport(PooledTransport):
     def _move_on(self) -> None:
         """Carry out what the books have decided, and notice queues that have become settled."""
         now = time.monotonic()
-        if self._gates.books:
+        if self._gates is not None:
             self._gates.look(now, lambda writer: self._credit(writer, 0))
         for book in self._books.values():
             if book.due is not None and now >= book.due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runner.arena import ArenaFile
 from runner.channel import Sender
@@ -14,10 +15,12 @@ from runner.transports.forks import disown_forks
 from runner.transports.leased_freight import Berth, Freight, Unloading
 from runner.transports.leased_inbox import FrameInbox
 from runner.transports.leased_loops import FrameLoops
-from runner.transports.leased_measured import MeasuredOutbox, Measures
 from runner.transports.leased_outbox import FrameOutbox
 from runner.transports.leased_stream import Stream
 from runner.wire import WorkerWire
+
+if TYPE_CHECKING:
+    from runner.transports.leased_measured import Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class PortMaker:
             freight = Freight(self.berth, stream)
             stops = plan.role is Role.PRODUCER
             if self.measures is not None:
+                from runner.transports.leased_measured import MeasuredOutbox
+
                 outbox = MeasuredOutbox(stream, self.measures, stops=stops, freight=freight)
             else:
                 outbox = FrameOutbox(stream, stops=stops, asks=self.asks, freight=freight)
