@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,11 @@ def test_a_stretch_of_what_is_seen_is_found_in_what_was_printed(printed: bytes, 
         printed[first],
         printed[last - 1],
     )
+
+
+def test_no_output_takes_longer_than_its_length() -> None:
+    began = time.monotonic()
+
+    left = bare(b"\xc2" + b"\x1b]\0\0\0" * 10_000 + b"\nx")
+
+    assert (b"\xc2\nx", True) == (left, time.monotonic() - began < 5)

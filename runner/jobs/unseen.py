@@ -20,9 +20,10 @@ C1 = re.compile(rb"\xc2[\x80-\x9f]")
 """The control characters that take two bytes in UTF-8."""
 
 # A return brings nothing together: what stands before it is drawn over. The two bytes of a C1 control meet when what
-# is between them has gone, and its second may be still to come.
+# is between them has gone, and its second may be still to come. What was taken is not tried in another way (`*+`):
+# the ways may be more than can be tried.
 _CONTROL = rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]"
-_UNSEEN = re.compile(rb"%b|%b+|\xc2(?:%b|%b)*(?:[\x80-\x9f]|\Z)" % (_ESCAPE, _CONTROL, _ESCAPE, _CONTROL))
+_UNSEEN = re.compile(rb"%b|%b+|\xc2(?:%b|%b)*+(?:[\x80-\x9f]|\Z)" % (_ESCAPE, _CONTROL, _ESCAPE, _CONTROL))
 _HINT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xc2]")
 
 
