@@ -25,7 +25,8 @@ def choose(jobs: Sequence[JobSpec], names: Iterable[str]) -> tuple[JobSpec, ...]
     for name in wanted:
         job = next((job for job in jobs if job.name == name), legs.get(name))
         if job is None:
-            known = dict.fromkeys([*(each.name for each in jobs), *legs])  # one without a matrix is its own leg
+            # A job without a matrix is its own leg.
+            known = dict.fromkeys([*(each.name for each in jobs), *legs])
             raise UsageError(f"there is no job '{name}'; {did_you_mean(name, known)}")
         whole = job.name == name
         chosen.setdefault(job.name, set()).update(leg.id for leg in job.legs if whole or leg.id == name)
