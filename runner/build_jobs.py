@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from runner.jobs.expansion import Expanded, JobData, LaidOut
 from runner.jobs.matrix import Leg
+from runner.jobs.scripts import read_as
+from runner.references import texts_known
 from runner.schema_words import as_written
 from runner.spec_jobs import (
     SHELLS,
@@ -30,19 +33,22 @@ from runner.units import duration
 _MOST_SHOWN = 60
 
 
-def build_jobs(expanded: Expanded, env: Mapping[str, str]) -> tuple[JobSpec, ...]:
-    """Return the jobs that were laid out; `env` is the workflow's."""
-    return tuple(_job(job, env) for job in expanded.jobs)
+Scopes = Mapping[str, Mapping[str, Any]]
 
 
-def _job(job: LaidOut, env: Mapping[str, str]) -> JobSpec:
+def build_jobs(expanded: Expanded, env: Mapping[str, str], known: Scopes) -> tuple[JobSpec, ...]:
+    """Return the jobs that were laid out; `env` is the workflow's, `known` what scripts may refer to in all jobs."""
+    return tuple(_job(job, env, known) for job in expanded.jobs)
+
+
+def _job(job: LaidOut, env: Mapping[str, str], known: Scopes) -> JobSpec:
     strategy = job.data.get("strategy", {})
     given = {"max_parallel": strategy["max-parallel"]} if "max-parallel" in strategy else {}
     if "fail-fast" in strategy:
         given["fail_fast"] = strategy["fail-fast"]
     return JobSpec(
         name=job.name,
-        legs=tuple(_leg(leg, job.name, keys, env) for leg, keys in job.legs),
+        legs=tuple(_leg(leg, job.name, keys, env, known) for leg, keys in job.legs),
         needs=tuple(_need(need) for need in _listed(job.data.get("needs", ()))),
         values=_values(job.data.get("outputs", ())),
         has_matrix="matrix" in strategy,
@@ -51,8 +57,8 @@ def _job(job: LaidOut, env: Mapping[str, str]) -> JobSpec:
     )
 
 
-def _leg(leg: Leg, job: str, keys: JobData, env: Mapping[str, str]) -> LegSpec:
-    usual = CommandSpec("", shell=_shell(keys.get("shell", "sh")))
+def _leg(leg: Leg, job: str, keys: JobData, env: Mapping[str, str], known: Scopes) -> LegSpec:
+    usual = _Usual(_shell(keys.get("shell", "sh")), {**known, "matrix": leg.values})
     steps = [{"run": keys["run"]}] if "run" in keys else keys.get("steps", ())
     return LegSpec(
         id=leg.id,
@@ -77,14 +83,22 @@ def _leg(leg: Leg, job: str, keys: JobData, env: Mapping[str, str]) -> LegSpec:
     )
 
 
-def _steps(steps: Iterable[Any], usual: CommandSpec) -> tuple[StepSpec, ...]:
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What the commands of a leg have in common."""
+
+    shell: tuple[str, ...]
+    known: Scopes
+
+
+def _steps(steps: Iterable[Any], usual: _Usual) -> tuple[StepSpec, ...]:
     return tuple(_step(step if isinstance(step, dict) else {"run": step}, usual) for step in steps)
 
 
-def _step(keys: Mapping[str, Any], usual: CommandSpec) -> StepSpec:
+def _step(keys: Mapping[str, Any], usual: _Usual) -> StepSpec:
     command = _command(keys, usual)
     return StepSpec(
-        name=keys.get("name") or shown(command.run),
+        name=keys.get("name") or shown(read_as(command)),
         command=command,
         condition=_condition(keys.get("if")),
         timeout=_seconds(keys.get("timeout")),
@@ -99,23 +113,24 @@ def shown(run: str | Sequence[str]) -> str:
     return line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 1]}…"
 
 
-def _service(name: str, keys: Mapping[str, Any], usual: CommandSpec) -> ServiceSpec:
+def _service(name: str, keys: Mapping[str, Any], usual: _Usual) -> ServiceSpec:
     return ServiceSpec(name, _command(keys, usual), _ready(keys["ready"], usual) if "ready" in keys else None)
 
 
-def _ready(keys: Mapping[str, Any], usual: CommandSpec) -> ReadySpec:
+def _ready(keys: Mapping[str, Any], usual: _Usual) -> ReadySpec:
     given: dict[str, Any] = {key: keys[key] for key in ("port", "host", "prints") if key in keys}
     given |= {key: duration(keys[key]) for key in ("every", "timeout") if key in keys}
     return ReadySpec(command=_command(keys, usual) if "run" in keys else None, **given)
 
 
-def _command(keys: Mapping[str, Any], usual: CommandSpec) -> CommandSpec:
+def _command(keys: Mapping[str, Any], usual: _Usual) -> CommandSpec:
     run = keys.get("run", "")
     return CommandSpec(
         run=run if isinstance(run, str) else tuple(map(as_written, run)),
         shell=_shell(keys["shell"]) if "shell" in keys else usual.shell,
         env=_texts(keys.get("env", {})),
         directory=keys.get("working-directory"),
+        values=texts_known(run, usual.known) if isinstance(run, str) and "${{" in run else {},
     )
 
 

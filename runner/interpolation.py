@@ -96,7 +96,11 @@ class _Replacing:
             }
         if isinstance(data, list):
             return [self._of_job(value, (*path, number)) for number, value in enumerate(data)]
-        return self._replace(data, path, IN_JOBS)
+        if not isinstance(data, str) or "${{" not in data:
+            return data
+        from runner.jobs.scripts import kept  # only those who have jobs wait for it
+
+        return kept(data, self._replace(data, path, IN_JOBS), path)
 
     def _of_job_key(self, key: str, value: Any, path: DataPath) -> Any:
         return self._env(value, path, IN_JOBS) if key == "env" else self._of_job(value, path)

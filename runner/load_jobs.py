@@ -28,7 +28,7 @@ def with_jobs(
 ) -> tuple[WorkflowSpec, list[Problem]]:
     """Return the workflow with its jobs, and what is wrong with how they hang together."""
     expanded = expand_jobs(source, jobs, workflow_schema({}))
-    built = build_jobs(expanded, spec.env)
+    built = build_jobs(expanded, spec.env, {"params": spec.params, "env": {**os.environ, **spec.env}})
     around = Surroundings(spec.params, spec.transport, spoilt)
     problems = [
         *expanded.problems,

@@ -24,6 +24,7 @@ from typing import Literal, TextIO
 
 from runner.events import Event
 from runner.observer_child import ALIVE, JobOutlet, Outlets, serve
+from runner.signals import SignalInbox
 
 MOST_BYTES = 4 * 1024 * 1024
 MOST_LINES = 10_000
@@ -148,13 +149,15 @@ class ObserverProcess:
     def close(self, timeout: float = PATIENCE) -> None:
         """Wait until the child has written all; kill it after `timeout` seconds in which nobody read what it writes.
 
-        It bounds its own time. Ctrl-C ends the wait, and nothing else. Sets `trouble`.
+        It bounds its own time. A signal that asks to end, Ctrl-C among them, ends the wait, and nothing else. Sets
+        `trouble`.
         """
         deadline = time.monotonic() + timeout
         self._own_up()
-        while self.backlogged and _ready(self._socket, select.POLLOUT, deadline):
-            self.flush_nowait()
-        status, farewell = self._part(deadline, timeout)
+        with SignalInbox() as signals:
+            while self.backlogged and _ready(self._socket, select.POLLOUT, deadline, signals.wake):
+                self.flush_nowait()
+            status, farewell = self._part(deadline, timeout, signals.wake)
         self.trouble = farewell or self._describe(status)
         if self._terminal_fd is not None:
             if status != 0 and _ready(self._terminal_fd, select.POLLOUT, 0):
@@ -196,23 +199,21 @@ class ObserverProcess:
         self._lost = True
         self._backlog.clear()
 
-    def _part(self, deadline: float, timeout: float) -> tuple[int, str]:
+    def _part(self, deadline: float, timeout: float, hurry: int) -> tuple[int, str]:
         with contextlib.suppress(OSError):
             # Not only closed: a worker that was forked meanwhile may hold a copy, and the end would not come.
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.setblocking(True)
-        said, over = b"", False
-        with contextlib.suppress(KeyboardInterrupt):
-            said, over = self._hear_out(deadline, timeout)
+        said, over = self._hear_out(deadline, timeout, hurry)
         self._socket.close()
         if not over:
             os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
         return status, said.decode("utf-8", "replace")
 
-    def _hear_out(self, deadline: float, timeout: float) -> tuple[bytes, bool]:
+    def _hear_out(self, deadline: float, timeout: float, hurry: int) -> tuple[bytes, bool]:
         said = b""
-        while _ready(self._socket, select.POLLIN, deadline):
+        while _ready(self._socket, select.POLLIN, deadline, hurry):
             more = self._hear()
             said += more.replace(ALIVE, b"")
             if not more:
@@ -246,7 +247,11 @@ def _encode(event: Event) -> bytes:
 _WIRE = json.JSONEncoder(default=repr, separators=(",", ":"))
 
 
-def _ready(channel: socket.socket | int, for_what: int, deadline: float) -> bool:
+def _ready(channel: socket.socket | int, for_what: int, deadline: float, hurry: int | None = None) -> bool:
+    """Wait for room, or for words; not once `hurry` is readable, which it stays."""
     poll = select.poll()
     poll.register(channel, for_what)
-    return bool(poll.poll(max(deadline - time.monotonic(), 0) * 1000))
+    if hurry is not None:
+        poll.register(hurry, select.POLLIN)
+    found = [descriptor for descriptor, _ in poll.poll(max(deadline - time.monotonic(), 0) * 1000)]
+    return bool(found) and hurry not in found

@@ -124,6 +124,8 @@ class _Reader:
         """Where the next character stands."""
         if self._inside:
             return _Place.LITERAL_HERE if self._announced[0].literal else _Place.HERE
+        if not self._quote and self._is_arithmetic:
+            return _Place.QUOTED  # where it is a text already, and `sh` takes no quotes
         return {"": _Place.BARE, '"': _Place.QUOTED, "'": _Place.LITERAL}[self._quote]
 
     def read(self, text: str) -> None:

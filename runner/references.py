@@ -37,6 +37,8 @@ class Reference(NamedTuple):
     """Where the names start in the text."""
     raw: str
     """All of it, braces included."""
+    at: int
+    """Where the braces start in the text."""
 
     @property
     def dotted(self) -> str:
@@ -81,6 +83,30 @@ def interpolate(
 def names_used(data: Any) -> set[tuple[str, ...]]:
     """Return the names of every reference in some data, such as `("params", "buns")`."""
     return {piece.names for text in _texts(data) for piece in _pieces(text) if isinstance(piece, Reference)}
+
+
+def references(text: str) -> Iterator[Reference]:
+    """Yield the references in a text, first to last."""
+    return (piece for piece in _pieces(text) if isinstance(piece, Reference))
+
+
+def is_one_reference(text: str) -> bool:
+    """Say whether a text is one reference and nothing else, so that it becomes the value itself."""
+    pieces = list(_pieces(text))
+    return len(pieces) == 1 and isinstance(pieces[0], Reference)
+
+
+def texts_known(template: str, scopes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the texts that the references of `template` stand for, by name; those that `scopes` lacks are left out."""
+    texts = {}
+    value: Any
+    for names in names_used(template):
+        found, value = True, scopes
+        for name in names:
+            found, value = _entry(value, name) if found else (False, None)
+        if found and not _is_collection(value):
+            texts[".".join(names)] = _as_text(value)
+    return texts
 
 
 def fill(template: Any, item: object) -> Any:
@@ -148,7 +174,7 @@ def _piece(text: str, start: int, inner: int, closing: int) -> _Piece:
     written = content.strip()
     first = inner + len(content) - len(content.lstrip())
     if _NAMES.fullmatch(written):
-        return Reference(tuple(written.split(".")), first, raw)
+        return Reference(tuple(written.split(".")), first, raw, start)
     if not written:
         return _Fault("this reference is empty", start, len(raw), raw)
     return _Fault(f"'{written}' is not a reference", first, len(written), raw)

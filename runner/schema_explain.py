@@ -165,12 +165,15 @@ def _wrong_value(fault: Fault, value: object, written: Written) -> Finding:
     return Finding(fault.path, code, message, help=_advice(fault, value, written))
 
 
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+
+
 def mismatch(fault: Fault, value: object) -> str:
     """Say what was expected of a value, and what it is."""
     fragment = fault.fragment
     # A bound that only keeps the absurd away has no place in the title, which speaks of what is usual.
-    beyond = fault.keyword == "maximum" and "title" in fragment and not _is_nan(value)
-    wanted = f"at most {fragment['maximum']}" if beyond else expected(fragment)
+    beyond = fault.keyword in _BOUNDS and "title" in fragment and not _is_nan(value)
+    wanted = f"{_BOUNDS[fault.keyword]} {fragment[fault.keyword]}" if beyond else expected(fragment)
     return f"expected {wanted}, got {describe(value)}"
 
 
@@ -184,7 +187,8 @@ def _advice(fault: Fault, value: object, written: Written) -> str | None:
         return NAMING
     if isinstance(value, str) and "enum" in fault.fragment:
         return did_you_mean(value, map(as_written, fault.fragment["enum"]))
-    if "string" in wanted and isinstance(value, bool | int | float):
+    is_beyond = fault.keyword in _BOUNDS and not _is_nan(value)  # quotes would not help
+    if "string" in wanted and isinstance(value, bool | int | float) and not is_beyond:
         return _quote_it(value, written(fault.path))
     if isinstance(value, str) and "boolean" in wanted and value.casefold() in _WORDS_FOR_TRUTH:
         return f"write {_WORDS_FOR_TRUTH[value.casefold()]}"

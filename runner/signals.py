@@ -1,4 +1,7 @@
-"""Signals to the supervisor: a handler notes the number and wakes the loop; nothing else happens in a handler."""
+"""Signals to the supervisor: a handler notes the number and wakes the loop; nothing else happens in a handler.
+
+Once the run is over there is no loop to wake: `spared_once` lets its result be told.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import os
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -57,3 +62,25 @@ class SignalInbox:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._pending.append(signal.Signals(number))
+
+
+@contextmanager
+def spared_once() -> Iterator[None]:
+    """Let the first signal that asks to end pass by, for what is nearly over and has its result to tell yet.
+
+    The second has its usual effect, so that nobody who can't be told holds the process. In a thread other than the
+    main one this does nothing.
+    """
+    before: dict[signal.Signals, Any] = {}
+
+    def take_back(_number: int = 0, _frame: FrameType | None = None) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        heeded = (number for number in _HEEDED if signal.getsignal(number) is not signal.SIG_IGN)
+        before.update({number: signal.signal(number, take_back) for number in heeded})
+    try:
+        yield
+    finally:
+        take_back()

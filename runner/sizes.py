@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.findings import Finding
 from runner.schema import MOST_WORKERS
-from runner.schema_words import subject
+from runner.schema_words import describe, subject
 from runner.source_marks import DataPath
 from runner.units import DURATION_PATTERN, duration
 
@@ -39,6 +39,7 @@ def _durations(data: Any, path: DataPath) -> Iterator[Finding]:
             shortest = _SHORTEST if key in _DURATIONS else 0.0 if key in _MAYBE_NONE else None
             if shortest is not None and isinstance(value, str) and not _can_wait(value, shortest):
                 message = f"{subject((*path, key))}: expected a duration from {'1ms' if shortest else '0s'} to 30 years"
+                message += f", got {describe(value)}"
                 yield Finding((*path, key), "out-of-range", message)
             elif key not in _OF_THE_USER:
                 yield from _durations(value, (*path, key))

@@ -6,7 +6,8 @@
     JobSpec(test, needs=[build], legs=[LegSpec("test (3.11)"), LegSpec("test (3.12)")])
 
 A job without a matrix has one leg, whose id is the job's name. Every default of a job's keys lives here, once. Seconds
-for all times. What is only known while jobs run stays in texts as `${{ needs.… }}` and `${{ secrets.… }}`.
+for all times. What is only known while jobs run stays in texts as `${{ needs.… }}` and `${{ secrets.… }}`; a
+text for a shell keeps all its references, with the values that are known beside it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class CommandSpec:
     env: Mapping[str, str] = field(default_factory=_nothing)
     directory: str | None = None
     """Relative to the job's folder, or absolute."""
+    values: Mapping[str, str] = field(default_factory=_nothing)
+    """What the references in a text stand for, by name, as far as that is known before the run: `params.x`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from runner.spec_jobs import (
 
 
 def built(data: dict[str, Any], env: dict[str, str] | None = None) -> JobSpec:
-    (job,) = build_jobs(Expanded((LaidOut("a", data, ((Leg("a"), data),)),)), env or {})
+    (job,) = build_jobs(Expanded((LaidOut("a", data, ((Leg("a"), data),)),)), env or {}, {})
     return job
 
 

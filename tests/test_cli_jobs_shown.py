@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from jobs_workers import is_alive, wait_until
 
 from runner.events import event_schema
 from runner.report import report_schema
@@ -32,6 +35,10 @@ jobs:
   publish: {needs: test, run: echo published}
 """
 STAGES = "name: st\nstages: {a: {run: {command: [echo, hi]}}}\n"
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.fixture
@@ -118,6 +125,50 @@ def test_github_is_told_with_commands_and_a_summary_and_hides_secrets(
     assert "::add-mask::hunter22" == lines[0]
     assert ["***", "::error::injected"] == lines[3:5]
     assert lines[2].startswith("::stop-commands::")
+
+
+def test_a_secret_is_shown_nowhere_whatever_is_printed_inside_it(run_mprun: RunMprun, folder: Path) -> None:
+    script = r"printf 's3cret\033[31m/pass+word\ns3cret\000/pass+word\ns3cret\007/pass+word\n'; exit 1"
+    (folder / "leak.sh").write_text(script, encoding="utf-8")
+    (folder / "leak.yaml").write_text(
+        "name: s\njobs: {leak: {secrets: TOK, run: sh leak.sh}}\n", encoding="utf-8"
+    )
+    here = {"TOK": "s3cret/pass+word", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+
+    shown = [
+        run_mprun("leak.yaml", "--output", mode, cwd=folder, env=here) for mode in ("stream", "group", "json")
+    ]
+    told = run_mprun("leak.yaml", "--junit", "j.xml", cwd=folder, env={**here, "GITHUB_ACTIONS": "true"})
+
+    texts = [done.stdout + done.stderr for done in shown]
+    texts += [
+        told.stdout.partition("\n")[2],
+        told.stderr,
+        *((folder / f).read_text() for f in ("j.xml", "summary.md")),
+    ]
+    assert [] == [each for each in texts if "pass+word" in each or "***" not in each]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_reader_that_has_stopped_does_not_cost_the_summary_when_a_signal_comes(
+    number: signal.Signals, mprun: Path, folder: Path, plain_env: dict[str, str]
+) -> None:
+    (folder / "flood.yaml").write_text("name: f\njobs: {y: {run: yes | head -c 3000000}}\n", encoding="utf-8")
+    reading, writing = os.pipe()
+    command = [str(mprun), "flood.yaml", "--output", "stream"]
+    env = {**plain_env, "MPRUN_HOME": str(folder)}
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=writing, stderr=subprocess.PIPE) as run:
+        os.close(writing)
+        wait_until(lambda: [3_000_000] == [log.stat().st_size for log in folder.rglob("*.log")])
+        wait_until(lambda: len(children_of(run.pid)) == 1)
+        [writer] = children_of(run.pid)
+        run.send_signal(number)
+        _, told = run.communicate(timeout=20)
+    os.close(reading)
+
+    assert 0 == run.returncode
+    assert "1 passed" in told.decode()
+    wait_until(lambda: not is_alive(writer))
 
 
 def test_what_runs_a_job_again_runs_the_very_same(run_mprun: RunMprun, folder: Path) -> None:

@@ -29,7 +29,9 @@ def problems(folder: Path, jobs: str) -> list[Problem]:
         "{needs: build, shell: python, run: x, env: {A: '${{ needs.build.outputs.wheel }}'}}",
         "{needs: build, shell: bash, run: 'x ${{ needs.build.outputs.wheel }}'}",
         '{needs: build, run: "cat <<END\\n${{ needs.build.outputs.wheel }}\\nEND\\n"}',
-        "{strategy: {matrix: {n: [1]}}, shell: python, run: 'print(${{ matrix.n }})'}",
+        "{strategy: {matrix: {n: [1]}}, shell: python, run: 'print(1)', env: {N: '${{ matrix.n }}'}}",
+        "{strategy: {matrix: {n: [x]}}, shell: python, run: '${{ matrix.n }}'}",
+        "{run: 'echo ${{ env.PATH }}'}",
     ],
 )
 def test_what_leads_somewhere_is_fine(job: str, tmp_path: Path) -> None:
@@ -68,7 +70,25 @@ def test_what_leads_somewhere_is_fine(job: str, tmp_path: Path) -> None:
         (
             "{needs: build, shell: python, run: 'print(${{ needs.build.outputs.wheel }})'}",
             "reference-in-script",
-            "print(${{ needs.build.outputs.wheel }})",
+            "${{ needs.build.outputs.wheel }}",
+            "`env`",
+        ),
+        (
+            "{strategy: {matrix: {n: [1, 2]}}, shell: python, run: 'print(${{ matrix.n }})'}",
+            "reference-in-script",
+            "${{ matrix.n }}",
+            "`env`",
+        ),
+        (
+            "{steps: [x, {shell: 'perl {0}', run: 'print ${{ env.PATH }}'}]}",
+            "reference-in-script",
+            "${{ env.PATH }}",
+            "`env`",
+        ),
+        (
+            "{shell: python, run: '0', services: {db: {run: '0', ready: {run: 'x(${{ env.PATH }})'}}}}",
+            "reference-in-script",
+            "${{ env.PATH }}",
             "`env`",
         ),
         (

@@ -21,6 +21,7 @@ FINE = {
     "a group": "  a: {run: x, concurrency: g}\n  b: {run: x, concurrency: {group: g, limit: 1}}\n",
     "failure() of a need": "  a: {run: x}\n  b: {needs: a, if: failure(), run: x}\n",
     "failure() of a step": "  a: {steps: [x, {if: failure(), run: x}]}\n",
+    "a regular expression": "  a: {run: x, services: {s: {run: x, ready: {prints: '^up [(]'}}}}\n",
     "a shell of one's own": "  a: {shell: fish, run: x}\n  b: {shell: 'perl {0}', run: x}\n",
     "a key near to include": "  a: {strategy: {matrix: {includes: [x]}}, run: x}\n",
 }
@@ -61,6 +62,13 @@ def test_what_hangs_together_is_fine(jobs: str, tmp_path: Path) -> None:
         ),
         ("  a: {shell: bahs, run: x}\n", "unknown-value", 3, 14, "did you mean 'bash'?"),
         ("  a: {shell: 'sh \"', run: x}\n", "wrong-format", 3, 14, ""),
+        (
+            "  a: {run: x, services: {s: {run: x, ready: {prints: '('}}}}\n",
+            "wrong-format",
+            3,
+            54,
+            "",
+        ),
         (
             "  a: {strategy: {matrix: {n: [1], exlude: [{n: 1}]}}, run: x}\n",
             "unknown-key",

@@ -37,6 +37,13 @@ def test_a_job_runs_with_all_that_it_needs_in_the_order_of_the_file(
     assert expected == [leg.id for chosen in choose(JOBS, names) for leg in chosen.legs]
 
 
+def test_no_name_is_listed_twice() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose(JOBS[:2], ["zzzzzzzz"])
+
+    assert str(caught.value).endswith("known here: lint, build")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("tset", "did you mean 'test'"), ("test (4)", "did you mean 'test"), ("", "known here")],

@@ -30,22 +30,24 @@ def test_a_job_without_a_matrix_is_one_leg_with_its_own_data() -> None:
 
 def test_each_leg_has_its_values_in_its_texts_and_keeps_their_type() -> None:
     found = legs(
-        "  t: {strategy: {matrix: {n: [1], may: [true]}}, run: 'go ${{ matrix.n }}', "
+        "  t: {strategy: {matrix: {n: [1], may: [true]}}, run: x, working-directory: 'go ${{ matrix.n }}', "
         "continue-on-error: '${{ matrix.may }}', env: {N: '${{ matrix.n }}'}}\n"
     )
 
     (data,) = found.values()
-    assert ("go 1", True, 1) == (data["run"], data["continue-on-error"], data["env"]["N"])
+    assert ("go 1", True, 1) == (data["working-directory"], data["continue-on-error"], data["env"]["N"])
 
 
 def test_what_is_known_later_stays_and_so_does_a_condition() -> None:
     found = legs(
         "  t:\n    strategy: {matrix: {n: [1]}}\n    if: matrix.n == 1\n"
-        "    run: ${{ needs.a.outputs.b }} ${{ secrets.C }} ${{ matrix.n }}\n"
+        "    working-directory: ${{ needs.a.outputs.b }} ${{ secrets.C }} ${{ matrix.n }}\n"
+        "    run: echo ${{ matrix.n }}\n"
     )
 
     (data,) = found.values()
-    assert ("${{ needs.a.outputs.b }} ${{ secrets.C }} 1", "matrix.n == 1") == (data["run"], data["if"])
+    assert "${{ needs.a.outputs.b }} ${{ secrets.C }} 1" == data["working-directory"]
+    assert ("echo ${{ matrix.n }}", "matrix.n == 1") == (data["run"], data["if"])
 
 
 def test_a_value_of_the_matrix_is_judged_leg_by_leg() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jobs_specs import job
 from jobs_workers import in_child, order, read_log, shell
 
@@ -15,6 +17,7 @@ from runner.handlers.python import bind
 from runner.jobs.hand import BEGUN, ENDED, RETURNED, Hand
 from runner.jobs.layout import lay_out
 from runner.jobs.orders import FreshOrder, Order
+from runner.jobs.serving import Services
 from runner.spec import Role, WorkflowSpec
 
 Reports = list[tuple[str, dict[str, Any]]]
@@ -78,6 +81,24 @@ def test_a_job_with_inputs_is_skipped_when_nothing_has_changed(tmp_path: Path) -
     assert ["passed", "skipped"] == [fields["result"] for fields in ended]
     assert "up to date" in ended[1]["reason"]
     assert "run\n" == (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("error", [ValueError("no such thing"), re.error("bad"), KeyError("x")])
+def test_an_error_that_nobody_foresaw_fails_its_job_alone(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(self: Services, _bounds: object) -> None:
+        if self._order.number == 1:
+            raise error
+
+    monkeypatch.setattr(Services, "start", fail)
+    what = order(tmp_path, shell("echo hi"))
+
+    reports = handled(what, replace(what, number=2))
+
+    ended = [fields for name, fields in reports if name == ENDED]
+    assert ["failed", "passed"] == [fields["result"] for fields in ended]
+    assert ended[0]["reason"].startswith(f"an error of mprun's own, not of the job: {type(error).__name__}: ")
 
 
 def test_one_hand_runs_orders_one_after_the_other(tmp_path: Path) -> None:

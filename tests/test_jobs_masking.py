@@ -12,9 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.jobs.masking import Masker, unfit_secrets
+from runner.jobs.printed import Lines
 
 WORDS = st.text(alphabet="ab", min_size=3, max_size=6)
 OUTPUT = st.text(alphabet="abc\n", max_size=60)
+UNTIDY = st.lists(
+    st.sampled_from(
+        ["a", "b", "c", "\n", "\0", "\a", "\x1b[31m", "\x1b[0m", "\x1b]0;t\a", "\x1b(B", "\x1b", "\x85"]
+    ),
+    max_size=40,
+).map("".join)
 
 
 def masked(secrets: list[str], text: str) -> str:
@@ -94,6 +101,46 @@ def test_less_is_held_back_than_the_longest_secret(secrets: list[str], chunks: l
         stream.feed(chunk.encode())
 
         assert stream.held < longest
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["\x1b[31m", "\x1b[0m\x1b[1;31m", "\0", "\a\b", "\x7f", "\x85", "\x1b]8;;http://x\x1b\\", "\x1b(B"],
+)
+def test_what_is_not_seen_inside_a_secret_does_not_hide_it(between: str) -> None:
+    assert "a *** b" == masked(["s3cret"], f"a s3{between}cre{between}t b")
+
+
+def test_colours_around_a_secret_stay() -> None:
+    assert "\x1b[31m***\x1b[0m" == masked(["s3cret"], "\x1b[31ms3\x1b[1mcret\x1b[0m")
+
+
+def test_a_secret_with_a_control_character_is_masked_also_without_it() -> None:
+    assert "***, ***" == masked(["s3\acret"], "s3\acret, s3cret")
+
+
+@given(
+    st.lists(WORDS, min_size=1, max_size=3), UNTIDY, st.lists(st.integers(0, 80), max_size=8), st.booleans()
+)
+def test_no_secret_is_shown_however_it_was_coloured_and_cut(
+    secrets: list[str], text: str, cuts: list[int], colors: bool
+) -> None:
+    data = text.encode()
+    stream, lines = Masker(secrets).stream(), Lines(colors=colors)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+
+    written = b"".join(stream.feed(data[start:end]) for start, end in pairwise(places)) + stream.flush()
+
+    shown = Lines(colors=False).feed(lines.feed(written) + lines.rest()).decode()
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_what_stretches_without_end_is_not_held_without_end() -> None:
+    stream = Masker(["s3cret"]).stream()
+
+    for _ in range(64):
+        stream.feed(b"s3" + b"\0" * 4096)
+        assert stream.held <= 64 * 1024
 
 
 def test_a_whole_line_is_passed_on_at_once() -> None:

@@ -47,6 +47,17 @@ def test_steps_begin_when_the_service_has_printed_its_line(tmp_path: Path) -> No
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
+def test_a_service_that_talks_without_end_is_found_ready_and_the_clock_is_heeded(tmp_path: Path) -> None:
+    ready = service(tmp_path, "yes | head -c 20000000; echo ready now; exec sleep 600", prints="^ready")
+    never = service(tmp_path, "exec yes", prints="^ready", timeout=0.5)
+
+    first, _ = attempt(order(tmp_path, shell("true"), services=(ready,)))
+    (tmp_path / "db.log").unlink()
+    second, _ = attempt(order(tmp_path, shell("true"), services=(never,)))
+
+    assert (Result.PASSED, "service 'db' was not ready within 500ms") == (first.result, second.reason)
+
+
 def test_a_port_that_answers_is_ready(tmp_path: Path) -> None:
     port = free_port()
     program = f"exec python3 -m http.server {port} --bind 127.0.0.1"

@@ -209,6 +209,17 @@ def test_the_critical_path_leads_through_needs() -> None:
     assert (("build", "test"), 9.0) == (story.critical_path, story.critical_seconds)
 
 
+def test_a_skipped_job_is_not_on_the_critical_path() -> None:
+    jobs = [
+        *one_job("build", 0.0, 3.0),
+        skipped("lint", needs=["build"]),
+        *one_job("test", 3.0, 9.0, needs=["lint"]),
+    ]
+    story = told([run_started(), *jobs])
+
+    assert ("build", "test") == story.critical_path
+
+
 def test_the_report_holds_the_story_and_meets_its_schema() -> None:
     for history, *_ in HISTORIES.values():
         jsonschema.validate(json.loads(json.dumps(fold(history).as_dict())), report_schema())

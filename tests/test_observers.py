@@ -255,6 +255,24 @@ def test_the_end_waits_for_a_stopped_reader_only_so_long(pipe: Pipe) -> None:
     assert is_gone(observer.pid)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_wait_for_a_stopped_reader_and_nothing_else(
+    number: signal.Signals, pipe: Pipe
+) -> None:
+    observer = start(pipe)
+    while not observer.backlogged:
+        observer.observe(dropped(reason="x" * 3000))
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), number))
+    began = time.monotonic()
+
+    timer.start()
+    observer.close(timeout=60)
+    timer.join()
+
+    assert time.monotonic() - began < AT_ONCE
+    assert is_gone(observer.pid)
+
+
 def test_when_its_process_is_killed_the_observer_shrugs_and_says_so_at_the_end(pipe: Pipe) -> None:
     observer = start(pipe)
     os.kill(observer.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner.signals import SignalInbox
+from runner.signals import SignalInbox, spared_once
 
 HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -126,3 +126,43 @@ def test_in_another_thread_it_collects_nothing_and_changes_nothing() -> None:
     thread.join()
 
     assert [before, []] == seen
+
+
+@pytest.mark.parametrize("number", HEEDED)
+def test_the_first_signal_passes_by_where_one_is_spared_and_the_second_has_its_effect(
+    number: signal.Signals,
+) -> None:
+    taken: list[int] = []
+    signal.signal(number, lambda came, _frame: taken.append(came))
+    history = []
+
+    with spared_once():
+        for _ in range(2):
+            os.kill(os.getpid(), number)
+            history.append(list(taken))
+    signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+
+    assert [[], [number]] == history
+
+
+def test_what_was_heeded_before_is_heeded_again_when_none_was_spared() -> None:
+    before = [signal.getsignal(number) for number in HEEDED]
+
+    with spared_once():
+        within = [signal.getsignal(number) for number in HEEDED]
+
+    assert before == [signal.getsignal(number) for number in HEEDED]
+    assert not set(map(id, before)) & set(map(id, within))
+
+
+def test_in_another_thread_no_signal_is_spared() -> None:
+    def enter() -> None:
+        with spared_once():
+            seen.append([signal.getsignal(number) for number in HEEDED])
+
+    seen: list[list[object]] = []
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+
+    assert [[signal.getsignal(number) for number in HEEDED]] == seen

@@ -42,7 +42,7 @@ def test_no_wait_between_attempts_is_fine_and_a_lifetime_is_not(key: str) -> Non
 def test_a_step_that_never_gets_time_is_named() -> None:
     (finding,) = check_sizes({"jobs": {"a": {"steps": [{"run": "x", "timeout": "0s"}]}}})
 
-    expected = "'timeout' of step 1 of job 'a': expected a duration from 1ms to 30 years"
+    expected = "'timeout' of step 1 of job 'a': expected a duration from 1ms to 30 years, got the text '0s'"
     assert (("jobs", "a", "steps", 0, "timeout"), expected) == (finding.path, finding.message)
 
 

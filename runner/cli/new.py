@@ -106,18 +106,25 @@ def example_files(name: str) -> dict[str, str]:
 
 
 def _with_handlers(workflow: Path) -> dict[str, str]:
-    """Return a workflow and the modules beside it that it names; its schema is beside it too from now on."""
+    """Return a workflow and the files beside it that it names; its schema is beside it too from now on."""
     from runner.source import read
 
-    stages = read(workflow).data.get("stages", {})
+    data = read(workflow).data
+    stages = data.get("stages", {})
     runs = [stage["run"] for stage in stages.values() if "run" in stage]
     targets = [target for run in runs if (target := _target_of(run)) is not None]
     modules = sorted({target.partition(":")[0].partition(".")[0] for target in targets})
-    beside = [path for path in (workflow.with_name(f"{module}.py") for module in modules) if path.is_file()]
+    named = [*(f"{module}.py" for module in modules), *_dotenv_files(data.get("jobs", {}))]
+    beside = [path for path in map(workflow.with_name, named) if path.is_file()]
     text = re.sub(
         rf"\$schema=[./]*/schemas/{_SCHEMA}", f"$schema={_SCHEMA}", workflow.read_text(encoding="utf-8")
     )
     return {workflow.name: text, **{path.name: path.read_text(encoding="utf-8") for path in beside}}
+
+
+def _dotenv_files(jobs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    listed = (job.get("dotenv", ()) for job in jobs.values())
+    return [name for names in listed for name in ([names] if isinstance(names, str) else names)]
 
 
 def _target_of(run: str | Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from runner.cells import columns, visible
 from runner.jobs.picture import needs_words, waves
+from runner.jobs.scripts import read_as
 from runner.plan import Plan
 from runner.plan_labels import count
 from runner.spec_jobs import JobSpec, LegSpec, StepSpec
@@ -86,7 +87,7 @@ def _steps(steps: Sequence[StepSpec]) -> list[dict[str, Any]]:
     return [
         {
             "name": step.name,
-            "run": step.command.run if isinstance(step.command.run, str) else list(step.command.run),
+            "run": read_as(step.command),
             "if": step.condition or "success()",
             "timeout": step.timeout,
         }

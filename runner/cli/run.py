@@ -130,14 +130,17 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
         if chosen.events is not None:
             observers[0].write_events_to(chosen.events)
     from runner.run import run
+    from runner.signals import spared_once
 
     if plan.jobs and in_github(os.environ):
         from runner.cli.run_jobs import hide_secrets
 
         hide_secrets(plan.jobs, os.environ, output=chosen.output)
     hand_over()
-    report = run(plan, observers)
-    return _finish(report, observers, chosen, text=text)
+    # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
+    with spared_once():
+        report = run(plan, observers)
+        return _finish(report, observers, chosen, text=text)
 
 
 def _check_meant_for(plan: Plan, chosen: RunOptions) -> None:

@@ -8,7 +8,9 @@ the rest     groups agree on their limit, ids differ, durations can be waited fo
 
 from __future__ import annotations
 
+import re
 import shlex
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -46,7 +48,7 @@ def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: Surroundings
     unknown = sum(need.job not in specs for job in jobs for need in job.needs)
     for laid_out in expanded.jobs:
         one = _One(laid_out, specs, around, values, gives_hints=unknown * len(specs) <= _MOST_COMPARISONS)
-        findings += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells()]
+        findings += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells(), *one.patterns()]
     return findings
 
 
@@ -140,6 +142,21 @@ class _One:
                 message = f"there is no shell '{written}'"
                 yield Finding(path, "unknown-value", message, help=f"did you mean '{meant}'?")
 
+    def patterns(self) -> Iterator[Finding]:
+        """Find regular expressions of services that can't be read; each leg of a matrix may have its own."""
+        asked = {
+            (service.name, service.ready.prints): None
+            for leg in self.spec.legs
+            for service in leg.services
+            if service.ready is not None and service.ready.prints is not None
+        }
+        for name, prints in asked:
+            why = unreadable(prints)
+            if why is not None:
+                path = (*self.path, "services", name, "ready", "prints")
+                message = f"'prints' of service '{name}': '{prints}' is not a regular expression: {why}"
+                yield Finding(path, "wrong-format", message)
+
 
 _OTHER_SHELLS = ("zsh", "ash", "dash", "ksh", "csh", "fish", "python3", "rbash")
 """Shells that are near to one with a short name here, and exist."""
@@ -152,6 +169,17 @@ _FOR_STAGES = {
     ("limits", "stall_timeout"): "say `idle-timeout` in the jobs",
 }
 """Keys that only concern stages, each with what is there for jobs."""
+
+
+def unreadable(pattern: str) -> str | None:
+    """Say why a text is no regular expression; None if it is one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a later Python may read in another way
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return str(error)
+    return None
 
 
 def check_keys(data: Mapping[str, Any]) -> Iterator[Finding]:

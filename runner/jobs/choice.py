@@ -25,9 +25,9 @@ def choose(jobs: Sequence[JobSpec], names: Iterable[str]) -> tuple[JobSpec, ...]
     for name in wanted:
         job = next((job for job in jobs if job.name == name), legs.get(name))
         if job is None:
-            raise UsageError(
-                f"there is no job '{name}'; {did_you_mean(name, [*(j.name for j in jobs), *legs])}"
-            )
+            # A job without a matrix is its own leg.
+            known = dict.fromkeys([*(each.name for each in jobs), *legs])
+            raise UsageError(f"there is no job '{name}'; {did_you_mean(name, known)}")
         whole = job.name == name
         chosen.setdefault(job.name, set()).update(leg.id for leg in job.legs if whole or leg.id == name)
     needed = _needed(jobs, chosen)

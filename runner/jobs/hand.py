@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import os
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.handlers.base import WorkerContext
-from runner.jobs.attempt import Attempt
+from runner.jobs.attempt import Attempt, Report
 from runner.jobs.attending import Alarm
 from runner.jobs.freshness import Fingerprint, Freshness
 from runner.jobs.freshness_store import FreshnessStore, Watched
+from runner.jobs.groups import end_strays
 from runner.jobs.orders import FreshOrder, Order
 from runner.jobs.trying import Ended
 from runner.process import adopt_orphans
@@ -44,15 +46,12 @@ class Hand:
         if self._worker.attempt > 1:
             report(RETURNED)
             return
-        fresh = _Freshness(order)
-        found = fresh.judge()
-        if found.up_to_date:
-            ended = Ended(Result.SKIPPED, found.reason, outputs=found.values)
-        else:
-            report(BEGUN, log=order.log, reason=found.reason)
-            ended = Attempt(order, report, self._alarm, lambda: self._worker.revoked() == order.number).run()
-            if ended.result is Result.PASSED:
-                fresh.keep(ended.outputs)
+        try:
+            ended = self._run(order, report)
+        except Exception as error:
+            # Whatever it is, it is this job's: the others have no part in it.
+            end_strays()
+            ended = Ended(Result.FAILED, _own_fault(error))
         report(
             ENDED,
             result=str(ended.result),
@@ -63,6 +62,17 @@ class Hand:
             outputs=dict(ended.outputs),
             for_good=ended.for_good,
         )
+
+    def _run(self, order: Order, report: Report) -> Ended:
+        fresh = _Freshness(order)
+        found = fresh.judge()
+        if found.up_to_date:
+            return Ended(Result.SKIPPED, found.reason, outputs=found.values)
+        report(BEGUN, log=order.log, reason=found.reason)
+        ended = Attempt(order, report, self._alarm, lambda: self._worker.revoked() == order.number).run()
+        if ended.result is Result.PASSED:
+            fresh.keep(ended.outputs)
+        return ended
 
     def _report(self, number: int, what: str, /, **fields: Any) -> None:
         self._worker.report(what, {"order": number, **fields})
@@ -90,6 +100,13 @@ class _Freshness:
         if self._watched is not None:
             with suppress(OSError):  # then it is not up to date the next time
                 self._store.keep(self._watched, self._before, values)
+
+
+def _own_fault(error: Exception) -> str:
+    """Say of an exception that nobody foresaw that it is not the job's, and where it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - of a text
+    return f"an error of mprun's own, not of the job: {type(error).__name__}: {error} ({where}); please report it"
 
 
 def _watched(order: Order, fresh: FreshOrder) -> Watched:

@@ -6,6 +6,7 @@
 What comes out does not depend on where the chunks were cut. What is held back is shorter than the longest secret.
 A secret of several lines is masked line by line, as programs print it with prefixes of their own. Besides the
 secret itself, the ways that tools write it are masked: in JSON, in a URL, in Base64 (`Authorization: Basic …`).
+A colour, a bell or a NUL inside a secret hides nothing: whoever shows the output takes them out (`unseen.py`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
+from runner.jobs.unseen import Bared, bare
+
 MASK = "***"
 SHORTEST = 3
 """Characters. A shorter one would tear holes into all output, and be guessed from where they are."""
 
 _MASK = MASK.encode()
+_MOST_HELD = 64 * 1024
+"""Bytes held back for a secret that control characters stretch. A line as long as that is shown in pieces anyhow."""
 
 
 def unfit_secrets(secrets: Mapping[str, str]) -> dict[str, str]:
@@ -46,7 +51,9 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Take secrets, of which `unfit_secrets` has nothing to say. None at all is fine."""
-        found = {word for secret in secrets for word in _words(secret)}
+        written = {word for secret in secrets for word in _words(secret)}
+        # One with a control character in it is shown without.
+        found = written | {seen for word in written if len(seen := bare(word)) >= SHORTEST}
         # The longest first, so that of two that begin alike the longer one is found.
         self.words = sorted(found, key=lambda word: (-len(word), word))
         self._longest = len(self.words[0]) if found else 0
@@ -70,29 +77,42 @@ class Masker:
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield the stretches of `data` that are secret, in order; those that overlap as one."""
-        # Looking for each word on its own is many times as quick as one pattern of all, and most data has none.
-        present = [word for word in self.words if word in data]
-        if not present:
-            return
-        pattern = _pattern(tuple(present))
-        start = end = -1
-        found = pattern.search(data)
-        while found is not None:
-            if found.start() >= end:
-                if end >= 0:
-                    yield start, end
-                start = found.start()
-            end = max(end, found.end())
-            found = pattern.search(data, found.start() + 1)
-        if end >= 0:
-            yield start, end
+        found = self._found(data)
+        if (seen := bare(data)) is not data and self._present(seen):
+            bared = Bared(data)
+            found = sorted([*found, *(bared.within(*span) for span in self._found(bared.text))])
+        return _joined(found)
 
     def pending(self, data: bytes) -> int:
         """Return how many bytes at the end of `data` may be the beginning of a secret."""
         # No secret holds the end of a line.
-        first = max(len(data) - self._longest + 1, data.rfind(b"\n") + 1, 0)
-        tail = data[first:]
+        line = data[max(data.rfind(b"\n") + 1, len(data) - _MOST_HELD) :]
+        held = self._begun(line)
+        if (seen := bare(line)) is not line and (begun := self._begun(seen)):
+            bared = Bared(line)
+            held = max(held, len(line) - bared.within(len(bared.text) - begun, len(bared.text))[0])
+        return held
+
+    def _begun(self, text: bytes) -> int:
+        """How many bytes at the end of `text` a word begins with."""
+        tail = text[max(len(text) - self._longest + 1, 0) :]
         return max((_overlap(tail, word) for word in self.words), default=0) if tail else 0
+
+    def _present(self, text: bytes) -> list[bytes]:
+        # Looking for each word on its own is many times as quick as one pattern of all, and most data has none.
+        return [word for word in self.words if word in text]
+
+    def _found(self, text: bytes) -> list[tuple[int, int]]:
+        """Where words are in `text`, by their beginnings; they may overlap."""
+        present = self._present(text)
+        if not present:
+            return []
+        pattern, spans = _pattern(tuple(present)), []
+        found = pattern.search(text)
+        while found is not None:
+            spans.append(found.span())
+            found = pattern.search(text, found.start() + 1)
+        return spans
 
 
 @dataclass(slots=True)
@@ -149,6 +169,19 @@ class MaskedStream:
             yield found
         if end:
             yield 0, end
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield stretches, which come by their beginnings; those that overlap as one."""
+    start = end = -1
+    for begin, stop in spans:
+        if begin >= end:
+            if end >= 0:
+                yield start, end
+            start = begin
+        end = max(end, stop)
+    if end >= 0:
+        yield start, end
 
 
 @lru_cache(maxsize=64)

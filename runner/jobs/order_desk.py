@@ -16,11 +16,11 @@ from runner.jobs.conditions import Context, Need
 from runner.jobs.decisions import Start
 from runner.jobs.masking import unfit_secrets
 from runner.jobs.orders import CommandOrder, FreshOrder, Order, ReadyOrder, ServiceOrder, StepOrder
+from runner.jobs.scripts import POSIX
 from runner.jobs.texts import Filling
 from runner.plan import Plan
 from runner.spec_jobs import CommandSpec, JobSpec, LegSpec, ReadySpec, ServiceSpec, StepSpec
 
-_POSIX = ("sh", "bash", "dash", "ksh", "zsh", "ash")
 _LONGEST_ARGUMENT = 100_000
 """Bytes; the kernel takes some more in one argument. A longer script goes into a file."""
 _IN_NAMES = re.compile(r"[^\w.-]+")
@@ -105,14 +105,18 @@ class OrderDesk:
 
     def _fresh(self, leg: LegSpec, needs: Mapping[str, Need]) -> FreshOrder:
         definition: dict[str, object] = {
-            "command": [[step.command.run, step.command.shell, step.command.directory] for step in leg.steps],
+            "command": [_defined(step.command) for step in leg.steps],
             "env": [dict(leg.env), *(dict(step.command.env) for step in leg.steps)],
-            "services": [[service.command.run, service.command.shell] for service in leg.services],
+            "services": [_defined(service.command) for service in leg.services],
             "matrix": dict(leg.matrix),
             "values": list(self._jobs[leg.job].values),
             "needs": {name: need.outputs for name, need in needs.items()},
         }
         return FreshOrder(self._home, str(self._plan.path), leg.inputs, leg.outputs, definition)
+
+
+def _defined(command: CommandSpec) -> list[object]:
+    return [command.run, dict(command.values), command.shell, command.directory]
 
 
 def _asks(leg: LegSpec) -> bool:
@@ -139,8 +143,9 @@ def _command(command: CommandSpec, fill: Filling) -> CommandOrder:
     directory = None if command.directory is None else fill.text(command.directory)
     if not isinstance(command.run, str):
         return CommandOrder(tuple(map(fill.text, command.run)), None, env, directory)
-    program = command.shell[0].rpartition("/")[2]
-    text, variables = fill.script(command.run) if program in _POSIX else (fill.text(command.run), {})
+    # In another language a script has no reference but `$${{`: the check has refused it.
+    is_posix = command.shell[0].rpartition("/")[2] in POSIX
+    text, variables = fill.script(command.run, command.values) if is_posix else (fill.text(command.run), {})
     shell = command.shell
     if "{text}" in shell and len(text) > _LONGEST_ARGUMENT:
         shell = (*(word for word in shell if word not in ("-c", "{text}")), "{0}")

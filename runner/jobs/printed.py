@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import re
 
+from runner.jobs.unseen import C1, CONTROLS, ESCAPE
+
 LONGEST_LINE = 64 * 1024
 """Bytes kept of a line that does not end; a longer one is shown in pieces."""
 
 RESET = b"\x1b[0m"
-# CSI … final, OSC … (BEL or ST), other strings, and two-byte escapes. A cut sequence is taken as far as it goes.
-_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)")
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
-_C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _DRAWN_OVER = re.compile(rb"[^\n\r]*\r+(?=[^\n\r])")
-_CONTROLS = bytes(set(range(32)) - set(b"\t\n\x1b")) + b"\x7f"
 
 
 class Lines:
@@ -48,12 +46,12 @@ class Lines:
 def clean(lines: bytes, *, colors: bool) -> bytes:
     """Return whole lines as UTF-8 without anything that a terminal would obey, but for colours if they are wanted."""
     if b"\x1b" in lines:
-        lines = _ESCAPE.sub(_keep_colour if colors else b"", lines)
+        lines = ESCAPE.sub(_keep_colour if colors else b"", lines)
     if b"\r" in lines:
         lines = _DRAWN_OVER.sub(b"", lines)
-    lines = _as_utf8(lines.translate(None, _CONTROLS))
+    lines = _as_utf8(lines.translate(None, CONTROLS))
     if b"\xc2" in lines:
-        lines = _C1.sub(b"", lines)
+        lines = C1.sub(b"", lines)
     return _close_colours(lines) if b"\x1b" in lines else lines
 
 
@@ -62,7 +60,7 @@ def _last_state(rest: bytes) -> bytes:
     drawn = rest.rstrip(b"\r")
     states = drawn.split(b"\r")
     # What draws nothing that can be seen, such as a colour, leaves what stood there.
-    seen = next((number for number in reversed(range(len(states))) if _ESCAPE.sub(b"", states[number])), 0)
+    seen = next((number for number in reversed(range(len(states))) if ESCAPE.sub(b"", states[number])), 0)
     return b"\r".join(states[seen:]) + (b"\r" if drawn != rest else b"")
 
 

@@ -5,14 +5,14 @@ start ──► one after the other, each until it is ready ──► steps run 
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 from runner.jobs.attending import Attendance, Bound, CutShort
+from runner.jobs.awaited import AwaitedLine
 from runner.jobs.groups import Exit, Group
 from runner.jobs.logbook import Logbook
 from runner.jobs.orders import CommandOrder, Order, ReadyOrder, ServiceOrder
@@ -21,6 +21,8 @@ from runner.units import format_duration
 
 _KNOCK = 1.0
 """Seconds that a port may take to answer one knock."""
+_BREATH = 0.001
+"""Seconds between two looks at what a service prints faster than it is read, in which the clock is heeded."""
 
 
 class Services:
@@ -85,17 +87,20 @@ class Services:
         lasted = format_duration(ready.timeout)
         late = CutShort(Result.FAILED, f"service '{service.name}' was not ready within {lasted}")
         until = Bound(time.monotonic() + ready.timeout, late)
-        while not self._is_ready(ready, service, log, until):
-            cut = self._attendance.pause(ready.every, [until, *bounds])
-            if cut is not None:
-                return cut
+        # Without a line to look for nothing is searched.
+        with closing(AwaitedLine(service.log, ready.prints or "")) as line:
+            while not self._is_ready(ready, line, log, until):
+                patience = min(ready.every, _BREATH) if line.has_more else ready.every
+                cut = self._attendance.pause(patience, [until, *bounds])
+                if cut is not None:
+                    return cut
         return None
 
-    def _is_ready(self, ready: ReadyOrder, service: ServiceOrder, log: Logbook, until: Bound) -> bool:
+    def _is_ready(self, ready: ReadyOrder, line: AwaitedLine, log: Logbook, until: Bound) -> bool:
         """All that it is asked for must hold."""
         return (
-            (ready.port is None or _answers(ready.host, ready.port))
-            and (ready.prints is None or _has_printed(service.log, ready.prints))
+            (ready.prints is None or line.look())
+            and (ready.port is None or _answers(ready.host, ready.port))
             and (ready.command is None or self._says_so(ready.command, log, until))
         )
 
@@ -110,9 +115,3 @@ def _answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _has_printed(log: str, pattern: str) -> bool:
-    return (
-        re.search(pattern, Path(log).read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
-    )

@@ -152,7 +152,9 @@ class StoryBuilder:
         if self._expected is None and not self._jobs:
             return None
         lines = tuple(_line(name, job) for name, job in self._jobs.items())
-        path = critical_path([Timed(line.job, line.seconds, line.needs) for line in lines])
+        longest = critical_path([Timed(line.job, line.seconds, line.needs) for line in lines])
+        begun = {line.job for line in lines if line.attempts}
+        path = tuple(name for name in longest if name in begun)  # what was skipped took no time
         times = {line.job: line.seconds for line in lines}
         unreached = max((self._expected or 0) - len(lines), 0)
         return Story(

@@ -1,12 +1,13 @@
 """The texts of a job: which references wait for later, and how they are filled when the job runs. Pure.
 
-    `${{ params.x }}`                 when the file is read           interpolation.py
-    `${{ matrix.x }}`                 when the legs are laid out      expansion.py
-    `${{ needs.x.outputs.y }}`        when the job starts             Filling, here
+    `${{ params.x }}`  `${{ env.X }}`   when the file is read           interpolation.py
+    `${{ matrix.x }}`                   when the legs are laid out      expansion.py
+    `${{ needs.x.outputs.y }}`          when the job starts             Filling, here
     `${{ secrets.X }}`
+    any of them, in a script            when the job starts             Filling, here
 
-A value that is only known then never becomes part of a shell's script, where a quote or a `;` in it would be obeyed:
-the script gets a variable in its place, quoted to suit it, and the value goes into the environment.
+No value ever becomes part of a shell's script, where a quote or a `;` in it would be obeyed: the script gets a variable
+in its place, quoted to suit it, and the value goes into the environment.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from runner.jobs.conditions import Need, parse_condition
 from runner.quoting import as_script
 from runner.references import Reference, fill_text
 
+_NOTHING: Mapping[str, str] = {}
+
 
 @dataclass(slots=True)
 class Filling:
@@ -34,12 +37,21 @@ class Filling:
         """Return a text with its references replaced by their values."""
         return fill_text(template, self._value) if "${{" in template else template
 
-    def script(self, template: str) -> tuple[str, dict[str, str]]:
-        """Return a script for a POSIX shell, and the variables that it needs: one for each reference."""
+    def script(self, template: str, known: Mapping[str, str] = _NOTHING) -> tuple[str, dict[str, str]]:
+        """
+        Return a script for a POSIX shell, and the variables that it needs: one for each reference.
+
+        `known` has what its references stand for, by name, that was known before the run.
+        """
         if "${{" not in template:
             return template, {}
         script, references = as_script(template, _variable)
-        return script, {_variable(n): self.text(raw) for n, raw in enumerate(references, start=1)}
+
+        def value(reference: Reference) -> str:
+            found = known.get(reference.dotted)
+            return self._value(reference) if found is None else found
+
+        return script, {_variable(n): fill_text(raw, value) for n, raw in enumerate(references, start=1)}
 
     def _value(self, reference: Reference) -> str:
         root, *rest = reference.names
