@@ -19,6 +19,7 @@ from runner.facts import Exited
 from runner.lifecycle import Lifecycle
 from runner.restart import GiveUp, Restart
 from runner.roster import Ending, Record, Roster
+from runner.spec import Role
 from runner.status import Counters
 from runner.stock import Stock
 from runner.stopping import Phase
@@ -93,7 +94,8 @@ class Births:
         """
         if self._census is not None:
             self._census.died(exited.pid)
-        if not self._transport.outlives_workers:
+        # Who is at no queue takes no lock of one along.
+        if not self._transport.outlives_workers and record.plan.role is not Role.PLAIN:
             return None
         reads = record.plan.receives is not None
         wanted = phase is Phase.RUNNING or (phase is Phase.DRAINING and reads)

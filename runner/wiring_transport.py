@@ -55,7 +55,11 @@ _LIMITS = (
     ),
     _Limit(
         "restart",
-        lambda stage: stage.restart is not None and stage.restart.on is not RestartOn.NEVER,
+        lambda stage: (
+            stage.role is not Role.PLAIN
+            and stage.restart is not None
+            and stage.restart.on is not RestartOn.NEVER
+        ),
         frozenset({"joinable"}),
         "`restart` can't make a death good under `joinable`: it may take a lock of the queue with it",
         "use `leased`",

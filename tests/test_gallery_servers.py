@@ -134,17 +134,12 @@ def children_of(pid: int) -> set[int]:
     }
 
 
-def restart_never(transport: str) -> tuple[str, ...]:
-    """Under `joinable` no death can be made good, and a file that asks for it is refused."""
-    return ("--set", "stages.server.restart=never") if transport == "joinable" else ()
-
-
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 @pytest.mark.usefixtures("many_descriptors")
 def test_five_hundred_clients_at_once_are_all_answered_by_no_more_processes(
     transport: str, serve: Serve
 ) -> None:
-    running = serve(*restart_never(transport), transport=transport)
+    running = serve(transport=transport)
     workers = {event["pid"] for event in running.of("worker.spawned")}
     with ExitStack() as guests:
         clients = [guests.enter_context(running.connect()) for _ in range(500)]
@@ -207,8 +202,11 @@ def test_who_does_not_finish_in_time_is_hung_up_on(serve: Serve) -> None:
     assert 128 + signal.SIGTERM == running.wait()
 
 
-def test_a_worker_that_is_killed_leaves_the_port_to_the_others_and_to_its_successor(serve: Serve) -> None:
-    running = serve()
+@pytest.mark.parametrize("transport", ["leased", "joinable"])
+def test_a_worker_that_is_killed_leaves_the_port_to_the_others_and_to_its_successor(
+    transport: str, serve: Serve
+) -> None:
+    running = serve(transport=transport)
     first = running.of("worker.spawned")[0]
     os.kill(first["pid"], signal.SIGKILL)
     assert 2 == running.wait_for("worker.spawned", worker=first["worker"])["generation"]

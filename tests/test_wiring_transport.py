@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.spec import HandlerRef, StageSpec
+from runner.spec import HandlerRef, RestartOn, RestartPolicy, StageSpec
 from runner.wiring_transport import check_transport
 
 _PLAIN = StageSpec("eater", HandlerRef("python", "kitchen:eat"), {}, ("eater",), receives="q")
@@ -39,3 +39,22 @@ def test_a_key_is_refused_where_it_can_do_nothing(stage: StageSpec, transport: s
 
     assert [("stages", "eater", key) for key in keys] == [finding.path for finding in found]
     assert {"transport-cannot"} >= {finding.code for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("stage", "transport", "keys"),
+    [
+        (_PLAIN, "leased", []),
+        (_PLAIN, "joinable", ["restart"]),
+        (_PLAIN, "inline", ["restart"]),
+        (replace(_PLAIN, receives=None, sends="q"), "joinable", ["restart"]),
+        (replace(_PLAIN, receives=None), "joinable", []),
+        (replace(_PLAIN, receives=None), "inline", ["restart"]),
+    ],
+)
+def test_a_worker_at_no_queue_may_be_replaced_wherever_there_are_processes(
+    stage: StageSpec, transport: str, keys: list[str]
+) -> None:
+    replaced = replace(stage, restart=RestartPolicy(on=RestartOn.CRASH))
+
+    assert keys == [finding.path[-1] for finding in check_transport([replaced], transport)]

@@ -50,7 +50,10 @@ def as_text(snapshot: dict[str, Any]) -> str:
     )
     workers = [["WORKER", "STAGE", "PID", "STATE", "IN", "OUT", "FAILED", "HOW IT ENDED"]]
     shown = ("worker", "stage", "pid", "state", "received", "sent", "failed")
-    workers += [[*(str(w[key]) for key in shown), _how_it_ended(w)] for w in snapshot["workers"]]
+    workers += [
+        [*("-" if w[key] is None else str(w[key]) for key in shown), _how_it_ended(w)]
+        for w in snapshot["workers"]
+    ]
     queues = [["QUEUE", "WAITING", "BOUND", "PUT", "DONE"]]
     queues += [
         [q["name"], str(q["waiting"]), str(q["maxsize"] or "none"), str(q["put"]), str(q["done"])]

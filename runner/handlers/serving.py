@@ -144,7 +144,7 @@ class Server:
             self._log.info("connection.idle", client=client, seconds=self._idle)
         except ConnectionError as error:
             self._log.info("connection.broken", client=client, error=describe_error(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a thread would swallow `sys.exit` without a word
             trace = user_traceback(error, _OWN_FOLDER)
             self._log.error("connection.failed", client=client, error=describe_error(error), traceback=trace)
         finally:
