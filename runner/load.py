@@ -42,6 +42,7 @@ from runner.wiring_flow import check_flow
 from runner.wiring_objects import check_objects
 from runner.wiring_policy import check_policy
 from runner.wiring_sentinel import check_sentinels
+from runner.wiring_servers import check_servers
 from runner.wiring_transport import check_transport
 from runner.wiring_turns import check_turns
 
@@ -173,6 +174,7 @@ def _check_with_handlers(spec: WorkflowSpec, spoilt: Spoilt) -> list[Finding]:
         *check_turns(spec.stages, spec.locks, lambda stage, name: asks(stage, name) is not False, spoilt),
         *check_objects(spec, asks, spoilt),
         *check_sentinels(spec.stages, spec.queues, drives, spoilt),
+        *check_servers(spec.stages, spoilt),
     ]
 
 

@@ -66,6 +66,8 @@ class WorkerPlan:
     """Arguments of its handler by place."""
     sentinel: Sentinel | None = None
     """What it gets at the end of the queue that it reads."""
+    unputtable: Sentinel | None = None
+    """What readers of the queue that it writes to get at the end, so that no item may equal it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         lock=stage.lock,
         places=stage.places,
         sentinel=next((q.sentinel for q in spec.queues if q.name == stage.receives), None),
+        unputtable=next((q.sentinel for q in spec.queues if q.name == stage.sends), None),
     )
 
 

@@ -182,8 +182,8 @@ def _run(description: str) -> Fragment:
         "title": "a text for the shell, or a program with its arguments as a list",
         "description": f"{description} A text is for the shell; a list is a program and its arguments, without one. "
         "The value of a `${{ … }}` in a text never becomes part of the script, so that no quote in it is obeyed: it is "
-        "one word, and in a script for another shell than `sh`, `bash` and the like it can't stand. Only where the text "
-        "is one reference and nothing else, the value is the script.",
+        "one word, and in a script for another shell than `sh`, `bash` and the like it can't stand. Only where the "
+        "text is one reference and nothing else, the value is the script.",
         "minLength": 1,
         "minItems": 1,
         "items": {"type": ["string", "integer"], "title": "a text or an integer"},

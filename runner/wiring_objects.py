@@ -79,6 +79,10 @@ def _content(shared: SharedSpec) -> Iterator[Finding]:
         message = f"the Array '{shared.name}' needs a `type` for its numbers"
         yield Finding(path, "shared-value", message, "key", "`type: i` for integers, `type: d` for floats")
         return
+    if shared.typecode and shared.kind not in ("Value", "Array"):
+        message = f"`type` is for a Value or an Array; '{shared.name}' is a {shared.kind}"
+        yield Finding((*path, "type"), "shared-value", message, "key", "leave it out")
+        return
     if shared.value is None:
         return
     trouble = _misfit(shared)

@@ -89,6 +89,10 @@ class _Worker:
             revoked=lambda: self._status.words[Word.REVOKED],
         )
         handler = self._bind(context)
+        if plan.unputtable is not None and plan.sends is not None:
+            from runner.handlers.unmarked import without_mark
+
+            handler = without_mark(handler, plan.sends, plan.unputtable.value)
         if plan.lock is None:
             return handler
         from runner.handlers.under_lock import under_lock

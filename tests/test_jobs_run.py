@@ -82,7 +82,9 @@ def test_a_signal_stops_what_runs_lets_clean_up_run_and_tells_what_was_done(
 
 
 def test_a_second_signal_ends_everything_at_once(runs: Runs) -> None:
-    run = runs.start("name: r\nlimits: {stop_timeout: 1m}\njobs:\n  a: {run: \"trap '' TERM; echo up; sleep 600\"}\n")
+    run = runs.start(
+        "name: r\nlimits: {stop_timeout: 1m}\njobs:\n  a: {run: \"trap '' TERM; echo up; sleep 600\"}\n"
+    )
     log = Path(run.wait_for("job.started", job="a")["log"])
     wait_until(lambda: log.exists() and "up" in log.read_text())
     run.process.send_signal(signal.SIGINT)

@@ -140,6 +140,7 @@ LAYERS = (
         "wiring_turns",
         "wiring_objects",
         "wiring_sentinel",
+        "wiring_servers",
         "wiring_transport",
         "findings",
     ),

@@ -79,12 +79,14 @@ def _converse(target: str, context: WorkerContext) -> tuple[Converse, Callable[[
 def by_line(answer: Callable[[object], object]) -> Converse:
     """Return what calls `answer` with each line that comes, its end included, and sends what it returns, bytes or None.
 
-    A client that sends no line's end for 1 MiB gets an answer to that much.
+    The connection of a client that sends no line's end for 1 MiB is given up, with a ValueError.
     """
 
     def converse(conn: socket.socket, _address: Any) -> None:
         with conn.makefile("rb") as lines:
             while line := lines.readline(_LONGEST_LINE):
+                if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+                    raise ValueError(f"a client sent a line of more than {_LONGEST_LINE >> 20} MiB")
                 reply = answer(line)
                 if reply is None:
                     continue
