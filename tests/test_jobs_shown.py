@@ -261,6 +261,7 @@ def test_when_the_observer_is_killed_the_run_goes_on_and_says_so_at_the_end(
     assert observer.trouble == "the log is incomplete: the process that writes it was ended by SIGKILL"
 
 
+@pytest.mark.slow
 def test_not_even_a_stopped_terminal_keeps_it_after_a_supervisor_that_is_killed(
     terminal: Channel, tmp_path: Path
 ) -> None:

@@ -536,6 +536,7 @@ def _semaphores() -> set[Path]:
     return set(Path("/dev/shm").glob(f"sem.suite-{os.getpid()}-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tracker")
 @pytest.mark.parametrize("bench", ["joinable"], indirect=True)
 def test_spawned_workers_leave_no_semaphore_behind(bench: Bench) -> None:

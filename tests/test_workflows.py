@@ -253,8 +253,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("path", "key"), every_key())
 def test_a_slip_in_any_key_is_found_where_it_is_with_the_right_word(path: Path, key: Key, desk: Path) -> None:
-    """Two slips of each; the slow run has them all."""
-    assert {} == missed_slips(path, key, desk, slips(key.name)[:: max(2, len(key.name))])
+    """One slip of each; the slow run has them all."""
+    assert {} == missed_slips(path, key, desk, slips(key.name)[:1])
 
 
 @pytest.mark.slow
