@@ -304,11 +304,7 @@ class LeasedBook:
             return False
         self._put += 1
         self._peak = self._peak or 1
-        self._lease_out(reader, parcel)
-        if self._appetite[reader] == 1:
-            del self._hungry[reader]
-        elif len(self._hungry) > 1:  # behind the others
-            self._hungry[reader] = self._hungry.pop(reader)
+        self._serve(reader, parcel)
         self._decisions.append(Accepted(writer))
         return True
 
@@ -325,10 +321,14 @@ class LeasedBook:
         if not self._hungry:
             return False
         reader = next(iter(self._hungry))
-        del self._hungry[reader]
-        self._lease_out(reader, self._take(self._appetite[reader] - self._holds(reader)))
-        self._note_hunger(reader)
+        self._serve(reader, self._take(self._appetite[reader] - self._holds(reader)))
         return True
+
+    def _serve(self, reader: str, parcel: Parcel) -> None:
+        """Lease to a hungry reader; if it is still hungry after that, it goes behind the others."""
+        del self._hungry[reader]
+        self._lease_out(reader, parcel)
+        self._note_hunger(reader)
 
     def _take(self, most: int) -> Parcel:
         """Take the oldest items that wait, about `most` of them."""

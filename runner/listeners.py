@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runner.errors import StartFailed
-from runner.handlers.base import LISTENER, Address, find_kind
+from runner.handlers.base import LISTENER, Address, listens_at
 from runner.plan import Plan, StagePlan, WorkerPlan
 from runner.provisions import Gifts, no_gifts
 
@@ -84,12 +84,8 @@ class Listeners:
 
 
 def address_of(stage: StagePlan) -> Address | None:
-    """Return where a stage is to listen; None if it does not. Reads the declaration of its kind of handler."""
-    handler = stage.workers[0].handler if stage.workers else None
-    if handler is None or handler.kind == "python":
-        return None
-    listens = find_kind(handler.kind).listens
-    return None if listens is None else listens(handler.options)
+    """Return where a stage is to listen; None if it does not, or has no worker."""
+    return listens_at(stage.workers[0].handler) if stage.workers else None
 
 
 def _listen(stage: str, address: Address) -> socket.socket:

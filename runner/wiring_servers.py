@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from runner.findings import Finding, Spoilt
-from runner.handlers.base import Address, find_kind
+from runner.handlers.base import Address, listens_at
 from runner.spec import StageSpec, Start
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
@@ -21,7 +21,7 @@ def check_servers(
     """Return servers that would keep others waiting for ever, and those whose port an earlier one has."""
     served: list[tuple[str, Address]] = []
     for stage in stages:
-        address = _address_of(stage) if spoilt.knows("stages", stage.name, "run") else None
+        address = listens_at(stage.handler) if spoilt.knows("stages", stage.name, "run") else None
         if address is None:
             continue
         yield from _waits_for_ever(stage, spoilt)
@@ -41,13 +41,6 @@ def _waits_for_ever(stage: StageSpec, spoilt: Spoilt) -> Iterator[Finding]:
         message = f"stage '{stage.name}' is a server and never ends: it would hold '{stage.lock}' for ever"
         help_ = f"let the handler ask for it: a parameter '{stage.lock}', and `with {stage.lock}:` inside"
         yield Finding((*path, "lock"), "wrong-role", message, "key", help_)
-
-
-def _address_of(stage: StageSpec) -> Address | None:
-    if stage.handler.kind == "python":
-        return None
-    listens = find_kind(stage.handler.kind).listens
-    return None if listens is None else listens(stage.handler.options)
 
 
 def _collide(one: Address, other: Address) -> bool:

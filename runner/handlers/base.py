@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from runner.errors import HandlerNotFound
 from runner.problems import did_you_mean
 from runner.provisions import Gifts, no_gifts
-from runner.spec import Role
+from runner.spec import HandlerRef, Role
 
 ENTRY_POINT_GROUP = "mprun.handlers"
 
@@ -236,6 +236,14 @@ def find_kind(name: str) -> HandlerKind:
     if name not in kinds:
         raise HandlerNotFound(f"there is no handler kind '{name}'; {did_you_mean(name, kinds)}")
     return kinds[name]
+
+
+def listens_at(handler: HandlerRef) -> Address | None:
+    """Return where a stage with this handler is to listen; None if it does not. Its options must be valid."""
+    if handler.kind == "python":
+        return None
+    listens = find_kind(handler.kind).listens
+    return None if listens is None else listens(handler.options)
 
 
 def _load(where: str) -> HandlerKind:
