@@ -1,4 +1,4 @@
-"""A contender: mprun, by `runner.run` in a fresh interpreter. Says how long the run itself took.
+"""A contender: mprun, by `runner.composition` in a fresh interpreter. Says how long the run itself took.
 
 python by_mprun.py WORKLOAD COUNT MAXSIZE TRANSPORT
 """
@@ -11,9 +11,10 @@ from typing import Any
 
 from workloads import WORKLOADS, Workload
 
-from runner.plan import make_plan
-from runner.run import run
-from runner.spec import HandlerRef, QueueSpec, StageSpec, WorkflowSpec
+from runner.composition import run
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
+from runner.spec.plan import make_plan
+from runner.spec.resources import QueueSpec
 
 
 def workflow(workload: Workload, count: int, maxsize: int, transport: str) -> WorkflowSpec:

@@ -24,7 +24,7 @@ from alternate import warn_without_bytecode
 from measure import ContenderError, Reading, python, run_once
 from plot import write_plot
 
-from runner.spec import QueueSpec
+from runner.spec.resources import QueueSpec
 
 BASE = "by hand"
 HERE = Path(__file__).parent

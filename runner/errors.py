@@ -8,20 +8,21 @@
     ├── RunFailed              1   the run started and did not do its work
     │   └── StartFailed            not all of its processes could be started; those that were are gone again
     ├── CommandFailed          1   a command that a stage runs did not end with 0
-    ├── RunTimedOut            5   `limits.timeout` passed
+    ├── BatchFailed            1   some items of a batch have failed; a handler says which
     └── MprunInternalError    70   our own tables disagree: a bug in mprun
 
-`EndOfStream` and `Stopping` stand outside: they are signals to a handler that drives its queue itself.
+`WorkerSignal` stands outside: `EndOfStream` and `Stopping` tell a handler that drives its queue itself to end. They are
+no `Exception`, so that an `except Exception` round an item lets them pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # whoever raises problems has them; whoever only exits need not wait for their import
-    from runner.problems import Problem
+    from runner.spec.diagnostics import LocatedDiagnostic
 
 
 class ExitCode(IntEnum):
@@ -54,9 +55,9 @@ class SpecError(MprunError):
 
     exit_code = ExitCode.INVALID
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}")
-        self.problems = tuple(problems)
+    def __init__(self, diagnostics: Sequence[LocatedDiagnostic]) -> None:
+        super().__init__(f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}")
+        self.diagnostics = tuple(diagnostics)
 
 
 class HandlerError(MprunError):
@@ -78,21 +79,47 @@ class StartFailed(RunFailed):
 
 
 class CommandFailed(MprunError):
-    """A command that a stage runs could not be started, did not exit with 0, or was killed."""
+    """A command that a stage runs could not be started, did not exit with 0, was killed, or made no sense."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        """`code` is its exit code, negative for a signal, where that is what has failed."""
+        super().__init__(message)
+        self.code = code
+
+
+class BatchFailed(MprunError):
+    """Raised by a handler that gets items in batches: those that it names have failed, all the others are done."""
+
+    def __init__(self, errors: Mapping[int, BaseException]) -> None:
+        """`errors` says of each item that has failed why, by its index in the batch. Raises ValueError, TypeError."""
+        if not errors:
+            raise ValueError("BatchFailed names the items that have failed; where none has, return")
+        if not isinstance(errors, Mapping):
+            raise TypeError(
+                f"BatchFailed takes a dict of exceptions by the indexes of their items, got {errors!r}"
+            )
+        for index, error in errors.items():
+            if type(index) is not int or index < 0 or not isinstance(error, BaseException):
+                raise TypeError(
+                    "BatchFailed takes exceptions by the indexes of their items, such as {3: ValueError('no bun')}; "
+                    f"got {index!r}: {error!r}"
+                )
+        failed = "1 item" if len(errors) == 1 else f"{len(errors)} items"
+        which = [*map(str, sorted(errors)[:3]), *["…"][: len(errors) > 3]]
+        super().__init__(f"{failed} of a batch failed: {', '.join(which)}")
+        self.errors = dict(errors)
 
 
 class ItemTooBig(MprunError, ValueError):
     """An item can never fit: neither its queue nor the memory is big enough. Raised by its put."""
 
 
+class ContractBroken(MprunError, ValueError):
+    """An item does not keep the schema of its queue. Raised by its put."""
+
+
 class NotTheWorker(MprunError):
     """A process that a handler forked used a queue of the worker's."""
-
-
-class RunTimedOut(MprunError):
-    """The run took longer than `limits.timeout`."""
-
-    exit_code = ExitCode.TIMEOUT
 
 
 class MprunInternalError(MprunError):
@@ -101,9 +128,17 @@ class MprunInternalError(MprunError):
     exit_code = ExitCode.INTERNAL
 
 
-class EndOfStream(Exception):
+class WorkerSignal(BaseException):
+    """Ends what a worker is doing, and says nothing of the item in its hand."""
+
+
+class OutputFailed(WorkerSignal):
+    """What a worker writes to can't be written: that is no item's fault, and fails none. The worker ends, as failed."""
+
+
+class EndOfStream(WorkerSignal):
     """Raised by `queue.get()`: every writer has finished and no item is left. A handler may let it pass."""
 
 
-class Stopping(Exception):
+class Stopping(WorkerSignal):
     """Raised by `queue.put()` in a producer while the run is being stopped. A handler may let it pass."""

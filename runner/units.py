@@ -18,9 +18,9 @@ _BYTES = {"B": 1} | {
     for power, letter in enumerate("KMGT", start=1)
     for suffix, base in (("B", 1000), ("iB", 1024))
 }
-_DURATION = re.compile(DURATION_PATTERN)
-_DURATION_PART = re.compile(rf"({_NUMBER})(ms|[hms])")
-_SIZE = re.compile(rf"({_NUMBER})(B|[KMGT]i?B)")
+# Compiled when one is first read, by `re` itself: a worker imports the spec, and reads none.
+_DURATION_PART = rf"({_NUMBER})(ms|[hms])"
+_SIZE = rf"({_NUMBER})(B|[KMGT]i?B)"
 # Past these a number is a slip, and the system calls that get it would fail.
 _LONGEST = 1e9
 _THOUSANDS = ("KB", "MB", "GB", "TB")
@@ -35,12 +35,12 @@ def duration(value: str | float) -> float:
     """
     if isinstance(value, str):
         text = value.strip()
-        parts = _DURATION_PART.findall(text) if _DURATION.fullmatch(text) else []
+        parts = re.findall(_DURATION_PART, text) if re.fullmatch(DURATION_PATTERN, text) else []
         seconds = math.fsum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else math.nan
     else:
         seconds = _plain_number(value)
     if not 0 <= seconds <= _LONGEST:
-        raise ValueError(f"expected a duration such as 300ms, 1.5s, 2m or 1h30m, got {_shown(value)}")
+        raise ValueError(f"expected a duration such as 300ms, 1.5s, 2m or 1h30m, got {_quoted(value)}")
     return seconds
 
 
@@ -51,12 +51,12 @@ def size(value: str | float) -> int:
         ValueError: `value` is neither a size nor a number of bytes from 0.
     """
     if isinstance(value, str):
-        found = _SIZE.fullmatch(value.strip())
+        found = re.fullmatch(_SIZE, value.strip())
         amount = float(found[1]) * _BYTES[found[2]] if found else math.nan
     else:
         amount = _plain_number(value)
     if not 0 <= amount <= _LARGEST:
-        raise ValueError(f"expected a size such as 1024B, 64KiB or 10MB, got {_shown(value)}")
+        raise ValueError(f"expected a size such as 1024B, 64KiB or 10MB, got {_quoted(value)}")
     return int(amount)
 
 
@@ -80,6 +80,16 @@ def rough_duration(seconds: float) -> str:
     return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m{rest:02}s"
 
 
+def progress_label(read: int | None, to_read: int | None, elapsed: float) -> str:
+    """Say how far a source has come after some seconds, and how long the rest will take: `42%, 1m10s left`."""
+    if read is None or not to_read:
+        return ""
+    share = f"{100 * read // to_read}%"
+    if not 0 < read < to_read:
+        return share
+    return f"{share}, {rough_duration(elapsed * (to_read - read) / read)} left"
+
+
 def format_size(amount: int) -> str:
     """Return a number of bytes in the unit that suits it, to one decimal place; a round 2,000,000 is `2MB`."""
     thousands = (len(str(amount)) - 1) // 3
@@ -88,6 +98,14 @@ def format_size(amount: int) -> str:
     units = ("B", "KiB", "MiB", "GiB")
     power = min(max(0, amount.bit_length() - 1) // 10, len(units) - 1)
     return f"{amount / 1024**power:.1f}".removesuffix(".0") + units[power]
+
+
+_MOST_DOUBLINGS = 60
+
+
+def backoff(base: float, attempt: int, cap: float) -> float:
+    """Return the seconds between attempt number `attempt`, from 1, and the next: twice as long each time."""
+    return min(base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), cap)
 
 
 def _plain_number(value: object) -> float:
@@ -101,7 +119,7 @@ def _decimal(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     text = f"'{value}'" if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+import selectors
 import shutil
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from forkserver import ForkServer
+from hypothesis import HealthCheck, settings
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -20,6 +26,20 @@ _UNSETTLING = (
     *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
     *("LC_", "LANG", "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "GITHUB_", "MPRUN_"),
 )
+_READ_AT_START = ("PYTHON", "LC_", "LANG")
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """
+    Keep the collector away from the tests themselves: they stay to the end.
+
+    Whoever a test forks would write to all of them in its first full collection, and so copy them.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -42,23 +62,35 @@ def plain_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """
     The environment without whatever changes output; what runs leave behind goes to temporary folders.
 
-    So does compiled code: where the checkout may not hold any, each command would compile all of mprun anew.
+    So does compiled code, to one folder for all of pytest's workers: where the checkout may not hold any, each
+    command would compile all of mprun anew.
     """
+    own = tmp_path_factory.getbasetemp()
+    compiled = own.parent / "compiled" if "PYTEST_XDIST_WORKER" in os.environ else own / "compiled"
     settled = {key: value for key, value in os.environ.items() if not key.startswith(_UNSETTLING)}
     return {
         **settled,
         "MPRUN_HOME": str(tmp_path_factory.mktemp("mprun-home")),
-        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled")),
+        "PYTHONPYCACHEPREFIX": str(compiled),
     }
 
 
 @pytest.fixture(scope="session")
-def run_mprun(mprun: Path, checkout: Path, plain_env: dict[str, str]) -> RunMprun:
+def mprun_server(mprun: Path, plain_env: dict[str, str]) -> Iterator[ForkServer]:
+    """What forks a command that has imported mprun already."""
+    server = ForkServer(mprun, plain_env)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def run_mprun(mprun: Path, mprun_server: ForkServer, checkout: Path, plain_env: dict[str, str]) -> RunMprun:
     """
     Run `mprun` with pipes for stdout and stderr and nothing on stdin; both are read as strict UTF-8.
 
-    `env` is laid over the plain environment. A run that takes longer than `timeout` seconds is killed with
-    all that it started, and the test fails with what was printed so far.
+    `env` is laid over the plain environment. A run that takes longer than `timeout` seconds is killed with all that it
+    started, and the test fails with what was printed so far. The process is a fork of one that has imported mprun,
+    unless `env` has what Python reads as it starts: then it is a start from nothing.
     """
 
     def run(
@@ -67,28 +99,60 @@ def run_mprun(mprun: Path, checkout: Path, plain_env: dict[str, str]) -> RunMpru
         cwd: Path = checkout,
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        process = subprocess.Popen(
-            [mprun, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            env={**plain_env, **(env or {})},
-            cwd=cwd,
-            start_new_session=True,  # so that one signal reaches whatever it started
-        )
-        stdout, stderr = _communicate(process, timeout)
-        return subprocess.CompletedProcess(list(map(str, arguments)), process.returncode, stdout, stderr)
+        given, environ = list(map(str, arguments)), {**plain_env, **(env or {})}
+        (stdout, theirs), (stderr, theirs_too) = os.pipe(), os.pipe()
+        if any(key.startswith(_READ_AT_START) for key in env or {}):
+            command = _start([mprun, *given], environ, cwd, theirs, theirs_too)
+        else:
+            command = mprun_server.start(given, environ, cwd, theirs, theirs_too)
+        os.close(theirs)
+        os.close(theirs_too)
+        shown = {stdout: b"", stderr: b""}
+        is_late = not _read_to_end(shown, timeout)
+        if is_late:
+            os.killpg(command.pid, signal.SIGKILL)
+            _read_to_end(shown, 10)
+        code = command.wait()
+        texts = [each.decode("utf-8") for each in shown.values()]
+        if is_late:
+            pytest.fail(
+                f"mprun was not done after {timeout} s\nstdout: {texts[0]}\nstderr: {texts[1]}", pytrace=False
+            )
+        return subprocess.CompletedProcess(given, code, *texts)
 
     return run
 
 
-def _communicate(process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
-    try:
-        return process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        stdout, stderr = process.communicate(timeout=10)
-        pytest.fail(
-            f"mprun was not done after {timeout} s\nstdout: {stdout}\nstderr: {stderr}", pytrace=False
-        )
+def _start(
+    command: list[str | Path], env: Mapping[str, str], cwd: Path, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,  # so that one signal reaches whatever it started
+    )
+
+
+def _read_to_end(shown: dict[int, bytes], timeout: float) -> bool:
+    """Read from pipes, and close each at its end. False if there was no end within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        for descriptor in shown:
+            with contextlib.suppress(OSError):  # closed the last time
+                os.fstat(descriptor)
+                selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map():
+            found = selector.select(max(0, deadline - time.monotonic()))
+            if not found:
+                return False
+            for key, _ in found:
+                chunk = os.read(key.fd, 1 << 16)
+                shown[key.fd] += chunk
+                if not chunk:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+    return True

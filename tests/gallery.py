@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from runner.events import Event
-from runner.run import run_file
+from runner.composition import run_file
+from runner.events.base import Event, as_dict
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 Capture = pytest.CaptureFixture[str]
@@ -69,7 +69,7 @@ class Audience:
 
     def observe(self, event: Event) -> None:
         """Keep an event."""
-        self.events.append(event.as_dict())
+        self.events.append(as_dict(event))
         if self._acts is not None:
             self._acts(self.events[-1])
 
@@ -97,7 +97,9 @@ def show(
 
 def show_by_command(run_mprun: RunMprun, name: str, *options: str, transport: str, **more: Any) -> Showing:
     """Run a file of the gallery with the installed command."""
-    done = run_mprun("run", GALLERY / f"{name}.yaml", "--transport", transport, *options, **more)
+    done = run_mprun(
+        "run", GALLERY / f"{name}.yaml", "--transport", transport, "--log", "json", *options, **more
+    )
     # What a command prints to stderr stands between the events.
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     return Showing(done.returncode, done.stdout, done.stderr, events)

@@ -1,15 +1,32 @@
-"""Events of jobs, as a run would publish them, for tests that need histories and no processes."""
+"""Events as a run would publish them, and what they fold to, for tests that need histories and no processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runner.events import Event
+from runner.events.base import Event
+from runner.events.catalogue import KINDS
+from runner.events.job_report import JobReport, JobReportBuilder
+from runner.events.report import Report, ReportBuilder
+
+
+def fold(events: Iterable[Event], *, cores: int = 1) -> Report:
+    builder = ReportBuilder(cores)
+    for each in events:
+        builder.observe(each)
+    return builder.report()
+
+
+def fold_jobs(events: Iterable[Event]) -> JobReport | None:
+    builder = JobReportBuilder()
+    for each in events:
+        builder.observe(each)
+    return builder.report()
 
 
 def event(name: str, at: float = 0.0, /, **fields: Any) -> Event:
-    return Event(name, at, "r1", fields)
+    return KINDS[name](**fields).stamped(at, "r1")
 
 
 def run_started(jobs: int | None = None, at: float = 0.0) -> Event:

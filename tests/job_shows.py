@@ -6,8 +6,8 @@ from pathlib import Path
 
 from job_histories import finished, retried, started
 
-from runner.events import Event
-from runner.jobs.output import Show
+from runner.events.base import Event
+from runner.render.job_output.base import OutputView
 
 
 class Stage:
@@ -16,7 +16,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.written: list[bytes] = []
-        self.show: Show
+        self.show: OutputView
 
     def log(self, job: str) -> Path:
         return self.folder / f"{job}.log"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runner.spec_jobs import CommandSpec, JobSpec, LegSpec, Need, StepSpec
+from runner.spec.jobs import CommandSpec, JobSpec, LegSpec, NeedSpec, StepSpec
 
 STEP = StepSpec("true", CommandSpec(("true",)))
 
@@ -18,7 +18,7 @@ def leg(job: str, label: str = "", **facts: Any) -> LegSpec:
 def job(
     name: str,
     *,
-    needs: str | Iterable[Need] = (),
+    needs: str | Iterable[NeedSpec] = (),
     legs: int = 0,
     condition: str = "",
     fail_fast: bool = True,
@@ -27,7 +27,7 @@ def job(
     **facts: Any,
 ) -> JobSpec:
     """A job. `needs` are names with spaces between; with `legs` it has a matrix, and legs `a (1)`, `a (2)` …"""
-    wanted = tuple(map(Need, needs.split())) if isinstance(needs, str) else tuple(needs)
+    wanted = tuple(map(NeedSpec, needs.split())) if isinstance(needs, str) else tuple(needs)
     labels = [str(number) for number in range(1, legs + 1)] if legs else [""]
     return JobSpec(
         name=name,

@@ -1,4 +1,4 @@
-"""A worker's place for tests: a child process of its own, that runs orders and tells what it reported."""
+"""A worker's place for tests: a child process of its own, that runs requests and tells what it reported."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runner.jobs.attempt import Attempt
-from runner.jobs.attending import Alarm
-from runner.jobs.orders import CommandOrder, Order, StepOrder
-from runner.jobs.trying import Ended
-from runner.process import adopt_orphans
+from runner.jobs.executor.attempt import JobAttempt
+from runner.jobs.executor.wait import WakeupPipe
+from runner.jobs.outcomes import JobOutcome
+from runner.jobs.requests import CommandRequest, JobRequest, StepRequest
+from runner.process.child import adopt_orphans
 
 T = TypeVar("T")
 
@@ -43,15 +43,15 @@ def in_child(work: Callable[[], T]) -> T:
     return result
 
 
-def shell(text: str, **facts: Any) -> StepOrder:
+def shell(text: str, **facts: Any) -> StepRequest:
     """A step that is a line for the shell."""
-    return StepOrder(text, CommandOrder(("sh", "-ec", text)), **facts)
+    return StepRequest(text, CommandRequest(("sh", "-ec", text)), **facts)
 
 
-def order(folder: Path, *steps: StepOrder, **facts: Any) -> Order:
-    """An order for these steps, which works and logs in `folder`."""
+def request(folder: Path, *steps: StepRequest, **facts: Any) -> JobRequest:
+    """A request for these steps, which works and logs in `folder`."""
     given = {"number": 1, "leg": "job", "attempt": 1, "grace": 0.5, **facts}
-    return Order(
+    return JobRequest(
         steps=steps,
         log=str(folder / "job.log"),
         output=str(folder / "job.out"),
@@ -61,11 +61,11 @@ def order(folder: Path, *steps: StepOrder, **facts: Any) -> Order:
 
 
 def attempt(
-    what: Order, *, revoke_when: Callable[[str], bool] | None = None
-) -> tuple[Ended, list[tuple[str, dict[str, Any]]]]:
+    what: JobRequest, *, revoke_when: Callable[[str], bool] | None = None
+) -> tuple[JobOutcome, list[tuple[str, dict[str, Any]]]]:
     """Run an attempt in a child. It is revoked at the first report whose name `revoke_when` likes."""
 
-    def work() -> tuple[Ended, list[tuple[str, dict[str, Any]]]]:
+    def work() -> tuple[JobOutcome, list[tuple[str, dict[str, Any]]]]:
         told: list[tuple[str, dict[str, Any]]] = []
         revoked = [False]
 
@@ -75,13 +75,13 @@ def attempt(
                 revoked[0] = True
                 os.kill(os.getpid(), signal.SIGUSR1)
 
-        ended = Attempt(what, report, Alarm(), lambda: revoked[0]).run()
+        ended = JobAttempt(what, report, WakeupPipe(), lambda: revoked[0]).run()
         return ended, told
 
     return in_child(work)
 
 
-def read_log(what: Order) -> str:
+def read_log(what: JobRequest) -> str:
     """What the job printed."""
     return Path(what.log).read_text(encoding="utf-8")
 

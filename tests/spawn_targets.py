@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from multiprocessing.connection import Connection
 
-from runner.channel import Sender
-from runner.locks import Lock
-from runner.status import StatusPage, Word
+from runner.ipc.channel import Sender
+from runner.ipc.status_page import StatusPage, Word
+from runner.process.resources.locks import Lock
 
 
 def say_ready(sender: Sender) -> None:

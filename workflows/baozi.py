@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import WorkerContext
+    from mprun import WorkerContext
 
 
 def steam(buns: int, seconds: float, speed: float, worker: WorkerContext) -> Iterator[str]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.cli.output import colour_allowed, say
+from runner.cli.output import print_message
 from runner.errors import SpecError, UsageError
-from runner.problems import Problem, errors_only
+from runner.spec.diagnostics import LocatedDiagnostic, errors_only
+from runner.text import colour_allowed
 
 if TYPE_CHECKING:
-    from runner.plan import Plan
-    from runner.spec import WorkflowSpec
+    from runner.spec.model import WorkflowSpec
+    from runner.spec.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,22 @@ def checked_plan(
         SpecError: the file does not check. Nothing was printed yet; `main` prints the problems.
         UsageError: the file has no such job, or none at all.
     """
-    from runner.load import check
+    from runner.loader.load import check
 
     checked = check(file, params=params, overrides=overrides)
-    if checked.spec is None or errors_only(checked.problems):
-        raise SpecError(checked.problems)
-    if show_warnings and checked.problems:
-        print_problems(checked.problems)
+    if checked.spec is None or errors_only(checked.diagnostics):
+        raise SpecError(checked.diagnostics)
+    if show_warnings and checked.diagnostics:
+        print_problems(checked.diagnostics)
     return _laid_out(_chosen(checked.spec, choice), choice.at_once)
 
 
 def _laid_out(spec: WorkflowSpec, at_once: int | None) -> Plan:
     if not spec.jobs:
-        from runner.plan import make_plan
+        from runner.spec.plan import make_plan
 
         return make_plan(spec)
-    from runner.jobs.layout import plan_for
+    from runner.jobs.plan import plan_for
 
     return plan_for(spec, at_once)
 
@@ -67,14 +69,23 @@ def _chosen(spec: WorkflowSpec, choice: JobsChoice) -> WorkflowSpec:
         raise UsageError(f"'{spec.path}' has stages and no jobs: --job and --jobs are for those")
     if not choice.names:
         return spec
-    from runner.jobs.choice import choose
+    from runner.jobs.plan import select_jobs
 
-    return replace(spec, jobs=choose(spec.jobs, choice.names))
+    return replace(spec, jobs=select_jobs(spec.jobs, map(_as_utf8, choice.names)))
 
 
-def print_problems(problems: Sequence[Problem]) -> None:
+def _as_utf8(name: str) -> str:
+    """Return a name as mprun prints it in any locale: what is pasted from there has been read in another's encoding."""
+    try:
+        return os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
+        return name
+
+
+def print_problems(diagnostics: Sequence[LocatedDiagnostic]) -> None:
     """Print problems for people on stderr, and their count."""
-    from runner.cli.problem_formats import count_line, render
+    from runner.render.diagnostics import count_line, render
+    from runner.render.tables import width_of
 
-    say(render(problems, "text", colour=colour_allowed(sys.stderr)))
-    say(count_line(problems))
+    print_message(render(diagnostics, "text", colour=colour_allowed(sys.stderr), width=width_of(sys.stderr)))
+    print_message(count_line(diagnostics))

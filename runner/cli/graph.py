@@ -34,11 +34,11 @@ def command(file: Path, form: str, params: Sequence[str], overrides: Sequence[st
 
     plan = checked_plan(file, params, overrides)
     if plan.jobs:
-        from runner.jobs.picture import draw_jobs
+        from runner.render.graph import draw_jobs
 
         write(draw_jobs(plan.name, plan.jobs, form))
     else:
-        from runner.graph import draw
+        from runner.render.graph import draw
 
         write(draw(plan, form))
     return 0

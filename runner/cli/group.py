@@ -1,6 +1,6 @@
 """The group of all commands: which one is meant, imported when it is used.
 
-argv ──► MprunGroup ──► runner.cli.<command>.command
+argv ──► MprunGroup ──► the command of that name in COMMANDS
              └── a file ──► run
 """
 
@@ -8,28 +8,38 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from runner import __version__
 
-COMPLETE_VARIABLE = "_MPRUN_COMPLETE"
 
-# One line a command, kept here so that `mprun --help` imports none of them.
+class Entry(NamedTuple):
+    """A command, as far as `mprun --help` shows it, which imports none of them."""
+
+    summary: str
+    home: str
+    """Where it is: `module:attribute`."""
+
+
 COMMANDS = {
-    "run": "Run a workflow. `mprun FILE` does the same.",
-    "validate": "Check files and show every problem; start nothing.",
-    "plan": "Show every worker and queue that a run would have.",
-    "graph": "Draw the stages and queues.",
-    "schema": "Print the schema of workflows, events or reports, or its page.",
-    "handlers": "List the kinds of handlers, or explain one.",
-    "new": "Write a first workflow with a test, or copy an example.",
-    "dlq": "Look at dead letters, and put them back.",
-    "ps": "Show the runs under way, with their workers and queues.",
-    "stop": "Stop a run, or one of its workers.",
-    "scale": "Give a stage of a run more or fewer workers.",
-    "completion": "Print a script that completes mprun in your shell.",
+    "run": Entry("Run a workflow. `mprun FILE` does the same.", "runner.cli.run:command"),
+    "validate": Entry("Check files and show every problem; start nothing.", "runner.cli.validate:command"),
+    "plan": Entry("Show every worker and queue that a run would have.", "runner.cli.plan:command"),
+    "graph": Entry("Draw the stages and queues.", "runner.cli.graph:command"),
+    "schema": Entry(
+        "Print the schema of workflows, events or reports, or its page.", "runner.cli.schema:command"
+    ),
+    "handlers": Entry("List the kinds of handlers, or explain one.", "runner.cli.handlers:command"),
+    "new": Entry("Write a first workflow with a test, or copy an example.", "runner.cli.new:command"),
+    "dlq": Entry("Look at dead letters, and put them back.", "runner.cli.dead_letters:command"),
+    "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
+    "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
+    "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
+    "completion": Entry(
+        "Print a script that completes mprun in your shell.", "runner.cli.completion:command"
+    ),
 }
 
 _HELP = """
@@ -42,12 +52,12 @@ before anything starts, and every item is accounted for at the end.
 _EPILOG = """
 \b
 Exit codes:
-  0    done: every item is accounted for
-  1    the run failed
-  2    the command line is wrong
-  3    the file is not valid, or a handler can't be found
-  5    a timeout passed
-  70   a bug in mprun
+  0      done: every item is accounted for
+  1      the run failed
+  2      the command line is wrong
+  3      the file is not valid, or a handler can't be found
+  5      a timeout passed
+  70     a bug in mprun
   128+n  ended by signal n (130 is Ctrl-C)
 
 \b
@@ -60,7 +70,7 @@ Examples:
 
 
 class MprunGroup(click.Group):
-    """A group whose commands live in `runner.cli.<name>` as `command`, and where a file means `run FILE`."""
+    """A group whose commands live in modules of `runner.cli`, and where a file means `run FILE`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -68,7 +78,8 @@ class MprunGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = import_module(f"runner.cli.{cmd_name}").command
+        module, _, attribute = COMMANDS[cmd_name].home.partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
         return found
 
     def resolve_command(
@@ -82,13 +93,15 @@ class MprunGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:  # noqa: ARG002 - click's
         from click.shell_completion import CompletionItem
 
         names = [
-            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+            CompletionItem(name, help=entry.summary)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
         ]
         # Where no command fits, what is being typed is the FILE of `mprun FILE`.
         return names or [CompletionItem(incomplete, type="file")]
@@ -110,10 +123,10 @@ def cli(ctx: click.Context) -> None:
 
 def looks_like_file(word: str) -> bool:
     """Tell a file that is meant to be run from a misspelt command."""
-    return word.endswith((".yaml", ".yml")) or "/" in word or os.path.lexists(word)
+    return word == "-" or word.endswith((".yaml", ".yml")) or "/" in word or os.path.lexists(word)
 
 
 def _no_such_command(word: str) -> str:
-    from runner.problems import did_you_mean
+    from runner.spec.suggestions import did_you_mean
 
     return f"no such command or file '{word}'; {did_you_mean(word, COMMANDS)}"

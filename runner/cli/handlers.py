@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli.options import examples, output_format
-from runner.cli.output import say, write
+from runner.cli.output import print_message, write
 from runner.errors import UsageError
+from runner.render.tables import table, width_of
 
 if TYPE_CHECKING:
-    from runner.handlers.base import HandlerKind
+    from runner.handlers.kinds import HandlerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +72,21 @@ def command(name: str | None, form: str) -> int:
     cards = _cards()
     if name is None:
         shown = list(cards.values())
-        write(_as_json([_as_dict(card) for card in shown]) if form == "json" else list_text(shown))
+        write(
+            _as_json([_as_dict(card) for card in shown])
+            if form == "json"
+            else list_text(shown, width_of(sys.stdout))
+        )
     else:
         card = _pick(cards, name)
         write(_as_json(_as_dict(card)) if form == "json" else card_text(card))
     return 0
 
 
-def list_text(cards: list[KindCard]) -> str:
-    """Show one line a kind."""
-    from runner.cells import columns
-
+def list_text(cards: list[KindCard], width: int | None = None) -> str:
+    """Show one line a kind, or more where a line has `width` cells only."""
     rows = [[card.name, ", ".join(card.roles), card.summary] for card in cards]
-    lines = columns([["KIND", "ROLES", "WHAT IT IS"], *rows])
+    lines = table([["KIND", "ROLES", "WHAT IT IS"], *rows], width)
     return "\n".join([*lines, "", "`mprun handlers KIND` shows the options of one and an example."]) + "\n"
 
 
@@ -109,6 +113,9 @@ def _option_rows(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for alternative in alternatives:
             yield from _option_rows(alternative)
     elif "properties" in schema:
+        short = [each for each in schema.get("type", ()) if each != "object"]
+        if isinstance(schema.get("type"), list) and short:  # a shorter way to write it
+            yield _type_words({"type": short}), schema.get("description", "")
         required = schema.get("required", ())
         for name, option in schema["properties"].items():
             yield f"{name}: {_type_words(option)}", _meaning(option, needed=name in required)
@@ -139,14 +146,14 @@ def _cards() -> dict[str, KindCard]:
 
 
 def _kinds() -> dict[str, HandlerKind]:
-    from runner.handlers.base import all_kinds, built_in_kinds
+    from runner.handlers.registry import all_kinds, built_in_kinds
 
     try:
         return all_kinds()
     except (
         Exception
-    ) as error:  # another package's module: whatever it raises, ours are still there to be listed
-        say(f"mprun: the kinds of other packages can't be loaded: {type(error).__name__}: {error}")
+    ) as error:  # another package's module, whatever it raises: ours are still there to be listed
+        print_message(f"mprun: the kinds of other packages can't be loaded: {type(error).__name__}: {error}")
         return built_in_kinds()
 
 
@@ -156,7 +163,7 @@ def _card(kind: HandlerKind) -> KindCard:
 
 
 def _pick(cards: Mapping[str, KindCard], name: str) -> KindCard:
-    from runner.problems import did_you_mean
+    from runner.spec.suggestions import did_you_mean
 
     if name not in cards:
         raise UsageError(f"there is no handler kind '{name}'; {did_you_mean(name, cards)}")
@@ -164,13 +171,7 @@ def _pick(cards: Mapping[str, KindCard], name: str) -> KindCard:
 
 
 def _as_dict(card: KindCard) -> dict[str, Any]:
-    return {
-        "name": card.name,
-        "summary": card.summary,
-        "roles": list(card.roles),
-        "options": card.options,
-        "example": card.example,
-    }
+    return {field.name: getattr(card, field.name) for field in fields(card)}
 
 
 def _as_json(value: object) -> str:

@@ -14,8 +14,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from runner.cli.collector import hold_off
-from runner.cli.output import leave_quietly, say, speak_utf8, write
+from runner.cli import CLOSE_TIMEOUT, COMPLETE_VARIABLE
+from runner.cli.gc_tuning import defer_collection
+from runner.cli.output import discard_output, print_message, use_utf8, write
 from runner.errors import ExitCode, MprunError, MprunInternalError, SpecError
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - pathlib is slow to import
@@ -26,28 +27,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without `argv` this process is the command, from `sys.argv` to its end.
     """
-    if argv is None:
-        hold_off()
-    speak_utf8()
+    if argv is not None:
+        from runner.process.signals import handlers_kept
+
+        with handlers_kept():
+            return _main(argv)
+    defer_collection()
+    return _main(sys.argv[1:], is_process=True)
+
+
+def _main(argv: Sequence[str], *, is_process: bool = False) -> int:
+    use_utf8()
     try:
-        code = _invoke(list(sys.argv[1:] if argv is None else argv))
+        code, bound = _invoke(list(argv))
+        if is_process and bound is not None:
+            _bound_the_end(bound, code)
         write("")
         return code
     except BaseException as error:  # the one place where every error becomes an exit code
         return _end_with(error)
 
 
-def _invoke(argv: list[str]) -> int:
-    from runner.cli.group import COMPLETE_VARIABLE, cli
+def _invoke(argv: list[str]) -> tuple[int, float | None]:
+    """Run a command; return its exit code, and how many seconds its handlers' threads may still keep this process."""
+    from runner.cli.group import cli
 
     asked = os.environ.get(COMPLETE_VARIABLE)
     if asked:
         from click.shell_completion import shell_complete
 
-        return shell_complete(cli, {}, "mprun", COMPLETE_VARIABLE, asked)
+        return shell_complete(cli, {}, "mprun", COMPLETE_VARIABLE, asked), None
     with cli.make_context("mprun", argv) as context:
         code = cli.invoke(context)
-    return code if isinstance(code, int) else ExitCode.DONE
+    return (code if isinstance(code, int) else ExitCode.DONE), context.meta.get(CLOSE_TIMEOUT)
+
+
+def _bound_the_end(bound: float, code: int) -> None:
+    from runner.process.ending import exit_within, lingering
+
+    exit_within(bound, code, lambda names: print_message(f"mprun: {lingering(bound, names)}"))
 
 
 def _end_with(error: BaseException) -> int:
@@ -76,10 +94,10 @@ def _explain(error: BaseException) -> int:
         case SpecError():
             from runner.cli.checking import print_problems
 
-            print_problems(error.problems)
+            print_problems(error.diagnostics)
             return error.exit_code
         case MprunError() if not isinstance(error, MprunInternalError):
-            say(f"mprun: {error}")
+            print_message(f"mprun: {error}")
             return error.exit_code
         case _:
             return _explain_bug(error)
@@ -87,7 +105,7 @@ def _explain(error: BaseException) -> int:
 
 def _explain_broken_pipe() -> int:
     """Whoever read our output has gone, as `head` does: end as SIGPIPE would have it."""
-    leave_quietly()
+    discard_output()
     return ExitCode.SIGNAL + 13
 
 
@@ -98,7 +116,9 @@ def _explain_bug(error: BaseException) -> int:
         traceback.print_exception(error)
     own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(_PACKAGE)]
     where = f" at {own[-1].filename.removeprefix(_PACKAGE)}:{own[-1].lineno}" if own else ""
-    say(f"mprun: internal error: {type(error).__name__}: {error}{where}")
-    say("  This is a bug in mprun, not in your workflow. Please report it with the command you typed")
-    say("  and what it prints with MPRUN_DEBUG=1 in the environment.")
+    print_message(f"mprun: internal error: {type(error).__name__}: {error}{where}")
+    print_message(
+        "  This is a bug in mprun, not in your workflow. Please report it with the command you typed"
+    )
+    print_message("  and what it prints with MPRUN_DEBUG=1 in the environment.")
     return ExitCode.INTERNAL

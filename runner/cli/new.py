@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from runner.cli.options import examples
-from runner.cli.output import say, write
+from runner.cli.output import print_message, write
 from runner.errors import UsageError
 
 _LONGEST_MODULE = 60
@@ -42,12 +42,12 @@ def _list_examples(context: click.Context, _option: click.Parameter, asked: bool
     """Print the examples and end, before DIR is asked for."""
     if not asked:
         return
-    from runner.cells import columns
-    from runner.shipped import shipped_examples
-    from runner.source import read
+    from runner.package_data import shipped_examples
+    from runner.render.tables import table, width_of
+    from runner.spec.source.reader import read
 
     rows = [[name, read(path).data.get("description", "")] for name, path in shipped_examples().items()]
-    write("\n".join(columns([["EXAMPLE", "WHAT IT DOES"], *rows])) + "\n")
+    write("\n".join(table([["EXAMPLE", "WHAT IT DOES"], *rows], width_of(sys.stdout))) + "\n")
     context.exit()
 
 
@@ -92,8 +92,8 @@ def example_files(name: str) -> dict[str, str]:
     Raises:
         UsageError: there is no such example.
     """
-    from runner.problems import did_you_mean
-    from runner.shipped import shipped_examples
+    from runner.package_data import shipped_examples
+    from runner.spec.suggestions import did_you_mean
 
     known = shipped_examples()
     chosen = [each for each in known if each == name or each.startswith(f"{name}/")]
@@ -107,7 +107,7 @@ def example_files(name: str) -> dict[str, str]:
 
 def _with_handlers(workflow: Path) -> dict[str, str]:
     """Return a workflow and the files beside it that it names; its schema is beside it too from now on."""
-    from runner.source import read
+    from runner.spec.source.reader import read
 
     data = read(workflow).data
     stages = data.get("stages", {})
@@ -129,7 +129,7 @@ def _dotenv_files(jobs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _target_of(run: str | Mapping[str, Any]) -> str | None:
     """Return the `module:callable` of a stage, also where a kind such as `serve` calls it."""
-    from runner.handlers.base import find_kind
+    from runner.handlers.registry import find_kind
 
     if isinstance(run, str):
         return run
@@ -152,7 +152,7 @@ def starter_files(name: str) -> dict[str, str]:
 
 
 def _schema_text() -> str:
-    from runner.shipped import shipped
+    from runner.package_data import shipped
 
     return shipped(f"schemas/{_SCHEMA}").read_text(encoding="utf-8")
 
@@ -209,11 +209,11 @@ def _write(directory: Path, files: Mapping[str, str]) -> None:
 
 def _say_what_next(directory: Path, files: Mapping[str, str]) -> None:
     for file in files:
-        say(f"wrote {directory / file}")
+        print_message(f"wrote {directory / file}")
     workflow = next(directory / file for file in files if file.endswith(".yaml"))
     tested = any(file.startswith("test_") for file in files)
-    say("\nRun it, then test it:" if tested else "\nRun it:")
-    say(f"  mprun {shlex.quote(str(workflow))}")
+    print_message("\nRun it, then test it:" if tested else "\nRun it:")
+    print_message(f"  mprun {shlex.quote(str(workflow))}")
     if tested:
         install = "" if PathFinder.find_spec("pytest") else "python -m pip install pytest && "
-        say(f"  {install}python -m pytest {shlex.quote(str(directory))}")
+        print_message(f"  {install}python -m pytest {shlex.quote(str(directory))}")

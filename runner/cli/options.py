@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from runner.cli.output import write
+from runner.errors import MprunError, SpecError
 
 Decorated = Callable[..., Any]
 
@@ -38,9 +43,13 @@ def values(command: Decorated) -> Decorated:
 
 
 def output_format(forms: Iterable[str]) -> Callable[[Decorated], Decorated]:
-    """Add `--format`; the first of `forms` is the default."""
+    """
+    Add `--format`; the first of `forms` is the default.
+
+    What a command refuses is a document too where the form is `json`: a program that reads it has one to read.
+    """
     known = list(forms)
-    return click.option(
+    option = click.option(
         "--format",
         "form",
         type=click.Choice(known),
@@ -48,6 +57,33 @@ def output_format(forms: Iterable[str]) -> Callable[[Decorated], Decorated]:
         show_default=True,
         help="How to print it.",
     )
+
+    def declare(command: Decorated) -> Decorated:
+        return option(_refusing_in_json(command) if "json" in known else command)
+
+    return declare
+
+
+def _refusing_in_json(command: Decorated) -> Decorated:
+    @functools.wraps(command)
+    def called(*args: Any, **given: Any) -> Any:
+        try:
+            return command(*args, **given)
+        except MprunError as error:
+            if given["form"] == "json":
+                write(json.dumps(refusal(error), indent=2, ensure_ascii=False) + "\n")
+            raise
+
+    return called
+
+
+def refusal(error: MprunError) -> dict[str, Any]:
+    """Return what a program is told instead of what it asked for: why, and of a wrong file every problem."""
+    if not isinstance(error, SpecError):
+        return {"error": str(error), "problems": []}
+    from runner.render.diagnostics import as_dicts, count_line
+
+    return {"error": count_line(error.diagnostics), "problems": as_dicts(error.diagnostics)}
 
 
 def examples(*lines: str) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
 
 from runner.errors import MprunError
 
+if TYPE_CHECKING:
+    from runner.render.process_main import JobOutputOptions
 
-def speak_utf8() -> None:
+
+def use_utf8() -> None:
     """Make both streams take any text. Workers inherit this, so what handlers print is UTF-8 too."""
     # Python has no stream at all where the shell closed it, as `2>&-` does.
     sys.stdout = sys.stdout or _nowhere()
@@ -35,25 +40,20 @@ def write(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        leave_quietly()
+        discard_output()
         raise MprunError(f"standard output can't be written: {error.strerror}") from error
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a line for people."""
     sys.stderr.write(text + "\n")
-
-
-def colour_allowed(stream: TextIO) -> bool:
-    """Say whether colour may be used on `stream`: a terminal, and nobody asked for none."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - pathlib is slow to import, and `--help` is measured
 
 
-def leave_quietly() -> None:
+def discard_output() -> None:
     """Point streams that can't be written nowhere: Python's own flush at exit would complain of them."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
@@ -62,3 +62,43 @@ def leave_quietly() -> None:
         except OSError:
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def has_room(stream: TextIO) -> bool:
+    """Say whether a write to `stream` goes through at once: not to a terminal that is stopped, nor to a full pipe."""
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def abandon_output() -> None:
+    """Point both streams nowhere, with whatever has not been written yet: nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def output_mode(mode: str | None, *, quiet: bool, log: str) -> JobOutputOptions:
+    """Return how to show what jobs print; `mode` is what `--output` says, `log` what `--log` says.
+
+    On a terminal all jobs stream: whoever sits there wants to see that things move. In a pipe they are grouped: what
+    is read later, by a person or in the log of a CI system, is read job by job.
+    """
+    from runner.render.process_main import JobOutputOptions
+    from runner.text import colour_allowed
+
+    live = sys.stdout.isatty() and not in_github(os.environ)
+    chosen = mode or ("quiet" if quiet else "stream" if live else "group")
+    return JobOutputOptions(
+        fd=sys.stdout.fileno(),
+        mode=chosen,
+        colors=colour_allowed(sys.stdout),
+        for_github=in_github(os.environ) and chosen in ("stream", "group"),
+        with_log=log != "auto",
+    )
+
+
+def in_github(environ: Mapping[str, str]) -> bool:
+    """Whether this runs in GitHub Actions."""
+    return environ.get("GITHUB_ACTIONS") == "true"

@@ -9,70 +9,61 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from runner.cli.collector import hand_over
-from runner.cli.options import FILE, examples, values, workflow_file
-from runner.cli.outlet import in_github, outlet
-from runner.cli.output import leave_quietly, say
+from runner.cli import CLOSE_TIMEOUT
+from runner.cli.gc_tuning import resume_collection
+from runner.cli.options import FILE, Decorated, examples, values, workflow_file
+from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
 from runner.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from runner.observers import ObserverProcess
-    from runner.plan import Plan
-    from runner.report import Report
+    from runner.events.report import Report
+    from runner.render.process import ObserverProcess
+    from runner.spec.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What the command line asks of a run, beyond the values of the file."""
 
-    transport: str | None
     events: Path | None
     report_file: Path | None
     log: Literal["auto", "text", "json"]
     level: str
     progress: bool | None
-    output: str | None
-    junit: Path | None
-    job: Sequence[str]
-    jobs: int | None
     quiet: bool
+    transport: str | None = None
+    output: str | None = None
+    junit: Path | None = None
+    job: Sequence[str] = ()
+    jobs: int | None = None
 
 
-EXAMPLES = examples(
-    "mprun run workflows/baozi.yaml",
-    "mprun run workflows/baozi.yaml --param buns=5",
-    "mprun run workflows/baozi.yaml --set stages.eater.count=4 --report report.json",
-    "mprun run workflows/baozi.yaml --transport inline       in one process, for pdb",
-    "mprun run workflows/baozi.yaml --log json 2> events.jsonl",
-    "mprun run workflows/jobs-demo.yaml --output group --junit junit.xml",
-    "mprun run workflows/jobs-demo.yaml --job lint           that, and what it needs",
+_events = click.option(
+    "--events",
+    type=FILE,
+    help="Write every event to this file, a JSON object a line; of run.progress one a second.",
 )
-
-
-@click.command(epilog=EXAMPLES)
-@workflow_file
-@values
-@click.option(
-    "--transport", type=click.Choice(["leased", "joinable", "inline"]), help="Run on this transport instead."
-)
-@click.option("--events", type=FILE, help="Write every event to this file, a JSON object a line.")
-@click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
-@click.option(
+_report = click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
+_log = click.option(
     "--log",
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
     show_default=True,
-    help="What stderr gets; auto is text on a terminal and JSON lines in a pipe.",
+    envvar="MPRUN_LOG",
+    help="What stderr gets: text, with tables at the end, or JSON lines alone. Text shows a traceback once, and of what"
+    " happens to a stage's items 20 lines a second; the rest it counts. auto is text, and no events of"
+    " jobs; MPRUN_LOG in the environment says the same.",
 )
-@click.option(
+_log_level = click.option(
     "--log-level",
     "level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -80,7 +71,44 @@ EXAMPLES = examples(
     show_default=True,
     help="The least urgent events that are logged.",
 )
-@click.option("--progress/--no-progress", default=None, help="Show the live view; by default on a terminal.")
+_progress = click.option(
+    "--progress/--no-progress", default=None, help="Show the live view; by default on a terminal."
+)
+_quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Log errors only; no live view, and no tables unless it fails: one line if items failed all the same.",
+)
+
+
+def how_shown(command: Decorated) -> Decorated:
+    """Add the options that say what is told and kept of a run; their values are fields of `RunOptions`."""
+    for option in (_quiet, _progress, _log_level, _log, _report, _events):
+        command = option(command)
+    return command
+
+
+EXAMPLES = examples(
+    "mprun run workflows/baozi.yaml",
+    "mprun run workflows/baozi.yaml --param buns=5",
+    "mprun run workflows/baozi.yaml --set stages.eater.count=4 --report r.json",
+    "mprun run workflows/baozi.yaml --transport inline    in one process, for pdb",
+    "mprun run workflows/baozi.yaml --log json 2> events.jsonl",
+    "mprun run workflows/jobs-demo.yaml --output group --junit junit.xml",
+    "mprun run workflows/jobs-demo.yaml --job lint        that, and what it needs",
+    "mprun workflows/jobs-demo.yaml lint                  the same",
+)
+
+
+@click.command(epilog=EXAMPLES)
+@workflow_file
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@values
+@click.option(
+    "--transport", type=click.Choice(["leased", "joinable", "inline"]), help="Run on this transport instead."
+)
+@how_shown
 @click.option(
     "--output",
     type=click.Choice(["stream", "group", "quiet", "json"]),
@@ -101,11 +129,10 @@ EXAMPLES = examples(
     help="How many jobs run at once. By default one for each core.",
 )
 @click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
-@click.option(
-    "-q", "--quiet", is_flag=True, help="Log errors only; no live view, and no tables unless it fails."
-)
-def command(file: Path, params: Sequence[str], overrides: Sequence[str], **options: Any) -> int:
-    """Run a workflow to its end.
+def command(
+    file: Path, names: Sequence[str], params: Sequence[str], overrides: Sequence[str], **options: Any
+) -> int:
+    """Run a workflow to its end. FILE may be `-`, which is standard input; a JOB is the same as --job JOB.
 
     The file is checked first; if anything is wrong, every problem is shown and nothing starts. stdout belongs
     to the handlers, and to what jobs print; events, the live view and the end of the run go to stderr.
@@ -114,36 +141,37 @@ def command(file: Path, params: Sequence[str], overrides: Sequence[str], **optio
     runs. Ctrl-C again ends everything at once.
     """
     from runner.cli.checking import JobsChoice, checked_plan
-    from runner.observers import wants_text
 
     chosen = RunOptions(**options)
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
-    text = wants_text(sys.stderr, chosen.log)
-    with _observers_ahead(chosen) as observers:
+    with early_observers(chosen) as observers:
         # A pipe of JSON lines stays one: there `validate` is the place for warnings.
-        shown = text and not chosen.quiet
-        choice = JobsChoice(chosen.job, chosen.jobs)
+        shown = chosen.log != "json" and not chosen.quiet
+        choice = JobsChoice((*chosen.job, *names), chosen.jobs)
         plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice)
-        _check_meant_for(plan, chosen)
-        _check_writable(chosen)
+        _check_options_fit(plan, chosen)
+        check_writable(chosen)
         if chosen.events is not None:
             observers[0].write_events_to(chosen.events)
-    from runner.run import run
-    from runner.signals import spared_once
+    from runner.composition import run
+    from runner.process.signals import first_signal_ignored
 
     if plan.jobs and in_github(os.environ):
         from runner.cli.run_jobs import hide_secrets
 
         hide_secrets(plan.jobs, os.environ, output=chosen.output)
-    hand_over()
+    resume_collection()
+    if plan.transport == "inline":  # its handlers' threads are this process's
+        click.get_current_context().meta[CLOSE_TIMEOUT] = plan.limits.asked_close
     # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
-    with spared_once():
-        report = run(plan, observers)
-        return _finish(report, observers, chosen, text=text)
+    with first_signal_ignored(and_all_after=True):
+        lost: list[str] = []
+        report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
+        return finish(report, observers, chosen, lost)
 
 
-def _check_meant_for(plan: Plan, chosen: RunOptions) -> None:
+def _check_options_fit(plan: Plan, chosen: RunOptions) -> None:
     asked = {"--output": chosen.output, "--junit": chosen.junit}
     given = [option for option, value in asked.items() if value is not None]
     if given and not plan.jobs:
@@ -151,7 +179,7 @@ def _check_meant_for(plan: Plan, chosen: RunOptions) -> None:
         raise UsageError(f"'{plan.path}' has stages and no jobs: {' and '.join(given)} {verb} for those")
 
 
-def _check_writable(chosen: RunOptions) -> None:
+def check_writable(chosen: RunOptions) -> None:
     """Find out before anything starts that a file can't be written, not after an hour of work."""
     asked = {"--events": chosen.events, "--report": chosen.report_file, "--junit": chosen.junit}
     files = {option: path for option, path in asked.items() if path is not None}
@@ -170,16 +198,16 @@ def _check_writable(chosen: RunOptions) -> None:
 
 
 @contextmanager
-def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
+def early_observers(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
     """Start what shows the run, to import what it needs beside the check. A run that is refused has none."""
-    from runner.observers import open_observers
+    from runner.render.process import open_observers
 
     observers = open_observers(
         stream=sys.stderr,
         log=chosen.log,
         level="error" if chosen.quiet else chosen.level,
         progress=False if chosen.quiet else chosen.progress,
-        jobs=outlet(chosen.output, quiet=chosen.quiet, log=chosen.log),
+        jobs=output_mode(chosen.output, quiet=chosen.quiet, log=chosen.log),
     )
     try:
         yield observers
@@ -189,41 +217,64 @@ def _observers_ahead(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
         raise
 
 
-def _finish(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, *, text: bool) -> int:
-    """Show and keep the report. The exit code is the run's own, unless the report of a good run was lost."""
-    failed = report.exit_code != ExitCode.DONE
+def finish(
+    report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, lost: Sequence[str]
+) -> int:
+    """Show the report, and what is `lost` of it. The exit code is the run's own, unless that of a good run was lost."""
+    from runner.process.signals import NobodyReads, first_signal_ignored
+
     try:
-        _show(report, observers, chosen, text=text)
+        if any(observer.was_interrupted for observer in observers) and not has_room(sys.stderr):
+            raise NobodyReads  # the signal that ended the wait for the log is not to be waited for again
+        with first_signal_ignored(lambda: not has_room(sys.stderr)):
+            _show(report, observers, chosen)
+            for trouble in lost:
+                print_message(f"mprun: {trouble}")
+    except NobodyReads:
+        abandon_output()
     except OSError:
         # The run is over and its exit code stands, whether or not anyone still reads, or the log's disk is full.
-        leave_quietly()
-    kept = chosen.report_file is None or _write_report(report, chosen.report_file)
+        discard_output()
+    return ExitCode.FAILED if lost and report.exit_code == ExitCode.DONE else report.exit_code
+
+
+def keep(report: Report, chosen: RunOptions) -> list[str]:
+    """Write the files that were asked for; return what could not be."""
+    files: dict[str, tuple[Path, Callable[[Path], None]]] = {}
+    if chosen.report_file is not None:
+        files["report"] = chosen.report_file, partial(_write_report, report)
     if report.jobs is not None and chosen.junit is not None:
         from runner.cli.run_jobs import write_junit
 
-        kept &= write_junit(report, report.jobs, chosen.junit)
-    return report.exit_code if failed or kept else ExitCode.FAILED
+        files["JUnit file"] = chosen.junit, partial(write_junit, report, report.jobs)
+    lost = []
+    for what, (path, write_to) in files.items():
+        try:
+            write_to(path)
+        except OSError as error:
+            lost.append(f"the {what} '{path}' can't be written: {error.strerror}")
+    return lost
 
 
-def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, *, text: bool) -> None:
+def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions) -> None:
+    text = chosen.log != "json"
     if report.jobs is not None:
         from runner.cli.run_jobs import show_jobs
 
         show_jobs(report, report.jobs, quiet=chosen.quiet, screen=chosen.log != "json", output=chosen.output)
     elif text and (report.exit_code != ExitCode.DONE or not chosen.quiet):
-        from runner.tables import print_report
+        from runner.render.summary import print_report
 
         print_report(report, sys.stderr)
+    elif text:
+        from runner.render.summary import print_losses
+
+        print_losses(report, sys.stderr)
     for observer in observers:
         if observer.trouble:
-            say(f"mprun: {observer.trouble}")
+            print_message(f"mprun: {observer.trouble}")
 
 
-def _write_report(report: Report, path: Path) -> bool:
+def _write_report(report: Report, path: Path) -> None:
     text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, default=str) + "\n"
-    try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        say(f"mprun: the report '{path}' can't be written: {error.strerror}")
-        return False
-    return True
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The end of a run of jobs: the last screen, what CI systems are told, and the JUnit file.
+"""What `mprun run` adds for jobs at the end: the last screen, CI systems and JUnit.
 
 Report.jobs + the ends of the logs ──► stderr: the last screen
                                    ├─► stdout: GitHub's annotations      $GITHUB_STEP_SUMMARY
@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.cli.outlet import in_github
-from runner.cli.output import say, write
-from runner.jobs.blame import by_cause
-from runner.jobs.closing import MOST_TAIL, Grid, Part, closing
-from runner.jobs.story import FAILURES, JobLine, Result, State, Story
-from runner.jobs.tail import last_lines
-from runner.jobs.telling import Said
-from runner.report import Report
-from runner.spec_jobs import JobSpec
+from runner.cli.output import in_github, print_message, write
+from runner.events.job_report import FAILURES, JobLine, JobReport, JobState, RunResult, by_cause
+from runner.events.report import Report
+from runner.jobs.log import last_lines
+from runner.jobs.masking import unfit_secrets
+from runner.render.job_summary import MOST_TAIL, Grid, Part, final_summary
+from runner.render.lines import OutputLine
+from runner.spec.jobs import JobSpec
+from runner.text import write_atomically
 
 _LONG_TAIL = 200
 """Last lines of a job that the JUnit file keeps, and that are searched for the place to blame."""
@@ -29,53 +29,56 @@ _LONG_TAIL = 200
 
 def hide_secrets(jobs: Sequence[JobSpec], environ: Mapping[str, str], *, output: str | None) -> None:
     """Have GitHub hide the values of secrets in its log, whoever prints them. To be called before anything runs."""
-    from runner.jobs.github_commands import masks
+    from runner.render.github import masks
 
     asked = dict.fromkeys(name for job in jobs for leg in job.legs for name in leg.secrets)
-    told = masks(environ.get(name, "") for name in asked)
+    values = {name: environ[name] for name in asked if environ.get(name)}
+    commands = masks(value for name, value in values.items() if name not in unfit_secrets(values))
     if output == "json":  # stdout is for events, and its reader would keep the values
-        sys.stderr.write(told)
+        sys.stderr.write(commands)
     else:
-        write(told)
+        write(commands)
 
 
-def show_jobs(report: Report, story: Story, *, quiet: bool, screen: bool, output: str | None) -> None:
+def show_jobs(
+    report: Report, job_report: JobReport, *, quiet: bool, screen: bool, output: str | None
+) -> None:
     """Show how it ended: on the last screen, if that is wanted, and to GitHub where this runs there.
 
     When asked to be quiet the screen is for runs that are not good.
     """
-    good = story.result is not Result.FAILED and not report.exit_code
+    good = job_report.result is not RunResult.FAILED and not report.exit_code
     if screen and not (good and quiet):
-        _show_screen(report, story)
+        _show_screen(report, job_report)
     if in_github(os.environ) and output != "json":
-        _tell_github(report, story, os.environ)
+        _report_to_github(report, job_report, os.environ)
 
 
-def _show_screen(report: Report, story: Story) -> None:
-    from runner.tables import print_closing
+def _show_screen(report: Report, job_report: JobReport) -> None:
+    from runner.render.summary import print_closing
 
     def parts(columns: int, rows: int) -> Sequence[Part]:
-        told = closing(report, story, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
-        return [_disarmed(part) for part in told] if in_github(os.environ) else told
+        shown = final_summary(report, job_report, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
+        return [_disarmed(part) for part in shown] if in_github(os.environ) else shown
 
     print_closing(parts, sys.stderr)
 
 
-def _tell_github(report: Report, story: Story, environ: Mapping[str, str]) -> None:
+def _report_to_github(report: Report, job_report: JobReport, environ: Mapping[str, str]) -> None:
     """Mark what failed, and add to the summary of the step."""
-    from runner.jobs import github
+    from runner.render import github
 
-    told = [*by_cause(story), *story.of(State.ALLOWED)][: github.MOST_ANNOTATIONS]
-    tails = {line.job: _tail_of(line, MOST_TAIL) for line in told}
+    shown = [*by_cause(job_report), *job_report.of(JobState.ALLOWED)][: github.MOST_ANNOTATIONS]
+    tails = {line.job: _tail_of(line, MOST_TAIL) for line in shown}
     workflow, root = Path(report.file).absolute(), Path(environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    for line in told:
+    for line in shown:
         place = github.find_place(
             _tail_of(line, _LONG_TAIL), lambda file: _located(file, workflow.parent, root)
         )
         fallback = _within(root, workflow) or report.file
         write(github.annotation(line, tails[line.job], place, fallback) + "\n")
     if path := environ.get("GITHUB_STEP_SUMMARY"):
-        _append(Path(path), github.summary(story, tails, report.workflow))
+        _append(Path(path), github.summary(job_report, tails, report.workflow))
 
 
 def _located(file: str, beside: Path, root: Path) -> str | None:
@@ -91,44 +94,36 @@ def _within(root: Path, file: Path) -> str | None:
 
 
 def _append(path: Path, summary: str) -> None:
-    """Add to the summary of the step; one that can't be written is told, and no failure of the run."""
+    """Add to the summary of the step; one that can't be written is reported, and no failure of the run."""
     try:
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(summary)
     except OSError as error:
-        say(f"mprun: the summary '{path}' can't be written: {error.strerror}")
+        print_message(f"mprun: the summary '{path}' can't be written: {error.strerror}")
 
 
-def write_junit(report: Report, story: Story, path: Path) -> bool:
-    """Write the file, whole or not at all, and say if that is not possible."""
-    from runner.jobs.junit import junit
+def write_junit(report: Report, job_report: JobReport, path: Path) -> None:
+    """Write the file, whole or not at all. Raises OSError."""
+    from runner.render.junit import junit
 
-    text = junit(report, story, {line.job: _tail_of(line, _LONG_TAIL) for line in story.jobs})
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.exists() and not path.is_file():  # such as /dev/stdout, whose place nothing can take
-            path.write_bytes(text)
-            return True
-        draft.write_bytes(text)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        say(f"mprun: the JUnit file '{path}' can't be written: {error.strerror}")
-        return False
-    return True
+    text = junit(report, job_report, {line.job: _tail_of(line, _LONG_TAIL) for line in job_report.jobs})
+    if path.exists() and not path.is_file():  # such as /dev/stdout, whose place nothing can take
+        path.write_bytes(text)
+    else:
+        write_atomically(path, text)
 
 
 def _tail_of(line: JobLine, most: int) -> list[str]:
     """The last lines of a job; if one of its services may be to blame, also the last of that, with its name."""
-    fallen = line.fallen
-    behind = last_lines(fallen.log, most // 2) if fallen is not None and line.state in FAILURES else []
-    named = [f"{fallen.service} | {each}" for each in behind] if fallen is not None else []
+    service = line.failed_service
+    behind = last_lines(service.log, most // 2) if service is not None and line.state in FAILURES else []
+    named = [f"{service.service} | {each}" for each in behind] if service is not None else []
     return last_lines(line.log, most - len(named)) + named
 
 
 def _disarmed(part: Part) -> Part:
-    from runner.jobs.github_commands import disarmed
+    from runner.render.github import disarm
 
-    if isinstance(part, Said):
-        return replace(part, text=disarmed(part.text))
-    return Grid(tuple({key: disarmed(value) for key, value in row.items()} for row in part.rows))
+    if isinstance(part, OutputLine):
+        return replace(part, text=disarm(part.text))
+    return Grid(tuple({key: disarm(value) for key, value in row.items()} for row in part.rows))

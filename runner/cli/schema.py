@@ -17,6 +17,29 @@ EXAMPLES = examples(
 )
 _PAGE_NOTE = "Made by `mprun schema {which} --format markdown` from the schema that mprun itself checks with."
 
+_MATCHING = """\
+A program gets the same events as records, and tells them apart by their classes, which `mprun.events` has:
+
+```python file=deaths.py
+import mprun
+from mprun.events import Event, RunFinished, WorkerExited, WorkerOutcome
+
+
+class Deaths:
+    def observe(self, event: Event) -> None:
+        match event:
+            case WorkerExited(worker=worker, outcome=WorkerOutcome.DIED, reason=reason):
+                print(f"{worker} died: {reason}")
+            case RunFinished(outcome=outcome):
+                print(f"the run is {outcome}")
+
+    def close(self) -> None:
+        pass
+
+
+mprun.run_file("kitchen.yaml", observers=[Deaths()])
+```"""
+
 
 @click.command(epilog=EXAMPLES)
 @click.argument("which", type=click.Choice(["workflow", "event", "report"]), default="workflow")
@@ -31,33 +54,39 @@ def command(which: str, form: str) -> int:
       # yaml-language-server: $schema=workflow.schema.json
     """
     schema = _schema(which)
-    write(
-        _page(which, schema)
-        if form == "markdown"
-        else json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-    )
+    if form == "markdown":
+        write(_page(which, schema))
+        return 0
+    if which == "workflow":
+        from runner.loader.schema.published import published
+
+        schema = published(schema)
+    write(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
     return 0
 
 
 def _page(which: str, schema: dict[str, Any]) -> str:
-    from runner.schema_page import TO_READ, TO_WRITE, schema_page
+    from runner.loader.schema.reference_page import TO_READ, TO_WRITE, WHICH_YAML, schema_page
 
-    style = TO_WRITE if which == "workflow" else TO_READ
-    return schema_page(schema, style, note=_PAGE_NOTE.format(which=which))
+    made_by = _PAGE_NOTE.format(which=which)
+    if which == "workflow":
+        return schema_page(schema, TO_WRITE, notes=[made_by, WHICH_YAML])
+    page = schema_page(schema, TO_READ, notes=[made_by])
+    return page.replace("\n## ", f"\n{_MATCHING}\n\n## ", 1) if which == "event" else page
 
 
 def _schema(which: str) -> dict[str, Any]:
     match which:
         case "event":
-            from runner.events import event_schema
+            from runner.events.catalogue import event_schema
 
             return event_schema()
         case "report":
-            from runner.report import report_schema
+            from runner.events.report import report_schema
 
             return report_schema()
         case _:
-            from runner.handlers.base import all_kinds
-            from runner.schema import workflow_schema
+            from runner.handlers.registry import all_kinds
+            from runner.loader.schema.workflow import workflow_schema
 
             return workflow_schema(all_kinds())

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.options import examples, output_format, values, workflow_files
-from runner.cli.output import colour_allowed, say, write
+from runner.cli.output import print_message, write
 from runner.errors import ExitCode
+from runner.text import colour_allowed
 
 if TYPE_CHECKING:
-    from runner.spec import WorkflowSpec
+    from runner.spec.model import WorkflowSpec
 
 
 EXAMPLES = examples(
@@ -37,27 +38,32 @@ def command(files: Sequence[Path], form: str, params: Sequence[str], overrides: 
     Problems go to stdout, in every format. Counts, and one line for each file that is fine, go to stderr.
     The exit code is 3 if a file has an error; warnings alone leave it 0.
     """
-    from runner.cli.problem_formats import count_line, render
-    from runner.load import check
-    from runner.problems import errors_only
+    from runner.loader.load import check
+    from runner.render.diagnostics import count_line, render
+    from runner.render.tables import width_of
+    from runner.spec.diagnostics import errors_only
 
     checked = {file: check(file, params=params, overrides=overrides) for file in dict.fromkeys(files)}
-    problems = [problem for one in checked.values() for problem in one.problems]
-    write(render(problems, form, colour=colour_allowed(sys.stdout)))
+    diagnostics = [diagnostic for one in checked.values() for diagnostic in one.diagnostics]
+    write(render(diagnostics, form, colour=colour_allowed(sys.stdout), width=width_of(sys.stdout)))
     for file, one in checked.items():
         if one.spec is not None:
-            say(f"{file}: {summary(one.spec)}")
-    if problems:
-        say(("\n" if form == "text" else "") + count_line(problems))
-    return ExitCode.INVALID if errors_only(problems) else ExitCode.DONE
+            print_message(f"{file}: {summary(one.spec)}")
+    if diagnostics:
+        print_message(("\n" if form == "text" else "") + count_line(diagnostics))
+    return ExitCode.INVALID if errors_only(diagnostics) else ExitCode.DONE
 
 
 def summary(spec: WorkflowSpec) -> str:
     """Say what a file that checks declares: `ok (2 stages, 5 workers, 1 queue)`, or `ok (3 jobs, 7 legs)`."""
-    from runner.plan_labels import count
+    from runner.units import counted
 
     if spec.jobs:
-        return f"ok ({count(len(spec.jobs), 'job')}, {count(sum(len(j.legs) for j in spec.jobs), 'leg')})"
+        return f"ok ({counted(len(spec.jobs), 'job')}, {counted(sum(len(j.legs) for j in spec.jobs), 'leg')})"
     workers = sum(len(stage.workers) for stage in spec.stages)
-    parts = (count(len(spec.stages), "stage"), count(workers, "worker"), count(len(spec.queues), "queue"))
+    parts = (
+        counted(len(spec.stages), "stage"),
+        counted(workers, "worker"),
+        counted(len(spec.queues), "queue"),
+    )
     return f"ok ({', '.join(parts)})"

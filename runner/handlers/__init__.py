@@ -1,1 +1,1 @@
-"""Handler kinds: what a stage may run. `base` says what a kind is; each other module declares one or two."""
+"""The kinds of handlers, and how one is bound to its arguments."""

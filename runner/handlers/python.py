@@ -5,58 +5,74 @@ target, with, context ──► import ──► signature ──► Source    g
                                                    Driver    function with `queue`, `inbox` or `outbox`
                                                    Task      function, class with run(), Process subclass
 
-All of it happens in the worker, once. The supervisor never imports what users write.
+All of it happens in the worker, once. The supervisor never imports what users write; it asks for a runtime signature
+only of what the standard library has in C, whose source can't be read.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
 from runner.errors import HandlerError, HandlerNotFound
 from runner.handlers.annotations import adapt
-from runner.handlers.base import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext
-from runner.handlers.live import is_async, is_process, signature_of, yields
-from runner.handlers.modules import is_reserved
-from runner.handlers.placing import place
-from runner.handlers.rules import OFFSET, QUEUES, drives, item_parameter, misfits
-from runner.handlers.shape import ParameterKind, Signature
-from runner.problems import did_you_mean
-from runner.spec import Role
+from runner.handlers.arguments import (
+    OFFSET,
+    QUEUES,
+    HandlerShape,
+    Parameter,
+    ParameterKind,
+    Signature,
+    drives_queues,
+    item_parameter,
+    match_positional,
+    misfits,
+)
+from runner.handlers.checkpoint import restore
+from runner.handlers.inspection.imports import hidden_module, is_reserved
+from runner.handlers.kinds import Driver, Handler, Mapper, QueueEnd, Source, Task, WorkerContext
+from runner.spec.model import Role
+from runner.spec.suggestions import did_you_mean
 
 
 def bind(
-    target: str, arguments: Mapping[str, Any], context: WorkerContext, places: Sequence[Any] = ()
+    target: str, arguments: Mapping[str, Any], context: WorkerContext, positional: Sequence[Any] = ()
 ) -> Handler:
     """
-    Import a Python handler and fit it to the stage's role; `places` are arguments by place. Called once, in the worker.
+    Import a Python handler and fit it to the stage's role; `positional` are its `args`. Called once, in the worker.
 
     Raises:
         HandlerNotFound: there is no such module or callable.
         HandlerError: it does not fit the role, in a way that could not be seen without running the module.
-    What the module or a class raises while it is imported or constructed passes through.
+    What the module or a class raises while it is imported or constructed passes through, but for SystemExit, which is a
+    HandlerError: nothing was built, so no worker may count as finished.
     """
     name = target.partition(":")[2]
     handler = _find(target, context)
-    signature = _signature(handler, name, context.role, context.gifts)
-    front, by_name = _placed(signature, places, context)
+    signature = _signature(handler, name, context.role, context.resources)
+    front, by_name = _split_positional(signature, positional, context)
     given = _keywords(signature, {**by_name, **arguments}, context)
     if isinstance(handler, type):
         return _bind_class(handler, front, given, signature, context)
     handler = partial(handler, *front) if front else handler
-    if signature is not None and drives(signature):
+    if signature is not None and drives_queues(signature):
         return Driver(_driver(handler, signature, given))
     if context.role is Role.PRODUCER:
-        return Source(_maker(partial(handler, **given) if given else handler, name))
+        return Source(_item_maker(partial(handler, **given) if given else handler, name))
     if context.role is Role.PLAIN:
         return Task(partial(handler, **given))
-    return Mapper(_of_one_item(handler, signature, given, context.gifts))
+    kept = handler if _is_instance(handler) else None
+    return Mapper(
+        _item_function(handler, signature, given, context.resources), flush=_flush_of(kept), instance=kept
+    )
 
 
 def bind_partly(
@@ -70,14 +86,47 @@ def bind_partly(
         HandlerNotFound, HandlerError: as `bind` does.
     """
     handler = _find(target, context)
-    signature = _signature(handler, target.partition(":")[2], Role.PLAIN, {*context.gifts, *later})
+    signature = _signature(handler, target.partition(":")[2], Role.PLAIN, {*context.resources, *later})
     return partial(handler, **_keywords(signature, arguments, context))
 
 
 def parameters_of(target: str, context: WorkerContext) -> frozenset[str]:
     """Import a Python handler and name its parameters; none where it does not tell. Raises as `bind` does."""
-    signature = signature_of(_find(target, context))
+    signature = runtime_signature(_find(target, context))
     return frozenset(p.name for p in signature.parameters) if signature else frozenset()
+
+
+def class_called(target: str) -> str:
+    """
+    Name the class whose instance a handler is that is imported already; empty for a function, however decorated.
+
+    What decorators leave round a function names it by `__wrapped__`, and what is in C keeps nothing of its items.
+    """
+    found = _find_callable(sys.modules[target.partition(":")[0]], target)
+    if isinstance(found, type):
+        return found.__name__
+    if inspect.ismethod(found):
+        return "" if isinstance(found.__self__, type) else type(found.__self__).__name__
+    return type(found).__name__ if _is_instance(found) else ""
+
+
+def resumed(handler: Mapper, state: bytes, context: WorkerContext) -> Mapper:
+    """
+    Return a handler that goes on with the state that another was in.
+
+    What unpickling raises passes through, but for SystemExit, which is a HandlerError.
+    """
+    try:
+        instance = restore(handler.instance, state, {"worker": context})
+    except SystemExit as leaving:
+        name = type(handler.instance).__name__
+        raise HandlerError(f"{name} called sys.exit while it was given its predecessor's state") from leaving
+    return handler if instance is handler.instance else _mapper_of(instance)
+
+
+def _is_instance(found: object) -> bool:
+    is_called = inspect.isfunction(getattr(type(found), "__call__", None))  # noqa: B004 - the method itself is wanted
+    return is_called and not hasattr(found, "__wrapped__")
 
 
 def _find(target: str, context: WorkerContext) -> Callable[..., Any]:
@@ -85,8 +134,10 @@ def _find(target: str, context: WorkerContext) -> Callable[..., Any]:
 
 
 def _import(name: str, beside: str) -> ModuleType:
-    _put_first(str(Path(beside).resolve()))
-    _forget_namesake(name.partition(".")[0])
+    if hidden := hidden_module(name, Path(beside)):
+        raise HandlerNotFound(f"{hidden.message}: {hidden.help}")
+    _prepend_to_path(str(Path(beside).resolve()))
+    _unload_namesake(name.partition(".")[0])
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -95,16 +146,27 @@ def _import(name: str, beside: str) -> ModuleType:
             raise
         message = f"there is no module '{error.name}' beside the file or on the import path"
         raise HandlerNotFound(message) from None
+    except SystemExit as leaving:
+        who = _module_that_left(leaving) or name
+        message = f"{who} called sys.exit while it was imported; guard it with if __name__ == '__main__'"
+        raise HandlerError(message) from leaving
 
 
-def _put_first(folder: str) -> None:
+def _module_that_left(leaving: SystemExit) -> str | None:
+    """Name the file whose top level `sys.exit` came from: the handler's module, or one that it imports."""
+    codes = [frame.f_code for frame, _ in walk_tb(leaving.__traceback__)]
+    files = [Path(code.co_filename).name for code in codes if code.co_name == "<module>"]
+    return files[-1] if files else None
+
+
+def _prepend_to_path(folder: str) -> None:
     """Put the workflow's folder where imports look first, so that handlers find their own neighbours too."""
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
         importlib.invalidate_caches()
 
 
-def _forget_namesake(top: str) -> None:
+def _unload_namesake(top: str) -> None:
     """Unload a module of this name from elsewhere: that of another workflow, run before in this process."""
     loaded = sys.modules.get(top)
     if loaded is None or is_reserved(top):
@@ -135,7 +197,7 @@ def _signature(
     """Return what a handler takes, once it is sure that it fits when the parameters `filled` are given."""
     if is_async(handler):
         raise HandlerError(f"'{name}' is an async function, and a worker runs no event loop")
-    signature = signature_of(handler)
+    signature = runtime_signature(handler)
     for misfit in misfits(name, signature.without(filled), role) if signature else ():
         raise HandlerError(f"{misfit.message}; {misfit.help}" if misfit.help else misfit.message)
     return signature
@@ -150,18 +212,20 @@ def _keywords(
     annotations = {p.name: p.annotation for p in signature.parameters}
     given = {name: adapt(value, annotations.get(name)) for name, value in arguments.items()}
     offered = {"worker": context} | ({OFFSET: context.offset} if context.role is Role.PRODUCER else {})
-    presents = {name: gift.unwrap() for name, gift in context.gifts.items() if name in annotations}
-    return given | presents | {name: value for name, value in offered.items() if name in annotations}
+    injected = {
+        name: resource.resolve() for name, resource in context.resources.items() if name in annotations
+    }
+    return given | injected | {name: value for name, value in offered.items() if name in annotations}
 
 
-def _placed(
-    signature: Signature | None, places: Sequence[Any], context: WorkerContext
+def _split_positional(
+    signature: Signature | None, positional: Sequence[Any], context: WorkerContext
 ) -> tuple[tuple[object, ...], Mapping[str, object]]:
-    """Split arguments by place into those that are handed over so, and those that have a name."""
-    if signature is None or not places:
-        return tuple(places), {}
-    placing = place(signature.without(context.gifts), context.role, places)
-    return placing.front, placing.names
+    """Split the values of `args` into those that are handed over by position, and those that have a name."""
+    if signature is None or not positional:
+        return tuple(positional), {}
+    split = match_positional(signature.without(context.resources), context.role, positional)
+    return split.front, split.names
 
 
 def _driver(
@@ -176,7 +240,7 @@ def _driver(
     return drive
 
 
-def _maker(make: Callable[[], Any], name: str) -> Callable[[], Iterable[object]]:
+def _item_maker(make: Callable[[], Any], name: str) -> Callable[[], Iterable[object]]:
     """Return what makes a producer's items. A generator function is that already, with nothing round it."""
     if yields(make):
         return make
@@ -196,11 +260,14 @@ def _maker(make: Callable[[], Any], name: str) -> Callable[[], Iterable[object]]
     return items
 
 
-def _of_one_item(
-    handler: Callable[..., Any], signature: Signature | None, given: dict[str, Any], gifts: Collection[str]
+def _item_function(
+    handler: Callable[..., Any],
+    signature: Signature | None,
+    given: dict[str, Any],
+    resources: Collection[str],
 ) -> Callable[[object], object]:
     """Return a function of the item alone; the handler itself where nothing has to be added."""
-    item = item_parameter(signature.without(gifts)) if signature else None
+    item = item_parameter(signature.without(resources)) if signature else None
     before: list[object] = []
     for parameter in signature.parameters if signature else ():
         if parameter is item or parameter.kind is ParameterKind.KEYWORD_ONLY:
@@ -217,19 +284,40 @@ def _bind_class(
     signature: Signature | None,
     context: WorkerContext,
 ) -> Handler:
-    instance: Any = cls(*front, **given)
+    try:
+        instance: Any = cls(*front, **given)
+    except SystemExit as leaving:
+        raise HandlerError(f"{cls.__name__} called sys.exit while it was built") from leaving
     if is_process(cls):
         return Task(_process_runner(instance, context))
     close = getattr(instance, "close", None)
     closing = {"close": close} if callable(close) else {}
     if context.role is Role.PRODUCER:
-        return Source(_maker(_making(instance, signature, context.offset), cls.__name__), **closing)
-    if context.role is Role.PLAIN:
-        return Task(instance.run if hasattr(instance, "run") else instance.__call__, **closing)
-    return Mapper(instance.__call__, **closing)
+        return Source(
+            _item_maker(_items_of_instance(instance, signature, context.offset), cls.__name__), **closing
+        )
+    if context.role is Role.PLAIN and hasattr(instance, "run"):
+        return Task(instance.run, **closing)
+    if not callable(instance):
+        raise HandlerError(
+            f"the instances of {cls.__name__} can't be called: have `run` name a function that calls it, such as "
+            f"`def each(item): return {cls.__name__}(item)`"
+        )
+    return Task(instance.__call__, **closing) if context.role is Role.PLAIN else _mapper_of(instance)
 
 
-def _making(instance: Any, signature: Signature | None, offset: int) -> Callable[[], Any]:
+def _mapper_of(instance: Any) -> Mapper:
+    close = getattr(instance, "close", None)
+    closing = {"close": close} if callable(close) else {}
+    return Mapper(instance.__call__, **closing, flush=_flush_of(instance), instance=instance)
+
+
+def _flush_of(instance: object) -> Callable[[], object] | None:
+    flush: Callable[[], object] | None = getattr(instance, "flush", None)
+    return flush if callable(flush) else None
+
+
+def _items_of_instance(instance: Any, signature: Signature | None, offset: int) -> Callable[[], Any]:
     """Return what to call for the items of an instance; its `__call__` may ask for the offset too."""
     if not callable(instance):
         return lambda: instance
@@ -259,3 +347,75 @@ def _process_runner(process: Any, context: WorkerContext) -> Callable[[], object
             state._current_process = before  # type: ignore[attr-defined]
 
     return run
+
+
+# What a loaded callable takes.
+
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: ParameterKind.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: ParameterKind.POSITIONAL,
+    inspect.Parameter.KEYWORD_ONLY: ParameterKind.KEYWORD_ONLY,
+    inspect.Parameter.VAR_POSITIONAL: ParameterKind.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD: ParameterKind.VAR_KEYWORD,
+}
+
+
+def runtime_signature(handler: Callable[..., Any]) -> Signature | None:
+    """Return the signature of a loaded callable, or None where it tells nobody, as some of those in C."""
+    try:
+        parameters = _parameters(handler)
+        if not isinstance(handler, type):
+            shape = HandlerShape.GENERATOR if yields(handler) else HandlerShape.FUNCTION
+            return Signature(shape, parameters)
+        call = _parameters(handler.__call__)[1:] if _defines(handler, "__call__") else None
+    except (ValueError, TypeError):
+        return None
+    methods = frozenset(name for name in dir(handler) if _defines(handler, name))
+    return Signature(
+        HandlerShape.PROCESS if is_process(handler) else HandlerShape.CLASS, parameters, call, methods
+    )
+
+
+def yields(handler: Callable[..., Any]) -> bool:
+    """Say whether calling `handler`, a function or an object with `__call__`, makes a generator."""
+    return any(map(inspect.isgeneratorfunction, _what_runs(handler)))
+
+
+def is_async(handler: Callable[..., Any]) -> bool:
+    """Say whether calling `handler` makes a coroutine or an asynchronous generator."""
+    return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in _what_runs(handler))
+
+
+def is_process(handler: type) -> bool:
+    """Say whether a class is a `multiprocessing.Process`; there is none before that is imported."""
+    module = sys.modules.get("multiprocessing.process")
+    return module is not None and issubclass(handler, module.BaseProcess)
+
+
+def _what_runs(handler: Callable[..., Any]) -> tuple[Any, Any]:
+    return handler, getattr(handler, "__call__", None)  # noqa: B004 - the method itself is wanted
+
+
+def _defines(cls: type, name: str) -> bool:
+    """Say whether instances have `name`: the class itself has more by its type, such as a `__call__`."""
+    return any(name in vars(base) for base in cls.__mro__ if base is not object)
+
+
+def _parameters(handler: Callable[..., Any]) -> tuple[Parameter, ...]:
+    return tuple(
+        Parameter(p.name, _KINDS[p.kind], _annotation(p), _required(p))
+        for p in inspect.signature(handler).parameters.values()
+    )
+
+
+def _required(parameter: inspect.Parameter) -> bool:
+    variadic = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not variadic
+
+
+def _annotation(parameter: inspect.Parameter) -> str | None:
+    if parameter.annotation is parameter.empty:
+        return None
+    if isinstance(parameter.annotation, str):
+        return parameter.annotation
+    return inspect.formatannotation(parameter.annotation)

@@ -1,1 +1,1 @@
-"""Jobs: what a CI system calls by that name. Decided by a pure DAG, run by a pool of workers, shown as one screen."""
+"""CI-style jobs: their graph, matrix, templates, masking, logs; and `executor`, which runs in the worker."""

@@ -4,26 +4,22 @@
     b"r3t ok"    ─┴─► MaskedStream ──► b"token=*** ok"
 
 What comes out does not depend on where the chunks were cut. What is held back is shorter than the longest secret.
-A secret of several lines is masked line by line, as programs print it with prefixes of their own. Besides the
-secret itself, the ways that tools write it are masked: in JSON, in a URL, in Base64 (`Authorization: Basic …`).
-A colour, a bell or a NUL inside a secret hides nothing: whoever shows the output takes them out (`unseen.py`).
+Besides the secret itself, the ways in which programs write it are masked (`spellings.py`); of Base64 also the parts of
+a long secret that stand on several lines. A colour, a bell or a NUL inside a secret hides nothing: whoever shows the
+output takes them out (`ansi.py`).
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import quote, quote_plus
 
-from runner.jobs.unseen import Bared, bare
+from runner.jobs.ansi import StrippedText, strip_unseen
+from runner.jobs.spellings import SHORTEST, base64_of, spellings
 
 MASK = "***"
-SHORTEST = 3
-"""Characters. A shorter one would tear holes into all output, and be guessed from where they are."""
 
 _MASK = MASK.encode()
 _MOST_HELD = 64 * 1024
@@ -47,16 +43,18 @@ def _unfit(value: str) -> str | None:
 class Masker:
     """What has to be masked, worked out once. To be shared by all streams of a run."""
 
-    __slots__ = ("_longest", "words")
+    __slots__ = ("_longest", "_wrapped", "words")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Take secrets, of which `unfit_secrets` has nothing to say. None at all is fine."""
-        written = {word for secret in secrets for word in _words(secret)}
+        known = list(secrets)
+        written = {word for secret in known for word in spellings(secret)}
         # One with a control character in it is shown without.
-        found = written | {seen for word in written if len(seen := bare(word)) >= SHORTEST}
+        found = written | {seen for word in written if len(seen := strip_unseen(word)) >= SHORTEST}
         # The longest first, so that of two that begin alike the longer one is found.
         self.words = sorted(found, key=lambda word: (-len(word), word))
         self._longest = len(self.words[0]) if found else 0
+        self._wrapped = WrappedBase64.of(known)
 
     def __bool__(self) -> bool:
         """Say whether there is anything to mask."""
@@ -75,12 +73,13 @@ class Masker:
         """Return a new stream. Each file or pipe needs its own."""
         return MaskedStream(self)
 
-    def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
+    def matches(self, data: bytes, *, begins_line: bool = True) -> Iterator[tuple[int, int]]:
         """Yield the stretches of `data` that are secret, in order; those that overlap as one."""
-        found = self._found(data)
-        if (seen := bare(data)) is not data and self._present(seen):
-            bared = Bared(data)
-            found = sorted([*found, *(bared.within(*span) for span in self._found(bared.text))])
+        found = self._found(data, begins_line)
+        if (seen := strip_unseen(data)) is not data and (self._wrapped is not None or self._present(seen)):
+            stripped = StrippedText(data)
+            spans = self._found(stripped.text, begins_line)
+            found = sorted([*found, *(stripped.within(*span) for span in spans)])
         return _joined(found)
 
     def pending(self, data: bytes) -> int:
@@ -88,22 +87,28 @@ class Masker:
         # No secret holds the end of a line.
         line = data[max(data.rfind(b"\n") + 1, len(data) - _MOST_HELD) :]
         held = self._begun(line)
-        if (seen := bare(line)) is not line and (begun := self._begun(seen)):
-            bared = Bared(line)
-            held = max(held, len(line) - bared.within(len(bared.text) - begun, len(bared.text))[0])
+        if (seen := strip_unseen(line)) is not line and (begun := self._begun(seen)):
+            stripped = StrippedText(line)
+            held = max(held, len(line) - stripped.within(len(stripped.text) - begun, len(stripped.text))[0])
         return held
 
     def _begun(self, text: bytes) -> int:
         """How many bytes at the end of `text` a word begins with."""
         tail = text[max(len(text) - self._longest + 1, 0) :]
-        return max((_overlap(tail, word) for word in self.words), default=0) if tail else 0
+        begun = max((_overlap(tail, word) for word in self.words), default=0) if tail else 0
+        return begun if self._wrapped is None else max(begun, self._wrapped.begun(text))
 
     def _present(self, text: bytes) -> list[bytes]:
         # Looking for each word on its own is many times as quick as one pattern of all, and most data has none.
         return [word for word in self.words if word in text]
 
-    def _found(self, text: bytes) -> list[tuple[int, int]]:
+    def _found(self, text: bytes, begins_line: bool) -> list[tuple[int, int]]:
         """Where words are in `text`, by their beginnings; they may overlap."""
+        if self._wrapped is None:
+            return self._words_in(text)
+        return sorted([*self._words_in(text), *self._wrapped.parts_in(text, begins_line)])
+
+    def _words_in(self, text: bytes) -> list[tuple[int, int]]:
         present = self._present(text)
         if not present:
             return []
@@ -115,6 +120,54 @@ class Masker:
         return spans
 
 
+class WrappedBase64:
+    """Base64 that encoders break into lines: of a secret that is longer than a line its parts are looked for.
+
+    A part is known by any `_PART` characters of it that follow each other, or by being a line and the secret's end.
+    So of what a line's end cuts off no more than `_PART` - 1 characters are seen, which are 5 bytes.
+    """
+
+    __slots__ = ("_ends", "_parts", "_whole")
+
+    def __init__(self, encoded: Iterable[bytes]) -> None:
+        known = sorted(encoded)
+        self._whole = b" ".join(known)
+        self._parts = {each[at : at + _PART] for each in known for at in range(len(each) - _PART + 1)}
+        self._ends = {each[-size:] for each in known for size in range(_SHORTEST_END, _PART)}
+
+    @classmethod
+    def of(cls, secrets: Iterable[str]) -> WrappedBase64 | None:
+        """Return what looks for those secrets that are long enough; None if none is."""
+        encoded = [each for secret in secrets for each in base64_of(secret) if len(each) > _SHORTEST_LINE]
+        return cls(encoded) if encoded else None
+
+    def parts_in(self, text: bytes, begins_line: bool) -> Iterator[tuple[int, int]]:
+        """Yield where parts are. `begins_line` says whether a line begins where `text` does."""
+        for run in _RUN.finditer(text):
+            start, end = run.span()
+            for at in range(start, end - _PART + 1):
+                if text[at : at + _PART] in self._parts:
+                    yield at, at + _PART
+        for line in _LAST_LINE.finditer(text):
+            if line[0] in self._ends and (begins_line or line.start()):
+                yield line.span()
+
+    def begun(self, line: bytes) -> int:
+        """How many bytes at the end of a line may be the beginning of a part, or a line that is not over."""
+        tail = line[-_PART + 1 :]
+        while tail and tail not in self._whole:
+            tail = tail[1:]
+        return len(tail)
+
+
+_PART = 8
+_SHORTEST_END = 4
+_SHORTEST_LINE = 60
+"""Encoders break lines at 64 or at 76 characters; what is shorter than that stands on two lines by chance only."""
+_RUN = re.compile(rb"[A-Za-z0-9+/]{%d,}" % _PART)
+_LAST_LINE = re.compile(rb"^[A-Za-z0-9+/]{2,%d}=*$" % (_PART - 1), re.MULTILINE)
+
+
 @dataclass(slots=True)
 class MaskedStream:
     """One stream of output on its way. Not for several threads."""
@@ -124,6 +177,8 @@ class MaskedStream:
     """The end of what came, not passed on yet."""
     _covered: int = field(default=0)
     """Bytes at the start of `_held` that belong to a secret, of which the beginning is gone already."""
+    _begins_line: bool = True
+    """Whether `_held` begins a line."""
 
     @property
     def held(self) -> int:
@@ -154,12 +209,13 @@ class MaskedStream:
             at = end
         out.append(data[at:safe])
         self._held, self._covered = data[safe:], covered
+        self._begins_line = data[safe - 1 : safe] == b"\n" if safe else self._begins_line
         return b"".join(out)
 
     def _stretches(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield the secret stretches, that which began before `data` among them."""
         end = self._covered
-        for found in self.masker.matches(data):
+        for found in self.masker.matches(data, begins_line=self._begins_line):
             if end and found[0] < end:
                 end = max(end, found[1])
                 continue
@@ -187,29 +243,6 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=64)
 def _pattern(words: tuple[bytes, ...]) -> re.Pattern[bytes]:
     return re.compile(b"|".join(map(re.escape, words)))
-
-
-def _words(secret: str) -> Iterator[bytes]:
-    """Yield what to look for: each line of a secret, as it is and as tools write it."""
-    for line in secret.splitlines():
-        word = line.strip()
-        if len(word) >= SHORTEST:
-            yield word.encode(errors="surrogateescape")
-            yield from (spelt for spelt in _spellings(word) if len(spelt) >= SHORTEST)
-
-
-def _spellings(word: str) -> Iterator[bytes]:
-    plain = word.encode(errors="surrogateescape")
-    yield json.dumps(word)[1:-1].encode()
-    yield json.dumps(word, ensure_ascii=False)[1:-1].encode(errors="surrogateescape")
-    yield quote(plain, safe="").encode()
-    yield quote_plus(plain).encode()
-    # Base64 goes by three bytes: what comes before the word shifts it, and its ends mix with their neighbours.
-    for shift in range(3):
-        whole = base64.b64encode(b"\0" * shift + plain)
-        inner = whole[(0, 2, 3)[shift] : len(whole) - (0, 3, 2)[(shift + len(plain)) % 3]]
-        if len(inner) >= 2 * SHORTEST:
-            yield inner
 
 
 def _overlap(tail: bytes, word: bytes) -> int:

@@ -21,14 +21,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.findings import Finding
-from runner.problems import Severity, did_you_mean
-from runner.source_marks import DataPath
-from runner.source_scalars import resolve
+from runner.spec.diagnostics import DataPath, Diagnostic, Severity
+from runner.spec.source.reader import Written, lossy_numbers
+from runner.spec.suggestions import did_you_mean
+from runner.text import clip
 
 MOST_LEGS = 1000
 """Legs of one job. GitHub allows 256; a laptop's scheduler does not mind some more."""
@@ -36,8 +36,6 @@ _MOST_COMBINATIONS = 10 * MOST_LEGS
 """Combinations before `exclude`, so that the check itself stays quick."""
 _MOST_SHOWN = 60
 
-Written = Callable[[DataPath], str | None]
-"""Returns the text of a scalar as the file has it: `Source.scalar_text`."""
 Values = Mapping[str, Any]
 
 
@@ -55,10 +53,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """The legs in a stable order, and what is wrong; legs only where no finding is an error."""
+    """The legs in a stable order, and what is wrong; legs only where no diagnostic is an error."""
 
     legs: tuple[Leg, ...]
-    findings: tuple[Finding, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 def expand(job: str, matrix: Mapping[str, Any] | None, path: DataPath, written: Written) -> Expansion:
@@ -70,14 +68,14 @@ def expand(job: str, matrix: Mapping[str, Any] | None, path: DataPath, written: 
     if matrix is None:
         return Expansion((Leg(job),))
     table = _Table.of(matrix)
-    findings = [*_check_axes(table, path), *_check_numbers(matrix, path, written)]
-    if not findings:
-        combinations, findings = _combine(table, path)
+    diagnostics = [*_check_axes(table, path), *lossy_numbers(matrix, path, written)]
+    if not diagnostics:
+        combinations, diagnostics = _combine(table, path)
         legs = [_leg(job, values) for values in combinations]
-        findings += _check_legs(legs, path)
-        if not any(finding.severity is Severity.ERROR for finding in findings):
-            return Expansion(tuple(legs), tuple(findings))
-    return Expansion((), tuple(findings))
+        diagnostics += _check_legs(legs, path)
+        if not any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics):
+            return Expansion(tuple(legs), tuple(diagnostics))
+    return Expansion((), tuple(diagnostics))
 
 
 def keys_of(matrix: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -106,23 +104,23 @@ class _Table:
         return math.prod(len(values) for values in self.axes.values()) if self.axes else 0
 
 
-def _combine(table: _Table, path: DataPath) -> tuple[list[Values], list[Finding]]:
-    """Take the three steps; findings are those that only the doing shows."""
+def _combine(table: _Table, path: DataPath) -> tuple[list[Values], list[Diagnostic]]:
+    """Take the three steps; diagnostics are those that only the doing shows."""
     base: list[Values] = [dict(zip(table.axes, picked, strict=True)) for picked in _product(table)]
-    kept = [values for values in base if not any(_has(values, entry) for entry in table.exclude)]
-    findings = [
+    kept = [values for values in base if not any(_matches(values, entry) for entry in table.exclude)]
+    diagnostics = [
         _excludes_nothing((*path, "exclude", number), entry, table)
         for number, entry in enumerate(table.exclude)
-        if not any(_has(values, entry) for values in base)
+        if not any(_matches(values, entry) for values in base)
     ]
-    return _included(table, kept), findings
+    return _add_includes(table, kept), diagnostics
 
 
 def _product(table: _Table) -> Iterator[tuple[Any, ...]]:
     return itertools.product(*table.axes.values()) if table.axes else iter(())
 
 
-def _has(values: Values, entry: Values) -> bool:
+def _matches(values: Values, entry: Values) -> bool:
     return all(key in values and _same(values[key], value) for key, value in entry.items())
 
 
@@ -131,12 +129,12 @@ def _same(one: object, other: object) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _included(table: _Table, base: Sequence[Values]) -> list[Values]:
+def _add_includes(table: _Table, base: Sequence[Values]) -> list[Values]:
     added: list[dict[str, Any]] = [{} for _ in base]
     alone: list[Values] = []
     for entry in table.include:
         own = {key: value for key, value in entry.items() if key in table.axes}
-        fitting = [number for number, values in enumerate(base) if _has(values, own)]
+        fitting = [number for number, values in enumerate(base) if _matches(values, own)]
         for number in fitting:
             added[number].update(entry)
         if not fitting:
@@ -145,30 +143,30 @@ def _included(table: _Table, base: Sequence[Values]) -> list[Values]:
 
 
 def _leg(job: str, values: Values) -> Leg:
-    label = ", ".join(_shown(value) for value in values.values())
+    label = ", ".join(_format_value(value) for value in values.values())
     return Leg(f"{job} ({label})", label, values)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     """Return a value as it stands in a name: one line, short."""
     if isinstance(value, str):
         text = " ".join(value.split())
     elif isinstance(value, Mapping):
-        text = ", ".join(_shown(below) for below in value.values())
+        text = ", ".join(_format_value(below) for below in value.values())
     else:
         text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+    return clip(text, _MOST_SHOWN)
 
 
-def _check_axes(table: _Table, path: DataPath) -> Iterator[Finding]:
+def _check_axes(table: _Table, path: DataPath) -> Iterator[Diagnostic]:
     for key, values in table.axes.items():
         if not values:
             message = f"'{key}' has no values, so the matrix has no legs"
-            yield Finding((*path, key), "matrix-empty", message, "key", "give it a value, or take it out")
+            yield Diagnostic((*path, key), "matrix-empty", message, "key", "give it a value, or take it out")
         yield from _repeated((*path, key), values)
     if not table.axes and not table.include:
         message = "the matrix has no legs"
-        yield Finding(path, "matrix-empty", message, "key", "give it a key with a list of values")
+        yield Diagnostic(path, "matrix-empty", message, "key", "give it a key with a list of values")
     if table.size > _MOST_COMBINATIONS or len(table.include) > MOST_LEGS:
         yield _too_large(path, max(table.size, len(table.include)))
     for number, entry in enumerate(table.exclude):
@@ -176,42 +174,50 @@ def _check_axes(table: _Table, path: DataPath) -> Iterator[Finding]:
             if key not in table.axes:
                 place = (*path, "exclude", number, key)
                 message = f"the matrix has no key '{key}' to exclude by"
-                yield Finding(place, "unknown-matrix-key", message, "key", did_you_mean(key, table.axes))
+                yield Diagnostic(place, "unknown-matrix-key", message, "key", did_you_mean(key, table.axes))
 
 
-def _repeated(path: DataPath, values: Sequence[Any]) -> Iterator[Finding]:
+def _repeated(path: DataPath, values: Sequence[Any]) -> Iterator[Diagnostic]:
     """Find values that would give two legs one name: they are equal, or look alike, such as 1 and '1'."""
     seen: set[str] = set()
     for number, value in enumerate(values):
-        if (shown := _shown(value)) in seen:
+        if (shown := _format_value(value)) in seen:
             message = f"'{shown}' is there already, and two legs can't have one name"
-            yield Finding((*path, number), "duplicate-leg", message, help="take it out")
+            yield Diagnostic((*path, number), "duplicate-leg", message, help="take it out")
         seen.add(shown)
 
 
-def _too_large(path: DataPath, size: int) -> Finding:
+def _too_large(path: DataPath, size: int) -> Diagnostic:
     message = f"the matrix has {size:,} legs; a job has at most {MOST_LEGS:,}"
-    return Finding(
+    return Diagnostic(
         path, "matrix-too-large", message, "key", "give a key fewer values, or split the job in two"
     )
 
 
-def _excludes_nothing(path: DataPath, entry: Values, table: _Table) -> Finding:
+def _excludes_nothing(path: DataPath, entry: Values, table: _Table) -> Diagnostic:
     """Name the value that no combination has; where each is there, GitHub's own rules leave nothing to say."""
     for key, value in entry.items():
         if not any(_same(value, known) for known in table.axes[key]):
-            known = [_shown(each) for each in table.axes[key]]
-            message = f"this excludes nothing: '{key}' is never {_shown(value)}"
-            help_ = did_you_mean(_shown(value), known)
-            return Finding((*path, key), "excludes-nothing", message, help=help_, severity=Severity.WARNING)
+            known = [_format_value(each) for each in table.axes[key]]
+            message = f"this excludes nothing: '{key}' is never {_format_value(value)}"
+            help_ = did_you_mean(_format_value(value), known)
+            if _format_value(value) in known:  # alike on paper, as 2 and '2' are
+                kinds = ("the text", "the number") if isinstance(value, str) else ("the number", "the text")
+                message = f"this excludes nothing: '{key}' is never {kinds[0]} {_format_value(value)}"
+                help_ = f"write it as the matrix does, where it is {kinds[1]}"
+            return Diagnostic(
+                (*path, key), "excludes-nothing", message, help=help_, severity=Severity.WARNING
+            )
     message = "this excludes nothing"
-    return Finding(path, "excludes-nothing", message, help="take it out", severity=Severity.WARNING)
+    return Diagnostic(path, "excludes-nothing", message, help="take it out", severity=Severity.WARNING)
 
 
-def _check_legs(legs: Sequence[Leg], path: DataPath) -> Iterator[Finding]:
+def _check_legs(legs: Sequence[Leg], path: DataPath) -> Iterator[Diagnostic]:
     if not legs:
         message = "'exclude' leaves no legs"
-        yield Finding((*path, "exclude"), "matrix-empty", message, "key", "exclude less, or take the job out")
+        yield Diagnostic(
+            (*path, "exclude"), "matrix-empty", message, "key", "exclude less, or take the job out"
+        )
     if len(legs) > MOST_LEGS:
         yield _too_large(path, len(legs))
     seen: set[str] = set()
@@ -219,27 +225,6 @@ def _check_legs(legs: Sequence[Leg], path: DataPath) -> Iterator[Finding]:
         if leg.id in seen:
             message = f"two legs would be called '{leg.id}'"
             help_ = "change a value, or add a key that tells them apart"
-            yield Finding(path, "duplicate-leg", message, "key", help_)
+            yield Diagnostic(path, "duplicate-leg", message, "key", help_)
             return
         seen.add(leg.id)
-
-
-def _check_numbers(data: Any, path: DataPath, written: Written) -> Iterator[Finding]:
-    """Find numbers that YAML reads as something else than was typed: 3.10 would silently become 3.1."""
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            yield from _check_numbers(value, (*path, key), written)
-    elif isinstance(data, list | tuple):
-        for number, value in enumerate(data):
-            yield from _check_numbers(value, (*path, number), written)
-    elif isinstance(data, int | float) and not isinstance(data, bool):
-        typed = written(path)
-        if typed is not None and typed != str(data) and _means(typed, data):
-            message = f"{typed} is read as the number {data}"
-            help_ = f"write '{typed}' if the text is meant, or {data} if the number is"
-            yield Finding(path, "lossy-number", message, help=help_)
-
-
-def _means(typed: str, value: object) -> bool:
-    """Say whether `value` was read from what was typed, and did not come by a reference."""
-    return "${{" not in typed and resolve(typed) == value

@@ -1,1 +1,1 @@
-"""Transports: how queues and workers exist. `base` is the interface; each other module is one matched set."""
+"""How queues and workers exist: the pool of processes, `leased`, `joinable`, `inline`, and a worker's main."""

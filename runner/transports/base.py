@@ -11,14 +11,40 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
 
-from runner.facts import Fact
-from runner.handlers.base import QueueEnd
-from runner.ledger import Account
-from runner.plan import WorkerPlan
-from runner.provisions import Gifts, no_gifts
-from runner.status import Counters, Pulse, StatusPage
+from runner.errors import HandlerError, WorkerSignal
+from runner.handlers.kinds import QueueEnd
+from runner.ipc.messages import Fact
+from runner.ipc.status_page import Counters, Pulse, StatusPage
+from runner.ledger.accounts import Account
+from runner.process.resources.base import InjectedResources, no_resources
+from runner.spec.plan import WorkerPlan
+from runner.transports.commit_pace import CommitPace
+
+OWN_FOLDER = Path(__file__).parent.parent
+"""Frames from here have no place in a traceback for the user."""
+
+
+class Cancelled(WorkerSignal):
+    """Unwinds a worker that is no process of its own and has to end. Passes through `WorkerMain`."""
+
+
+class SendMessage(Protocol):
+    """A worker's way to the supervisor: one message of a kind that `from_message` knows."""
+
+    def __call__(self, kind: str, **fields: Any) -> None:
+        """Send it; blocks only while the supervisor is behind."""
+
+
+class OnItemFailure(Protocol):
+    """What a loop calls with an item and what its handler raised; it raises where that is to end the worker."""
+
+    def __call__(
+        self, item: object, error: BaseException, *, attempt: int = 1, send: SendMessage | None = None
+    ) -> None:
+        """`send` is for a transport that counts attempts: it takes the message instead of the worker's channel."""
 
 
 class Inbox(QueueEnd, Protocol):
@@ -27,58 +53,69 @@ class Inbox(QueueEnd, Protocol):
     def give_up(self) -> None:
         """Say that one item that was taken has failed for good here: it is dropped."""
 
-
-class Cancelled(BaseException):
-    """Unwinds a worker that is no process of its own and has to end. Passes through `Life`."""
-
-
-class Tell(Protocol):
-    """A worker's way to the supervisor: one message of a kind that `facts` knows."""
-
-    def __call__(self, kind: str, **fields: Any) -> None:
-        """Send it; blocks only while the supervisor is behind."""
+    def hold_handled(self) -> None:
+        """Say that the item in hand is from now on the one that was taken last: those before it are handled."""
 
 
-class Fail(Protocol):
-    """What a loop calls with an item and what its handler raised; it raises where that is to end the worker."""
+@dataclass(frozen=True, slots=True)
+class SafePoints:
+    """How a worker makes safe what its handler keeps: at least one of `flush` and `capture` is there."""
 
-    def __call__(
-        self, item: object, error: BaseException, *, attempt: int = 1, tell: Tell | None = None
-    ) -> None:
-        """`tell` is for a transport that counts attempts: it takes the words instead of the worker's channel."""
+    pace: CommitPace
+    flush: Callable[[], object] | None
+    """The handler's own."""
+    capture: Callable[[], bytes] | None
+    """Returns its state, pickled. Raises `HandlerError` where that can't be."""
 
 
 class Loops(Protocol):
     """How a worker moves items; the transport knows how they travel."""
 
-    def produce(self, items: Iterable[object], fail: Fail) -> None:
+    def produce(self, items: Iterable[object], fail: OnItemFailure) -> None:
         """Put each item until there are no more or the run is being stopped."""
 
     def drive(self, call: Callable[[], object]) -> None:
         """Call what drives its queues itself. When it has returned, all that it put is in the queue, or on its way."""
 
-    def consume(self, call: Callable[[object], object], fail: Fail) -> None:
+    def consume(self, call: Callable[[object], object], fail: OnItemFailure) -> None:
         """Call the handler with each item, and put what it returns, until the stream ends."""
+
+    def consume_holding(
+        self, call: Callable[[object], object], fail: OnItemFailure, points: SafePoints
+    ) -> None:
+        """The same, but an item is done only when it is safe: `points` say when and how. Afterwards nothing is held."""
+
+
+def nothing_in_hand() -> NoReturn:
+    """Stands for the places of items where there are none. Raises `HandlerError`."""
+    raise HandlerError("`worker.item_id`: no item is in hand")
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class WorkerEndpoint:
     """A worker's side of a transport."""
 
     loops: Loops
 
-    inbox: Inbox | None
+    inbox: QueueEnd | None
     outbox: QueueEnd | None
     status: StatusPage
-    tell: Tell
+    send: SendMessage
     offset: int = 0
     """Items that earlier generations of a producer have put, or could not put: where the next one begins."""
-    gifts: Gifts = field(default_factory=no_gifts)
+    resources: InjectedResources = field(default_factory=no_resources)
     """What the file declares once and this worker's handler may ask for by name."""
+    places: Callable[[], Sequence[int]] = nothing_in_hand
+    """Where the items in hand stand among all that were put on their queue, the same at each attempt. Raises
+    `HandlerError` where there are none, or nobody counts them."""
+    origin: str = ""
+    """The run that items have their ids of."""
+    state: bytes = b""
+    """What the handler of an earlier generation had kept when its items were last safe; empty where that is nothing."""
 
 
-Life = Callable[[WorkerPlan, Port], int]
-"""What a worker does with its port, from the first to the last: returns its exit code. Lives above the transports."""
+WorkerMain = Callable[[WorkerPlan, WorkerEndpoint], int]
+"""What a worker does with its endpoint, from first to last: returns its exit code. Lives above the transports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +161,16 @@ class Transport(Protocol):
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
 
-    def verify(self) -> None:
-        """Once no worker is left: raise `MprunInternalError` if any queue's account does not add up."""
+    def kept_state(self, worker: str) -> bytes | None:
+        """Return what a worker has kept with its last acknowledgement, empty for nothing; None where nobody keeps."""
+
+    def close_accounts(self) -> None:
+        """
+        Once no worker is left: put what is held outside a queue although what it was made from counts as done.
+
+        Raises:
+            MprunInternalError: a queue's account does not add up.
+        """
 
     def items_at_stake(self, worker: str) -> list[str]:
         """Name the items that a worker has taken and not acknowledged, as far as they are known."""
@@ -135,6 +180,13 @@ class Transport(Protocol):
 
     def retire(self, worker: str) -> None:
         """Let a reader finish what it holds and end, though its stream goes on; only where workers are outlived."""
+
+    def dismiss(self, worker: str) -> None:
+        """
+        Let a worker finish the item in its hand, take or make no other, and close, though items wait for it.
+
+        What finds no room is given up: an item with such outputs counts as not taken.
+        """
 
     def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
         """Call `ready` within `wait` whenever `end` can be read; where there are no processes, never."""
@@ -156,7 +208,7 @@ class Transport(Protocol):
         """Ask workers for their Python stacks; who does not answer within a moment is left out."""
 
     def abandon(self) -> None:
-        """End every worker at once and tell nobody, whatever state the books are in; where there is none, nothing."""
+        """End every worker at once and report nothing, whatever the accounts say; where there is none, nothing."""
 
     def close(self) -> None:
         """Give back every descriptor and queue. Every worker is gone by now."""

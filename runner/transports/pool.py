@@ -1,37 +1,40 @@
-"""The processes of a run, for every transport that has processes: births, private channels, deaths, status pages.
+"""The processes of a run, for every transport that has processes: starts, private channels, deaths, status pages.
 
-ProcessPool ── polls ── pidfd of each worker     readable when it dies
-                        channel of each worker   readable when it speaks
-                        wake                     readable when a signal came
+supervisor ──► JoinableTransport, LeasedTransport ──► PooledTransport ──► ProcessPool
+                                                                              │ polls
+                pidfd of each worker: readable when it dies ──────────────────┤
+                channel of each worker: readable when it speaks ──────────────┤
+                wake: readable when a signal came ────────────────────────────┘
 """
 
 from __future__ import annotations
 
 import os
+import pkgutil
+import select
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner import child
-from runner.channel import Receiver, Sender, open_channel
 from runner.errors import MprunInternalError, StartFailed
-from runner.facts import Exited, Fact, from_message
-from runner.plan import WorkerPlan
-from runner.process import ChildProcess, has_stopped_child
-from runner.provisions import NO_PROVISIONS, Gifts, Provisions, descriptors_of
-from runner.sketch import describe_error
-from runner.stacks import own_frames
-from runner.status import STACKS_SIGNAL, StatusPage
-from runner.transports.base import HasFileno, Life, Port, Spawned
-from runner.transports.poller import Poller
+from runner.ipc.channel import Receiver, Sender, open_channel
+from runner.ipc.messages import Exited, Fact, from_message
+from runner.ipc.status_page import STACKS_SIGNAL, Counters, Pulse, StatusPage, StopRequest, Word
+from runner.process.bootstrap import bootstrap_worker
+from runner.process.child import ChildProcess, has_stopped_child
+from runner.process.ending import end_process, forget_inherited, lingering
+from runner.process.resources.base import NO_PROVIDERS, InjectedResources, ResourceProviders, descriptors_of
+from runner.spec.plan import WorkerPlan
+from runner.text import describe_error, own_frames
+from runner.transports.base import HasFileno, Spawned, WorkerEndpoint, WorkerMain
 
 _STACKS_WAIT = 0.3
 _STACKS_LOOK = 0.02
 
-MakePort = Callable[[WorkerPlan, StatusPage, Sender], Port]
-"""Called in the child: put the transport's queue ends into a port. Must pickle where a worker is spawned."""
+MakeEndpoint = Callable[[WorkerPlan, StatusPage, Sender], WorkerEndpoint]
+"""Called in the child: put the transport's queue ends into an endpoint. Must pickle where a worker is spawned."""
 
 
 @dataclass(slots=True)
@@ -45,10 +48,10 @@ class _Member:
 class ProcessPool:
     """Starts workers and waits for what they say and for their deaths. One thread only."""
 
-    def __init__(self, life: Life, wake: int, provisions: Provisions = NO_PROVISIONS) -> None:
+    def __init__(self, main: WorkerMain, wake: int, providers: ResourceProviders = NO_PROVIDERS) -> None:
         """`wake` is a descriptor that becomes readable when the waiting must be cut short; it is never read here."""
-        self._life = life
-        self._provisions = provisions
+        self._main = main
+        self._providers = providers
         self._alive: dict[str, _Member] = {}
         self._pages: dict[str, StatusPage] = {}
         self._facts: list[Fact] = []
@@ -58,20 +61,20 @@ class ProcessPool:
         self._poller = Poller()
         self._poller.watch(wake, self._note_wake)
 
-    def start(self, plan: WorkerPlan, make_port: MakePort, needed: Iterable[int]) -> Spawned:
-        """Give birth to a worker. `needed` are descriptors that its port uses beyond its own channel and page.
+    def start(self, plan: WorkerPlan, make_endpoint: MakeEndpoint, needed: Iterable[int]) -> Spawned:
+        """Give birth to a worker. `needed` are descriptors that its endpoint uses beyond its own channel and page.
 
         Raises:
             StartFailed: the system has no process or descriptor left.
         """
-        gifts = self._provisions.gifts(plan)
+        resources = self._providers.resources_for(plan)
         receiver, sender, status = _open_for(plan)
-        kept = (sender.fileno(), status.fileno(), *needed, *descriptors_of(gifts))
+        kept = (sender.fileno(), status.fileno(), *needed, *descriptors_of(resources))
         keep = kept if plan.start_method == "fork" else None
         try:
             process = ChildProcess(
-                _live,
-                (self._life, plan, make_port, status, sender, os.getpid(), keep, gifts),
+                _run_worker,
+                (self._main, plan, make_endpoint, status, sender, os.getpid(), keep, resources),
                 name=plan.name,
                 daemon=plan.daemon,
                 method=plan.start_method,
@@ -82,7 +85,7 @@ class ProcessPool:
             raise
         finally:
             sender.close()
-        self._provisions.handed_over(plan)
+        self._providers.worker_started(plan)
         self._admit(_Member(plan, process, receiver, status))
         return Spawned(process.pid, os.getpid())
 
@@ -93,7 +96,7 @@ class ProcessPool:
         facts, self._facts = self._facts, []
         dead, self._dead = self._dead, []
         for member in dead:
-            facts += self._bury(member)
+            facts += self._reap(member)
         return facts
 
     def watch(self, end: HasFileno, ready: Callable[[], None], *, writing: bool = False) -> None:
@@ -122,7 +125,7 @@ class ProcessPool:
         if worker in self._alive:
             self._alive[worker].process.send(number)
 
-    def end_all(self) -> None:
+    def kill_all(self) -> None:
         """Kill and reap every worker that is left. Waits for no more than the kernel needs."""
         members, self._alive = list(self._alive.values()), {}
         for member in members:
@@ -130,6 +133,7 @@ class ProcessPool:
         for member in members:
             self._put_away(member)
             member.process.reap()
+            member.status.stop_clock()
 
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks; waits a moment for all of them, and leaves out those that do not answer."""
@@ -141,10 +145,10 @@ class ProcessPool:
         before: dict[str, str] = {}
         while True:
             time.sleep(_STACKS_LOOK)
-            said = {name: member.status.stacks()[known[name] :] for name, member in asked.items()}
-            if time.monotonic() >= deadline or (all(said.values()) and said == before):
-                return {name: own_frames(text) for name, text in said.items() if text}
-            before = said
+            stacks = {name: member.status.stacks()[known[name] :] for name, member in asked.items()}
+            if time.monotonic() >= deadline or (all(stacks.values()) and stacks == before):
+                return {name: own_frames(text) for name, text in stacks.items() if text}
+            before = stacks
 
     def stopped(self) -> frozenset[str]:
         """Name the workers that are stopped. One call of the system where none is, however many there are."""
@@ -168,28 +172,29 @@ class ProcessPool:
         self._pages[name] = member.status
         self._alive[name] = member
         self._poller.watch(member.process, lambda: self._dead.append(member))
-        self._poller.watch(member.receiver, lambda: self._hear(member))
+        self._poller.watch(member.receiver, lambda: self._receive(member))
 
     def _note_wake(self) -> None:
         self.woken = True
 
-    def _hear(self, member: _Member) -> None:
-        self._facts += self._listen(member)
+    def _receive(self, member: _Member) -> None:
+        self._facts += self._messages_of(member)
 
-    def _listen(self, member: _Member) -> list[Fact]:
+    def _messages_of(self, member: _Member) -> list[Fact]:
         name = member.plan.name
         facts = [from_message(name, message) for message in member.receiver.receive_nowait()]
         if member.receiver.ended:
             self._poller.unwatch(member.receiver)
         return [fact for fact in facts if fact is not None]
 
-    def _bury(self, member: _Member) -> list[Fact]:
+    def _reap(self, member: _Member) -> list[Fact]:
         # What it said before it died is still in the socket, and is told before the death.
-        words = [] if member.receiver.ended else self._listen(member)
+        words = [] if member.receiver.ended else self._messages_of(member)
         self._put_away(member)
         del self._alive[member.plan.name]
-        pid = member.process.pid
-        return [*words, Exited(member.plan.name, pid, member.process.reap())]
+        pid, code = member.process.pid, member.process.reap()
+        member.status.stop_clock()
+        return [*words, Exited(member.plan.name, pid, code)]
 
     def _put_away(self, member: _Member) -> None:
         if not member.receiver.ended:
@@ -210,29 +215,165 @@ def _open_for(plan: WorkerPlan) -> tuple[Receiver, Sender, StatusPage]:
         raise StartFailed(f"worker '{plan.name}' could not be started: {error.strerror or error}") from error
 
 
-def _live(
-    life: Life,
+def _run_worker(
+    main: WorkerMain,
     plan: WorkerPlan,
-    make_port: MakePort,
+    make_endpoint: MakeEndpoint,
     status: StatusPage,
     sender: Sender,
     parent: int,
     keep: tuple[int, ...] | None,
-    gifts: Gifts,
+    resources: InjectedResources,
 ) -> None:
     """The whole of a worker process."""
-    port: Any = None
+    endpoint: Any = None
     try:
-        child.settle_in(plan, parent, keep)
+        if keep is not None:
+            forget_inherited()
+        bootstrap_worker(plan, parent, keep)
         status.dump_stacks_on_signal()
-        if "MPRUN_FAILPOINT" in os.environ:  # the only trace of failpoints in a worker that has none
-            from runner.failpoints import arm
-
-            arm(plan.name)
-        port = replace(make_port(plan, status, sender), gifts=gifts)
+        # For tests: the function that it names, as module:function, is called first in each worker, with its name.
+        if hook := os.environ.get("MPRUN_WORKER_HOOK"):
+            pkgutil.resolve_name(hook)(plan.name)
+        endpoint = replace(make_endpoint(plan, status, sender), resources=resources)
     except OSError as error:
         sender.send("handler_failed", error=describe_error(error))
         raise SystemExit(1) from None
-    code = life(plan, port)
+    worker = os.getpid()
+    code = main(plan, endpoint)
+    del endpoint
+    if os.getpid() == worker:  # else the handler has forked, and this is the child, come back from it
+        code = _end_worker(code, plan, sender, forked=keep is not None)
     if code:
         raise SystemExit(code)
+
+
+def _end_worker(code: int, plan: WorkerPlan, sender: Sender, *, forked: bool) -> int:
+    """End the process in order, and tell of what does not; return its exit code."""
+
+    def report_lost(error: OSError) -> None:
+        sender.send("handler_failed", error=f"a file could not be written out: {describe_error(error)}")
+
+    def report_lingering(names: list[str]) -> None:
+        sender.send("logged", level="warning", message=lingering(plan.close_timeout, names), fields={})
+
+    return end_process(
+        code,
+        forked=forked,
+        bound=plan.close_timeout,
+        report_lost=report_lost,
+        report_lingering=report_lingering,
+    )
+
+
+class PooledTransport:
+    """The part of a transport that only concerns its processes; `pool` is made by whoever inherits this."""
+
+    pool: ProcessPool
+
+    def counters(self, worker: str) -> Counters:
+        """Read a worker's page."""
+        return self.pool.status(worker).counters()
+
+    def pulse(self, worker: str) -> Pulse:
+        """Read how far a worker is."""
+        return self.pool.status(worker).pulse()
+
+    def stopped(self) -> frozenset[str]:
+        """Name the workers that a signal has stopped."""
+        return self.pool.stopped()
+
+    def items_at_stake(self, worker: str) -> list[str]:
+        """Name the item that the worker had in hand, if it had a name."""
+        item = self.pool.status(worker).item
+        return [item] if item else []
+
+    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
+        """Call `ready` within `wait` whenever `end` can be read."""
+        self.pool.watch(end, ready)
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Stop that."""
+        self.pool.unwatch(end)
+
+    def stop_producing(self, worker: str) -> None:
+        """Write the wish to stop into the producer's page."""
+        self.pool.status(worker).words[Word.STOP] = StopRequest.PRODUCING
+
+    def dismiss(self, worker: str) -> None:
+        """Write it into the worker's page."""
+        self.pool.status(worker).words[Word.STOP] = StopRequest.WAITING
+
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:
+        """Signal a worker and its group."""
+        self.pool.signal(worker, number)
+
+    def abandon(self) -> None:
+        """Kill and reap every worker."""
+        self.pool.kill_all()
+
+    def revoke(self, worker: str, number: int) -> None:
+        """Tell a worker that knows of it that item `number` is not wanted any more, and wake it."""
+        self.pool.status(worker).words[Word.REVOKED] = number
+        self.pool.nudge(worker, signal.SIGUSR1)
+
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Ask workers for their stacks."""
+        return self.pool.stacks(workers)
+
+
+def isolate_forks(after_fork: Iterable[Callable[[], object]], status: StatusPage, sender: Sender) -> None:
+    """Called once in a worker, before its handler can fork: what it forks is not the worker, and only its log is heard.
+
+    Such a child has no stream, no queue, and a status page of its own; one that comes back from the handler into the
+    loop would else acknowledge the worker's items, and take its leases. `after_fork` are called in it, for the queues.
+    Programs that a handler starts have none of this anyway: no descriptor of a worker passes an `exec`.
+    """
+    steps = tuple(after_fork)
+
+    def isolate() -> None:
+        for step in steps:
+            step()
+        sender.only_log()
+        status.become_private()
+
+    os.register_at_fork(after_in_child=isolate)
+
+
+class Poller:
+    """Calls back for descriptors that are ready: `epoll` with a table. One thread only.
+
+    `selectors` makes a key, a tuple and a list for every event; here a wait costs one call and one look-up for each,
+    since every frame wakes the supervisor several times.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._ready: dict[int, Callable[[], None]] = {}
+
+    def watch(self, end: HasFileno | int, ready: Callable[[], None], *, writing: bool = False) -> None:
+        """Call `ready` within `wait` whenever `end` can be read, or written where `writing`. Repeated, it changes."""
+        descriptor = end if isinstance(end, int) else end.fileno()
+        events = select.EPOLLIN | (select.EPOLLOUT if writing else 0)
+        if descriptor in self._ready:
+            self._epoll.modify(descriptor, events)
+        else:
+            self._epoll.register(descriptor, events)
+        self._ready[descriptor] = ready
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Stop watching, before `end` is closed; what is not watched is no error."""
+        if self._ready.pop(end.fileno(), None) is not None:
+            self._epoll.unregister(end.fileno())
+
+    def wait(self, timeout: float) -> None:
+        """Block until something is ready, or `timeout` seconds have passed, and call back for all that is."""
+        for descriptor, _ in self._epoll.poll(timeout):
+            # One that is ready may have been taken out by another's call just now.
+            ready = self._ready.get(descriptor)
+            if ready is not None:
+                ready()
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._epoll.close()

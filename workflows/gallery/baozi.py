@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import QueueEnd, WorkerContext
+    from mprun import QueueEnd, WorkerContext
 
 
 def steam(buns: int, seconds: float, worker: WorkerContext) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import WorkerContext
+    from mprun import WorkerContext
 
 n = 100
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import WorkerContext
+    from mprun import WorkerContext
 
 
 def work(seconds: dict[str, float], worker: WorkerContext) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.managers import DictProxy
 
-    from runner.locks import HandlerLock
+    from mprun import HandlerLock
 
 
 def greet(wire: Connection) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from threading import Event
 
-    from runner.handlers.base import QueueEnd
+    from mprun import QueueEnd
 
 
 def fill(queue: QueueEnd, loaves: int, shelf_is_full: Event) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import QueueEnd, WorkerContext
+    from mprun import QueueEnd, WorkerContext
 
 
 def cook(dumplings: int, seconds: float, queue: QueueEnd, worker: WorkerContext, times: float = 1) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import WorkerContext
+    from mprun import WorkerContext
 
 
 def sleep(worker: WorkerContext) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.handlers.base import WorkerContext
+    from mprun import WorkerContext
 
 
 def open_office(file: Path, count: int) -> None:

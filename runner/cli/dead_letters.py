@@ -1,0 +1,339 @@
+"""`mprun dlq`: the dead letters of runs: list them, look at one, put them back.
+
+ls ──► stages and counts      show ──► one letter      replay ──► a run from the failed stage on
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.cli.options import FILE, examples, output_format, values
+from runner.cli.output import print_message, write
+from runner.cli.run import RunOptions, check_writable, early_observers, finish, how_shown, keep
+from runner.errors import MprunError, UsageError
+from runner.render.tables import table, width_of
+from runner.store.dead_letters import (
+    DeadLetter,
+    DeadLetterQueue,
+    dead_letter_queues,
+    find_dead_letter_queues,
+    replay_spec,
+    source_name,
+)
+from runner.store.discovery import running_records
+from runner.text import describe_error, safe_repr, visible
+from runner.units import counted
+
+if TYPE_CHECKING:
+    from runner.events.report import Report
+    from runner.spec.model import WorkflowSpec
+
+EXAMPLES = examples(
+    "mprun dlq ls                          runs, stages, how many letters",
+    "mprun dlq show 3f2a --stage eater     the first letter of a stage",
+    "mprun dlq show 3f2a --stage eater --number 4 --format json",
+    "mprun dlq replay 3f2a                 put all of them back where they failed",
+    "mprun dlq replay 3f2a --stage eater fixed.yaml",
+    "mprun dlq export 3f2a > letters.jsonl",
+    "mprun dlq rm 3f2a                     once they are replayed",
+)
+_stage = click.option("--stage", metavar="STAGE", help="Only the letters of this stage.")
+_trust = click.option(
+    "--trust",
+    "trusted",
+    is_flag=True,
+    help="Unpickle also letters that were not written where they lie: they run code of whoever brought them.",
+)
+
+
+@click.group(epilog=EXAMPLES)
+def command() -> None:
+    """Look at dead letters, and put them back into the stage that failed on them.
+
+    An item becomes a dead letter where its stage says `on_error: dead_letter` and its attempts are used up, or where
+    it was in hand each time when workers died. Letters stay under `.mprun`, or `$MPRUN_HOME`, until `mprun dlq rm`.
+
+    RUN, in each command, is the beginning of a run's id.
+    """
+
+
+@command.command("ls")
+@click.argument("run", required=False)
+@output_format(["text", "json"])
+def list_queues(run: str | None, form: str) -> int:
+    """List the stages that have dead letters, run by run."""
+    rows = [
+        {
+            "run": queue.record.run,
+            "workflow": queue.letters[0].workflow,
+            "stage": queue.stage,
+            "letters": len(queue.letters),
+            "replayed": len(queue.replayed),
+            "last": queue.letters[-1].at,
+            "error": queue.letters[-1].error,
+        }
+        for queue in (dead_letter_queues() if run is None else find_dead_letter_queues(run))
+    ]
+    if form == "json":
+        write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    elif rows:
+        write(_table(rows))
+    else:
+        print_message("there are no dead letters here")
+    return 0
+
+
+@command.command("show", short_help="Show one dead letter, with each attempt at it.")
+@click.argument("run")
+@_stage
+@click.option("--number", type=int, default=1, show_default=True, help="Which letter of the stage.")
+@click.option(
+    "--unpickle", is_flag=True, help="Also show the item itself. This runs code of whoever wrote the item."
+)
+@_trust
+@output_format(["text", "json"])
+def show(run: str, stage: str | None, number: int, unpickle: bool, trusted: bool, form: str) -> int:
+    """Show one dead letter: the item, what it failed on, and each attempt."""
+    queue = _one_queue(run, stage)
+    letter = queue.letter(number)
+    if unpickle:
+        _require_trust([queue], trusted, "to unpickle an item runs code of its class")
+    shown = _fields_of(letter)
+    if unpickle:
+        print_message("unpickling: this runs code of whoever wrote the item")
+        shown["unpickled"] = _unpickled(letter, queue.file.parent, _whole_repr)
+    write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n" if form == "json" else letter_text(shown))
+    return 0
+
+
+@command.command("export", short_help="Print all letters, a line of JSON each.")
+@click.argument("run")
+@_stage
+@click.option(
+    "--unpickle", is_flag=True, help="Also the items themselves, whole. This runs code of whoever wrote them."
+)
+@_trust
+def export(run: str, stage: str | None, unpickle: bool, trusted: bool) -> int:
+    """Print the letters of RUN, a line of JSON each, for other programs and for people with many of them.
+
+    With `--unpickle` a line has the item itself as `unpickled`: as JSON where it can be that, else as text.
+    """
+    queues = _queues(run, stage)
+    if unpickle:
+        _require_trust(queues, trusted, "to unpickle an item runs code of its class")
+    for queue in queues:
+        for letter in queue.letters:
+            line = _fields_of(letter)
+            if unpickle:
+                line["unpickled"] = _unpickled(letter, queue.file.parent, _as_json)
+            write(json.dumps(line, ensure_ascii=False) + "\n")
+    return 0
+
+
+@command.command("rm", short_help="Remove letters.")
+@click.argument("run")
+@_stage
+@click.option("--force", is_flag=True, help="Also those that were not replayed.")
+def remove(run: str, stage: str | None, force: bool) -> int:
+    """Remove the letters of RUN, or of one stage of it, once they are replayed; with `--force`, in any case."""
+    queues = _queues(run, stage)
+    record = queues[0].record
+    if record in running_records():
+        raise UsageError(f"run '{record.run}' is under way, and may add letters")
+    if not force and (left := sum(len(queue.left) for queue in queues)):
+        verb = "was" if left == 1 else "were"
+        raise UsageError(
+            f"{counted(left, 'letter')} of run '{record.run}' {verb} not replayed; --force removes all"
+        )
+    for queue in queues:
+        queue.require_private()  # what is removed is what the letters name
+        queue.remove()
+    print_message(
+        f"removed {counted(sum(len(queue.letters) for queue in queues), 'letter')} of run {record.run}"
+    )
+    return 0
+
+
+@command.command("replay", short_help="Put letters back into the stages that failed on them.")
+@click.argument("run")
+@click.argument("file", type=FILE, required=False)
+@_stage
+@values
+@how_shown
+@_trust
+def replay(
+    run: str,
+    file: Path | None,
+    stage: str | None,
+    params: Sequence[str],
+    overrides: Sequence[str],
+    trusted: bool,
+    **shown: Any,
+) -> int:
+    """Put the letters of RUN back into the stages that failed on them, and run the workflow from there on.
+
+    Producers and whatever else comes before are left out. FILE is the workflow; without it, the file that RUN was of,
+    with the `--param` and `--set` that RUN was given: what is given here goes before these.
+
+    When the replay ends, or was stopped and has drained, the letters that got through are marked and not replayed
+    again. A letter that fails again is a letter of the new run. Of a replay that is killed, or in which a worker's
+    death or an item ends the run at once, none is marked: all are put back once more next time.
+
+    A letter is a pickle: to put it back runs code of whoever wrote it. Letters that another user owns or may write to
+    are refused. Those that were not written where they lie, but copied, or came with a repository, are put back after a
+    question that names the workflow, or with `--trust`.
+    """
+    chosen = RunOptions(**shown)
+    queues = _queues_to_replay(run, stage)
+    path = file or Path(queues[0].letters[0].file)
+    letters = counted(sum(len(queue.left) for queue in queues), "letter")
+    _require_trust(queues, trusted, f"to put {letters} back runs '{path}'")
+    if not chosen.quiet:
+        print_message(visible(f"replaying {letters} of run {queues[0].record.run} with {path}"))
+    spec = _workflow_of(queues[0], path, params, overrides)
+    _check_outputs(queues, spec.transport)
+    return _replay(spec, queues, chosen)
+
+
+def letter_text(shown: dict[str, Any]) -> str:
+    """Show a letter for people."""
+    attempts = shown.pop("attempts")
+    traceback = shown.pop("traceback")
+    shown["outputs"] = shown["outputs"] or None
+    lines = [f"{key + ':':<11}{visible(str(value))}" for key, value in shown.items() if value is not None]
+    lines += [
+        visible("attempt {number}: {at}  '{worker}' (pid {pid})  {ended}".format_map(each))
+        for each in attempts
+    ]
+    # Indented: what an item's handler raises may not look like what mprun says.
+    lines += ["", *(f"    {visible(line)}" for line in traceback.splitlines())] if traceback else []
+    return "\n".join(lines) + "\n"
+
+
+def _queues_to_replay(run: str, stage: str | None) -> list[DeadLetterQueue]:
+    queues = [queue for queue in find_dead_letter_queues(run) if stage in (None, queue.stage) and queue.left]
+    if not queues:
+        raise UsageError(f"run '{run}' has no dead letters that were not replayed")
+    return queues
+
+
+def _require_trust(queues: Sequence[DeadLetterQueue], trusted: bool, what: str) -> None:
+    """Ask where the letters of a run may be anybody's. Raises `UsageError` where nobody can be asked, or says no."""
+    for queue in queues:
+        queue.require_private()
+    record = queues[0].record
+    if trusted or record.is_from_here():
+        return
+    doubt = f"the letters of run '{record.run}' were not written here: they were copied, or came with a repository"
+    danger = f"{what}, and code of whoever wrote them"
+    if not sys.stdin.isatty():
+        raise UsageError(visible(f"{doubt}; {danger}; say --trust if you know them"))
+    if not click.confirm(visible(f"{doubt}.\n{danger[0].upper()}{danger[1:]}.") + " Do it?", err=True):
+        raise UsageError("nothing was done")
+
+
+def _check_outputs(queues: Sequence[DeadLetterQueue], transport: str) -> None:
+    """Refuse to deliver again what has been. Raises `UsageError`."""
+    if transport != "leased" and (letters := [each for queue in queues for each in queue.half_done]):
+        raise UsageError(
+            f"stage '{letters[0].stage}' has letters of which some outputs have gone on, number "
+            f"{letters[0].number} the first; only `transport: leased` can leave these out"
+        )
+
+
+def _workflow_of(
+    queue: DeadLetterQueue, path: Path, params: Sequence[str], overrides: Sequence[str]
+) -> WorkflowSpec:
+    """Load the workflow as the run of the letters had it, with what is given here on top: the last word counts."""
+    from runner.loader.load import load
+
+    facts = queue.record.facts()
+    if facts is None:
+        return load(path, params=params, overrides=overrides)
+    return load(path, params=[*facts.params, *params], overrides=[*facts.overrides, *overrides])
+
+
+def _one_queue(run: str, stage: str | None) -> DeadLetterQueue:
+    queues = _queues(run, stage)
+    if len(queues) == 1:
+        return queues[0]
+    names = ", ".join(f"'{queue.stage}'" for queue in queues)
+    raise UsageError(f"several stages have letters: {names}; say which by --stage")
+
+
+def _queues(run: str, stage: str | None) -> list[DeadLetterQueue]:
+    queues = [queue for queue in find_dead_letter_queues(run) if stage in (None, queue.stage)]
+    if not queues:
+        raise UsageError("no such dead letters")
+    return queues
+
+
+def _fields_of(letter: DeadLetter) -> dict[str, Any]:
+    """What there is to know of a letter without opening it."""
+    return {key: value for key, value in asdict(letter).items() if key not in ("frame", "index", "bulk")}
+
+
+def _unpickled(letter: DeadLetter, folder: Path, show: Callable[[object], object]) -> object:
+    """Return the item, shown by `show`; or say why it can't be had."""
+    try:
+        return show(letter.unpickle(folder))
+    except (LookupError, MprunError) as error:
+        return f"({describe_error(error.__cause__ or error)})"
+
+
+def _whole_repr(item: object) -> str:
+    return safe_repr(item, width=sys.maxsize)  # whoever asks for it wants all of it
+
+
+def _as_json(item: object) -> object:
+    """Return the item where JSON can hold it, else a text."""
+    try:
+        json.dumps(item, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return _whole_repr(item)
+    return item
+
+
+def _replay(spec: WorkflowSpec, queues: Sequence[DeadLetterQueue], chosen: RunOptions) -> int:
+    from runner.spec.plan import make_plan
+
+    plan = make_plan(replay_spec(spec, {queue.stage: (queue.file, queue.left) for queue in queues}))
+    with early_observers(chosen) as observers:
+        check_writable(chosen)
+        if chosen.events is not None:
+            observers[0].write_events_to(chosen.events)
+    from runner.composition import run
+
+    lost: list[str] = []
+    report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
+    summaries = [_mark(queue, report, source_name(spec, queue.stage)) for queue in queues]
+    code = finish(report, observers, chosen, lost)
+    for summary in summaries:
+        print_message(visible(summary))
+    return code
+
+
+def _mark(queue: DeadLetterQueue, report: Report, source: str) -> str:
+    """Note which letters of a queue went back into their stage; return what became of them, in words."""
+    through, left = queue.mark(report, source), len(queue.left)
+    again = sum(each.dead_lettered for each in report.queues if each.name == queue.letters[0].queue)
+    summary = f"{through} of {counted(left, 'letter')} of stage '{queue.stage}' replayed in run {report.run}"
+    if through and again:
+        summary += f"; {again} of them failed again, and {'is a letter' if again == 1 else 'are letters'} of that run"
+    if through < left:
+        summary += (
+            f"; {counted(left - through, 'letter')} not known to have got through, to be replayed again"
+        )
+    return summary
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    cells = [[key.upper() for key in rows[0]], *([str(v) for v in r.values()] for r in rows)]
+    return "\n".join(table(cells, width_of(sys.stdout), named_by=3)) + "\n"

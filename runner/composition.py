@@ -1,0 +1,245 @@
+"""Put the parts together and run a plan: transport, watchdog, signals, observers, supervisor.
+
+    run(plan, observers) ──► Report
+
+May be called from any program; from a thread other than the main one it handles no signals. Under process transports
+the caller should have one thread only while it starts workers, as for every `fork`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import StartFailed, UsageError
+from runner.events.bus import Bus, Observer
+from runner.events.report import Report, ReportBuilder
+from runner.process import child as process
+from runner.process.preflight import ensure_capacity
+from runner.process.resources.base import ResourceProviders
+from runner.process.signals import SignalInbox
+from runner.process.watchdog import RUN_VARIABLE, PidRegistry, Watchdog
+from runner.spec.plan import Plan
+from runner.store.control_socket import ControlSocket
+from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
+from runner.store.discovery import forget_killed, prune_job_logs
+from runner.store.record import HOME, JOB_LOGS, LastSeen, RunFacts, RunRecord, home
+from runner.supervisor.admin import AdminApi
+from runner.supervisor.feeder import NO_FEEDER
+from runner.supervisor.outputs import open_outputs
+from runner.supervisor.resources import open_resources
+from runner.supervisor.supervisor import Supervisor
+from runner.transports.base import Transport
+from runner.transports.worker import work
+
+if TYPE_CHECKING:
+    from runner.supervisor.job_scheduler import JobScheduler
+
+
+def run(
+    plan: Plan, observers: Sequence[Observer] = (), keep: Callable[[Report], object] = lambda _: None
+) -> Report:
+    """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
+
+    `keep` gets the report before observers are closed: one that shows the run may wait for a screen that is stopped.
+
+    Raises:
+        UsageError: the transport does not exist on this system.
+        StartFailed: the machine has not enough processes, descriptors or memory, or dead letters can't be kept where
+            a stage asks for them. Nothing was started.
+        MprunInternalError: a bug; everything that was started is gone all the same.
+    """
+    builder = ReportBuilder()
+    bus = Bus(run=os.urandom(4).hex(), observers=[builder, *observers])
+    plan = replace(plan, origin=plan.origin or bus.run)
+    try:
+        _supervise(plan, bus)
+        keep(builder.report())
+    finally:
+        bus.close()
+    return builder.report()
+
+
+def _supervise(plan: Plan, bus: Bus) -> None:
+    """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
+    with ExitStack() as parts:
+        record = parts.enter_context(_keep_record(RunRecord(bus.run, home()), plan))
+        with _refusals_as_start_failed():
+            # Before whatever takes a while: a signal that nobody notes is one that nobody obeys.
+            signals = parts.enter_context(SignalInbox())
+            parts.enter_context(ensure_capacity(plan))
+            plan, outputs = parts.enter_context(open_outputs(plan))
+            watchdog = parts.enter_context(_leave_no_process(bus.run)) if plan.transport != "inline" else None
+            resources = parts.enter_context(open_resources(plan))
+            transport = _open_transport(plan, signals.wake, resources.providers)
+            parts.callback(transport.close)
+        feeder = NO_FEEDER
+        if plan.jobs and watchdog is not None:
+            feeder = _job_scheduler(plan, transport, bus, record, watchdog)
+        supervisor = Supervisor(
+            plan,
+            transport,
+            bus,
+            signals.take,
+            DeadLetterStore(record, plan),
+            watchdog or PidRegistry(),
+            resources.monitor,
+            feeder,
+            outputs,
+        )
+        if watchdog is not None:
+            parts.enter_context(_serve_requests(supervisor, transport, record))
+            bus.observers.append(LastSeen(record, supervisor.controller.snapshot))
+        supervisor.run()
+
+
+def run_file(
+    path: str | Path,
+    *,
+    transport: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+) -> Report:
+    """Check a workflow file and run it: what a test of a handler calls, with `transport="inline"`.
+
+    Raises:
+        SpecError: the file has problems; nothing was started.
+    """
+    from runner.jobs.plan import plan_for
+    from runner.loader.load import load
+
+    chosen = [*overrides, *([f"transport={transport}"] if transport is not None else [])]
+    spec = load(path, params=[f"{key}={value}" for key, value in (params or {}).items()], overrides=chosen)
+    return run(plan_for(spec), observers)
+
+
+def _open_transport(plan: Plan, wake: int, providers: ResourceProviders) -> Transport:
+    # Each is imported only where it is wanted: multiprocessing alone takes as long to import as a short run.
+    if plan.transport == "inline":
+        from runner.transports.inline.transport import InlineTransport
+
+        return InlineTransport(plan, work, wake, providers)
+    if plan.transport == "joinable":
+        from runner.transports.joinable import JoinableTransport
+
+        return JoinableTransport(plan, work, wake, providers)
+    from runner.transports.leased.transport import LeasedTransport
+
+    return LeasedTransport(plan, work, wake, providers)
+
+
+def _job_scheduler(
+    plan: Plan, transport: Any, bus: Bus, record: RunRecord, watchdog: Watchdog
+) -> JobScheduler:
+    """Make what decides about the jobs of a plan.
+
+    Raises:
+        UsageError: a secret can't be masked, or the logs of jobs can't be kept.
+    """
+    from runner.jobs.masking import Masker
+    from runner.jobs.requests import RequestBuilder, Secrets
+    from runner.supervisor.job_scheduler import JobScheduler
+
+    secrets = Secrets.gathered(plan.jobs, os.environ)
+    try:
+        prune_job_logs(record.home)
+        logs = record.folder_for(JOB_LOGS)
+    except OSError as error:
+        where = f"the logs of jobs can't be kept under '{record.home}': {error.strerror}"
+        raise UsageError(f"{where}; set {HOME} to a folder that can be written") from error
+    builder = RequestBuilder(plan, secrets, logs, record.home)
+    known = [pid for pid in process.children() if pid != watchdog.pid]
+
+    def end_orphans(alive: Collection[int]) -> None:
+        process.end_orphans(spare=(watchdog.pid, *alive), known=known)
+
+    return JobScheduler(plan, transport, bus, builder, Masker(secrets.values.values()), end_orphans)
+
+
+@contextmanager
+def _keep_record(record: RunRecord, plan: Plan) -> Iterator[RunRecord]:
+    """Say what run this is, for whoever wants to reach it or look at its letters, and tidy up at its end.
+
+    Where no record can be kept the run goes on without, unless a stage asks for letters: better now than when the
+    first of them is lost. What runs in one process can neither be reached nor keep letters.
+    """
+    if plan.transport == "inline":
+        yield record
+        return
+    path, given = str(plan.path.absolute()), plan.given
+    facts = RunFacts(record.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
+    try:
+        forget_killed(plan.name, record.home)
+        record.write_facts(facts)
+    except OSError as error:
+        if (stage := stage_with_dead_letters(plan)) is not None:
+            raise StartFailed(
+                f"stage '{stage}' has `on_error: dead_letter`, and '{record.home}' can't be written: "
+                f"{error.strerror or error}; MPRUN_HOME may name another folder"
+            ) from error
+    try:
+        yield record
+    finally:
+        record.remove_if_empty()
+
+
+@contextmanager
+def _serve_requests(supervisor: Supervisor, transport: Transport, record: RunRecord) -> Iterator[None]:
+    """Let `mprun ps`, `stop` and `scale` reach the run. Where no socket can be made, it runs all the same."""
+    try:
+        control = ControlSocket(record.folder, transport, AdminApi(supervisor.controller).handle)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        control.close()
+
+
+@contextmanager
+def _refusals_as_start_failed() -> Iterator[None]:
+    """What the system refuses before the first worker is a start that failed; no event has been published yet."""
+    try:
+        yield
+    except OSError as error:
+        raise StartFailed(f"the run could not be started: {error.strerror or error}") from error
+
+
+@contextmanager
+def _leave_no_process(run_id: str) -> Iterator[Watchdog]:
+    """See to it that no process of the run is left, whether this process ends in order or is killed."""
+    if not sys.platform.startswith("linux"):
+        raise UsageError(
+            f"workers need Linux, and this is {sys.platform}; `--transport inline` runs everywhere"
+        )
+    process.require_own_proc()
+    known = process.children()
+    spare = os.open(os.devnull, os.O_RDONLY)
+    try:
+        watchdog = Watchdog(run_id)
+    except OSError:
+        os.close(spare)
+        raise
+    before = os.environ.get(RUN_VARIABLE)
+    os.environ[RUN_VARIABLE] = run_id
+    process.adopt_orphans(True)
+    try:
+        yield watchdog
+    finally:
+        os.close(spare)  # kept for this: to look for orphans takes a descriptor, and none may be left
+        process.end_orphans(spare=(watchdog.pid,), known=known)
+        process.end_own_tracker(known)
+        process.adopt_orphans(False)
+        watchdog.close()
+        if before is None:
+            del os.environ[RUN_VARIABLE]
+        else:
+            os.environ[RUN_VARIABLE] = before

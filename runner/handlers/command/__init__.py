@@ -1,0 +1,1 @@
+"""The kind `command`: a program, or a line for the shell, as a handler."""

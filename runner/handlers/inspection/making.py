@@ -1,0 +1,295 @@
+"""What the attributes of a class are made with, read from its source: a list of its own, a file, what it was given."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+
+from runner.handlers.inspection.names import Class, FunctionNode, dotted_name
+from runner.handlers.inspection.signatures import Ancestor, decorators
+
+CONTAINERS = frozenset(
+    [
+        "list",
+        "dict",
+        "set",
+        "bytearray",
+        "deque",
+        "Counter",
+        "defaultdict",
+        "OrderedDict",
+        "array",
+        "StringIO",
+        "BytesIO",
+        "Queue",
+        "LifoQueue",
+        "PriorityQueue",
+        "SimpleQueue",
+    ]
+)
+_ELSEWHERE = (
+    "open",
+    "connect",
+    "memmap",
+    "Redis",
+    "StrictRedis",
+    "MongoClient",
+    "SqliteDict",
+    "Cache",
+    "Index",
+)
+"""What they make has its entries on a disk, or in another process."""
+_HOLDS_ATTRIBUTES = ("SimpleNamespace", "Namespace", "local")
+_HOLD_BACK = frozenset(
+    [
+        "open",
+        "connect",
+        "writer",
+        "DictWriter",
+        "ParquetWriter",
+        "ZipFile",
+        "GzipFile",
+        "TextIOWrapper",
+        "BufferedWriter",
+    ]
+)
+_COMMITS_EACH = ("duckdb",)
+_SCREEN = ("sys.stdout", "sys.stderr", "sys.stdout.buffer", "sys.stderr.buffer")
+_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+
+
+class OwnInstance(ast.Call):
+    """The making of an object whose class is one of the user's, whatever its name."""
+
+
+def made_by(lineage: Iterable[Ancestor]) -> dict[str, ast.expr]:
+    """Return what each attribute is first made with: by `__init__`, else by another method or in the class body."""
+    nodes = [each.node for each in lineage if isinstance(each, Class)]
+    return first_made(pair for node in nodes for pair in (*_set_by_methods(node), *_set_in_body(node)))
+
+
+def first_made(assigned: Iterable[tuple[str, ast.expr]]) -> dict[str, ast.expr]:
+    """Return what each name is first set to; where that is None, the file or database that is opened later."""
+    made: dict[str, ast.expr] = {}
+    for name, value in assigned:
+        before = made.setdefault(name, value)
+        if isinstance(before, ast.Constant) and before.value is None and holds_back(value, {}):
+            made[name] = value
+    return made
+
+
+def shared_by_instances(lineage: Iterable[Ancestor]) -> frozenset[str]:
+    """Return what is made in the class body, and no instance has of its own."""
+    classes = [each.node for each in lineage if isinstance(each, Class)]
+    if any(_sets_by_name(each) for each in classes):
+        return frozenset()
+    shared = {name for each in classes for name in _shared_in_body(each)}
+    return frozenset(shared.difference(*map(_set_on_instances, classes)))
+
+
+def _shared_in_body(node: ast.ClassDef) -> Iterator[str]:
+    """Decorators and bases may make instances have what is annotated: a dataclass does."""
+    sure = not node.decorator_list and not node.bases
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) or sure:
+            for target, value in assignments(statement):
+                if isinstance(target, ast.Name) and (isinstance(value, ast.Constant) or is_container(value)):
+                    yield target.id
+
+
+def _set_on_instances(node: ast.ClassDef) -> set[str]:
+    return {
+        inner.attr
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and "classmethod" not in decorators(method)
+        for inner in ast.walk(method)
+        if isinstance(inner, ast.Attribute) and not isinstance(inner.ctx, ast.Load)
+        if dotted_name(inner.value) == (first_parameter(method) or "")
+    }
+
+
+def _sets_by_name(node: ast.ClassDef) -> bool:
+    return any(
+        (isinstance(inner, ast.Attribute) and inner.attr in ("__dict__", "__setattr__"))
+        or (isinstance(inner, ast.Name) and inner.id in ("setattr", "vars"))
+        for inner in ast.walk(node)
+    )
+
+
+def _set_by_methods(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+    for method in sorted(methods, key=lambda each: each.name not in ("__init__", "__post_init__")):
+        own, local = first_parameter(method), {**_containers_given(method), **_containers_in(method)}
+        for statement in ast.walk(method):
+            for target, value in assignments(statement):
+                if isinstance(target, ast.Attribute) and dotted_name(target.value) == own:
+                    yield target.attr, _by_its_making(value, local)
+
+
+def _containers_in(method: FunctionNode) -> dict[str, ast.expr]:
+    """The local names that stand for one new container, and for nothing else."""
+    stored = [
+        node.id for node in ast.walk(method) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    return {
+        target.id: value
+        for statement in ast.walk(method)
+        for target, value in assignments(statement)
+        if isinstance(target, ast.Name) and stored.count(target.id) == 1 and is_container(value)
+        if target.id not in parameters_of(method)
+    }
+
+
+def _containers_given(method: FunctionNode) -> dict[str, ast.expr]:
+    """The parameters that are made once, as a default, and are the same container each time."""
+    return {name: value for name, value in defaults_of(method) if is_container(value)}
+
+
+def defaults_of(node: FunctionNode) -> Iterator[tuple[str, ast.expr]]:
+    """List the parameters that have a default, with it."""
+    positional = [*node.args.posonlyargs, *node.args.args]
+    if node.args.defaults:
+        for arg, value in zip(positional[-len(node.args.defaults) :], node.args.defaults, strict=True):
+            yield arg.arg, value
+    for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        if default is not None:
+            yield arg.arg, default
+
+
+def _by_its_making(value: ast.expr, local: Mapping[str, ast.expr]) -> ast.expr:
+    """The same, where it is a local container or a method of one: with the container in the place of its name."""
+    match value:
+        case ast.Name(id=name):
+            return local.get(name, value)
+        case ast.Attribute(value=ast.Name(id=name), attr=method) if name in local:
+            return ast.Attribute(local[name], method, ast.Load())
+    return value
+
+
+def _set_in_body(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    for statement in node.body:
+        for target, value in assignments(statement):
+            if isinstance(target, ast.Name):
+                factory = [
+                    keyword.value
+                    for keyword in (value.keywords if isinstance(value, ast.Call) else ())
+                    if keyword.arg == "default_factory"
+                ]
+                yield target.id, ast.Call(factory[0], [], []) if factory else value
+
+
+def assignments(statement: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                yield from _pairs(target, value)
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            yield target, value
+        case ast.NamedExpr(target=target, value=value):
+            yield target, value
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """`a, b = 1, 2` is two assignments; of `a, b = pair` nobody knows what each gets."""
+    if not isinstance(target, ast.Tuple):
+        yield target, value
+    elif isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts):
+        for one, its_value in zip(target.elts, value.elts, strict=True):
+            yield from _pairs(one, its_value)
+
+
+def first_parameter(node: FunctionNode) -> str | None:
+    parameters = [*node.args.posonlyargs, *node.args.args]
+    return parameters[0].arg if parameters else None
+
+
+def parameters_of(node: FunctionNode) -> set[str]:
+    args = node.args
+    rest = [arg for arg in (args.vararg, args.kwarg) if arg is not None]
+    return {arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, *rest)}
+
+
+def given_by(called: FunctionNode, call: ast.Call, *, bound: bool) -> Iterator[tuple[str, ast.expr]]:
+    """List the parameters of a function that a call gives, with what it gives."""
+    known = parameters_of(called)
+    yield from (
+        (keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg in known and keyword.arg
+    )
+    names = [arg.arg for arg in (*called.args.posonlyargs, *called.args.args)][1 if bound else 0 :]
+    if not any(isinstance(value, ast.Starred) for value in call.args):
+        yield from zip(names, call.args, strict=False)
+
+
+def is_container(made: ast.expr | None) -> bool:
+    match made:
+        case OwnInstance():
+            return False
+        case ast.BoolOp(values=values):  # `given or []`
+            return any(map(is_container, values))
+        case ast.IfExp(body=one, orelse=other):
+            return is_container(one) or is_container(other)
+    if isinstance(made, _DISPLAYS):
+        return True
+    return isinstance(made, ast.Call) and (dotted_name(made.func) or "").split(".")[-1] in CONTAINERS
+
+
+def holds_containers(made: ast.expr) -> bool:
+    """Say whether what is in it is a container of its own again: `defaultdict(set)`."""
+    return isinstance(made, ast.Call) and any(
+        (dotted_name(each) or "").split(".")[-1] in CONTAINERS for each in made.args
+    )
+
+
+def is_elsewhere(made: ast.expr | None) -> bool:
+    """Say whether entries of it are no memory of the worker's: it was given to the constructor, or is on a disk."""
+    return isinstance(made, ast.Name) or (
+        isinstance(made, ast.Call) and (opener(made) or "").split(".")[-1].endswith(_ELSEWHERE)
+    )
+
+
+def is_library_s(made: ast.expr | None) -> bool:
+    """Say whether its attributes are the matter of a library, as those of a session are."""
+    called = opener(made) if isinstance(made, ast.Call) and not isinstance(made, OwnInstance) else None
+    return called is not None and not is_container(made) and called.split(".")[-1] not in _HOLDS_ATTRIBUTES
+
+
+def holds_back(made: ast.expr | None, made_of: Mapping[str, ast.expr]) -> bool:
+    """Say whether what was opened keeps what is written to it until it is flushed, committed or closed."""
+    if not isinstance(made, ast.Call):
+        return False
+    at_once = {keyword.arg for keyword in made.keywords} & {"buffering", "isolation_level", "autocommit"}
+    if at_once or len(made.args) > 2 or (dotted_name(made.func) or "").startswith(_COMMITS_EACH):
+        return False
+    first = made.args[0] if made.args else None
+    if opener(made) in ("writer", "DictWriter") and first is not None:
+        return _is_held_back_in(first, made_of)
+    return opener(made) in _HOLD_BACK
+
+
+def _is_held_back_in(file: ast.expr, made_of: Mapping[str, ast.expr]) -> bool:
+    """The same of what a writer of rows writes to."""
+    if dotted_name(file) in _SCREEN:
+        return False
+    name = file.attr if isinstance(file, ast.Attribute) else dotted_name(file)
+    known = made_of.get(name or "") or next(
+        (value for key, value in made_of.items() if name and key.endswith(f">.{name}")), file
+    )
+    return holds_back(known, made_of) if isinstance(known, ast.Call) else True
+
+
+def opens_database(made: ast.expr | None) -> bool:
+    return isinstance(made, ast.Call) and opener(made) == "connect"
+
+
+def commits_each(node: ast.AST) -> bool:
+    """Say whether something of it has a database commit each statement: `connection.autocommit = True`."""
+    return any(
+        isinstance(inner, ast.Attribute)
+        and inner.attr in ("autocommit", "isolation_level")
+        and isinstance(inner.ctx, ast.Store)
+        for inner in ast.walk(node)
+    )
+
+
+def opener(made: ast.Call) -> str | None:
+    return made.func.attr if isinstance(made.func, ast.Attribute) else dotted_name(made.func)

@@ -1,0 +1,249 @@
+"""What stands outside a function and outlives its calls, so that it could keep things there. From source: runs nothing.
+
+    SEEN = set()                      a name of the module, or of another one of the user's
+    def store(item, rows=[]): …       the default of a parameter
+    def make():                       a variable of the function round it
+        n = 0
+        def step(item): nonlocal n …
+
+Each has a key, which no attribute of a class could be: `<kitchen>.SEEN`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from runner.handlers.inspection.imports import SourceModule, find_module, is_library
+from runner.handlers.inspection.making import (
+    OwnInstance,
+    assignments,
+    defaults_of,
+    first_made,
+    is_container,
+    made_by,
+    parameters_of,
+)
+from runner.handlers.inspection.names import (
+    Class,
+    Defined,
+    Function,
+    FunctionNode,
+    Imported,
+    Thing,
+    absolute_name,
+    look_up,
+    names_of,
+)
+from runner.handlers.inspection.signatures import lineage_of
+from runner.spec.commits import Holder
+
+_LONGEST_TRAIL = 10
+
+
+class Outside(NamedTuple):
+    """One thing that a key stands for."""
+
+    name: str
+    holder: Holder
+    module: SourceModule | None = None
+    """Where it is made."""
+
+
+class Outsides:
+    """All that was met of them, by their keys."""
+
+    def __init__(self, handler: str, beside: Path, made: dict[str, ast.expr]) -> None:
+        """`handler` is the module of the handler; `made` is told what they are made with."""
+        self._package = handler.partition(".")[0]
+        self._beside = beside
+        self._made = made
+        self._known: dict[str, Outside] = {}
+
+    def known(self, key: str) -> Outside | None:
+        """Return what a key stands for; None where it is an attribute of `self`."""
+        return self._known.get(key)
+
+    def module_of(self, key: str) -> SourceModule | None:
+        """Return where what stands under a key is made; None for an attribute of `self`."""
+        outside = self._known.get(key)
+        return None if outside is None else outside.module
+
+    def is_own(self, module: SourceModule) -> bool:
+        """Say whether a module is one of the user's: what libraries keep for whoever calls them is theirs."""
+        return self._is_own(module.name)
+
+    def look_up(self, dotted: str, module: SourceModule) -> Thing | None:
+        """Follow a dotted name from a module; None where that leads to a library, which is not read."""
+        for binding in names_of(module).names.get(dotted.partition(".")[0], ()):
+            if isinstance(binding, Imported) and not self._is_own(absolute_name(binding, module)):
+                return None
+        found = look_up(dotted, module, self._beside)
+        ours = not isinstance(found, Function | Class) or self.is_own(found.module)
+        return found if ours else None
+
+    def _is_own(self, name: str) -> bool:
+        return name.partition(".")[0] == self._package or not is_library(name, self._beside)
+
+    def of_module(self, name: str, module: SourceModule) -> str | SourceModule | None:
+        """Return the key of a module's global, or the module that the name stands for; None for what is not known."""
+        for _ in range(_LONGEST_TRAIL):
+            bindings = names_of(module).names.get(name)
+            if not bindings:
+                return None
+            if not isinstance(bindings[0], Imported):
+                return self._noted_global(name, module)
+            named = absolute_name(bindings[0], module)
+            found = find_module(named, self._beside) if self._is_own(named) else None
+            if not isinstance(found, SourceModule):
+                return None
+            if bindings[0].name is None:
+                return found
+            name, module = bindings[0].name, found
+        return None
+
+    def defaults_of(self, node: FunctionNode, module: SourceModule) -> dict[str, str]:
+        """Return the keys of the parameters whose defaults are containers."""
+        found = {}
+        for name, value in defaults_of(node):
+            if is_container(value):
+                key = f"<{module.name}, line {node.lineno}>.{name}"
+                self._note(key, Outside(name, Holder.DEFAULT), value, module)
+                found[name] = key
+        return found
+
+    def functions_inside(
+        self, node: FunctionNode, module: SourceModule, held_by: Outside
+    ) -> Iterator[tuple[FunctionNode, dict[str, str]]]:
+        """List the functions that stand in one, with the keys of what that has for them; `held_by` holds it."""
+        near = self._variables_of(node, module, held_by)
+        for inner in _own_statements(node):
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                yield inner, near
+                for deeper, more in self.functions_inside(inner, module, held_by):
+                    yield deeper, near | more
+
+    def _variables_of(self, node: FunctionNode, module: SourceModule, held_by: Outside) -> dict[str, str]:
+        found = {}
+        for statement in _own_statements(node):
+            for target, value in assignments(statement):
+                if isinstance(target, ast.Name) and target.id not in found:
+                    key = f"<{module.name}, line {node.lineno}>.{target.id} of {held_by.name}"
+                    self._note(key, held_by, value, module)
+                    found[target.id] = key
+        return found
+
+    def note_object(self, key: str, value: ast.expr, module: SourceModule) -> None:
+        """Note what an object has that is made under a key, where its class is one of the user's."""
+        if isinstance(value, ast.Call) and (cls := self.class_of(value.func, module)) is not None:
+            self._made[key] = OwnInstance(value.func, value.args, value.keywords)
+            self._note_members(key, cls)
+
+    def class_of(self, called: ast.expr, module: SourceModule) -> Class | None:
+        """Return the class of the user's that an expression in a module names."""
+        dotted = ast.unparse(called) if isinstance(called, ast.Name | ast.Attribute) else ""
+        found = self.look_up(dotted, module) if dotted.replace(".", "").isidentifier() else None
+        return found if isinstance(found, Class) else None
+
+    def _noted_global(self, name: str, module: SourceModule) -> str:
+        key = f"<{module.name}>.{name}"
+        if key not in self._known:
+            self._note(key, Outside(name, Holder.MODULE), _values_of(module).get(name), module)
+            binding = names_of(module).names[name][0]
+            if isinstance(binding, Defined) and isinstance(binding.node, ast.ClassDef):
+                self._note_members(key, Class(module, binding.node))
+        return key
+
+    def _note(self, key: str, outside: Outside, value: ast.expr | None, module: SourceModule) -> None:
+        self._known[key] = outside._replace(module=module)
+        if value is not None:
+            self._made[key] = value
+            self.note_object(key, value, module)
+
+    def _note_members(self, key: str, cls: Class) -> None:
+        lineage = lineage_of(cls, self._beside)
+        for name, value in made_by(lineage).items() if isinstance(lineage, list) else ():
+            self._made.setdefault(f"{key}.{name}", value)
+
+
+class Scope:
+    """The names that one function sees: those round it by their keys, and those of its module."""
+
+    def __init__(self, outsides: Outsides, module: SourceModule, near: Mapping[str, str]) -> None:
+        self._outsides = outsides
+        self._module = module
+        self._near = near
+
+    def key(self, name: str) -> str | None:
+        """Return the key of a name that the function does not have itself."""
+        if name in self._near:
+            return self._near[name]
+        found = self._outsides.of_module(name, self._module)
+        return found if isinstance(found, str) else None
+
+    def member(self, name: str, attribute: str) -> str | None:
+        """Return the key of `name.attribute` where `name` is a module of the user's."""
+        module = None if name in self._near else self._outsides.of_module(name, self._module)
+        found = self._outsides.of_module(attribute, module) if isinstance(module, SourceModule) else None
+        return found if isinstance(found, str) else None
+
+
+@lru_cache(maxsize=64)
+def _values_of(module: SourceModule) -> dict[str, ast.expr]:
+    """What each global is first made with: by the module, else by a function that declares it."""
+    return first_made(
+        (target.id, value)
+        for target, value in (*_set_by_module(module.tree), *_set_by_functions(module.tree))
+        if isinstance(target, ast.Name)
+    )
+
+
+def _set_by_module(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.expr]]:
+    for statement in _own_statements(tree):
+        yield from assignments(statement)
+
+
+def _set_by_functions(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.expr]]:
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            inside = list(_own_statements(function))
+            declared = {name for each in inside if isinstance(each, ast.Global) for name in each.names}
+            for target, value in (pair for each in inside for pair in assignments(each)):
+                if isinstance(target, ast.Name) and target.id in declared:
+                    yield target, value
+
+
+def _own_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All that is in it, but in no function or class of its own."""
+    waiting = list(ast.iter_child_nodes(node))
+    while waiting:
+        inner = waiting.pop(0)
+        yield inner
+        if not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            waiting[:0] = ast.iter_child_nodes(inner)
+
+
+def names_inside(node: FunctionNode) -> set[str]:
+    """Return the names that a function, or one inside it, has itself: what it assigns, takes, defines or imports."""
+    found = parameters_of(node)
+    elsewhere = {
+        name for inner in _own_statements(node) if isinstance(inner, ast.Nonlocal) for name in inner.names
+    }
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Global(names=names):
+                elsewhere.update(names)
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found |= parameters_of(inner) | ({name} if inner is not node else set())
+            case ast.Lambda():
+                found |= parameters_of(inner)
+            case ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
+                found.add(name)
+            case ast.alias(name=name, asname=asname):
+                found.add(asname or name.partition(".")[0])
+    return found - elsewhere

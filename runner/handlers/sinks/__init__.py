@@ -1,0 +1,1 @@
+"""Kinds of handlers that take items and leave something of them: files, tables, requests."""

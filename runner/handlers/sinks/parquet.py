@@ -1,0 +1,361 @@
+"""Columns, written: the consumer's side of the kind `parquet`.
+
+    item ──► columns of many ──► a spool: appended to, cut back to what is done ──► close ──► out.parquet, by rename
+
+A Parquet file is none before its last byte, so nobody could go on with it. The spool has what is done, whoever is
+killed; what is made of it in the end can be made again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
+from runner.handlers.outputs import MODE, REMEDY, Commits, OutputRefused, WriteMode, Writes, write_mode
+from runner.handlers.sinks.files import (
+    AppendedFile,
+    PreparedFile,
+    acknowledged_length,
+    hidden,
+    lock_alone,
+    remove_abandoned,
+)
+from runner.handlers.sinks.folder import exchange
+from runner.handlers.sinks.forms import FormError, as_json, plain
+from runner.handlers.sinks.rows import RowReader, as_mapping
+from runner.handlers.sources.reading import require
+from runner.spec.commits import FlushPolicy
+from runner.spec.model import Role
+
+_LENGTH = struct.Struct("<Q")
+_ROWS = 100_000
+_FAMILIES = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "text",
+    bytes: "bytes",
+    date: "date",
+    time: "time",
+    timedelta: "timedelta",
+}
+"""What goes together in one column."""
+_KNOWN = frozenset({*_FAMILIES, type(None)})
+_WIDE = 2**63
+_SCALARS: tuple[Any, ...] = (int, float, str, bytes)
+
+
+class ParquetColumns:
+    """Gathers rows as columns. Its items are done when `flush` has put them into the spool."""
+
+    def __init__(self, options: Mapping[str, Any], context: WorkerContext) -> None:
+        """Open the spool. Raises OSError; `HandlerError` where pyarrow is not installed."""
+        self._pyarrow = require("pyarrow", "data", "`parquet`")
+        self._rows_in_group = options.get("rows", _ROWS)
+        self._spool = AppendedFile(options["path"], context)
+        self._reader = RowReader(self._spool.kept.get("names", ()))
+        self._families: dict[str, str] = dict(self._spool.kept.get("families", {}))
+        self._rows: list[Sequence[object]] = []
+        self._seen: dict[tuple[type, ...], tuple[int, ...]] = {}
+        """Types of rows that fit; and where whole numbers are, which may be too big."""
+
+    def call(self, item: Any) -> None:
+        """Take a row in. Raises `FormError`."""
+        found = item if type(item) is dict else as_mapping(item, "a row is a mapping")
+        reader = self._reader if self._reader.names else RowReader(tuple(map(str, found)))
+        row = reader.row(found)
+        kinds = tuple(map(type, row))
+        numbers = self._seen.get(kinds)
+        if numbers is None or not all([-_WIDE <= row[at] < _WIDE for at in numbers]):  # type: ignore[operator]  # noqa: C419 - quicker
+            row = self._looked_at(reader.names, row, kinds)
+        self._reader = reader
+        self._rows.append(row)
+
+    def _looked_at(
+        self, names: Sequence[str], row: Sequence[object], kinds: tuple[type, ...]
+    ) -> Sequence[object]:
+        """Look at each value; where their types say all, not again at rows that have the same."""
+        families: dict[str, str] = {}
+        cells = [self._cell(name, value, families) for name, value in zip(names, row, strict=True)]
+        self._families |= families
+        if _KNOWN.issuperset(kinds):
+            self._seen[kinds] = tuple(at for at, kind in enumerate(kinds) if kind is int)
+        return cells
+
+    def _cell(self, name: str, value: object, families: dict[str, str]) -> object:
+        if value is None:
+            return None
+        family = _FAMILIES.get(type(value))
+        if family is None:
+            value, family = self._plain(name, value)
+        elif type(value) is int and not -_WIDE <= value < _WIDE:
+            raise FormError(f"$.{name}: the number has more than 64 bits; write it as text")
+        if (known := self._families.get(name, family)) != family:
+            raise FormError(f"$.{name}: a {family}, and the column has {known}s; make them alike")
+        families[name] = family
+        return value
+
+    def _plain(self, name: str, value: object) -> tuple[object, str]:
+        """Return a value as Arrow takes it, and what it goes together with."""
+        if isinstance(value, datetime):
+            return value, "time with a zone" if value.tzinfo else "datetime"
+        for kind in _SCALARS:
+            if isinstance(value, kind):  # a class of its own
+                return kind(value), _FAMILIES[kind]
+        if isinstance(value, list | tuple):
+            return value, f"list of {self._family_in(name, value)}"
+        if isinstance(value, dict):
+            return _json(name, value), "text"
+        try:
+            value = plain(value)
+        except TypeError:
+            return _json(name, value), "text"  # which says what is wrong
+        if value is None:
+            return None, self._families.get(name, "text")
+        family = _FAMILIES.get(type(value))
+        return (value, family) if family is not None else self._plain(name, value)
+
+    def _family_in(self, name: str, values: Sequence[object]) -> str:
+        kinds = self._pyarrow.types
+        try:
+            found = self._pyarrow.array(values).type
+        except (self._pyarrow.ArrowException, TypeError, OverflowError) as error:
+            raise FormError(f"$.{name}: it can't be a list of one kind: {error}") from None
+        while kinds.is_list(found):
+            found = found.value_type
+        is_number = kinds.is_integer(found) or kinds.is_floating(found) or kinds.is_null(found)
+        return "number" if is_number else str(found)
+
+    def flush(self) -> None:
+        """Put what was gathered into the spool. Raises OSError."""
+        if not self._rows:
+            return
+        arrow = self._pyarrow
+        columns = [arrow.array(column) for column in zip(*self._rows, strict=True)]
+        batch = arrow.record_batch(columns, names=list(self._reader.names))
+        buffer = arrow.BufferOutputStream()
+        with arrow.ipc.new_stream(buffer, batch.schema) as stream:
+            stream.write_batch(batch)
+        data = buffer.getvalue().to_pybytes()
+        self._spool.write(_LENGTH.pack(len(data)) + data)
+        self._rows.clear()
+
+    def capture(self) -> bytes:
+        """Return what whoever takes over has to know."""
+        return self._spool.capture({"names": self._reader.names, "families": self._families})
+
+    def close(self) -> None:
+        """Make the file of what is in the spool; the supervisor puts it in its place."""
+        spool, length = self._spool.path, self._spool.length
+        self._spool.close()
+        if length:
+            convert(spool, length, self._rows_in_group)
+
+    def handler(self) -> Mapper:
+        """Return it as a handler."""
+        return Mapper(self.call, self.close, flush=self.flush, capture=self.capture)
+
+
+def _json(name: str, value: object) -> str:
+    try:
+        return as_json(value)
+    except FormError as error:
+        raise FormError(f"$.{name}{str(error).removeprefix('$')}") from None
+
+
+def converted(spool: str, length: int) -> str:
+    """Name the file that is made of so much of a spool."""
+    return f"{spool} {length}.parquet"
+
+
+def convert(spool: str, length: int, rows: int) -> None:
+    """Make a Parquet file of the first `length` bytes of a spool, in groups of so many rows."""
+    pyarrow, parquet = (require(name, "data", "`parquet`") for name in ("pyarrow", "pyarrow.parquet"))
+    schemas = [batch.schema for batch in _batches(spool, length)]
+    schema = pyarrow.unify_schemas(schemas, promote_options="permissive") if schemas else pyarrow.schema([])
+    partial = f"{spool}.partial"
+    with parquet.ParquetWriter(partial, schema) as writer:
+        gathered: list[Any] = []
+        for batch in _batches(spool, length):
+            table = pyarrow.Table.from_batches([batch])
+            gathered.append(table if batch.schema == schema else table.cast(schema))
+            if sum(map(len, gathered)) >= rows:
+                writer.write_table(pyarrow.concat_tables(gathered), row_group_size=rows)
+                gathered = []
+        if gathered:
+            writer.write_table(pyarrow.concat_tables(gathered), row_group_size=rows)
+    os.replace(partial, converted(spool, length))  # noqa: PTH105
+
+
+def _batches(spool: str, length: int) -> Iterator[Any]:
+    pyarrow = require("pyarrow", "data", "`parquet`")
+    with open(spool, "rb") as file:  # noqa: PTH123
+        while file.tell() < length:
+            (size,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            with pyarrow.ipc.open_stream(file.read(size)) as stream:
+                yield from stream
+
+
+class ParquetOutput:
+    """The supervisor's hand on a Parquet file, or on a folder of them. It never imports pyarrow."""
+
+    def __init__(self, path: str, mode: WriteMode, run: str, rows: int) -> None:
+        """See to it that it may be written. Raises `OutputRefused`, OSError."""
+        self._is_folder = path.endswith("/")
+        self._path, self._mode, self._run, self._rows = Path(os.path.realpath(path)), mode, run, rows
+        self._check(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(self._path)
+        self._folder = hidden(self._path, run)
+        self._folder.mkdir(mode=0o700)
+        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        lock_alone(self._descriptor)
+        self.prepared = PreparedFile(str(self._folder), parts=True)
+
+    def _check(self, path: str) -> None:
+        there = self._path.exists()
+        if there and self._path.is_dir() is not self._is_folder:
+            what = "a file, and a folder is" if self._is_folder else "a folder, and a file is"
+            raise OutputRefused(f"{path}: it is {what} to be written")
+        if there and self._mode is WriteMode.FAIL and not (self._is_folder and not any(self._path.iterdir())):
+            raise OutputRefused(f"{path}: it is there already; {REMEDY if self._is_folder else _REPLACE}")
+        if there and not os.access(self._path, os.W_OK):
+            raise OutputRefused(f"{path}: permission denied: it can't be written to")
+
+    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None) -> None:
+        """Put the files in their place. Raises `OutputRefused`, OSError."""
+        try:
+            if complete or self._mode is not WriteMode.REPLACE:
+                self._publish(complete, dict(self._lengths(states)))
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._descriptor)
+
+    def _lengths(self, states: Mapping[str, bytes] | None) -> Iterator[tuple[str, int]]:
+        """Yield the spools, each with how much of it is done."""
+        if states is not None:
+            for worker, state in states.items():
+                yield self.prepared.of(worker).path, acknowledged_length(state)
+            return
+        for spool in self._folder.iterdir():
+            if not spool.name.endswith((".parquet", ".partial")):
+                yield str(spool), spool.stat().st_size
+
+    def _publish(self, complete: bool, lengths: Mapping[str, int]) -> None:
+        made = {spool: self._made(spool, length) for spool, length in lengths.items() if length}
+        if not self._is_folder:
+            if complete and not made:
+                empty = self._folder / "empty"
+                empty.touch()
+                made = {"empty": self._made(str(empty), 0)}
+            for file in made.values():
+                self._settle(file)
+                os.replace(file, self._path)  # noqa: PTH105
+            return
+        target = self._folder / "new" if self._mode is WriteMode.REPLACE else self._path
+        target.mkdir(parents=True, exist_ok=True)
+        for spool, file in made.items():
+            os.replace(file, target / f"part-{self._run}-{Path(spool).name}.parquet")  # noqa: PTH105
+        if self._mode is WriteMode.REPLACE:
+            exchange(target, self._path)
+
+    def _settle(self, file: str) -> None:
+        if self._path.exists():
+            os.chmod(file, stat.S_IMODE(self._path.stat().st_mode))  # noqa: PTH101
+
+    def _made(self, spool: str, length: int) -> str:
+        """Return the file made of a spool; where its worker did not come to that, another process makes it."""
+        file = converted(spool, length)
+        if not os.path.exists(file):  # noqa: PTH110
+            command = [sys.executable, "-m", __name__, spool, str(length), str(self._rows)]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                last = done.stderr.strip().splitlines()[-1:] or ["it was killed"]
+                raise OutputRefused(f"{self._path}: its rows could not be put together: {last[0]}")
+        return file
+
+
+_REPLACE = "`mode: replace` puts a new one in its place"
+_ALONE = (
+    "one Parquet file has one writer",
+    "leave out `count`, or end `path` in a slash: then it is a folder, and each worker has a file of its own in it",
+)
+
+_NOT_ADDED_TO = (
+    "a Parquet file can't be added to",
+    "end `path` in a slash: then it is a folder, to which each run adds a file",
+)
+
+
+def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
+    return ParquetColumns(options, context).handler()
+
+
+def _writes(options: Mapping[str, Any]) -> Writes:
+    path, mode = options["path"], write_mode(options)
+    return Writes(
+        Commits(FlushPolicy(items=5000), keeps_state=True),
+        path=path,
+        alone=None if path.endswith("/") else _ALONE,
+        misfit=_NOT_ADDED_TO if mode is WriteMode.APPEND and not path.endswith("/") else None,
+        library=("pyarrow", "data"),
+        open=lambda folder, run: ParquetOutput(_in(folder, path), mode, run, options.get("rows", _ROWS)),
+    )
+
+
+def _in(folder: str, path: str) -> str:
+    return os.path.join(folder, path)  # noqa: PTH118 - a slash at the end has a meaning
+
+
+PARQUET = HandlerKind(
+    name="parquet",
+    summary="Write each item as a row of a Parquet file, or of a folder of them. Needs `pip install 'mprun[data]'`.",
+    roles=frozenset({Role.CONSUMER}),
+    options={
+        "type": "object",
+        "properties": {
+            "path": {
+                "type": "string",
+                "minLength": 1,
+                "description": (
+                    "The file; where it ends in a slash, a folder, in which each worker of each run makes a file. A "
+                    "relative path starts from the stage's working directory. It is there when the run has ended."
+                ),
+            },
+            "rows": {
+                "type": "integer",
+                "minimum": 1,
+                "default": _ROWS,
+                "description": "How many rows a row group has.",
+            },
+            "mode": {
+                **MODE,
+                "description": f"{MODE['description']} A file can't be added to, a folder can.",
+            },
+        },
+        "required": ["path"],
+        "additionalProperties": False,
+    },
+    example="""\
+stages:
+  writer:
+    run: {parquet: {path: results/hits.parquet}}
+    from: hits
+""",
+    build=_build,
+    writes=_writes,
+)
+
+if __name__ == "__main__":
+    convert(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

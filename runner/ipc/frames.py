@@ -1,0 +1,220 @@
+"""Frames, some items pickled together, and batches, the frames of several shards in one message.
+
+The supervisor passes frames on unopened; only workers pack and unpack them.
+
+    SAFE items (numbers, short text, None, flat tuples)    one pickle of the list         b"L" + pickle
+    any other item                                         pickled alone, when it is put  b"S" + lengths + pickles
+    where one of these lies in shared memory               its handle instead of it       b"M" + lengths + entries
+
+An item that can change is pickled before the handler goes on: it may change it next, or yield the same object again.
+Items that can't change may wait for company and share one pickle, which is what makes small items cheap.
+
+A batch is what a writer puts at once to a partitioned queue, which must know more of its items than their number:
+
+    count of parts │ shard, items, bytes, length of each part │ the frame of each part
+
+One message, however many shards: outputs and the acknowledgement of what they were made from stay together. Within a
+part items are in the order in which they were put; between shards there is no order to keep.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from runner.errors import MprunError, WorkerSignal
+from runner.ipc.shm.handles import BIG, BufferHandle, is_handle
+
+NUMBERS: frozenset[type] = frozenset({int, float, complex, bool, type(None)})
+TEXTS: frozenset[type] = frozenset({str, bytes})
+_ATOMS = NUMBERS | TEXTS
+"""Types without parts and without state. Exact types: a subclass may carry anything."""
+
+_LIST, _SERIES, MIXED = b"L", b"S", b"M"
+_PROTOCOL = pickle.HIGHEST_PROTOCOL
+
+Fetch = Callable[[memoryview], object]
+"""Makes an item of its entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a replay yields for an item whose first `outputs` outputs are in the next queue: these are left out."""
+
+    item: object
+    outputs: int
+
+
+def is_safe(item: object) -> bool:
+    """Whether an item can wait to be pickled in company: nothing can change it meanwhile, and it is not big itself."""
+    kind = type(item)
+    if kind in TEXTS:
+        return len(item) < BIG  # type: ignore[arg-type]
+    return kind in NUMBERS or (kind is tuple and _ATOMS.issuperset(map(type, item)))  # type: ignore[call-overload]
+
+
+def pack_safe(items: Sequence[object]) -> bytes:
+    """Pickle items that are all safe, together."""
+    return _LIST + pickle.dumps(items, _PROTOCOL)
+
+
+def pickle_alone(item: object) -> bytes:
+    """Pickle one item. Raises whatever pickling it raises."""
+    return pickle.dumps(item, _PROTOCOL)
+
+
+def pack_series(pickles: Sequence[bytes]) -> bytes:
+    """Put items that were pickled alone into one frame, with a table of their lengths in front."""
+    return b"".join((_SERIES, struct.pack(f"<I{len(pickles)}I", len(pickles), *map(len, pickles)), *pickles))
+
+
+def pack_mixed(entries: Sequence[bytes]) -> bytes:
+    """Put pickles and handles (handles.py) into one frame."""
+    return MIXED + pack_series(entries)[1:]
+
+
+def unpack(payload: bytes, start: int, stop: int, fetch: Fetch | None = None) -> Iterator[object]:
+    """Return items `start` to `stop` of a frame, unpickled as they are asked for; `fetch` makes an item of a handle.
+
+    The iterator raises `UnpackError` for an item that can't be unpickled, and goes on with the next one after that.
+    """
+    if payload[:1] == _LIST:
+        return iter(pickle.loads(memoryview(payload)[1:])[start:stop])
+    if payload[:1] == MIXED and fetch is not None:
+        return _Series(payload, start, stop, _load_or(fetch))
+    return _Series(payload, start, stop)
+
+
+def shares_pickle(payload: bytes | memoryview) -> bool:
+    """Whether the items of a frame can only be told apart by unpickling it."""
+    return payload[:1] == _LIST
+
+
+def cut(payload: bytes, index: int) -> tuple[bytes, int]:
+    """Return the smallest frame with item `index` that can be had without unpickling, and where in it that is."""
+    return (payload, index) if shares_pickle(payload) else (pack_series([entry(payload, index)]), 0)
+
+
+def entry(payload: bytes, index: int) -> bytes:
+    """Return the pickle of item `index`, or its handle, of a frame whose items have one each."""
+    (count,) = struct.unpack_from("<I", payload, 1)
+    lengths = struct.unpack_from(f"<{count}I", payload, 5)
+    begin = 5 + 4 * count + sum(lengths[:index])
+    return payload[begin : begin + lengths[index]]
+
+
+def sizes_of(payload: bytes, start: int, stop: int) -> list[int]:
+    """Return the bytes of items `start` to `stop` of a frame, as they are pickled, wherever they lie."""
+    if shares_pickle(payload):
+        return [len(pickle_alone(item)) for item in unpack(payload, start, stop)]
+    (count,) = struct.unpack_from("<I", payload, 1)
+    lengths = struct.unpack_from(f"<{count}I", payload, 5)
+    if payload[:1] == _SERIES:
+        return list(lengths[start:stop])
+    ends = list(accumulate(lengths, initial=5 + 4 * count))
+    return [size_of(payload[ends[index] : ends[index + 1]]) for index in range(start, stop)]
+
+
+class UnpackError(MprunError):
+    """An item can't be unpickled here; the cause says why."""
+
+
+class Unreadable:
+    """Stands for an item that could not be unpickled."""
+
+    def __repr__(self) -> str:
+        return "<an item that can't be unpickled>"
+
+
+def load_item(pickled: bytes | memoryview, load: Callable[[Any], object] = pickle.loads) -> object:
+    """Return the item of one pickle. Raises `UnpackError`."""
+    try:
+        return load(pickled)
+    except (WorkerSignal, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # `__setstate__` is the user's code, and may call sys.exit
+        raise UnpackError("the item can't be unpickled in this worker") from error
+
+
+class _Series:
+    """Items that were pickled alone. A class, since a generator would end at the first that fails."""
+
+    def __init__(self, payload: bytes, start: int, stop: int, load: Fetch = pickle.loads) -> None:
+        (count,) = struct.unpack_from("<I", payload, 1)
+        lengths = struct.unpack_from(f"<{count}I", payload, 5)
+        self._view = memoryview(payload)
+        self._at = 5 + 4 * count + sum(lengths[:start])
+        self._lengths = iter(lengths[start:stop])
+        self._load = load
+
+    def __iter__(self) -> Iterator[object]:
+        return self
+
+    def __next__(self) -> object:
+        begin = self._at
+        self._at += next(self._lengths)
+        return load_item(self._view[begin : self._at], self._load)
+
+
+def _load_or(fetch: Fetch) -> Fetch:
+    return lambda entry: fetch(entry) if is_handle(entry) else pickle.loads(entry)
+
+
+_COUNT = struct.Struct("<I")
+_PART = struct.Struct("<IIQI")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardedEntry:
+    """One item, pickled or as a handle, and what there is to know of it."""
+
+    data: bytes
+    shard: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Items of one shard, in one frame."""
+
+    shard: int
+    count: int
+    size: int
+    """Bytes of the items, those in the arena included."""
+    frame: bytes
+
+
+def size_of(entry: bytes) -> int:
+    """The bytes of an item, wherever they lie."""
+    return len(entry) + (BufferHandle.decode(entry).span if is_handle(entry) else 0)
+
+
+def pack_batch(entries: Sequence[ShardedEntry]) -> bytes:
+    """Pack items, shard by shard."""
+    by_shard: dict[int, list[ShardedEntry]] = {}
+    for entry in entries:
+        by_shard.setdefault(entry.shard, []).append(entry)
+    frames = [_frame([entry.data for entry in those]) for those in by_shard.values()]
+    heads = [
+        _PART.pack(shard, len(those), sum(entry.size for entry in those), len(frame))
+        for (shard, those), frame in zip(by_shard.items(), frames, strict=True)
+    ]
+    return b"".join((_COUNT.pack(len(frames)), *heads, *frames))
+
+
+def unpack_batch(body: bytes | memoryview) -> Iterator[Part]:
+    """Take a batch apart; the frames stay as they are."""
+    (count,) = _COUNT.unpack_from(body)
+    at = _COUNT.size + count * _PART.size
+    for number in range(count):
+        shard, items, size, length = _PART.unpack_from(body, _COUNT.size + number * _PART.size)
+        yield Part(shard, items, size, bytes(body[at : at + length]))
+        at += length
+
+
+def _frame(entries: Sequence[bytes]) -> bytes:
+    return pack_mixed(entries) if any(map(is_handle, entries)) else pack_series(entries)

@@ -1,0 +1,1 @@
+"""Big items in shared memory: arenas, their allocator, and the handles that travel in a frame."""

@@ -1,0 +1,374 @@
+"""The status page: one page of shared memory per worker, where each word has exactly one writer, so nothing is locked.
+
+    worker writes      received sent done failed retried busy starved blocked item…  supervisor reads, also after a kill
+    supervisor writes  stop end revoked                                      worker reads at each item
+
+A store of one aligned 64-bit word is not torn on the machines Python runs on. Behind the page, in the same file,
+`faulthandler` leaves the stacks of a worker that overruns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import mmap
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NoReturn, TypedDict
+
+from runner.ipc.descriptors import by_duplicate
+
+_MAP_FIXED = 0x10
+_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
+_FAILED = ctypes.c_void_p(-1).value
+
+# What Python's `mmap` can't do: map a page in the place of another, and free a range of a file unmapped.
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+)
+
+
+def make_private(mapping: mmap.mmap, descriptor: int) -> None:
+    """
+    Put a copy, taken when it is first written to, in the place of a shared mapping of a file's first page.
+
+    Whoever looks through the mapping goes on to, and sees its own writes, which nobody else does. Raises OSError.
+    """
+    place = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+    access, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED
+    if _libc.mmap(place, mmap.PAGESIZE, access, flags, descriptor, 0) == _FAILED:
+        _raise()
+
+
+def punch_hole(descriptor: int, at: int, size: int) -> None:
+    """Free the memory or disk behind a range of a file; it reads as zeros then (fallocate(2)). Raises OSError."""
+    if _libc.fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_int64(at), ctypes.c_int64(size)):
+        _raise()
+
+
+def _raise() -> NoReturn:
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+PAGE = 4096
+STACKS_SIGNAL = signal.SIGUSR2
+_AT_WORK = 1 << 62
+"""What the word BUSY holds beside nanoseconds while its worker is at work: see `StatusPage.begin_work`."""
+_RUNNING = _AT_WORK >> 1
+"""More than any time that was counted, and less than what the word holds then."""
+_ITEM_AT = 256
+_ITEM_ROOM = 512
+_STACKS_MOST = 65536
+
+
+class Word(IntEnum):
+    """Where each 64-bit word is in the page."""
+
+    STOP = 0
+    END = 1
+    RECEIVED = 2
+    SENT = 3
+    DONE = 4
+    FAILED = 5
+    BUSY = 6
+    STARVED = 7
+    BLOCKED = 8
+    ITEM = 9
+    MARK = 10
+    ATTEMPT = 11
+    WAITING = 12
+    WAITING_SINCE = 13
+    LEASE = 14
+    REVOKED = 15
+    IN_HAND = 16
+    SPLIT = 17
+    HOLDS = 18
+    RETRIED = 19
+    READ = 20
+    TO_READ = 21
+
+
+A_BATCH = "a batch of"
+"""What the text begins with that a worker shows of its items in hand, where these are several."""
+
+
+class StopRequest(IntEnum):
+    """What the word STOP asks of a worker."""
+
+    NOTHING = 0
+    PRODUCING = 1
+    """A producer ends at its next put."""
+    WAITING = 2
+    """And no worker takes another item, or waits for room or for a queue to be joined: its readers close too."""
+
+
+class Wait(IntEnum):
+    """What a worker waits for at a queue, or at a lock, while it does; `NOTHING` is being at work."""
+
+    NOTHING = 0
+    ITEM = 1
+    ROOM = 2
+    JOIN = 3
+    LOCK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a page shows of how far its worker is. Two that are equal: nothing has moved between them. Seconds."""
+
+    received: int = 0
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    """Attempts that failed, whether or not the item is tried again."""
+    mark: int = 0
+    waiting: Wait = Wait.NOTHING
+    waiting_since: float = 0.0
+    """By `time.monotonic`, which all processes share."""
+    waited: float = 0.0
+    """Time spent waiting, without the wait that goes on."""
+    read: int = 0
+    """How far a source has come in what there is for it: bytes, or items."""
+    to_read: int = 0
+    """How much that is; 0 where it is not known."""
+
+
+class CounterFields(TypedDict):
+    """`Counters` as events have them."""
+
+    received: int
+    sent: int
+    done: int
+    failed: int
+    retried: int
+    busy: float
+    starved: float
+    blocked: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """A snapshot of what a worker has done. Times in seconds."""
+
+    received: int = 0
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    """Items that have failed for good."""
+    retried: int = 0
+    """Attempts that failed and are followed by another."""
+    busy: float = 0.0
+    starved: float = 0.0
+    blocked: float = 0.0
+
+    @classmethod
+    def total(cls, several: Iterable[Counters]) -> Counters:
+        """Add up the counters of several workers."""
+        rows = [[getattr(each, name) for name in cls.__slots__] for each in several]
+        return cls(*map(sum, zip(*rows, strict=True))) if rows else cls()
+
+    def as_fields(self) -> CounterFields:
+        """The counters under the names that events use."""
+        return CounterFields(
+            received=self.received,
+            sent=self.sent,
+            done=self.done,
+            failed=self.failed,
+            retried=self.retried,
+            busy=self.busy,
+            starved=self.starved,
+            blocked=self.blocked,
+        )
+
+
+class StatusPage:
+    """One worker's page. Made by the supervisor; the worker gets it by fork, or by its descriptor under spawn."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Map the page behind `descriptor`, which is owned from now on; -1 is a page that nobody else can have."""
+        self._fd = descriptor
+        self._map = mmap.mmap(descriptor, PAGE)
+        self._stopped = 0
+        """When the worker was found dead, by the clock of `show_wait`; 0 while it lives. Only its supervisor knows."""
+        self._counted = 0
+        """Nanoseconds that were busy before the work that goes on; only the worker knows, as also what follows."""
+        self._is_paused = False
+        """Whether that work goes on once a wait is over."""
+        self.words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def shared(cls) -> StatusPage:
+        """Make a page for a worker in another process. Raises OSError if there is no descriptor left."""
+        descriptor = os.memfd_create("mprun-status", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, PAGE)
+            return cls(descriptor)
+        except OSError:  # mapping it takes one more descriptor
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def private(cls) -> StatusPage:
+        """Make a page for a worker in this process."""
+        return cls(-1)
+
+    def __reduce__(self) -> tuple[Callable[..., StatusPage], tuple[Any, ...]]:
+        return by_duplicate(StatusPage, self._fd)
+
+    def add(self, word: Word, amount: int = 1) -> None:
+        """Raise a word that this process alone writes."""
+        self.words[word] += amount
+
+    def set_item(self, text: str) -> None:
+        """Note the item in hand, so that its name survives the worker; an empty text means none."""
+        self.words[Word.ITEM] = 0
+        if text:
+            raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
+            self._map[_ITEM_AT : _ITEM_AT + len(raw)] = raw
+            self.words[Word.ITEM] = len(raw)
+
+    @property
+    def item(self) -> str:
+        """The item in hand; empty if none."""
+        length = min(self.words[Word.ITEM], _ITEM_ROOM)
+        # A long text was cut at a byte, perhaps in the middle of a character.
+        return self._map[_ITEM_AT : _ITEM_AT + length].decode("utf-8", "ignore")
+
+    def counters(self) -> Counters:
+        """Read what the worker has done so far. Work or a wait that goes on counts up to now, or up to its death."""
+        now = self._stopped or time.perf_counter_ns()
+        waiting, since = self.words[Word.WAITING], self.words[Word.WAITING_SINCE]
+        received, sent, done, failed, busy, starved, blocked = self.words[Word.RECEIVED : Word.ITEM]
+        if busy >= _RUNNING:
+            busy = max(0, busy - _AT_WORK + now)
+        elif waiting == Wait.ITEM:
+            starved += max(0, now - since)
+        elif waiting != Wait.NOTHING:
+            blocked += max(0, now - since)
+        retried = self.words[Word.RETRIED]
+        return Counters(received, sent, done, failed, retried, busy / 1e9, starved / 1e9, blocked / 1e9)
+
+    def begin_work(self) -> None:
+        """Count the time from now on as busy, but for what the worker waits, until `end_work`.
+
+        Meanwhile the word holds what was counted before, less the moment: a single store, which is never torn.
+        """
+        self._counted = self.words[Word.BUSY]
+        self._is_paused = True
+        self.resume_work()
+
+    def end_work(self) -> int:
+        """Count what has begun, up to now; return it in nanoseconds."""
+        self.pause_work()
+        self._is_paused = False
+        nanos: int = self.words[Word.BUSY] - self._counted
+        return nanos
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count what is done meanwhile as busy."""
+        self.begin_work()
+        try:
+            yield
+        finally:
+            self.end_work()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Count nothing of what passes meanwhile as busy: a wait that is not shown."""
+        self.pause_work()
+        try:
+            yield
+        finally:
+            self.resume_work()
+
+    def stop_clock(self) -> None:
+        """Called once the worker is dead: whatever it was at has ended now."""
+        self._stopped = time.perf_counter_ns()
+        if self.words[Word.BUSY] >= _RUNNING:
+            self.words[Word.BUSY] += self._stopped - _AT_WORK
+
+    def pause_work(self) -> None:
+        """Count as busy what has begun, and nothing until `resume_work`; where nothing has, neither does anything."""
+        if self.words[Word.BUSY] >= _RUNNING:
+            self.words[Word.BUSY] += time.perf_counter_ns() - _AT_WORK
+            self._is_paused = True
+
+    def resume_work(self) -> None:
+        """Go on counting what was paused."""
+        if self._is_paused:
+            self._is_paused = False
+            self.words[Word.BUSY] += _AT_WORK - time.perf_counter_ns()
+
+    def show_wait(self, why: Wait) -> int:
+        """Show that the worker waits from now on, or that it no longer does; return now, in nanoseconds.
+
+        It is not busy meanwhile.
+        A wait that is over is counted before it is shown to be over: read the other way round, the time would seem to
+        have been spent at work.
+        """
+        now = time.perf_counter_ns()
+        self.words[Word.WAITING_SINCE] = now
+        self.words[Word.WAITING] = why
+        if why is Wait.NOTHING:
+            self.resume_work()
+        else:
+            self.pause_work()
+        return now
+
+    def pulse(self) -> Pulse:
+        """Read how far the worker is. What it waits for is read first: see `show_wait`."""
+        words = self.words
+        waiting, since = words[Word.WAITING], words[Word.WAITING_SINCE]
+        received, sent, done, failed, _, starved, blocked, _, mark = words[Word.RECEIVED : Word.ATTEMPT]
+        return Pulse(
+            received,
+            sent,
+            done,
+            failed + words[Word.RETRIED],
+            mark,
+            _WAITS.get(waiting, Wait.NOTHING),
+            since / 1e9,
+            (starved + blocked) / 1e9,
+            words[Word.READ],
+            words[Word.TO_READ],
+        )
+
+    def become_private(self) -> None:
+        """Called in a process that the worker forked: what it writes from now on, nobody else sees."""
+        make_private(self._map, self._fd)
+
+    def dump_stacks_on_signal(self) -> None:
+        """Called in the worker: leave the stacks of all threads behind the page when `STACKS_SIGNAL` comes."""
+        os.lseek(self._fd, PAGE, os.SEEK_SET)
+        faulthandler.register(STACKS_SIGNAL, file=self._fd, all_threads=True)
+
+    def stacks(self) -> str:
+        """Return what the worker's `faulthandler` has left so far."""
+        return os.pread(self._fd, _STACKS_MOST, PAGE).decode("utf-8", "replace")
+
+    def fileno(self) -> int:
+        """The descriptor behind the page."""
+        return self._fd
+
+    def close(self) -> None:
+        """Give the page back. Counters must not be read after this."""
+        self.words.release()
+        self._map.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+_WAITS = {wait.value: wait for wait in Wait}

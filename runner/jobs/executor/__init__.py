@@ -1,0 +1,1 @@
+"""How one worker runs one attempt of a job, from the first service to the last process."""

@@ -1,0 +1,80 @@
+"""The handler of the workers that run jobs: takes a request, runs one attempt, reports.
+
+    queue `ready` ══ JobRequest ══► JobRunner ──► JobAttempt ──► begun, step.started, …, ended ══► supervisor
+
+A request that comes again was given to a worker that died: that attempt is lost, and it is not for this worker to try
+another. It is reported as returned.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from runner.handlers.kinds import WorkerContext
+from runner.jobs.executor.attempt import JobAttempt, Reporter
+from runner.jobs.executor.process_group import kill_orphans
+from runner.jobs.executor.wait import WakeupPipe
+from runner.jobs.outcomes import JobOutcome
+from runner.jobs.requests import JobMessage, JobRequest
+from runner.jobs.up_to_date import Fingerprint, UpToDate
+from runner.process.child import adopt_orphans
+from runner.spec.model import JobResult
+
+
+class JobRunner:
+    """Runs requests, one at a time."""
+
+    def __init__(self, worker: WorkerContext) -> None:
+        self._worker = worker
+        self._wakeup = WakeupPipe()
+        adopt_orphans(True)  # what steps leave behind becomes a child of this process, within its reach
+
+    def __call__(self, request: JobRequest) -> None:
+        """Run an attempt to its end."""
+        report = partial(self._report, request.number)
+        if self._worker.attempt > 1:
+            report(JobMessage.RETURNED)
+            return
+        try:
+            outcome = self._run(request, report)
+        except Exception as error:
+            # Whatever it is, it is this job's: the others have no part in it.
+            kill_orphans()
+            outcome = JobOutcome(JobResult.FAILED, _own_fault(error))
+        report(JobMessage.ENDED, **outcome.as_message())
+
+    def _run(self, request: JobRequest, report: Reporter) -> JobOutcome:
+        decision, before = _is_up_to_date(request)
+        if decision.holds:
+            return JobOutcome(JobResult.SKIPPED, decision.reason, outputs=decision.values)
+        report(JobMessage.BEGUN, log=request.log, reason=decision.reason)
+        attempt = JobAttempt(request, report, self._wakeup, lambda: self._worker.revoked() == request.number)
+        outcome = attempt.run()
+        if request.up_to_date is not None and outcome.result is JobResult.PASSED:
+            with suppress(OSError):  # then it is not up to date the next time
+                request.up_to_date.save(before, outcome.outputs)
+        return outcome
+
+    def _report(self, number: int, what: str, /, **fields: Any) -> None:
+        self._worker.report(what, {"request": number, **fields})
+
+
+def _is_up_to_date(request: JobRequest) -> tuple[UpToDate, Fingerprint]:
+    """Decide whether the job need not run; one without inputs always runs."""
+    if request.up_to_date is None:
+        return UpToDate(False, ""), Fingerprint()
+    try:
+        return request.up_to_date.decide()
+    except OSError as error:
+        return UpToDate(False, f"'{error.filename}' can't be read: {error.strerror}"), Fingerprint()
+
+
+def _own_fault(error: Exception) -> str:
+    """Say of an exception that nobody foresaw that it is not the job's, and where it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - of a text
+    return f"an error of mprun's own, not of the job: {type(error).__name__}: {error} ({where}); please report it"

@@ -1,0 +1,405 @@
+"""Which job runs when, and why: a pure state machine. Facts in by method, decisions out by `decide`.
+
+    waiting ──needs are over──► ready ──slot──► running ──► over: passed, failed, …     those behind it are asked next
+       │                          ▲                │
+       └─ its `if` is false       └──── backoff ◄──┘ failed, and an attempt is left
+          ─► over: skipped
+
+Time is handed in. There is a slot when `max-parallel`, the concurrency group and `--jobs` leave one: see slots.py. A
+leg that is cancelled while it runs is over when its worker says so; one that waits is over at once.
+
+What the graph decides is to start a leg, to try it again, to cancel it, and what became of it; each with a reason.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe, need_context, root_of, status_of
+from runner.jobs.slots import ConcurrencySlots
+from runner.jobs.templates import TemplateFiller
+from runner.spec.expressions import evaluate as conditions
+from runner.spec.jobs import JobSpec, LegSpec
+from runner.spec.model import JobResult
+from runner.units import backoff, counted, format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class StartLeg:
+    """Run an attempt of a leg."""
+
+    leg: LegSpec
+    attempt: int
+    reason: str
+    deadline: float = math.inf
+    """When the job has to be over, on the clock that is handed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLeg:
+    """A leg will be tried again; a `StartLeg` follows when it is time."""
+
+    leg: LegSpec
+    attempt: int
+    """The number of the attempt to come."""
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelLeg:
+    """A leg is not wanted any more. One that runs is to be stopped: it is over when `attempt_ended` says so."""
+
+    leg: LegSpec
+    reason: str
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinishLeg:
+    """What became of a leg. Nothing of it will happen any more."""
+
+    leg: LegSpec
+    outcome: JobOutcome
+    attempt: int
+    """The number of its last attempt; 0 if it never ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegStatus:
+    """How far a leg is, for whoever asks while the run goes on."""
+
+    job: str
+    state: str
+    """`waiting` for what it needs, `ready` for when there is room, `running`, `backoff` before its next attempt; or
+    what became of it."""
+    attempt: int
+    """The last that has begun; 0 for none."""
+    waits_for: tuple[str, ...]
+    """Jobs that it needs and that are not over."""
+
+
+Decision = StartLeg | RetryLeg | CancelLeg | FinishLeg
+
+
+class _LegPhase(Enum):
+    WAITING = 0
+    READY = 1
+    RUNNING = 2
+    BACKOFF = 3
+    OVER = 4
+
+
+@dataclass(slots=True)
+class _LegState:
+    spec: LegSpec
+    phase: _LegPhase = _LegPhase.WAITING
+    attempt: int = 0
+    reason: str = ""
+    """Why it runs."""
+    deadline: float = math.inf
+    cancelled: str | None = None
+    """Why it was cancelled."""
+    outcome: JobOutcome | None = None
+    """Of its last attempt, once that has ended."""
+
+
+@dataclass(slots=True)
+class _Job:
+    spec: JobSpec
+    legs: list[_LegState]
+    unmet: int
+    """Needs that are not over."""
+    open: int
+    """Legs that are not over."""
+    dependents: list[_Job] = field(default_factory=list)
+    outcomes: dict[str, JobOutcome] = field(default_factory=dict)
+
+
+class JobGraph:
+    """The state of all jobs of one run. `decide` says what follows from the facts so far, each thing once."""
+
+    def __init__(
+        self,
+        jobs: Sequence[JobSpec],
+        capacity: int,
+        params: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """`capacity` legs run at once; `params`, `env` and the `secrets` of a job are what conditions may ask for."""
+        self._jobs = {
+            j.name: _Job(j, [_LegState(g) for g in j.legs], len(j.needs), len(j.legs)) for j in jobs
+        }
+        self._legs = {leg.spec.id: leg for job in self._jobs.values() for leg in job.legs}
+        for job in self._jobs.values():
+            for need in job.spec.needs:
+                self._jobs[need.job].dependents.append(job)
+        self._slots = ConcurrencySlots(jobs, capacity)
+        self._params, self._secrets = params or {}, secrets or {}
+        self._env = {name: value for name, value in (env or {}).items() if name not in self._secrets}
+        self._backoffs: list[tuple[float, int, _LegState]] = []
+        self._backoff_count = 0
+        self._closed: deque[_Job] = deque()
+        """Jobs that are over, whose dependents have not been asked."""
+        self._open = len(self._jobs)
+        self._stopping: str | None = None
+        self._decisions: list[Decision] = []
+
+    # Facts.
+
+    def begin(self, now: float) -> None:
+        """The run begins: what needs nothing is asked first."""
+        for job in self._jobs.values():
+            if job.unmet == 0:
+                self._evaluate(job)
+        self._move_on(now)
+
+    def attempt_ended(self, leg: str, attempt: int, outcome: JobOutcome, now: float) -> None:
+        """An attempt is over. What is reported of one that is not under way is stale, and ignored."""
+        state = self._legs[leg]
+        if state.phase is not _LegPhase.RUNNING or state.attempt != attempt:
+            return
+        self._slots.release(state.spec)
+        state.outcome = outcome
+        retry = self._retry(state, outcome, now)
+        if retry is not None:
+            self._back_off(state, retry, now)
+        else:
+            self._conclude(state, outcome)
+        self._move_on(now)
+
+    def stop(self, reason: str, now: float) -> None:
+        """The run has to end: what runs is cancelled, and what waits runs only if its `if` asks for just that."""
+        if self._stopping is not None:
+            return
+        self._stopping = reason
+        for job in self._jobs.values():
+            for state in job.legs:
+                if (
+                    state.phase not in (_LegPhase.WAITING, _LegPhase.OVER)
+                    and not self._judge(job, state).runs
+                ):
+                    self._cancel(job, state, reason)
+        self._move_on(now)
+
+    def cancel(self, name: str, reason: str, now: float) -> list[str]:
+        """Cancel a leg, or every leg of a job, that is not over; return their ids, none if there is none."""
+        job = self._jobs.get(name) or self._jobs[self._legs[name].spec.job]
+        found = [
+            state
+            for state in job.legs
+            if name in (job.spec.name, state.spec.id)
+            and state.phase is not _LegPhase.OVER
+            and state.cancelled is None
+        ]
+        for state in found:
+            self._cancel(job, state, reason)
+        self._move_on(now)
+        return [state.spec.id for state in found]
+
+    def abort(self, reason: str) -> None:
+        """Nothing runs any more, and nothing can be run: whatever is not over is cancelled, clean-up too."""
+        for job in self._jobs.values():
+            for state in job.legs:
+                if state.phase is _LegPhase.OVER:
+                    continue
+                if state.cancelled is None:
+                    state.cancelled = reason
+                    self._decisions.append(CancelLeg(state.spec, reason, running=False))
+                self._finish(job, state, _cancelled(state, state.cancelled))
+        self._closed.clear()
+        self._open = 0
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        while self._backoffs and self._backoffs[0][0] <= now:
+            _, _, state = heapq.heappop(self._backoffs)
+            if state.phase is _LegPhase.BACKOFF:
+                self._make_ready(state)
+        self._move_on(now)
+
+    # Decisions, and what else can be asked.
+
+    def decide(self) -> list[Decision]:
+        """Return what follows from the facts so far; each decision once, in order."""
+        decisions, self._decisions = self._decisions, []
+        return decisions
+
+    @property
+    def due(self) -> float:
+        """When `tick` must be called although nothing has happened; infinity if never."""
+        return self._backoffs[0][0] if self._backoffs else math.inf
+
+    @property
+    def over(self) -> bool:
+        """Every job is over."""
+        return self._open == 0
+
+    def status(self) -> list[LegStatus]:
+        """Return how far each leg is, in the order of the file."""
+        return [self._status_of(job, state) for job in self._jobs.values() for state in job.legs]
+
+    def _status_of(self, job: _Job, state: _LegState) -> LegStatus:
+        outcome = job.outcomes.get(state.spec.id)
+        word = state.phase.name.lower() if outcome is None else str(outcome.result)
+        needs = [need.job for need in job.spec.needs] if state.phase is _LegPhase.WAITING else []
+        return LegStatus(
+            state.spec.id, word, state.attempt, tuple(name for name in needs if self._jobs[name].open)
+        )
+
+    def needs_of(self, leg: LegSpec) -> list[str]:
+        """Return the full ids of the legs that a leg had to wait for."""
+        return [waited for need in self._jobs[leg.job].spec.needs for waited in self._jobs[need.job].outcomes]
+
+    def outputs_for(self, leg: LegSpec) -> dict[str, conditions.NeedContext]:
+        """Return what `needs` is in the texts of a leg: by job, for those it needs."""
+        jobs = (self._jobs[need.job] for need in self._jobs[leg.job].spec.needs)
+        return {job.spec.name: need_context(job.spec, job.outcomes) for job in jobs}
+
+    # How it moves.
+
+    def _move_on(self, now: float) -> None:
+        """Ask the dependents of what is over, which may be over at once themselves; then fill the free slots."""
+        while self._closed:
+            job = self._closed.popleft()
+            self._open -= 1
+            for dependent in job.dependents:
+                dependent.unmet -= 1
+                if dependent.unmet == 0:
+                    self._evaluate(dependent)
+        while (leg := self._slots.next()) is not None:
+            self._start(self._legs[leg.id], now)
+
+    def _evaluate(self, job: _Job) -> None:
+        """All needs of a job are over: ask of each leg whether it runs."""
+        if not job.legs:
+            self._closed.append(job)
+        for state in job.legs:
+            if state.phase is _LegPhase.OVER:  # it was cancelled while it waited
+                continue
+            verdict = self._judge(job, state)
+            if verdict.runs:
+                state.reason = verdict.reason
+                self._make_ready(state)
+            elif self._stopping is not None:
+                self._cancel(job, state, self._stopping)
+            else:
+                self._skip(job, state, verdict.reason)
+
+    def _judge(self, job: _Job, state: _LegState) -> conditions.ConditionResult:
+        status = status_of(job.spec.needs, self._outcomes_of_needs(job), self._stopping)
+        if not state.spec.condition:
+            return conditions.evaluate(None, conditions.Context(status))
+        needs = self.outputs_for(state.spec)
+        context = conditions.Context(
+            status=status,
+            needs=needs,
+            matrix=state.spec.matrix,
+            params=self._params,
+            env={**self._env, **TemplateFiller(needs, self._secrets).of_leg(state.spec)[1]},
+        )
+        return conditions.evaluate(parsed(state.spec.condition), context)
+
+    def _skip(self, job: _Job, state: _LegState, reason: str) -> None:
+        condition = parsed(state.spec.condition)
+        asked = condition is not None and condition.asks_status  # then it is what its author wanted
+        root = None if asked else root_of(job.spec.needs, self._outcomes_of_needs(job))
+        self._finish(job, state, JobOutcome(JobResult.SKIPPED, reason, blocked_by=root))
+
+    def _outcomes_of_needs(self, job: _Job) -> dict[str, LegOutcomes]:
+        return {need.job: self._jobs[need.job].outcomes for need in job.spec.needs}
+
+    def _make_ready(self, state: _LegState) -> None:
+        state.phase = _LegPhase.READY
+        self._slots.enter(state.spec)
+
+    def _start(self, state: _LegState, now: float) -> None:
+        state.phase = _LegPhase.RUNNING
+        state.attempt += 1
+        state.outcome = None
+        if state.attempt == 1 and state.spec.timeout is not None:
+            state.deadline = now + state.spec.timeout
+        self._decisions.append(StartLeg(state.spec, state.attempt, state.reason, state.deadline))
+
+    def _retry(self, state: _LegState, outcome: JobOutcome, now: float) -> RetryLeg | None:
+        if state.cancelled is not None or self._stopping is not None:
+            return None
+        return retry_after(state.spec, state.attempt, outcome, now=now, deadline=state.deadline)
+
+    def _back_off(self, state: _LegState, retry: RetryLeg, now: float) -> None:
+        state.phase = _LegPhase.BACKOFF
+        state.reason = f"attempt {state.attempt}: {state.outcome.reason}" if state.outcome else state.reason
+        self._decisions.append(retry)
+        self._backoff_count += 1
+        heapq.heappush(self._backoffs, (now + retry.delay, self._backoff_count, state))
+
+    def _conclude(self, state: _LegState, outcome: JobOutcome) -> None:
+        """The last attempt of a leg has ended."""
+        job = self._jobs[state.spec.job]
+        if state.cancelled is not None and outcome.result is not JobResult.PASSED:
+            outcome = replace(outcome, result=JobResult.CANCELLED, reason=state.cancelled)
+        elif outcome.result.is_failure and state.spec.may_fail:
+            reason = f"{outcome.reason}, which `continue-on-error` allows"
+            outcome = replace(outcome, result=JobResult.ALLOWED, reason=reason)
+        self._finish(job, state, outcome)
+        if outcome.result.is_failure and job.spec.fail_fast and job.spec.has_matrix:
+            for other in job.legs:
+                if other.phase is not _LegPhase.OVER:
+                    self._cancel(job, other, f"fail-fast: '{state.spec.id}' {describe(outcome.result)}")
+
+    def _cancel(self, job: _Job, state: _LegState, reason: str) -> None:
+        if state.cancelled is not None:
+            return
+        state.cancelled = reason
+        running = state.phase is _LegPhase.RUNNING
+        self._decisions.append(CancelLeg(state.spec, reason, running))
+        if running:
+            return
+        if state.phase is _LegPhase.READY:
+            self._slots.withdraw(state.spec)
+        self._finish(job, state, _cancelled(state, reason))
+
+    def _finish(self, job: _Job, state: _LegState, outcome: JobOutcome) -> None:
+        state.phase = _LegPhase.OVER
+        job.outcomes[state.spec.id] = outcome
+        self._decisions.append(FinishLeg(state.spec, outcome, state.attempt))
+        job.open -= 1
+        if job.open == 0:
+            self._closed.append(job)
+
+
+def retry_after(
+    leg: LegSpec, attempt: int, outcome: JobOutcome, *, now: float, deadline: float = math.inf
+) -> RetryLeg | None:
+    """Decide after attempt number `attempt` whether there is another, and when; None where it was the last."""
+    policy = leg.attempts
+    if not outcome.result.is_failure or outcome.for_good or attempt >= policy.max:
+        return None
+    if policy.on and (code := outcome.shell_code) is not None and code not in policy.on:
+        return None
+    delay = backoff(policy.backoff, attempt, policy.max_backoff)
+    if now + delay >= deadline:
+        return None
+    left = counted(policy.max - attempt, "attempt")
+    when = f"in {format_duration(delay)}" if delay else "at once"
+    return RetryLeg(leg, attempt + 1, delay, f"{outcome.reason}; it is tried again {when}, {left} left")
+
+
+@lru_cache(maxsize=4096)
+def parsed(text: str) -> conditions.Condition | None:
+    """Return an `if` that was checked when the file was read; empty is none."""
+    return conditions.parse_condition(text, ())[0] if text else None
+
+
+def _cancelled(state: _LegState, reason: str) -> JobOutcome:
+    """What is known of its last attempt stays known; one that is cut off has no end that anybody saw."""
+    last = state.outcome or JobOutcome(JobResult.CANCELLED)
+    return replace(last, result=JobResult.CANCELLED, reason=reason, outputs={})

@@ -1,0 +1,289 @@
+"""One attempt of one leg as a worker gets it: references filled, paths made whole, secrets looked up; all of it plain,
+so that it pickles quickly.
+
+LegSpec + outputs of its needs + secrets + environment ──► RequestBuilder ──► JobRequest ══ queue ══► JobRunner
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from runner.jobs.graph import StartLeg
+from runner.jobs.masking import unfit_secrets
+from runner.jobs.templates import TemplateFiller
+from runner.jobs.up_to_date import UpToDateCheck
+from runner.spec.expressions.evaluate import Context, NeedContext
+from runner.spec.jobs import CommandSpec, JobSpec, LegSpec, ReadySpec, ServiceSpec, StepSpec
+from runner.spec.plan import Plan
+from runner.spec.shell_quoting import POSIX
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """One program to start. Its environment is `env` over the job's."""
+
+    argv: tuple[str, ...]
+    script: str | None = None
+    """What the file `{0}` in `argv` has to hold; None where there is no such file."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """One step."""
+
+    name: str
+    command: CommandRequest
+    condition: str = ""
+    timeout: float | None = None
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessRequest:
+    """How to find out that a service is ready."""
+
+    port: int | None
+    host: str
+    command: CommandRequest | None
+    prints: str | None
+    every: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """One process in the background."""
+
+    name: str
+    command: CommandRequest
+    ready: ReadinessRequest | None
+    log: str
+    """Where it prints to."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JobRequest:
+    """One attempt of one leg."""
+
+    number: int
+    """Of the request, from 1: no two attempts share one."""
+    leg: str
+    attempt: int
+    steps: tuple[StepRequest, ...]
+    log: str
+    """The file that gets what the steps print."""
+    output: str
+    """The file for the values that they write."""
+    directory: str
+    """Absolute."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    """Variables that this job must not inherit: the secrets of others."""
+    dotenv: tuple[str, ...] = ()
+    """Absolute paths."""
+    ensure: tuple[StepRequest, ...] = ()
+    services: tuple[ServiceRequest, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Values to mask in what it prints."""
+    missing: tuple[str, ...] = ()
+    """Secrets that it needs and that are not set: it fails for want of them."""
+    values: tuple[str, ...] = ()
+    """Names that it has to write to its output file."""
+    files: tuple[str, ...] = ()
+    """Patterns of files that it has to make, from its directory."""
+    context: Context = field(default_factory=Context)
+    """What conditions of steps may ask for, but for the status and `env`, which the worker knows."""
+    deadline: float = math.inf
+    """When the job as a whole is out of time, by `time.monotonic`, which all processes share."""
+    job_timeout: float | None = None
+    attempt_timeout: float | None = None
+    idle_timeout: float | None = None
+    grace: float = 10.0
+    """Seconds between the signal that asks to end and the one that can't be refused."""
+    up_to_date: UpToDateCheck | None = None
+    """For a job with `inputs`."""
+
+    def __repr__(self) -> str:
+        """Short: the status page of a worker shows it as the item in hand."""
+        return f"<job {self.leg}, attempt {self.attempt}>"
+
+
+class JobMessage(StrEnum):
+    """What a worker reports of a request, beside the events of its steps and services."""
+
+    BEGUN = "begun"
+    ENDED = "ended"
+    """With the fields of its `JobOutcome`."""
+    RETURNED = "returned"
+    """It was given to a worker that died, and comes back unfinished."""
+
+
+_LONGEST_ARGUMENT = 100_000
+"""Bytes; the kernel takes some more in one argument. A longer script goes into a file."""
+_IN_NAMES = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The secrets of a run, by name."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Why some that are set can't be used, by name."""
+
+    @classmethod
+    def gathered(cls, jobs: Sequence[JobSpec], environ: Mapping[str, str]) -> Secrets:
+        """Look up what jobs ask for. One that is not set, or can't be masked, fails the job that asks, if it runs."""
+        asked = dict.fromkeys(name for job in jobs for leg in job.legs for name in leg.secrets)
+        values = {name: environ[name] for name in asked if environ.get(name)}
+        unfit = unfit_secrets(values)
+        return cls({name: value for name, value in values.items() if name not in unfit}, unfit)
+
+    def missing(self, names: Iterable[str]) -> Iterator[str]:
+        """Say of each of these that can't be had why."""
+        for name in names:
+            if name in self.unfit:
+                yield f"the secret '{name}' can't be used: {self.unfit[name]}"
+            elif name not in self.values:
+                yield f"the secret '{name}' is not set"
+
+
+class RequestBuilder:
+    """Makes the requests of one run."""
+
+    def __init__(self, plan: Plan, secrets: Secrets, logs: Path, home: Path) -> None:
+        """`logs` is the folder for logs, `home` that of the record."""
+        self._plan = plan
+        self._secrets = secrets
+        self._logs = str(logs)
+        self._home = str(home)
+        self._beside = str(plan.path.parent.absolute())
+        self._jobs = {job.name: job for job in plan.jobs}
+        self._numbers = {leg.id: n for n, leg in enumerate((g for j in plan.jobs for g in j.legs), start=1)}
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """The secrets of the run that are set, by name."""
+        return self._secrets.values
+
+    def log_of(self, leg: LegSpec, attempt: int) -> str:
+        """Return the file that an attempt logs to."""
+        again = f".{attempt}" if attempt > 1 else ""
+        return f"{self._logs}/{self._numbers[leg.id]:04}-{_file_name(leg.id)}{again}.log"
+
+    def build_request(self, number: int, start: StartLeg, needs: Mapping[str, NeedContext]) -> JobRequest:
+        """Return the request for an attempt."""
+        leg = start.leg
+        fill, env = TemplateFiller(needs, self._secrets.values).of_leg(leg)
+        log = self.log_of(leg, start.attempt)
+        directory = os.path.normpath(os.path.join(self._beside, fill.text(leg.directory)))  # noqa: PTH118
+        dotenv = tuple(os.path.join(self._beside, name) for name in leg.dotenv)  # noqa: PTH118
+        files = tuple(map(fill.text, leg.outputs))
+        return JobRequest(
+            number=number,
+            leg=leg.id,
+            attempt=start.attempt,
+            steps=tuple(_step(step, fill) for step in leg.steps),
+            log=log,
+            output=f"{log.removesuffix('.log')}.out",
+            directory=directory,
+            env=env,
+            hidden=(*self._secrets.values, *self._secrets.unfit),
+            dotenv=dotenv,
+            ensure=tuple(_step(step, fill) for step in leg.ensure),
+            services=tuple(_service(service, fill, log) for service in leg.services),
+            secrets=tuple(self._secrets.values.values()),
+            missing=tuple(self._secrets.missing(leg.secrets)),
+            values=self._jobs[leg.job].values,
+            files=files,
+            context=Context(needs=needs, matrix=leg.matrix, params=self._plan.params)
+            if _asks(leg)
+            else Context(),
+            deadline=start.deadline,
+            job_timeout=leg.timeout,
+            attempt_timeout=leg.attempts.timeout,
+            idle_timeout=leg.idle_timeout,
+            grace=self._plan.limits.stop_timeout,
+            up_to_date=self._up_to_date(leg, fill, directory, dotenv) if leg.inputs else None,
+        )
+
+    def _up_to_date(
+        self, leg: LegSpec, fill: TemplateFiller, directory: str, dotenv: Sequence[str]
+    ) -> UpToDateCheck:
+        # What the job reads of its variables counts as an input.
+        variables = (glob.escape(os.path.relpath(path, directory)) for path in dotenv)
+        definition: dict[str, object] = {
+            "command": [_defined(step.command) for step in leg.steps],
+            "env": [dict(leg.env), *(dict(step.command.env) for step in leg.steps)],
+            "services": [_defined(service.command) for service in leg.services],
+            "matrix": dict(leg.matrix),
+            "values": list(self._jobs[leg.job].values),
+            "needs": {name: need["outputs"] for name, need in fill.needs.items()},
+        }
+        return UpToDateCheck(
+            job=leg.id,
+            root=directory,
+            inputs=(*map(fill.text, leg.inputs), *variables),
+            outputs=tuple(map(fill.text, leg.outputs)),
+            definition=definition,
+            home=self._home,
+            workflow=str(self._plan.path),
+        )
+
+
+def _defined(command: CommandSpec) -> list[object]:
+    return [command.run, dict(command.values), command.shell, command.directory]
+
+
+def _asks(leg: LegSpec) -> bool:
+    return any(step.condition for step in (*leg.steps, *leg.ensure))
+
+
+def _step(step: StepSpec, fill: TemplateFiller) -> StepRequest:
+    return StepRequest(step.name, _command(step.command, fill), step.condition, step.timeout, step.may_fail)
+
+
+def _service(service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceRequest:
+    ready = None if service.ready is None else _ready(service.ready, fill)
+    own_log = f"{log.removesuffix('.log')}.{_file_name(service.name)}.log"
+    return ServiceRequest(service.name, _command(service.command, fill), ready, own_log)
+
+
+def _ready(ready: ReadySpec, fill: TemplateFiller) -> ReadinessRequest:
+    command = None if ready.command is None else _command(ready.command, fill)
+    return ReadinessRequest(ready.port, ready.host, command, ready.prints, ready.every, ready.timeout)
+
+
+def _command(command: CommandSpec, fill: TemplateFiller) -> CommandRequest:
+    fill, env = fill.for_process(command.env)
+    directory = None if command.directory is None else fill.text(command.directory)
+    if not isinstance(command.run, str):
+        return CommandRequest(tuple(map(fill.text, command.run)), None, env, directory)
+    # In another language a script has no reference but `$${{`: the check has refused it.
+    is_posix = command.shell[0].rpartition("/")[2] in POSIX
+    text, variables = fill.script(command.run, command.values) if is_posix else (fill.text(command.run), {})
+    shell = command.shell
+    if "{text}" in shell and len(text) > _LONGEST_ARGUMENT:
+        shell = (*(word for word in shell if word not in ("-c", "{text}")), "{0}")
+        shell = tuple("-e" if word == "-ec" else word for word in shell)
+    if "{text}" in shell:
+        return CommandRequest(
+            tuple(text if w == "{text}" else w for w in shell), None, {**env, **variables}, directory
+        )
+    return CommandRequest(shell, text, {**env, **variables}, directory)
+
+
+def _file_name(text: str) -> str:
+    """Return a text as part of a file's name: short, without what a file's name can't have, here or in this locale."""
+    possible = text.encode(sys.getfilesystemencoding(), "replace").decode(sys.getfilesystemencoding())
+    return _IN_NAMES.sub("-", possible).strip("-")[:60] or "job"

@@ -1,0 +1,99 @@
+"""Room to run: `max-parallel` of a job, a concurrency group, and the slots of `--jobs`. Pure.
+
+    enter ──► semaphores: max-parallel, group ──all are free──► slots, first come first served ──next──► runs ──release
+                 └─ one is not: waits there, in order
+
+A leg takes all its semaphores at once or none, so that nobody holds one and waits for another. Whoever waits for a
+slot has passed its semaphores: a free slot is never kept from a leg that may have it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runner.spec.jobs import JobSpec, LegSpec
+
+
+@dataclass(slots=True)
+class _Semaphore:
+    limit: int
+    taken: int = 0
+    waiting: deque[LegSpec] = field(default_factory=deque)
+
+    @property
+    def has_room(self) -> bool:
+        return self.taken < self.limit
+
+
+class ConcurrencySlots:
+    """Who waits for room, and who has it."""
+
+    def __init__(self, jobs: Sequence[JobSpec], capacity: int) -> None:
+        """`capacity` is the number of slots."""
+        self._free_slots = capacity
+        self._queue: deque[LegSpec] = deque()
+        self._queued: set[str] = set()
+        self._withdrawn: set[str] = set()
+        self._by_job = {
+            job.name: _Semaphore(job.max_parallel)
+            for job in jobs
+            if job.max_parallel is not None and job.has_matrix
+        }
+        self._by_group: dict[str, _Semaphore] = {}
+        for group in (leg.concurrency for job in jobs for leg in job.legs if leg.concurrency is not None):
+            known = self._by_group.setdefault(group.group, _Semaphore(group.limit))
+            known.limit = min(known.limit, group.limit)
+
+    def enter(self, leg: LegSpec) -> None:
+        """A leg is ready."""
+        semaphores = self._semaphores(leg)
+        full = next((semaphore for semaphore in semaphores if not semaphore.has_room), None)
+        if full is not None:
+            full.waiting.append(leg)
+            return
+        for semaphore in semaphores:
+            semaphore.taken += 1
+        self._queue.append(leg)
+        self._queued.add(leg.id)
+
+    def next(self) -> LegSpec | None:
+        """Return the leg that runs next, which has its slot now; None if none waits, or there is no slot."""
+        while self._free_slots and self._queue:
+            leg = self._queue.popleft()
+            self._queued.discard(leg.id)
+            if leg.id not in self._withdrawn:
+                self._free_slots -= 1
+                return leg
+        return None
+
+    def release(self, leg: LegSpec) -> None:
+        """A leg has ended: its slot, and its room at each semaphore, are for others."""
+        self._free_slots += 1
+        self._release(leg)
+
+    def withdraw(self, leg: LegSpec) -> None:
+        """A leg that was ready is cancelled for good."""
+        self._withdrawn.add(leg.id)
+        if leg.id in self._queued:
+            self._release(leg)
+
+    def _release(self, leg: LegSpec) -> None:
+        semaphores = self._semaphores(leg)
+        for semaphore in semaphores:
+            semaphore.taken -= 1
+        for semaphore in semaphores:
+            while semaphore.waiting and semaphore.has_room:
+                waiting = semaphore.waiting.popleft()
+                if waiting.id not in self._withdrawn:
+                    self.enter(waiting)
+
+    def _semaphores(self, leg: LegSpec) -> list[_Semaphore]:
+        if leg.concurrency is None and not self._by_job:
+            return []
+        semaphores = [
+            self._by_job.get(leg.job),
+            self._by_group[leg.concurrency.group] if leg.concurrency else None,
+        ]
+        return [semaphore for semaphore in semaphores if semaphore is not None]

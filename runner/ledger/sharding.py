@@ -1,0 +1,55 @@
+"""`shard_by`: equal keys go to the same worker, in order. The worker that puts computes the shard; the
+supervisor, which never opens an item, only sees its number.
+
+    item ──► key (`shard_by: user.id`) ──► shard 0 … n-1, the same in every process ──► the reader of that shard
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+from runner.spec.dotted_names import follow
+
+_PLAIN = (str, int, float, bytes, bool, type(None))
+
+
+class ShardKeyError(Exception):
+    """An item has no key to be sharded by, or one that differs from process to process."""
+
+
+def sharder(path: str, shards: int) -> Callable[[object], int]:
+    """Return what tells the shard of an item: `path` leads from the item to its key, as `user.id`; `item` is the item
+    itself.
+
+    Raises (what is returned does):
+        ShardKeyError: the item has no such key, or the key is not text, a number, bytes or a tuple of these.
+    """
+    names = [] if path == "item" else path.removeprefix("item.").split(".")
+
+    def shard_of(item: object) -> int:
+        key, depth = follow(item, names, attributes=True)
+        if depth < len(names):
+            raise ShardKeyError(f"shard_by: {path}: a {type(key).__name__} has no '{names[depth]}'")
+        return shard_number(key, shards)
+
+    return shard_of
+
+
+def shard_number(key: object, shards: int) -> int:
+    """Return the shard of a key: the same in every process and run, unlike `hash`. Equal numbers are equal keys."""
+    return zlib.crc32(_text(key).encode("utf-8", "surrogatepass")) % shards
+
+
+def _text(key: object) -> str:
+    if isinstance(key, tuple):
+        return f"({','.join(map(_text, key))})"
+    if not isinstance(key, _PLAIN):
+        raise ShardKeyError(
+            f"a key to shard by is text, a number or a tuple of these; got a {type(key).__name__}"
+        )
+    if isinstance(key, (bool, int, float)) and key == int(
+        key if key == key and abs(key) != float("inf") else 0
+    ):
+        return repr(int(key))  # 1, 1.0 and True are equal, so they are one key
+    return repr(key)

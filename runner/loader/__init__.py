@@ -1,0 +1,1 @@
+"""From a file to a checked WorkflowSpec, or to all its problems."""

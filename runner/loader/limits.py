@@ -1,0 +1,67 @@
+"""What has the right shape and is out of all measure: endless or empty waits, hosts of workers. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner.loader.schema.validate import fragments_below
+from runner.loader.schema.wording import describe, subject
+from runner.spec.diagnostics import DataPath, Diagnostic
+from runner.spec.keys import Fragment
+from runner.spec.model import MOST_WORKERS
+from runner.units import DURATION_PATTERN, duration
+
+TOO_MANY_WORKERS = "too-many-workers"
+MOST_WORKERS_IN_ALL = 100_000
+
+_SHORTEST = 0.001
+
+
+def check_limits(schema: Fragment, data: Mapping[str, Any]) -> list[Diagnostic]:
+    """Return what reads well and is yet no time to wait for, or more workers than there can be."""
+    return [*_durations(schema, data, ()), *_workers(data)]
+
+
+def _durations(fragment: Fragment, value: Any, path: DataPath) -> Iterator[Diagnostic]:
+    """Yield the durations that read well and yet are no time to wait: `0s`, or more than a lifetime."""
+    if isinstance(value, str):
+        shortest = 0.0 if fragment.get("minimum") == 0 else _SHORTEST
+        if fragment.get("pattern") == DURATION_PATTERN and not _can_wait(value, shortest):
+            message = f"{subject(path)}: expected a duration from {'1ms' if shortest else '0s'} to 30 years"
+            yield Diagnostic(path, "out-of-range", f"{message}, got {describe(value)}")
+        return
+    for step, each, below in fragments_below(fragment, value):
+        yield from _durations(below, each, (*path, step))
+
+
+def _can_wait(text: str, shortest: float) -> bool:
+    """Say whether a text is such a duration; one that is none is left to the check of the shape."""
+    if not re.match(DURATION_PATTERN, text):
+        return True
+    try:
+        return duration(text) >= shortest
+    except (ValueError, OverflowError):
+        return False
+
+
+def _workers(data: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """Point at the stage whose workers, with those of the stages above it, are more than any machine runs."""
+    usual = _mapping(_mapping(data.get("defaults")).get("stage")).get("count", 1)
+    total = 0
+    for name, keys in _mapping(data.get("stages")).items():
+        total += _head_count(_mapping(keys), usual)
+        if total > MOST_WORKERS_IN_ALL:
+            message = f"with those of stage '{name}' there would be more than {MOST_WORKERS_IN_ALL} workers"
+            yield Diagnostic(("stages", name, "count"), TOO_MANY_WORKERS, message, help="lower some 'count'")
+            return
+
+
+def _head_count(keys: Mapping[str, Any], usual: object) -> int:
+    count = len(keys["names"]) if isinstance(keys.get("names"), list) else keys.get("count", usual)
+    return int(count) if isinstance(count, int | float) and 1 <= count <= MOST_WORKERS else 1
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

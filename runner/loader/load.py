@@ -1,0 +1,258 @@
+"""From a path to a checked workflow. Every step that can still run does, and all problems are kept.
+
+    read ► include ► override ► correct keys ► params ► references ► shape ► build ► topology ► handlers
+                                     what is wrong goes to `diagnostics`; the rest goes on to the next step
+
+Checking starts nothing and runs no user code: it reads files and looks at source.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runner.errors import SpecError
+from runner.handlers.arguments import Fault
+from runner.handlers.inspection.signatures import read_signature
+from runner.loader.build import build
+from runner.loader.checks.commands import check_commands
+from runner.loader.checks.commits import check_commits, with_done_when
+from runner.loader.checks.handlers import asks as asks_for
+from runner.loader.checks.handlers import (
+    check_batch,
+    check_handler,
+    check_locked,
+    check_ordered,
+    check_resumable,
+    check_retryable,
+    may_drive,
+)
+from runner.loader.checks.outputs import check_outputs
+from runner.loader.checks.resources import check_contracts, check_objects
+from runner.loader.checks.stages import (
+    check_effect,
+    check_flow,
+    check_policy,
+    check_sentinels,
+    check_servers,
+    check_turns,
+)
+from runner.loader.checks.topology import check_topology
+from runner.loader.checks.transport import check_transport
+from runner.loader.interpolation import Replaced, replace_references
+from runner.loader.limits import TOO_MANY_WORKERS, check_limits
+from runner.loader.recovery import correct_keys, drop_paths, unknown_paths, unusable_paths
+from runner.loader.schema.validate import check_shape, schema_for
+from runner.spec.diagnostics import (
+    DataPath,
+    Diagnostic,
+    LocatedDiagnostic,
+    UnknownPaths,
+    errors_only,
+    in_file_order,
+)
+from runner.spec.model import Given, HandlerRef, Role, StageSpec, WorkflowSpec
+from runner.spec.source.include import include_all
+from runner.spec.source.overrides import override, parse_params
+from runner.spec.source.positions import SourceDocument
+from runner.spec.source.reader import read
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check came to."""
+
+    spec: WorkflowSpec | None
+    """None if any problem is an error."""
+    diagnostics: tuple[LocatedDiagnostic, ...]
+    """In file order, warnings too."""
+    source: SourceDocument | None
+    """None if the file could not be read."""
+
+
+def load(path: str | Path, *, params: Sequence[str] = (), overrides: Sequence[str] = ()) -> WorkflowSpec:
+    """
+    Return the workflow in a file, with `params` (`name=value`) and `overrides` (`a.b=value`) applied.
+
+    Raises:
+        SpecError: it does not check; carries all problems.
+    """
+    checked = check(Path(path), params=params, overrides=overrides)
+    if checked.spec is None:
+        raise SpecError(checked.diagnostics)
+    return checked.spec
+
+
+def check(path: Path, *, params: Sequence[str] = (), overrides: Sequence[str] = ()) -> Checked:
+    """Check a file and return its spec with its problems. Bad input is a problem, never an exception."""
+    try:
+        source = read(path)
+    except SpecError as error:
+        return Checked(None, tuple(in_file_order(error.diagnostics)), None)
+    checking = _Checking(source, path)
+    spec = checking.run(params, overrides)
+    diagnostics = tuple(in_file_order(checking.diagnostics))
+    return Checked(None if errors_only(diagnostics) else spec, diagnostics, checking.source)
+
+
+@dataclass(slots=True)
+class _Checking:
+    """One walk through the steps. `source` changes as files and options come in; `diagnostics` only grows."""
+
+    source: SourceDocument
+    path: Path
+    diagnostics: list[LocatedDiagnostic] = field(default_factory=list)
+    renamed: frozenset[DataPath] = frozenset()
+
+    def run(self, params: Sequence[str], overrides: Sequence[str]) -> WorkflowSpec | None:
+        """Take all steps; what comes out is only good for use if no problem is an error."""
+        self._gather(overrides)
+        replaced = self._replace_references(params)
+        diagnostics = self._check_shape(replaced)
+        if any(diagnostic.code == TOO_MANY_WORKERS for diagnostic in diagnostics):
+            return None  # their names alone could fill the memory
+        unknowns = unknown_paths(diagnostics, replaced.unread)
+        data = drop_paths(replaced.data, _unfit(diagnostics, replaced))
+        given = Given(tuple(params), tuple(overrides))
+        spec = replace(build(data, self.path, replaced.params.values, os.environ), given=given)
+        if "jobs" in data:
+            from runner.loader.load_jobs import with_jobs  # only those who have jobs wait for it
+
+            spec, problems = with_jobs(self.source, data["jobs"], spec, unknowns)
+            self.diagnostics += problems
+            return spec
+        self.diagnostics += self.source.place_all(check_topology(spec.stages, spec.queues, unknowns))
+        self.diagnostics += self.source.place_all(check_policy(spec.stages, unknowns))
+        self.diagnostics += self.source.place_all(check_effect(data, unknowns))
+        self.diagnostics += self.source.place_all(check_transport(spec.stages, spec.transport))
+        self.diagnostics += self.source.place_all(
+            check_flow(spec.stages, spec.queues, spec.transport, unknowns)
+        )
+        self.diagnostics += self.source.place_all(_check_with_handlers(spec, unknowns))
+        self.diagnostics += self.source.place_all(_check_handlers(spec, unknowns))
+        self.diagnostics += check_commands(self.source, spec.stages, unknowns)
+        self.diagnostics += self.source.place_all(check_outputs(spec.stages, spec.transport, unknowns))
+        spec = with_done_when(spec)
+        self.diagnostics += self.source.place_all(check_commits(spec, unknowns))
+        return spec
+
+    def _gather(self, overrides: Sequence[str]) -> None:
+        """Put together what is included, what is set from outside, and keys under their right names."""
+        self._include()
+        self.source, diagnostics = override(self.source, overrides)
+        self.diagnostics += diagnostics
+        self.source, diagnostics, self.renamed = correct_keys(self.source)
+        self.diagnostics += diagnostics
+        if ("include",) in self.renamed:
+            self._include()
+        self.diagnostics += [trap for trap in self.source.traps if not self._is_told_of(trap)]
+
+    def _is_told_of(self, trap: LocatedDiagnostic) -> bool:
+        """Say whether it is that of a pasted `on`, which has a problem of its own with what to do."""
+        data = self.source.data
+        if trap.code != "boolean-key" or not isinstance(data, dict) or not {"on", "jobs"} <= data.keys():
+            return False
+        own = self.source.place(Diagnostic(("on",), trap.code, "", "key"))
+        return (trap.file, trap.span) == (own.file, own.span)
+
+    def _include(self) -> None:
+        self.source, diagnostics = include_all(self.source)
+        self.diagnostics += diagnostics
+
+    def _replace_references(self, params: Sequence[str]) -> Replaced:
+        given, diagnostics = parse_params(params)
+        replaced = replace_references(self.source, given, os.environ)
+        self.diagnostics += [*diagnostics, *replaced.diagnostics]
+        return replaced
+
+    def _check_shape(self, replaced: Replaced) -> list[Diagnostic]:
+        """Return what does not fit. What follows from a bad reference or a misspelt key is not told again."""
+        data = replaced.data
+        schema = schema_for(data)
+        diagnostics = [*check_shape(schema, data, self.source.scalar_text), *check_limits(schema, data)]
+        if "jobs" in data:
+            from runner.loader.load_jobs import judged_by_now
+
+            diagnostics = judged_by_now(diagnostics, data)
+        reported = replaced.unread | self.renamed
+        self.diagnostics += self.source.place_all(
+            f for f in diagnostics if f.part == "key" or f.path not in reported
+        )
+        return diagnostics
+
+
+def _unfit(diagnostics: Iterable[Diagnostic], replaced: Replaced) -> list[DataPath]:
+    """Return what has to go before a spec can be built. Arguments may stay: nothing looks at their shape."""
+    arguments = (("with",), ("args",))
+    return [*unusable_paths(diagnostics), *(path for path in replaced.unread if path[2:3] not in arguments)]
+
+
+def _check_with_handlers(spec: WorkflowSpec, unknowns: UnknownPaths) -> list[Diagnostic]:
+    """Check what the stages alone can't tell: whether a handler asks for a lock, or drives its queue."""
+    read = functools.cache(read_signature)
+
+    def asks(stage: StageSpec, name: str) -> bool | None:
+        return asks_for(stage, name, spec.path.parent, read)
+
+    def drives(stage: StageSpec) -> bool:
+        return may_drive(stage, spec.path.parent, read)
+
+    return [
+        *check_turns(spec.stages, spec.locks, lambda stage, name: asks(stage, name) is not False, unknowns),
+        *check_objects(spec, asks, unknowns),
+        *check_sentinels(spec.stages, spec.queues, drives, unknowns),
+        *check_servers(spec.stages, unknowns),
+        *check_contracts(spec),
+    ]
+
+
+def _check_handlers(spec: WorkflowSpec, unknowns: UnknownPaths) -> Iterator[Diagnostic]:
+    check_one = _handler_check(spec.path.parent, spec.declared)
+    for stage in spec.stages:
+        for fault in check_one(stage) if _is_known(stage, unknowns) else ():
+            path = ("stages", stage.name, *fault.where)
+            if unknowns.knows(*path):
+                yield Diagnostic(path, fault.code, fault.message, fault.part, fault.help)
+
+
+def _handler_check(beside: Path, declared: Mapping[str, str]) -> Callable[[StageSpec], list[Fault]]:
+    """
+    Return a check of one stage that looks at each handler once. Ten thousand stages often share a few.
+
+    To be made anew for each load: the source of handlers may change in between.
+    """
+    read = functools.cache(read_signature)
+
+    @functools.cache
+    def check_without_arguments(target: str, role: Role) -> list[Fault]:
+        return check_handler(HandlerRef("python", target), {}, role, beside, read, declared)
+
+    def check_one(stage: StageSpec) -> list[Fault]:
+        again = [
+            *(
+                fault
+                for check in (check_resumable, check_ordered, check_batch, check_locked)
+                for fault in check(stage, beside, read)
+            ),
+            *check_retryable(stage, beside),
+        ]
+        if stage.handler.kind == "python" and not stage.arguments and not stage.places:
+            return check_without_arguments(stage.handler.target, stage.role) + again
+        found = check_handler(
+            stage.handler, stage.arguments, stage.role, beside, read, declared, stage.places
+        )
+        return found + again
+
+    return check_one
+
+
+def _is_known(stage: StageSpec, unknowns: UnknownPaths) -> bool:
+    """Say whether a stage's handler, its role and the names of its arguments are as they were meant."""
+    ends = {"from": stage.receives, "to": stage.sends}
+    roles = all(end is not None or unknowns.knows("stages", stage.name, key) for key, end in ends.items())
+    given = {"with": stage.arguments, "args": stage.places}
+    arguments = all(bool(each) or unknowns.knows("stages", stage.name, key) for key, each in given.items())
+    return stage.handler.is_known and roles and arguments

@@ -1,0 +1,42 @@
+"""The jobs of a workflow, from data of the right shape to checked specs. Imported where a file has some.
+
+jobs ──► expand ──► build ──► keys · needs · conditions ──► references ──► files and secrets
+                                                                 problems, all of them, beside the spec
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from runner.loader.checks.jobs import JobCheckContext, check_jobs, check_keys, check_outside, check_texts
+from runner.loader.jobs import build_jobs, expand_jobs, waits_for_matrix
+from runner.loader.schema.workflow import workflow_schema
+from runner.spec.diagnostics import Diagnostic, LocatedDiagnostic, UnknownPaths
+from runner.spec.model import WorkflowSpec
+from runner.spec.source.positions import SourceDocument
+
+
+def with_jobs(
+    source: SourceDocument, jobs: Any, spec: WorkflowSpec, unknowns: UnknownPaths
+) -> tuple[WorkflowSpec, list[LocatedDiagnostic]]:
+    """Return the workflow with its jobs, and what is wrong with how they hang together."""
+    expanded = expand_jobs(source, jobs, workflow_schema({}))
+    built = build_jobs(expanded, spec.env, {"params": spec.params, "env": {**os.environ, **spec.env}})
+    around = JobCheckContext(spec.params, spec.transport, unknowns)
+    diagnostics = [
+        *expanded.diagnostics,
+        *source.place_all(check_keys(source.data)),
+        *source.place_all(check_jobs(expanded, built, around)),
+        *check_texts(source, expanded, built),
+        *check_outside(source, built, spec.path.parent, os.environ),
+    ]
+    return replace(spec, jobs=built), diagnostics
+
+
+def judged_by_now(diagnostics: Iterable[Diagnostic], data: Any) -> list[Diagnostic]:
+    """Leave out what is said of values that a matrix gives: they are judged once it has been put in."""
+    waiting = waits_for_matrix(data)
+    return [diagnostic for diagnostic in diagnostics if diagnostic.path not in waiting]

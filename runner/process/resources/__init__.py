@@ -1,0 +1,1 @@
+"""What workers are given beyond queues: locks, pipes, shared objects."""

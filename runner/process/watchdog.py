@@ -1,0 +1,209 @@
+"""The watchdog: a small process that outlives the supervisor by a moment, to end whatever a SIGKILL of it left behind.
+
+    supervisor ── "+pid" at each start, "-pid" at each reaping, "." at an orderly end ──► watchdog
+                  end of file without the "." : kill every session on the list, then whatever belongs to the run
+
+The kernel ends the workers themselves (PR_SET_PDEATHSIG); this is for what they had started. A process is ours if it
+is in a worker's session, if its environment has `MPRUN_RUN=<id>`, as that of every program does which a worker
+started, or if it has the run's tag, which survives fork, exec, a session of its own and an emptied environment:
+
+    worker ── apply_tag ──► RLIMIT_MSGQUEUE and RLIMIT_SIGPENDING a little below what they were, by the run's number
+       └── whatever it starts inherits them (getrlimit(2)) ──► has_tag, read from /proc/PID/limits
+
+Nothing else that is inherited so surely can be read from outside without privileges. Both limits stay high enough for
+whoever needs them: at least half of what there was. Each run has a number of its own among some billions.
+"""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from runner.errors import MprunInternalError
+from runner.ipc.descriptors import close_all_but
+from runner.process.child import TRACKER_SECONDS, is_resource_tracker
+
+RUN_VARIABLE = "MPRUN_RUN"
+_SWEEPS = 20
+_PAUSE = 0.05
+_SESSION_FIELD = 3  # counted after the name: state, ppid, pgrp, session (proc_pid_stat(5))
+
+
+class PidRegistry:
+    """Knows which workers exist, to end them if the supervisor is killed. This one forgets: they are no processes."""
+
+    def register(self, pid: int) -> None:
+        """A worker exists, and leads session `pid`."""
+
+    def unregister(self, pid: int) -> None:
+        """Worker `pid` was reaped, so that its number may be used again."""
+
+
+class Watchdog(PidRegistry):
+    """The supervisor's handle on its watchdog."""
+
+    def __init__(self, run: str) -> None:
+        """Fork the watchdog. Called before any worker exists, and while this process has one thread.
+
+        Raises:
+            OSError: the system has no process or descriptor left to give.
+        """
+        listening, self._fd = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._fd, False)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _watch(listening, run)
+        except OSError:
+            os.close(self._fd)
+            raise
+        finally:
+            os.close(listening)
+
+    def register(self, pid: int) -> None:
+        """Note it; never blocks."""
+        self._send(f"+{pid}\n")
+
+    def unregister(self, pid: int) -> None:
+        """Forget it; never blocks."""
+        self._send(f"-{pid}\n")
+
+    def fileno(self) -> int:
+        """The descriptor that no worker may inherit: as long as one holds it, the watchdog sees no end."""
+        return self._fd
+
+    def close(self) -> None:
+        """The run has ended in order: let the watchdog exit, and wait for that; it has nothing else to do."""
+        self._send(".")
+        os.close(self._fd)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _send(self, word: str) -> None:
+        # A watchdog that was killed, or is stopped with a full pipe, must not stop the run.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._fd, word.encode())
+
+
+def _watch(listening: int, run: str) -> NoReturn:
+    """The watchdog's whole life, in the forked child."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        os.setsid()
+        # Above the standard three, which a supervisor may have been started without.
+        listening = fcntl.fcntl(listening, fcntl.F_DUPFD_CLOEXEC, 3)
+        close_all_but((0, 1, 2, listening))
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        words = _read_to_end(listening)
+        if not words.endswith("."):
+            end_left_behind(sessions_of(words), run)
+    finally:
+        os._exit(0)  # whatever went wrong, this copy of the supervisor must not go on as one
+
+
+def sessions_of(words: str) -> frozenset[int]:
+    """Fold what the supervisor sent into the sessions that are still open."""
+    open_sessions: set[int] = set()
+    for word in words.split():
+        if word[1:].isdecimal():
+            (open_sessions.add if word[0] == "+" else open_sessions.discard)(int(word[1:]))
+    return frozenset(open_sessions)
+
+
+def end_left_behind(sessions: frozenset[int], run: str) -> None:
+    """
+    Kill what belongs to the run until a sweep finds nothing; bounded, since a process may be stuck in the kernel.
+
+    A resource tracker ends by itself once those are gone that it cleans up after, and has a moment for it.
+    """
+    tag = tag_of(run)
+    trackers_until = time.monotonic() + TRACKER_SECONDS
+    for _ in range(_SWEEPS + int(TRACKER_SECONDS / _PAUSE)):
+        found = [pid for pid in _processes() if _belongs(pid, sessions, run, tag)]
+        if not found:
+            return
+        for pid in found:
+            if time.monotonic() < trackers_until and is_resource_tracker(pid):
+                continue
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE)
+
+
+def _belongs(pid: int, sessions: frozenset[int], run: str, tag: Tag) -> bool:
+    folder = Path("/proc", str(pid))
+    try:
+        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        if fields[0] == "Z" or pid == os.getpid():
+            return False
+        if int(fields[_SESSION_FIELD]) in sessions:
+            return True
+        carries = f"{RUN_VARIABLE}={run}".encode() in (folder / "environ").read_bytes().split(b"\0")
+        return carries or has_tag(folder, tag)
+    except (OSError, IndexError):  # gone meanwhile, or somebody else's
+        return False
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _read_to_end(descriptor: int) -> str:
+    words = b""
+    # After the full stop there is no more to hear, even if somebody's child still holds the other end.
+    while not words.endswith(b".") and (chunk := os.read(descriptor, 65536)):
+        words += chunk
+    return words.decode(errors="replace")
+
+
+_LIMITS = (
+    (resource.RLIMIT_MSGQUEUE, b"Max msgqueue size"),
+    (resource.RLIMIT_SIGPENDING, b"Max pending signals"),
+)
+_LARGEST = 1 << 20
+
+Tag = tuple[int, ...]
+"""The soft limits of whoever belongs to a run."""
+
+
+def tag_of(run: str) -> Tag:
+    """Work out a run's tag from its id and the hard limits of this process."""
+    number, tag = binascii.crc32(run.encode()), []
+    for limit, _ in _LIMITS:
+        _, hard = resource.getrlimit(limit)
+        top = _LARGEST if hard == resource.RLIM_INFINITY else min(hard, _LARGEST)
+        number, below = divmod(number, max(1, top // 2))
+        tag.append(top - below)
+    return tuple(tag)
+
+
+def apply_tag(tag: Tag) -> None:
+    """Called in a fresh worker: tag it, and so all that comes from it."""
+    for (limit, _), soft in zip(_LIMITS, tag, strict=True):
+        with contextlib.suppress(ValueError, OSError):  # the other ways to know it are left
+            resource.setrlimit(limit, (soft, soft))  # so that whoever raises what it may raise keeps it
+
+
+def has_tag(process: Path, tag: Tag) -> bool:
+    """Whether a process, given by its folder in /proc, has_tag a tag. Raises OSError if it is gone or out of reach."""
+    lines = (process / "limits").read_bytes().splitlines()
+    return all(_soft_limit(lines, name) == soft for (_, name), soft in zip(_LIMITS, tag, strict=True))
+
+
+def _soft_limit(lines: list[bytes], name: bytes) -> int | None:
+    for line in lines:
+        if line.startswith(name):
+            soft = line[len(name) :].split()[0]
+            return int(soft) if soft.isdigit() else None
+    raise MprunInternalError(f"/proc has no line '{name.decode()}'")

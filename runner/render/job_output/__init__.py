@@ -1,0 +1,1 @@
+"""How the output of jobs is shown while they run: streamed, grouped, as JSON lines."""

@@ -1,0 +1,75 @@
+"""The jobs of a run as JUnit XML, for the systems that draw test reports: a suite a workflow, a case a job. Pure.
+
+    passed ► <testcase/>            allowed, skipped, cancelled ► <skipped>     never ended ► <error>
+    failed, timed_out ► <failure>   each that ran: its last lines as <system-out>
+
+There is no one schema of JUnit XML. This is the part that Jenkins, GitLab and GitHub's report actions have in common.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+from runner.events.job_report import FAILURES, UNFINISHED, JobLine, JobReport, JobState
+from runner.events.report import Report
+
+_MESSAGE_LINES = 20
+"""Last lines that stand in a failure itself, which is what is read first."""
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(report: Report, job_report: JobReport, tails: Mapping[str, Sequence[str]]) -> bytes:
+    """Return the file; `tails` has the last lines of each job that are to be in it."""
+    name = _clean(report.workflow)
+    counts = _counts(job_report)
+    time = f"{report.seconds:.3f}"
+    root = ElementTree.Element("testsuites", {"name": name, **counts, "time": time})
+    at = datetime.fromtimestamp(report.started_at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+    suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts, "time": time, "timestamp": at})
+    for line in job_report.jobs:
+        _add_case(suite, name, line, tails.get(line.job, ()))
+    ElementTree.indent(root)
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _counts(job_report: JobReport) -> dict[str, str]:
+    return {
+        "tests": str(len(job_report.jobs)),
+        "failures": str(len(job_report.of(*FAILURES))),
+        "errors": str(len(job_report.of(*UNFINISHED))),
+        "skipped": str(len(job_report.of(JobState.ALLOWED, JobState.SKIPPED, JobState.CANCELLED))),
+    }
+
+
+def _add_case(suite: ElementTree.Element, workflow: str, line: JobLine, tail: Sequence[str]) -> None:
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        {"classname": workflow, "name": _clean(line.job), "time": f"{line.seconds:.3f}"},
+    )
+    verdict = _verdict(line)
+    if verdict is not None:
+        attributes = {"message": _clean(line.reason)}
+        if verdict != "skipped":
+            attributes["type"] = str(line.state)
+        child = ElementTree.SubElement(case, verdict, attributes)
+        child.text = _clean("\n".join(tail[-_MESSAGE_LINES:])) if line.state in FAILURES else None
+    if tail:
+        ElementTree.SubElement(case, "system-out").text = _clean("\n".join(tail))
+
+
+def _verdict(line: JobLine) -> str | None:
+    if line.state is JobState.PASSED:
+        return None
+    if line.state in FAILURES:
+        return "failure"
+    return "error" if line.state in UNFINISHED else "skipped"
+
+
+def _clean(text: str) -> str:
+    """Take out what XML has no way to write."""
+    return _NOT_XML.sub("�", text)

@@ -1,0 +1,296 @@
+"""Events as log lines: JSON for machines, coloured text for people. The one owner of structlog.
+
+    Event ──► LogObserver ──► {"event": "worker.spawned", …}   or   13:56:13 worker.spawned  worker=neo
+          ──► FileObserver ──► the JSON lines of `--events FILE`, each valid against event_schema()
+
+Importing structlog takes a tenth of a second, so nothing imports this module where start-up time counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, BinaryIO, Literal
+
+import structlog
+from structlog.dev import Column, ColumnFormatter, ConsoleRenderer, KeyValueColumnFormatter, plain_traceback
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from runner.events.base import LEVELS, Event, as_dict
+from runner.events.catalogue import KINDS
+from runner.events.run import (
+    ItemDeadLettered,
+    ItemFailed,
+    ItemRedelivered,
+    ItemRetried,
+    RunFinished,
+    RunProgress,
+    WorkerEvent,
+)
+from runner.spec.model import OnError
+from runner.text import visible
+
+HEARTBEAT = 10.0
+"""Seconds between two lines of progress in a log that nobody watches live."""
+MOST_A_SECOND = 20
+"""Lines a second about items of one stage, and of one kind, in a log for people. Those beyond are counted."""
+_MOST_TRACEBACKS = 100
+_OF_ITEMS = (ItemFailed, ItemRetried, ItemRedelivered, ItemDeadLettered)
+SAMPLE = 1.0
+"""Seconds between two lines of progress in a file of events: enough for a plot, and few in a run of hours."""
+
+Style = Literal["text", "json"]
+_EVENT_WIDTH = max(map(len, KINDS))
+
+
+class LogObserver:
+    """Writes each event at its declared level. Writing may block: not for the supervisor's own process.
+
+    `heartbeat` is the least time in seconds between two lines of `run.progress`; None logs none, which is
+    for a terminal that has a live view. What `stream` raises goes through to the caller.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        style: Style,
+        level: str = "info",
+        *,
+        colors: bool = False,
+        heartbeat: float | None = HEARTBEAT,
+    ) -> None:
+        self._log = structlog.wrap_logger(
+            structlog.BytesLogger(stream),
+            processors=_json_processors() if style == "json" else _text_processors(colors),
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        )
+        self._heartbeat = heartbeat
+        self._next_beat = heartbeat or 0.0
+        self._repeats = _Repeats() if style == "text" else None
+
+    def observe(self, event: Event) -> None:
+        """Write one line, or more where there is a traceback; for people none that only says the same again."""
+        if isinstance(event, _OF_ITEMS) and self._repeats is not None:
+            for level, line in self._repeats.add(event):
+                self._write(level, line)
+        elif not isinstance(event, RunProgress):
+            if isinstance(event, RunFinished) and self._repeats is not None:
+                for level, line in self._repeats.flush():
+                    self._write(level, line)
+            self._write(event.level, as_dict(event))
+        elif self._heartbeat is not None and event.elapsed >= self._next_beat:
+            self._next_beat = event.elapsed + self._heartbeat
+            self._write(
+                "info", as_dict(event)
+            )  # one in so many is news, however loud the stream of them is declared
+
+    def close(self) -> None:
+        """Each line was flushed as it was written."""
+
+    def _write(self, level: str, line: dict[str, Any]) -> None:
+        line.pop("level", None)
+        getattr(self._log, level)(line.pop("event"), **line)
+
+
+class _Repeats:
+    """Keeps a log for people short where many items fail: what was said is not said again, but counted."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, None] = {}
+        """The last few tracebacks that were shown."""
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._last: dict[tuple[str, str], WorkerEvent] = {}
+        """Of those that were left out, by event and stage."""
+        self._second = 0
+
+    def add(self, event: WorkerEvent) -> list[tuple[str, dict[str, Any]]]:
+        """Return the lines to write for an event of one item, if any, each with its level."""
+        key, lines = (event.kind, event.stage), []
+        if int(event.at) != self._second:
+            self._second = int(event.at)
+            lines = self.flush()
+        self._counts[key] += 1
+        ends_the_run = isinstance(event, ItemFailed) and event.action == OnError.FAIL
+        if self._counts[key] > MOST_A_SECOND and not ends_the_run:
+            self._last[key] = event
+            return lines
+        return [*lines, (event.level, self._without_repeat(as_dict(event)))]
+
+    def flush(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return a line for each kind of those that were left out, and begin anew."""
+        lines = []
+        for key, event in self._last.items():
+            known = as_dict(event)
+            line = {name: known[name] for name in ("event", "at", "stage")}
+            lines.append((event.level, {**line, "more": self._counts[key] - MOST_A_SECOND}))
+        self._counts.clear()
+        self._last.clear()
+        return lines
+
+    def _without_repeat(self, line: dict[str, Any]) -> dict[str, Any]:
+        traceback = line.get("traceback")
+        if not traceback:
+            return line
+        if traceback in self._shown:
+            return {**line, "traceback": "", "raised": "as before"}
+        self._shown[traceback] = None
+        if len(self._shown) > _MOST_TRACEBACKS:
+            del self._shown[next(iter(self._shown))]
+        return line
+
+
+class FileObserver:
+    """Writes every event as a JSON line, of `run.progress` one a second. What `file` raises goes to the caller."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._next_sample = SAMPLE
+
+    def observe(self, event: Event) -> None:
+        """Write one line and flush it, so that whoever follows the file sees it."""
+        if isinstance(event, RunProgress):
+            if event.elapsed < self._next_sample:
+                return
+            self._next_sample = event.elapsed + SAMPLE
+        self._file.write(event_line(event))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; on a full disk this is where it shows at the latest."""
+        self._file.close()
+
+
+def event_line(event: Event) -> bytes:
+    """Return the line that an event is in a file, newline and all."""
+    return json_line({**as_dict(event), "level": event.level}) + b"\n"
+
+
+def json_line(line: Mapping[str, Any]) -> bytes:
+    """Return one line of strict JSON in UTF-8, without its newline. Odd values become their repr."""
+    try:
+        text = json.dumps(line, ensure_ascii=False, allow_nan=False, default=repr)
+    except (TypeError, ValueError):
+        text = json.dumps(_strict(line), ensure_ascii=False, allow_nan=False)
+    # A lone surrogate has no UTF-8; its backslash escape is JSON all the same.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    known = (
+        value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    )
+    return value if known else repr(value)
+
+
+def _json_processors() -> list[Processor]:
+    return [structlog.processors.add_log_level, _event_first, _as_json]
+
+
+def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {"event": event.pop("event"), **event}
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
+    return json_line(event)
+
+
+def _text_processors(colors: bool) -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        _for_people,
+        # Ours come as text; with another formatter than this one, older structlogs warn about that.
+        ConsoleRenderer(columns=_columns(colors), sort_keys=False, exception_formatter=plain_traceback),
+        _as_bytes,
+    ]
+
+
+def _columns(colors: bool) -> list[Column]:
+    dim, cyan, reset = ("\x1b[2m", "\x1b[36m", "\x1b[0m") if colors else ("", "", "")
+    plain = KeyValueColumnFormatter(key_style=cyan, value_style="", reset_style=reset, value_repr=_value)
+    time = KeyValueColumnFormatter(key_style=None, value_style=dim, reset_style=reset, value_repr=str)
+    return [Column("at", time), Column("title", _title(colors)), Column("", plain)]
+
+
+def _title(colors: bool) -> ColumnFormatter:
+    paint = {"debug": "2", "info": "1", "warning": "1;33", "error": "1;31"}
+
+    def title(key: str, value: object) -> str:
+        level, name = value if isinstance(value, tuple) else ("info", value or key)
+        padded = f"{name:<{_EVENT_WIDTH}}"
+        return f"\x1b[{paint[level]}m{padded}\x1b[0m" if colors else padded
+
+    return title
+
+
+def _as_bytes(_logger: WrappedLogger, _method: str, text: Any) -> bytes:
+    return str(text).encode("utf-8", "backslashreplace")
+
+
+def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    at = datetime.fromisoformat(event["at"]).astimezone()
+    shown: EventDict = {"at": f"{at:%H:%M:%S}", "title": (event["level"], event["event"])}
+    for key, value in event.items():
+        if key in _SAID_ELSEWHERE or not (value or isinstance(value, bool)):
+            continue  # what is nothing or null is left out: a line has room for what happened
+        shown.update(_LONG[key](key, value) if key in _LONG else {key: value})
+    return shown
+
+
+_SAID_ELSEWHERE = frozenset({"at", "event", "level", "run"})
+
+
+def _indented(_key: str, text: str) -> EventDict:
+    # ConsoleRenderer puts `exception` below the line.
+    return {"exception": "\n".join(f"    {visible(line)}" for line in text.rstrip().splitlines())}
+
+
+def _stages(_key: str, stages: list[Mapping[str, Any]]) -> EventDict:
+    """Counts by stage: how many workers at the start, what they did in a progress line."""
+    if any("workers" in stage for stage in stages):
+        return {"stages": ", ".join(f"{stage['name']} ×{stage['workers']}" for stage in stages)}
+    return {stage["name"]: f"{stage['received']} in, {stage['sent']} out" for stage in stages}
+
+
+def _queues(_key: str, queues: list[Mapping[str, Any]]) -> EventDict:
+    """Sizes at the start, fill in a progress line, accounts at the end."""
+    if any("size" in queue for queue in queues):
+        return {queue["name"]: f"{queue['size']}/{_room(queue)}" for queue in queues}
+    if any("put" in queue for queue in queues):
+        return {queue["name"]: f"{queue['put']} put, {queue['done']} done" for queue in queues}
+    return {"queues": ", ".join(f"{queue['name']} ≤{_room(queue)}" for queue in queues)}
+
+
+def _said_about(_key: str, fields: Mapping[str, Any]) -> EventDict:
+    """A handler's own words for things, kept apart from those that mean something to the renderer."""
+    return {f"{name}_" if name in _RESERVED else visible(name): value for name, value in fields.items()}
+
+
+_RESERVED = frozenset({"at", "title", "worker", "stage", "pid", "message", "exception", "stack", "exc_info"})
+
+
+def _room(queue: Mapping[str, Any]) -> str:
+    return "∞" if queue["maxsize"] is None else str(queue["maxsize"])
+
+
+_LONG: Mapping[str, Callable[[str, Any], EventDict]] = {
+    "traceback": _indented,
+    "stacks": _indented,
+    "stages": _stages,
+    "queues": _queues,
+    "fields": _said_about,
+}
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    quoted = any(character.isspace() for character in text) or not text
+    return f'"{visible(text)}"' if quoted else visible(text)

@@ -1,0 +1,257 @@
+"""The observer process, from the supervisor's side: logs, events and the live view must not hold up the work.
+
+    supervisor                                child, forked before any worker
+    ObserverProcess ── lines, no waiting ──► LogObserver · FileObserver · ProgressObserver ──► stderr, FILE
+       │ backlog, bounded                       │
+       └─◄──────── what went wrong, once ───────┘
+
+The child is in `process_main.py`. A terminal that is stopped holds it up; the backlog then fills, and what does
+not fit is counted and left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections import deque
+from pathlib import Path
+from typing import Literal, TextIO
+
+from runner.events.base import Event
+from runner.events.run import EventsDropped, RunFinished, RunProgress
+from runner.exit_status import describe
+from runner.process.signals import SignalInbox
+from runner.render.process_main import ALIVE, JobOutputOptions, RenderOptions, serve
+from runner.text import colour_allowed
+
+MOST_BYTES = 4 * 1024 * 1024
+MOST_LINES = 10_000
+CLOSE_TIMEOUT = 5.0
+"""Seconds that the end of a run waits for the last lines to be written."""
+
+LogOption = Literal["auto", "text", "json"]
+_CHUNK = 64 * 1024
+_RELEASE_TERMINAL = b"\x1b7\x1b[r\x1b8\x1b[J"
+
+
+def open_observers(
+    *,
+    stream: TextIO,
+    log: LogOption = "auto",
+    level: str = "info",
+    progress: bool | None = None,
+    jobs: JobOutputOptions | None = None,
+) -> list[ObserverProcess]:
+    """Start what shows a run on `stream`, which must have a descriptor. Call it before any worker starts.
+
+    It prepares beside whatever the caller does next, and shows nothing before the first event. `progress` is the
+    live view: None is where it fits; it needs a terminal in any case. `jobs` says how to show what jobs print, should
+    the workflow have any.
+
+    Raises:
+        OSError: there can be no further process.
+    """
+    term_can_move = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    text = log != "json"
+    options = RenderOptions(
+        stream_fd=stream.fileno(),
+        style="text" if text else "json",
+        level=level,
+        colors=term_can_move and text and colour_allowed(stream),
+        live=term_can_move and (text if progress is None else progress),
+        jobs=jobs,
+    )
+    return [ObserverProcess(options)]
+
+
+class ObserverProcess:
+    """The supervisor's end: an observer whose `observe` never blocks. The fork is part of making it."""
+
+    def __init__(self, options: RenderOptions) -> None:
+        self._terminal_fd = os.dup(options.stream_fd) if options.live else None
+        self._socket, theirs = socket.socketpair()
+        self._backlog: deque[bytes] = deque()
+        self._waiting = 0
+        self._missing = 0
+        self._lost = False
+        self._latest: Event | None = None
+        self.was_interrupted = False
+        self.trouble: str | None = None
+        """After `close`: what was not written and why; None if all was."""
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._socket.close()
+            serve(theirs, options, parent)
+        theirs.close()
+        self._socket.setblocking(False)
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether lines wait for the child to read; `flush_nowait` sends them once `fileno()` is writable."""
+        return bool(self._backlog) and not self._lost
+
+    def fileno(self) -> int:
+        """The descriptor to poll for room. A worker must close its copy; -1 once `close` was called."""
+        return self._socket.fileno()
+
+    def write_events_to(self, path: Path) -> None:
+        """Keep every event in a file as well, which is made anew. To be called before the first event.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        events_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `close` tells of its death
+                socket.send_fds(self._socket, [b"\n"], [events_fd])
+        finally:
+            os.close(events_fd)
+
+    def observe(self, event: Event) -> None:
+        """Send one event, or keep it, or count it as missing. After the child's death this does nothing."""
+        if self._lost:
+            return
+        self.flush_nowait()
+        if self._backlog and isinstance(event, RunProgress):
+            return  # the next snapshot says it better
+        self._latest = event
+        if not isinstance(event, RunFinished) and not self._has_room():
+            self._missing += 1
+            return
+        self._report_missing()
+        self._enqueue(event)
+        self.flush_nowait()
+
+    def flush_nowait(self) -> None:
+        """Send what the child has room for."""
+        while self._backlog and not self._lost:
+            chunk = self._next_chunk()
+            try:
+                sent = self._socket.send(chunk)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._disconnect()
+                return
+            self._waiting -= sent
+            if sent < len(chunk):
+                self._backlog.appendleft(chunk[sent:])
+                return
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Wait until the child has written all; kill it after `timeout` seconds in which nobody read what it writes.
+
+        It bounds its own time. A signal that asks to end, Ctrl-C among them, ends the wait, and nothing else. Sets
+        `trouble`.
+        """
+        deadline = time.monotonic() + timeout
+        self._report_missing()
+        with SignalInbox() as signals:
+            while self.backlogged and _ready(self._socket, select.POLLOUT, deadline, signals.wake):
+                self.flush_nowait()
+            status, farewell = self._finish(deadline, timeout, signals.wake)
+            self.was_interrupted = bool(signals.take())
+        self.trouble = farewell or self._describe(status)
+        if self._terminal_fd is not None:
+            if status != 0 and _ready(self._terminal_fd, select.POLLOUT, 0):
+                os.write(self._terminal_fd, _RELEASE_TERMINAL)
+            os.close(self._terminal_fd)
+
+    def abandon(self) -> None:
+        """End it at once, with nothing shown: instead of `close`, where there is no run after all."""
+        self._socket.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        if self._terminal_fd is not None:
+            os.close(self._terminal_fd)
+
+    def _has_room(self) -> bool:
+        # Once events are missing half must be free first, or every other line would tell of a missing one.
+        share = 2 if self._missing else 1
+        return self._waiting < MOST_BYTES // share and len(self._backlog) < MOST_LINES // share
+
+    def _report_missing(self) -> None:
+        if self._missing and self._latest is not None:
+            missing, self._missing = self._missing, 0
+            self._enqueue(EventsDropped(count=missing).stamped(self._latest.at, self._latest.run))
+
+    def _enqueue(self, event: Event) -> None:
+        line = _encode(event)
+        self._backlog.append(line)
+        self._waiting += len(line)
+
+    def _next_chunk(self) -> bytes:
+        lines = [self._backlog.popleft()]
+        size = len(lines[0])
+        while self._backlog and size < _CHUNK:
+            lines.append(self._backlog.popleft())
+            size += len(lines[-1])
+        return b"".join(lines)
+
+    def _disconnect(self) -> None:
+        self._lost = True
+        self._backlog.clear()
+
+    def _finish(self, deadline: float, timeout: float, interrupt: int) -> tuple[int, str]:
+        with contextlib.suppress(OSError):
+            # Not only closed: a worker that was forked meanwhile may hold a copy, and the end would not come.
+            self._socket.shutdown(socket.SHUT_WR)
+        self._socket.setblocking(True)
+        farewell, over = self._read_farewell(deadline, timeout, interrupt)
+        self._socket.close()
+        if not over:
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        return status, farewell.decode("utf-8", "replace")
+
+    def _read_farewell(self, deadline: float, timeout: float, interrupt: int) -> tuple[bytes, bool]:
+        farewell = b""
+        while _ready(self._socket, select.POLLIN, deadline, interrupt):
+            more = self._receive()
+            farewell += more.replace(ALIVE, b"")
+            if not more:
+                return farewell, True
+            deadline = max(deadline, time.monotonic() + timeout)
+        return farewell, False
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(_CHUNK)
+        except OSError:  # reset: it died with lines unread
+            return b""
+
+    def _describe(self, status: int) -> str | None:
+        if status == 0:
+            return None
+        end = describe(os.waitstatus_to_exitcode(status))
+        return f"the log is incomplete: the process that writes it {end}"
+
+
+def _encode(event: Event) -> bytes:
+    try:
+        text = _WIRE.encode([event.kind, event.at, event.run, vars(event)])
+    except (TypeError, ValueError):
+        fields = {key: repr(value) for key, value in vars(event).items()}
+        text = _WIRE.encode([event.kind, event.at, event.run, fields])
+    return text.encode() + b"\n"
+
+
+_WIRE = json.JSONEncoder(default=repr, separators=(",", ":"))
+
+
+def _ready(
+    channel: socket.socket | int, for_what: int, deadline: float, interrupt: int | None = None
+) -> bool:
+    """Wait for room, or for words; not once `interrupt` is readable, which it stays."""
+    poll = select.poll()
+    poll.register(channel, for_what)
+    if interrupt is not None:
+        poll.register(interrupt, select.POLLIN)
+    found = [descriptor for descriptor, _ in poll.poll(max(deadline - time.monotonic(), 0) * 1000)]
+    return bool(found) and interrupt not in found

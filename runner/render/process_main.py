@@ -1,0 +1,254 @@
+"""The observer process, from its own side: the child that writes the log and the file of events, and draws.
+
+    supervisor ── lines, and once a file ──► serve ──► LogObserver · FileObserver · ProgressObserver
+                                               └──► what went wrong, once, at the end
+
+structlog and rich are imported here alone, at once: while the supervisor still reads and checks the workflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
+
+from runner.errors import ExitCode
+from runner.events.base import Event
+from runner.events.bus import Bus, Observer
+from runner.events.run import RunStarted
+from runner.ipc.descriptors import close_all_but
+
+_CHUNK = 64 * 1024
+_LONGEST_WAIT = 1.0
+"""Seconds until the next look whether the supervisor still lives."""
+_GRACE = 2.0
+"""Seconds, and at most twice as many, for the last lines of a supervisor that was killed."""
+ALIVE = b"\0"
+"""Sent while there is still something to show after the end, and somebody reads it."""
+TERMINAL_DRAIN_TIMEOUT = 4.0
+"""Seconds after the end in which a terminal is shown what is left: nobody reads a gigabyte that scrolls by."""
+DRAIN_TIMEOUT = 60.0
+"""Seconds for what is not a terminal, and keeps it all."""
+
+
+@runtime_checkable
+class Ticking(Protocol):
+    """An observer that has something to do between events as well."""
+
+    def tick(self) -> float | None:
+        """Do it; return the seconds until the next time, None if that may be after the next event. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutputOptions:
+    """How the output of jobs is shown, and where, if the workflow turns out to have jobs."""
+
+    fd: int
+    mode: str = "group"
+    colors: bool = False
+    for_github: bool = False
+    with_log: bool = False
+    """Whether events are logged all the same: the output tells of them already."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """What the child writes and where, decided before the fork."""
+
+    stream_fd: int
+    style: Literal["text", "json"] = "json"
+    level: str = "info"
+    colors: bool = False
+    live: bool = False
+    jobs: JobOutputOptions | None = None
+
+
+def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoReturn:
+    """Show events until the supervisor closes or is gone, say what went wrong, and end the process."""
+    code = int(ExitCode.INTERNAL)
+    try:
+        _detach(connection, options)
+        _exit_with(parent)
+        _import_ahead(options)
+        connection.sendall(_show(connection, options, parent).encode())
+        code = 0
+    except BaseException as error:
+        # Whatever it is, it must not climb into the supervisor's code that the fork copied.
+        with contextlib.suppress(OSError):
+            connection.sendall(f"the log stopped: {type(error).__name__}: {error}".encode())
+    finally:
+        os._exit(code)
+
+
+def _detach(connection: socket.socket, options: RenderOptions) -> None:
+    """Stand apart: Ctrl-C is not for this process, and nothing that others wait for stays open here."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    output = os.dup(null if options.jobs is None else options.jobs.fd)
+    for fd, source in ((2, options.stream_fd), (0, null), (1, output)):
+        os.dup2(source, fd)
+    for fd in (1, 2):
+        os.set_blocking(fd, True)
+    close_all_but((0, 1, 2, connection.fileno()))
+
+
+def _exit_with(parent: int) -> None:
+    """Have this process end soon after the supervisor, also where a terminal that is stopped holds up a write."""
+
+    def look(_number: int, _frame: object) -> None:
+        if os.getppid() != parent:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the next one ends this process
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE, _GRACE)
+
+
+def _import_ahead(options: RenderOptions) -> None:
+    """Import what takes long, less what is never used of it, while the supervisor still reads the workflow.
+
+    Without rich and asyncio that takes a quarter of the time: 26 ms of a processor instead of 106.
+    """
+    if not options.live:
+        # structlog looks for rich to colour tracebacks, which we never ask of it. It takes None for "not installed".
+        sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    if "asyncio" not in sys.modules:
+        _import_when_used("asyncio")  # for structlog's asynchronous loggers, which we never make
+        # Python 3.12 and newer would ask it for a task at once.
+        vars(import_module("logging"))["logAsyncioTasks"] = False
+    import_module("runner.render.log")
+    if "rich" in sys.modules and not sys.modules["rich"]:
+        del sys.modules["rich"]  # who draws wide characters asks it how wide
+
+
+def _import_when_used(name: str) -> None:
+    """Let `import name` cost nothing until something of the module is asked for."""
+    # Not `importlib.util.LazyLoader`: the import statement itself asks a module for its spec, which makes it load.
+    stand_in = ModuleType(name)
+
+    def ask(attribute: str) -> Any:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+        return getattr(import_module(name), attribute)
+
+    stand_in.__dict__["__getattr__"] = ask
+    sys.modules[name] = stand_in
+
+
+def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str:
+    """Show every event, and return what could not be written. Nothing is touched before the first word."""
+    bus = Bus(run="")
+    first, files = _receive(connection, parent, bus)
+    for event in _events(connection, parent, bus, first):
+        if not bus.run:
+            bus.run = event.run
+            bus.observers = _observers(
+                options, files, has_jobs=isinstance(event, RunStarted) and event.jobs is not None
+            )
+        bus.forward(event)
+    _drain(bus, connection, parent)
+    bus.close()
+    return _describe_failures(bus)
+
+
+def _drain(bus: Bus, connection: socket.socket, parent: int) -> None:
+    """Let what is still being shown come to its end, as long as somebody reads it and the supervisor waits."""
+    until = time.monotonic() + (DRAIN_TIMEOUT if not os.isatty(1) else TERMINAL_DRAIN_TIMEOUT)
+    while _tick(bus) == 0 and time.monotonic() < until and os.getppid() == parent:
+        with contextlib.suppress(OSError):
+            connection.send(ALIVE, socket.MSG_DONTWAIT)
+
+
+def _observers(options: RenderOptions, files: Iterable[int], *, has_jobs: bool) -> list[Observer]:
+    from runner.render.log import FileObserver
+
+    to_files = [FileObserver(os.fdopen(file, "wb")) for file in files]
+    if has_jobs and options.jobs is not None:
+        return [*to_files, *_job_observers(options, options.jobs)]
+    os.dup2(0, 1)  # stdout is the handlers' own
+    observers: list[Observer] = [_log(options), *to_files]
+    if options.live:
+        from runner.render.progress import ProgressObserver
+
+        observers.append(ProgressObserver(2, colors=options.colors))
+    return observers
+
+
+def _job_observers(options: RenderOptions, jobs: JobOutputOptions) -> list[Observer]:
+    from runner.render.job_output.modes import open_output
+
+    observers: list[Observer] = [_log(options)] if jobs.with_log else []
+    observers.append(open_output(1, jobs.mode, colors=jobs.colors, for_github=jobs.for_github))
+    if options.live:
+        from runner.render.progress import JobProgressObserver
+
+        observers.append(JobProgressObserver(2, colors=options.colors))
+    return observers
+
+
+def _log(options: RenderOptions) -> Observer:
+    from runner.render.log import HEARTBEAT, LogObserver
+
+    heartbeat = None if options.live else HEARTBEAT
+    stream = os.fdopen(2, "wb", closefd=False)
+    return LogObserver(stream, options.style, options.level, colors=options.colors, heartbeat=heartbeat)
+
+
+def _events(connection: socket.socket, parent: int, bus: Bus, chunk: bytes) -> Iterator[Event]:
+    from runner.events.catalogue import KINDS
+
+    rest = b""
+    while chunk:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in filter(None, lines):  # an empty line is what a file came with
+            kind, at, run, fields = json.loads(line)
+            yield KINDS[kind](**fields).stamped(at, run)
+        chunk, _ = _receive(connection, parent, bus)
+
+
+def _receive(connection: socket.socket, parent: int, bus: Bus) -> tuple[bytes, list[int]]:
+    """Wait for bytes, and a file that may come with them; let observers tick meanwhile. Nothing is the end."""
+    while True:
+        # A worker may hold a copy of the supervisor's end, so that its death alone is not the end of the stream.
+        connection.settimeout(min(_tick(bus), _LONGEST_WAIT))
+        try:
+            chunk, files, _, _ = socket.recv_fds(connection, _CHUNK, 1)
+        except (TimeoutError, BlockingIOError):
+            if os.getppid() == parent:
+                continue
+            return b"", []
+        except OSError:
+            return b"", []
+        return chunk, files
+
+
+def _tick(bus: Bus) -> float:
+    """Let those who show what grows show it. Return the seconds until they want to again."""
+    waits = [observer.tick() for observer in bus.observers if isinstance(observer, Ticking)]
+    return min((wait for wait in waits if wait is not None), default=_LONGEST_WAIT)
+
+
+_WRITTEN = {"FileObserver": "the file of events", "LogObserver": "the log", "JobOutput": "what jobs print"}
+
+
+def _describe_failures(bus: Bus) -> str:
+    """Say what could not be written. A reader of the log that went away did not want the rest: no trouble."""
+    failures = []
+    for observer, error in bus.dropped:
+        what = _WRITTEN.get(type(observer).__name__)
+        if what is None or not isinstance(error, OSError):
+            failures.append(f"{type(observer).__name__} stopped: {type(error).__name__}: {error}")
+        elif not isinstance(error, BrokenPipeError):
+            failures.append(f"{what} is incomplete: {error.strerror}")
+    return "; ".join(failures)

@@ -1,0 +1,225 @@
+"""The end of a run in text: root cause, stages, queues, ledger, bottleneck, one last line. Drawn with rich."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.events.report import Report
+from runner.events.report_fields import Failure, QueueLine, StageLine
+from runner.render.lines import Emphasis, OutputLine
+from runner.text import colour_allowed, visible
+from runner.units import counted, format_size, rough_duration
+
+if TYPE_CHECKING:  # a run of stages ends without it
+    from runner.render.job_summary import Part
+
+PIPE_WIDTH = 100
+"""Columns where there is no terminal to ask."""
+PIPE_HEIGHT = 42
+_STAGE_NEEDS = {"items/s": 64, "workers": 52, "busy": 40, "retried": 70}
+_QUEUE_NEEDS = {"dropped": 52, "time full": 52}
+"""The columns that go first, each with the width below which it does."""
+_OF_WORDS = frozenset({"result"})
+"""The columns that hold no numbers, beside the first."""
+
+_ENDINGS = {
+    "done": "done in",
+    "failed": "failed after",
+    "timeout": "timed out after",
+    "interrupted": "interrupted after",
+    "internal": "ended by a fault in mprun after",
+}
+
+
+def print_report(report: Report, stream: TextIO) -> None:
+    """Write the end of a run to `stream`: colour on a terminal only, and no character its encoding lacks."""
+    _draw(lambda console: _parts(report, console.width), stream)
+
+
+def print_closing(parts_for: Callable[[int, int], Sequence[Part]], stream: TextIO) -> None:
+    """Write the end of a run of jobs; `parts_for(columns, rows)` says what there is to say on so much room."""
+    # One row is left for the command above, and one for the prompt below.
+    _draw(lambda console: [_part(each) for each in parts_for(console.width, console.height - 2)], stream)
+
+
+def print_losses(report: Report, stream: TextIO) -> None:
+    """Write one line on the items that failed in a run that is done all the same; nothing where none did."""
+    kept, dropped = (sum(getattr(q, kind) for q in report.queues) for kind in ("dead_lettered", "dropped"))
+    parts = [_letters_sentence(kept, report.run)] if kept else []
+    if dropped:
+        parts.append(f"{counted(dropped, 'item')} failed and {'was' if dropped == 1 else 'were'} dropped")
+    if parts:
+        stream.write(f"mprun: {'; '.join(parts)}\n")
+
+
+def _letters_sentence(kept: int, run: str) -> str:
+    return f"{counted(kept, 'dead letter')}: `mprun dlq show {run}` tells what is in the first"
+
+
+def _draw(parts_for: Callable[[Console], Sequence[RenderableType]], stream: TextIO) -> None:
+    terminal = stream.isatty()
+    console = _console_for(stream, terminal)
+    with console.capture() as capture:
+        for part in parts_for(console):
+            console.print(part, soft_wrap=isinstance(part, Text) and (bool(part.no_wrap) or not terminal))
+    encoding = stream.encoding or "utf-8"
+    stream.write(capture.get().encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _console_for(stream: TextIO, terminal: bool) -> Console:
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        no_color=not colour_allowed(stream),
+        width=None if terminal else PIPE_WIDTH,
+        height=None if terminal else PIPE_HEIGHT,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def _parts(report: Report, width: int) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    if report.outcome != "done" or report.failures:
+        parts += _cause(report)
+    if report.stages:
+        parts += [_stage_table(report.stages, width), Text("")]
+    if report.queues:
+        parts += [_queue_table(report.queues, width), Text(""), Text(ledger_sentence(report.queues))]
+    if kept := sum(queue.dead_lettered for queue in report.queues):
+        parts.append(Text(_letters_sentence(kept, report.run)))
+    if report.bottleneck:
+        parts.append(Text(report.bottleneck))
+    parts.append(_last_line(report))
+    return parts
+
+
+def _cause(report: Report) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(visible(report.reason), style="bold red")] if report.reason else []
+    cause = report.root_cause
+    if cause is not None:
+        parts += _failure(cause)
+        others = len(report.failures) + report.more_failures - 1
+        if others:
+            parts.append(Text(f"  and {counted(others, 'more failure')}", style="dim"))
+    return [*parts, Text("")] if parts else parts
+
+
+def _failure(failure: Failure) -> list[Text]:
+    lines = [f"worker:  {failure.worker} of stage {failure.stage}"]
+    if failure.item is not None:
+        held = "item" if failure.kind == "item" else "at stake"
+        lines.append(
+            f"{held + ':':<8} {failure.item}" + (f" from '{failure.queue}'" if failure.queue else "")
+        )
+    lines.append(f"error:   {failure.error}")
+    traceback = [f"    {line}" for line in (failure.traceback or "").rstrip().splitlines()]
+    return [Text(f"  {visible(line)}") for line in lines] + [
+        Text(visible(line), style="dim", no_wrap=True) for line in traceback
+    ]
+
+
+_STYLES = {
+    Emphasis.HEADING: "bold",
+    Emphasis.GOOD: "bold green",
+    Emphasis.WARNING: "yellow",
+    Emphasis.BAD: "bold red",
+    Emphasis.ASIDE: "dim",
+}
+
+
+def _part(part: Part) -> RenderableType:
+    if isinstance(part, OutputLine):
+        return Text(part.text, style=_STYLES.get(part.emphasis, ""), no_wrap=True)
+    return _table(part.rows, [])
+
+
+def _stage_table(stages: Sequence[StageLine], width: int) -> RenderableType:
+    rows = [
+        {
+            "stage": stage.name,
+            "workers": str(stage.workers),
+            "in": _count(stage.received),
+            "out": _count(stage.sent),
+            "failed": _count(stage.failed),
+            "retried": _count(stage.retried),
+            "items/s": f"{stage.items_per_second:,.1f}",
+            "busy": f"{stage.busy:.0%}",
+        }
+        for stage in stages
+    ]
+    left_out = [heading for heading, least in _STAGE_NEEDS.items() if width < least]
+    return _table(rows, left_out if any(stage.retried for stage in stages) else [*left_out, "retried"])
+
+
+def _queue_table(queues: Sequence[QueueLine], width: int) -> RenderableType:
+    rows = [
+        {
+            "queue": queue.name,
+            "put": _count(queue.put),
+            "done": _count(queue.done),
+            "dropped": _count(queue.dropped),
+            "peak": _peak(queue),
+            "time full": f"{queue.full_seconds:.1f}s",
+        }
+        for queue in queues
+    ]
+    return _table(rows, [heading for heading, least in _QUEUE_NEEDS.items() if width < least])
+
+
+def _peak(queue: QueueLine) -> str:
+    items = f"{queue.peak:,}/{'no limit' if queue.maxsize is None else f'{queue.maxsize:,}'}"
+    if queue.max_bytes is None:
+        return items
+    return f"{items}, {format_size(queue.peak_bytes)}/{format_size(queue.max_bytes)}"
+
+
+def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    headings = [heading for heading in rows[0] if heading not in left_out]
+    for position, heading in enumerate(headings):
+        first = position == 0
+        justify: Literal["left", "right"] = "left" if first or heading in _OF_WORDS else "right"
+        table.add_column(heading, justify=justify, no_wrap=not first, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(row[heading])) for heading in headings))
+    return table
+
+
+_KINDS = {
+    "done": "done",
+    "dropped": "dropped",
+    "dead_lettered": "dead-lettered",
+    "waiting": "not begun",
+    "leased": "begun and not done",
+}
+
+
+def ledger_sentence(queues: Sequence[QueueLine]) -> str:
+    """Say in one line what became of all the items, and whether it adds up."""
+    sums = {kind: sum(getattr(queue, kind) for queue in queues) for kind in _KINDS}
+    parts = [f"{count:,} {_KINDS[kind]}" for kind, count in sums.items() if count or kind == "done"]
+    put = sum(queue.put for queue in queues)
+    if all(queue.balanced for queue in queues):
+        return f"ledger: {put:,} put = {' + '.join(parts)}"
+    wrong = ", ".join(queue.name for queue in queues if not queue.balanced)
+    return f"ledger: {put:,} put, but {' + '.join(parts)}: {wrong} does not add up, which is a fault in mprun"
+
+
+def _last_line(report: Report) -> Text:
+    text = f"{_ENDINGS[report.outcome]} {rough_duration(report.seconds)}"
+    if report.exit_code == 0:
+        return Text(text, style="bold green")
+    return Text(f"{text}, exit {report.exit_code}", style="bold red")
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"

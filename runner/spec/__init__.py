@@ -1,0 +1,1 @@
+"""The model of a file and of a plan."""

@@ -1,0 +1,1 @@
+"""The language of `if`: syntax tree, evaluation, values."""

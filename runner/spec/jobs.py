@@ -1,0 +1,482 @@
+"""What the user wrote under `jobs`, as frozen facts. Made by `build_jobs`, read by the plan and by the graph.
+
+    jobs.test: {strategy: {matrix: {python: ["3.11", "3.12"]}}, needs: build, …}
+        │ one leg for each combination; `${{ matrix.x }}` and `${{ params.x }}` are replaced by now
+        ▼
+    JobSpec(test, needs=[build], legs=[LegSpec("test (3.11)"), LegSpec("test (3.12)")])
+
+A job without a matrix has one leg, whose id is the job's name. The keys of a job are declared here, once, on the fields
+that they become: GitHub's words where people know them. What a matrix gives a leg is put in before a leg is checked, so
+`continue-on-error: ${{ matrix.risky }}` is a boolean by the time it is judged.
+
+Seconds for all times. What is only known while jobs run stays in texts as `${{ needs.… }}` and `${{ secrets.… }}`; a
+text for a shell keeps all its references, with the values that are known beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+from runner.spec.keys import (
+    ALSO_KNOWN_AS,
+    BOOLEAN,
+    DURATION,
+    DURATION_OR_NONE,
+    ENV,
+    ENV_NAME_PATTERN,
+    FOLDER,
+    NAME,
+    TEXT,
+    Key,
+    Shape,
+    as_tuple,
+    choice,
+    declares,
+    integer,
+    key,
+    record,
+    text,
+    texts,
+    values_of,
+)
+
+MOST_ATTEMPTS = 1000
+
+
+SHELLS: Mapping[str, tuple[str, ...]] = {
+    "sh": ("sh", "-ec", "{text}"),
+    "bash": ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", "{text}"),
+    "python": ("python3", "{0}"),
+}
+"""What the short names of shells stand for."""
+USUAL_SHELL = "sh"
+
+
+_COMMAND = Shape(
+    {
+        "type": ["string", "array"],
+        "title": "a text for the shell, or a program with its arguments as a list",
+        "minLength": 1,
+        "minItems": 1,
+        "items": {"type": ["string", "integer"], "title": "a text or an integer"},
+    }
+)
+_CONDITION = Shape(
+    {
+        "type": ["string", "boolean"],
+        "title": "a condition such as always() or needs.build.result == 'passed'",
+    },
+    lambda written: str(written).lower() if isinstance(written, bool) else str(written or ""),
+)
+_ABOUT_CONDITION: Mapping[str, Any] = {
+    "examples": ["always()", "needs.build.outputs.changed == 'yes'"],
+    ALSO_KNOWN_AS: ["when", "only-if", "condition"],
+}
+_GLOB = text(minLength=1)
+
+
+def _condition(what: str, more: str = "") -> str:
+    return (
+        f"{what}: an expression of `success()`, `failure()`, `always()`, `cancelled()`, `needs.x.result`, "
+        f"`needs.x.outputs.y`, {more}`params.x`, `env.X`, texts in single quotes, `==`, `!=`, `<`, `>`, `&&`, `||`, "
+        "`!`, `contains(a, b)`, `startsWith(a, b)`, `endsWith(a, b)`, and `basename(a)`, `dirname(a)`, `stem(a)` and "
+        "`suffix(a)` of the path of a file. Without one of the first four it is `success() && (…)`."
+    )
+
+
+def _run(description: str, default: Any = MISSING) -> Key:
+    return Key(
+        _COMMAND,
+        f"{description} A text is for the shell; a list is a program and its arguments, without one. The value of a "
+        "`${{ … }}` in a text never becomes part of the script, so that no quote in it is obeyed: it is one word, and "
+        "in a script for another shell than `sh`, `bash` and the like it can't stand. Only where the text is one "
+        "reference and nothing else, the value is the script.",
+        "run",
+        default=default,
+        by_hand=True,
+        more={
+            "examples": ["pytest -q", ["python", "-m", "build"]],
+            ALSO_KNOWN_AS: ["command", "commands", "cmd", "cmds", "script", "exec", "sh"],
+        },
+    )
+
+
+def _shell(inherited: str) -> Key:
+    return Key(
+        text(minLength=1),
+        f"What runs a text of {inherited}: `sh`, `bash`, `python`, or a program with arguments in which `{{0}}` is the "
+        "file that holds the text. `sh` (with `-e`) and `bash` (with `-eo pipefail`) stop at the first command that "
+        "fails. In a pipe `sh` looks at its last command alone, so `pytest | tee log` passes whatever pytest says; "
+        "`bash` fails if any of them does.",
+        "shell",
+        default=USUAL_SHELL,
+        by_hand=True,
+        more={"examples": ["bash", "python", "perl {0}"]},
+    )
+
+
+def _folder(description: str) -> Key:
+    also = {ALSO_KNOWN_AS: ["cwd", "dir", "workdir", "working_directory"]}
+    return Key(FOLDER, description, "working-directory", default=None, more=also)
+
+
+def _command_keys(run: str, of: str) -> Mapping[str, Any]:
+    """The keys of a command that has an owner of its own: a step or a service."""
+    return declares(
+        _run(run),
+        _shell("the step"),
+        _folder(f"The folder in which the {of} runs. A relative path starts at the job's folder.")._replace(
+            by_hand=True
+        ),
+        Key(
+            ENV,
+            f"Environment variables of this {of}, on top of the job's.",
+            "env",
+            default=None,
+            by_hand=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """What is run: a text for a shell, or a program with its arguments."""
+
+    run: str | tuple[str, ...]
+    shell: tuple[str, ...] = SHELLS[USUAL_SHELL]
+    """The program that runs a text: `{text}` is the text itself, `{0}` a file that holds it. Not used for a list."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    directory: str | None = None
+    """Relative to the job's folder, or absolute."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the references in a text stand for, by name, as far as that is known before the run: `params.x`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One command of a job. Each has a process group of its own."""
+
+    name: str = field(
+        metadata=declares(
+            Key(text(minLength=1), "What it is called where the run is shown.", default=None, by_hand=True)
+        )
+    )
+    command: CommandSpec = field(metadata=_command_keys("What it does.", "step"))
+    condition: str = key(
+        _CONDITION,
+        _condition("Whether the step runs, given the steps before it", "`matrix.x`, "),
+        name="if",
+        default="",
+        more=_ABOUT_CONDITION,
+    )
+    """Empty is `success()`."""
+    timeout: float | None = key(DURATION, "The longest it may take.", default=None)
+    may_fail: bool = key(
+        BOOLEAN,
+        "Whether the job goes on, and passes, if this step fails.",
+        name="continue-on-error",
+        default=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySpec:
+    """How it is found out that a service is ready: a port that answers, a command that exits 0, or a line it prints."""
+
+    port: int | None = key(
+        integer(1, 65535),
+        "It is ready when this TCP port takes a connection, and no process listens there that is known not to be the "
+        "service's own. Where somebody answers before it has started, the job fails.",
+        default=None,
+    )
+    host: str = key(TEXT, "The machine of `port`.", default="127.0.0.1")
+    command: CommandSpec | None = field(
+        default=None, metadata=declares(_run("It is ready when this exits with 0."))
+    )
+    prints: str | None = key(
+        TEXT,
+        "It is ready when it has printed a line in which this regular expression is found.",
+        default=None,
+    )
+    every: float = key(DURATION, "The time between two looks.", default=0.1)
+    timeout: float = key(DURATION, "The longest it may take to be ready.", default=30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """A process that is started before the steps and stopped after them. If it ends before, the job fails."""
+
+    name: str
+    command: CommandSpec = field(metadata=_command_keys("What is kept running.", "service"))
+    ready: ReadySpec | None = key(
+        record(ReadySpec, anyOf=[{"required": ["port"]}, {"required": ["run"]}, {"required": ["prints"]}]),
+        "How it is found out that it is ready; the steps wait for it. Without it, it is ready at once.",
+        default=None,
+        by_hand=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptsSpec:
+    """How often a job is tried."""
+
+    max: int = key(integer(1, MOST_ATTEMPTS), "How often it is tried in all.", default=1)
+    backoff: float = key(
+        DURATION_OR_NONE,
+        "The wait before the second attempt; each further one is twice as long.",
+        default=1.0,
+    )
+    max_backoff: float = key(
+        DURATION_OR_NONE, "The longest wait between two attempts.", name="max-backoff", default=60.0
+    )
+    on: tuple[int, ...] = key(
+        Shape(
+            {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1, "maximum": 255},
+                "minItems": 1,
+                "title": "a list of exit codes",
+            },
+            as_tuple,
+        ),
+        "The exit codes that are worth another attempt; signal n counts as 128 + n. Without it every failure is.",
+        default=(),
+    )
+    timeout: float | None = key(DURATION, "The longest that one attempt may take.", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencySpec:
+    """At most `limit` legs of a group run at once; the others wait in the order in which they became ready."""
+
+    group: str = field(metadata=declares(Key(NAME, "The group's name, the same in all its jobs.")))
+    limit: int = field(
+        default=1,
+        metadata=declares(
+            Key(integer(1), "How many jobs of the group may run at once."),
+            Key(
+                choice(["fifo"]),
+                "`fifo`: the others wait, all of them, in the order in which they became ready.",
+                "queue",
+                default="fifo",
+                by_hand=True,
+            ),
+        ),
+    )
+
+    @classmethod
+    def written(cls, **given: Any) -> ConcurrencySpec | None:
+        """Return what the file gives; None where it has no group, which has been reported."""
+        return cls(**given) if "group" in given else None
+
+
+@dataclass(frozen=True, slots=True)
+class NeedSpec:
+    """A job to wait for."""
+
+    job: str = field(metadata=declares(Key(NAME, "The job to wait for.")))
+    optional: bool = key(BOOLEAN, "Whether it does not matter what becomes of it.", default=False)
+
+    @classmethod
+    def written(cls, need: str | Mapping[str, Any]) -> NeedSpec:
+        """Return what the file gives, with an empty name where it gives none, which has been reported."""
+        return cls(need) if isinstance(need, str) else cls(**{"job": "", **values_of(cls, need)})
+
+
+_NEED = record(
+    NeedSpec, type=["string", "object"], title="a job's name, or a mapping with 'job' and 'optional'"
+)
+_STEP = record(
+    StepSpec, type=["string", "object"], minLength=1, title="a text for the shell, or a mapping with 'run'"
+)
+_STEPS = Shape({"type": "array", "minItems": 1, "title": "a list of steps"}, items=_STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class LegSpec:
+    """What is run as one: a job, with one combination of its matrix where it has one."""
+
+    id: str
+    """The job's name, and the values of its matrix: `test (3.11, slow)`."""
+    job: str
+    """The name of the job that it is a leg of."""
+    steps: tuple[StepSpec, ...] = field(
+        metadata=declares(
+            _run("The one command of a job that has no `steps`.", default=None),
+            Key(
+                _STEPS,
+                "Commands that run one after the other. The first that fails ends the job.",
+                "steps",
+                default=None,
+                by_hand=True,
+            ),
+            _shell("its steps"),
+        )
+    )
+    label: str = ""
+    """What stands in the brackets of its id: the key of this leg in a map of outputs."""
+    matrix: Mapping[str, Any] = field(default_factory=dict)
+    directory: str = field(
+        default=".",
+        metadata=declares(
+            _folder(
+                "The folder in which its steps run. A relative path starts at the workflow file's folder."
+            )
+        ),
+    )
+    env: Mapping[str, str] = key(
+        ENV,
+        "Environment variables of all its steps, on top of the workflow's own.",
+        default_factory=dict,
+        by_hand=True,
+    )
+    """The workflow's, and over it the job's own. Each step's is laid over this."""
+    ensure: tuple[StepSpec, ...] = key(
+        _STEPS,
+        "Clean-up: steps that run after all others, whatever became of them, also when the job is cancelled or out of "
+        "time. A step of it that fails makes the job fail. Each has a minute, if it has no `timeout` of its own.",
+        default=(),
+        by_hand=True,
+    )
+    services: tuple[ServiceSpec, ...] = key(
+        Shape({}), "Processes in the background of the job, by name.", default=(), by_hand=True
+    )
+    condition: str = key(
+        _CONDITION,
+        _condition("Whether the job runs", "`matrix.x`, "),
+        name="if",
+        default="",
+        more=_ABOUT_CONDITION,
+    )
+    """Empty is `success()`."""
+    dotenv: tuple[str, ...] = key(
+        texts(_GLOB, "the path of a file, or a list of paths"),
+        "Files of variables, under `env`. Paths start at the workflow file's folder.",
+        default=(),
+    )
+    secrets: tuple[str, ...] = key(
+        texts(text(pattern=ENV_NAME_PATTERN), "a variable's name, or a list of names"),
+        "Names of environment variables whose values are secret. The job gets them, other jobs don't, and wherever a "
+        "value would be shown there is `***`. In texts: `${{ secrets.NAME }}`.",
+        default=(),
+    )
+    timeout: float | None = key(
+        DURATION,
+        "The longest it may take, with all attempts and the waits between them.",
+        default=None,
+        more={ALSO_KNOWN_AS: ["deadline"]},
+    )
+    idle_timeout: float | None = key(
+        DURATION,
+        "The longest that it may print nothing, from the last that it printed. It is then stopped, and fails.",
+        name="idle-timeout",
+        default=None,
+    )
+    attempts: AttemptsSpec = key(
+        record(
+            AttemptsSpec,
+            short="max",
+            type=["integer", "object"],
+            minimum=1,
+            maximum=MOST_ATTEMPTS,
+            title="a number of attempts, or a mapping with 'max', 'backoff', 'on' and so on",
+        ),
+        "How often the job is tried before it has failed. A number is short for `max`.",
+        default=AttemptsSpec(),
+        shown=None,
+        more={ALSO_KNOWN_AS: ["retry", "retries"]},
+    )
+    may_fail: bool = key(
+        BOOLEAN,
+        "Whether the job may fail. If it does its result is `allowed`: the run does not fail, what needs it runs, and "
+        "the end of the run says so.",
+        name="continue-on-error",
+        default=False,
+        more={ALSO_KNOWN_AS: ["allow-failure", "allow_failure"]},
+    )
+    concurrency: ConcurrencySpec | None = key(
+        record(
+            ConcurrencySpec,
+            short="group",
+            read=ConcurrencySpec.written,
+            type=["string", "object"],
+            minLength=1,
+            title="a group's name, or a mapping with 'group'",
+        ),
+        "A group of which only so many jobs run at once: what can't share a port or a database.",
+        default=None,
+    )
+    inputs: tuple[str, ...] = key(
+        texts(_GLOB, "a glob, or a list of globs"),
+        "Globs of files, from the job's folder. With these the job is skipped when it has passed before and since then "
+        "no input, no output and nothing of its definition has changed.",
+        default=(),
+    )
+    outputs: tuple[str, ...] = key(
+        Shape(
+            {
+                "type": ["string", "array", "object"],
+                "items": _GLOB.fragment,
+                "minLength": 1,
+                "title": "globs, or a mapping with 'files' and 'values'",
+                "properties": {
+                    "files": texts(_GLOB, "a glob, or a list of globs").fragment
+                    | {
+                        "description": "Globs of the files that it makes, from the job's folder. One that matches "
+                        "nothing at the end makes the job fail, and while a file is missing it is not up to date."
+                    },
+                    "values": texts(text(pattern=r"^[^\W\d][\w-]*$"), "a name, or a list of names").fragment
+                    | {
+                        "description": "Names of the values that it writes as `name=value` lines to the file "
+                        "`$MPRUN_OUTPUT`. Jobs that need it use them as `${{ needs.<job>.outputs.<name> }}`; a "
+                        "matrix gives a map of its legs. One that is missing at the end makes the job fail."
+                    },
+                },
+                "additionalProperties": False,
+            }
+        ),
+        "What it makes: files, and values for the jobs that need it. Globs alone are short for `files`.",
+        default=(),
+        by_hand=True,
+    )
+    """Globs of the files that it makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """Steps that run once, when the jobs that it needs are done. Where it has a matrix, it is one job for each
+    combination.
+    """
+
+    name: str
+    legs: tuple[LegSpec, ...]
+    """In the order of its matrix."""
+    needs: tuple[NeedSpec, ...] = key(
+        Shape(
+            {"type": ["string", "array"], "title": "a job's name, or a list of names"},
+            lambda written: tuple(map(NeedSpec.written, as_tuple(written))),
+            items=_NEED,
+        ),
+        "Jobs that must be over before this one starts. It runs if none of them has failed or was cancelled, and `if` "
+        "says nothing else. One that was skipped by its own `if`, or as it was up to date, is no hindrance.",
+        default=(),
+        more={ALSO_KNOWN_AS: ["depends-on", "depends_on", "deps", "requires", "after"]},
+    )
+    values: tuple[str, ...] = ()
+    """The names that it must write to `$MPRUN_OUTPUT`: what others may use as `needs.<job>.outputs.<name>`."""
+    has_matrix: bool = False
+    fail_fast: bool = key(
+        BOOLEAN,
+        "Whether the other legs are cancelled when one has failed.",
+        name="strategy.fail-fast",
+        default=True,
+    )
+    max_parallel: int | None = key(
+        integer(1),
+        "The most legs that run at once. Without it, `--jobs` alone is the bound.",
+        name="strategy.max-parallel",
+        default=None,
+    )
+    description: str = key(TEXT, "What the job is for.", default="")

@@ -1,0 +1,142 @@
+"""The control socket: how `ps`, `stop` and `scale` reach a run that is under way.
+
+    mprun stop RUN ── one JSON line ──► ControlSocket ──► supervisor ── one JSON line ──► mprun stop
+
+Only the owner gets in: the socket lies in a folder that only they can enter, and the kernel says who is calling
+(SO_PEERCRED, unix(7)). The supervisor never waits for a caller: a slow one is served when its line is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from runner.transports.base import Transport
+
+SOCKET = "control.sock"
+_MOST_BYTES = 64 * 1024
+_MOST_CALLERS = 32
+_ANSWER_TIMEOUT = 10.0
+
+RequestHandler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Does what a request asks, and returns the answer."""
+
+
+class ControlSocket:
+    """The supervisor's end."""
+
+    def __init__(self, folder: Path, transport: Transport, handle: RequestHandler) -> None:
+        """Listen in `folder`, within the waiting of `transport`. Raises OSError where sockets can't be made."""
+        self._folder = folder
+        self._transport = transport
+        self._handle = handle
+        self._callers: dict[socket.socket, bytearray] = {}
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        with short_path(folder) as path:
+            self._listener.bind(path)
+        (folder / SOCKET).chmod(0o600)
+        self._listener.listen(_MOST_CALLERS)
+        transport.watch(self._listener, self._accept)
+
+    def close(self) -> None:
+        """Hang up on everybody and take the socket away."""
+        for caller in list(self._callers):
+            self._hang_up(caller)
+        self._transport.unwatch(self._listener)
+        self._listener.close()
+        (self._folder / SOCKET).unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            caller, _ = self._listener.accept()
+            caller.setblocking(False)
+            if _user_of(caller) != os.geteuid() or len(self._callers) >= _MOST_CALLERS:
+                caller.close()
+                return
+            self._callers[caller] = bytearray()
+            self._transport.watch(caller, lambda: self._receive(caller))
+
+    def _receive(self, caller: socket.socket) -> None:
+        received = self._callers[caller]
+        try:
+            chunk = caller.recv(_MOST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        received += chunk
+        if b"\n" in received:
+            self._reply(caller, bytes(received))
+        if not chunk or b"\n" in received or len(received) > _MOST_BYTES:
+            self._hang_up(caller)
+
+    def _reply(self, caller: socket.socket, line: bytes) -> None:
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):  # the latter for what is nested without end
+            request = None
+        reply = self._handle(request) if isinstance(request, dict) else {"error": "that is no request"}
+        with contextlib.suppress(OSError):
+            # An answer of the usual size fits the socket's buffer; a caller that reads nothing loses the rest.
+            caller.setblocking(True)
+            caller.settimeout(0.2)
+            # In ASCII: half a character that the caller has sent comes back to it, and has no UTF-8.
+            caller.sendall(json.dumps(reply).encode() + b"\n")
+
+    def _hang_up(self, caller: socket.socket) -> None:
+        self._transport.unwatch(caller)
+        del self._callers[caller]
+        caller.close()
+
+
+def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the run whose record is in `folder`; wait for its answer.
+
+    Raises:
+        UsageError: it does not run any more, or refuses: its own words.
+    """
+    try:
+        with short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(_ANSWER_TIMEOUT)
+            line.connect(path)
+            line.sendall(json.dumps(request).encode() + b"\n")
+            reply = json.loads(_read_all(line))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"run '{folder.name}' does not answer: it has ended, or is stopped ({error})"
+        ) from error
+    if "error" in reply:
+        raise UsageError(reply["error"])
+    answer: dict[str, Any] = reply
+    return answer
+
+
+def _read_all(line: socket.socket) -> bytes:
+    return b"".join(iter(lambda: line.recv(_MOST_BYTES), b""))
+
+
+def _user_of(caller: socket.socket) -> int:
+    _, user, _ = struct.unpack(
+        "3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return int(user)
+
+
+@contextmanager
+def short_path(folder: Path) -> Iterator[str]:
+    """A name for the socket that fits into the 107 bytes of a socket's address, however deep its folder lies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+    finally:
+        os.close(descriptor)

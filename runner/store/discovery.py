@@ -1,0 +1,154 @@
+"""Which runs are under way here: those whose control socket answers, whatever else their records say.
+
+    records ──► connect ──┬── somebody listens ──► running: `ps`, `stop` and `scale` may mean it
+                          └── nobody does, and its process is gone ──► killed: `ps` tells what was known
+
+A supervisor that was killed leaves its socket and its facts behind. A socket alone therefore proves nothing, and a pid
+may be another program's by now: only where both say that nobody is there does a run count as killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+from pathlib import Path
+
+from runner.errors import UsageError
+from runner.store.control_socket import SOCKET, short_path
+from runner.store.record import (
+    FACTS,
+    JOB_LOGS,
+    RunFacts,
+    RunRecord,
+    all_records,
+    join_ids,
+    matching,
+    only_match,
+)
+
+KEPT_JOB_LOGS = 20
+"""Runs whose logs of jobs are kept beside that of the run under way."""
+KEPT_KILLED = 20
+"""Killed runs, beside those of the same workflow, that are remembered."""
+_CONNECT_TIMEOUT = 1.0
+"""Seconds that a busy supervisor's backlog may take; whoever does not answer by then is still there."""
+
+
+def running_records(where: Path | None = None) -> list[RunRecord]:
+    """List the runs under way, oldest first, and remove what those left that never got so far."""
+    running = []
+    for record in all_records(where):
+        facts = record.facts()
+        # What a killed supervisor has forked holds its socket for a moment longer, and answers nobody.
+        if (facts is None or _is_alive(facts)) and _listens(record.folder):
+            running.append(record)
+        elif not _was_killed(record):
+            _remove_stale(record)
+    return running
+
+
+def killed_records(where: Path | None = None) -> list[RunRecord]:
+    """List the runs whose supervisor was killed, oldest first: its socket is still there, and it is not."""
+    return [record for record in all_records(where) if _was_killed(record)]
+
+
+def forget_killed(workflow: str, where: Path) -> None:
+    """Forget the killed runs of a workflow, which begins anew, and of the others all but the newest."""
+    killed = killed_records(where)
+    named = {record.run for record in killed if (facts := record.facts()) and facts.workflow == workflow}
+    others = [record for record in killed if record.run not in named]
+    for record in killed:
+        if record.run in named or record in others[:-KEPT_KILLED]:
+            _remove_stale(record)
+
+
+def find_running(run: str, where: Path | None = None) -> RunRecord:
+    """Find the one run that `run` means, as `find_all_running` does. Raises `UsageError` if there are more."""
+    return only_match(run, find_all_running(run, where), "runs under way")
+
+
+def find_all_running(run: str, where: Path | None = None) -> list[RunRecord]:
+    """
+    Find runs under way by the id, the beginning of an id, or the name of their workflow.
+
+    Raises:
+        UsageError: there is none, or it has ended.
+    """
+    running = running_records(where)
+    if found := matching(run, running):
+        return found
+    if killed := matching(run, killed_records(where)):
+        facts = killed[-1].facts()
+        pid = facts.pid if facts is not None else "unknown"
+        raise UsageError(
+            f"run '{run}' was killed: its runner (pid {pid}) is gone, and nothing of it runs any more; "
+            f"`mprun ps {run}` shows what was known of it last"
+        )
+    if matching(run, all_records(where)):
+        raise UsageError(f"run '{run}' has ended")
+    raise UsageError(f"there is no run '{run}' under way; there are: {join_ids(running)}")
+
+
+def prune_job_logs(where: Path) -> None:
+    """Remove the records of ended runs that hold nothing but logs of jobs, all but the newest. Never raises."""
+    ended = [record for record in all_records(where) if _holds_old_logs(record)]
+    for record in ended[:-KEPT_JOB_LOGS]:
+        shutil.rmtree(record.folder, ignore_errors=True)
+
+
+def _holds_old_logs(record: RunRecord) -> bool:
+    """Say whether a run has ended, on this machine or another that shares the folder, and left logs of jobs alone."""
+    facts = record.facts()
+    if facts is None or _is_alive(facts):
+        return False
+    left = {each.name for each in record.folder.iterdir()} if record.folder.exists() else set()
+    return JOB_LOGS in left and all(name == JOB_LOGS or name.startswith(FACTS) for name in left)
+
+
+def _listens(folder: Path) -> bool:
+    try:
+        with short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(_CONNECT_TIMEOUT)
+            line.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError:  # its backlog is full, or it is stopped: it is there
+        return (folder / SOCKET).exists()
+    return True
+
+
+def _remove_stale(record: RunRecord) -> None:
+    """Take away what a killed supervisor left. One that has just begun, and does not listen yet, is alive."""
+    facts = record.facts()
+    if facts is None or _is_alive(facts):
+        return
+    with contextlib.suppress(OSError):  # somebody else removes it too, or the place can't be written
+        (record.folder / SOCKET).unlink(missing_ok=True)
+        record.remove_if_empty()
+
+
+def _was_killed(record: RunRecord) -> bool:
+    """Say whether a run's supervisor is gone and has not taken its socket away, as it does at every end of its own."""
+    facts = record.facts()
+    return facts is not None and (record.folder / SOCKET).exists() and not _is_alive(facts)
+
+
+def _is_alive(facts: RunFacts) -> bool:
+    """Say whether there is a process of the supervisor's number, which is not a dead one's that nobody has buried."""
+    try:
+        os.kill(facts.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return (
+            Path(f"/proc/{facts.pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2][1]
+            != "Z"
+        )
+    except OSError:
+        return True

@@ -1,0 +1,235 @@
+"""The record: where a run leaves what others may want of it, and nobody else may read.
+
+$MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
+├── .gitignore            so that git does not see it
+└── runs/<run id>/
+    ├── run.json          workflow, file, pid, when
+    ├── run.json.seal     shows that it was written here
+    ├── run.json.seen     what `mprun ps` would have shown lately; gone with its end, but not by a kill
+    ├── control.sock      while it lives
+    └── dead-letters/     a file for each stage that has any, and one for each big item
+    └── jobs/             the logs of jobs, if it has some
+
+What lies there is obeyed, letters are unpickled: so what is somebody else's, or may be written by others, is refused.
+A record that was copied, or came with a repository, belongs to whoever brought it here, and says anything; that it was
+written in this place shows in its seal, which holds the moment at which the system says that `run.json` came to be. No
+copy has that moment again, and nobody can set it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UsageError
+from runner.events.base import Event
+from runner.events.run import RunProgress
+from runner.text import write_atomically
+
+HOME = "MPRUN_HOME"
+FACTS = "run.json"
+_SEAL = "run.json.seal"
+_SEEN = "run.json.seen"
+_IGNORES = ".gitignore"
+_MOST_LISTED = 8
+_SEEN_EVERY = 1.0
+"""Seconds."""
+_SEEN_SHARE = 100
+"""Times that writing took, at the least, until it is written again."""
+JOB_LOGS = "jobs"
+"""The folder in a record with the logs of jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is known of a run without asking it. `at` is seconds since the epoch, `pid` the supervisor's."""
+
+    run: str
+    workflow: str
+    file: str
+    pid: int
+    at: float
+    params: tuple[str, ...] = ()
+    """What was given by `--param`, as it was written."""
+    overrides: tuple[str, ...] = ()
+    """What was given by `--set`, as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The folder of one run. It is made when the first thing is put there."""
+
+    run: str
+    home: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where it is, whether or not it exists yet."""
+        return self.home / "runs" / self.run
+
+    def make(self) -> Path:
+        """Make the folder, for its owner alone, and return it.
+
+        Raises:
+            OSError: the place can't be written.
+            UsageError: it is there, and others may change what is in it.
+        """
+        if not self.home.exists():
+            self.home.mkdir(mode=0o700, exist_ok=True)
+            (self.home / _IGNORES).write_text("*\n", encoding="ascii")
+        require_private(self.home)
+        for folder in (self.home / "runs", self.folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            require_private(folder)
+        return self.folder
+
+    def folder_for(self, what: str) -> Path:
+        """Make a folder in it, for its owner alone, and return it. Raises OSError."""
+        folder = self.make() / what
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def write_facts(self, facts: RunFacts) -> None:
+        """Say what run this is. Whole or not at all: a reader may come at any moment."""
+        # JSON escapes: an argument may hold bytes that are no text.
+        path = self.make() / FACTS
+        write_atomically(path, json.dumps(asdict(facts)).encode(), mode=0o600)
+        write_atomically(path.with_name(_SEAL), str(path.stat().st_ctime_ns).encode(), mode=0o600)
+
+    def is_from_here(self) -> bool:
+        """Say whether a run of this user's wrote it in this place, and nobody brought it."""
+        try:
+            sealed = (self.folder / _SEAL).read_text(encoding="ascii")
+            return sealed == str((self.folder / FACTS).stat().st_ctime_ns)
+        except (OSError, ValueError):
+            return False
+
+    def facts(self) -> RunFacts | None:
+        """Read what run this is; None where nothing sensible is written."""
+        try:
+            known = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
+            given = {key: tuple(map(str, known.get(key, ()))) for key in ("params", "overrides")}
+            return RunFacts(**{**known, **given})
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+
+    def write_seen(self, snapshot: Mapping[str, Any]) -> None:
+        """Keep what is known of the run, for the case that it is killed. Raises OSError."""
+        write_atomically(self.folder / _SEEN, json.dumps(snapshot).encode(), mode=0o600)
+
+    def last_seen(self) -> tuple[dict[str, Any], float] | None:
+        """Read what was known of the run last, and when, in seconds since the epoch; None where nothing is."""
+        path = self.folder / _SEEN
+        try:
+            snapshot = json.loads(path.read_text(encoding="utf-8"))
+            return (snapshot, path.stat().st_mtime) if isinstance(snapshot, dict) else None
+        except (OSError, ValueError):
+            return None
+
+    def remove_if_empty(self) -> None:
+        """The run is over: keep its folder only if it holds what somebody may still want."""
+        left = list(self.folder.iterdir()) if self.folder.exists() else []
+        # Also a draft of the facts, where their writer was killed.
+        if not all(each.name.removeprefix(".").startswith(FACTS) for each in left):
+            return
+        for each in left:
+            each.unlink(missing_ok=True)
+        try:
+            self.folder.rmdir()
+            (self.home / "runs").rmdir()
+            if [each.name for each in self.home.iterdir()] == [_IGNORES]:
+                (self.home / _IGNORES).unlink()
+            self.home.rmdir()
+        except OSError:  # others' records are still in it, or another run makes it anew
+            return
+
+
+class LastSeen:
+    """An observer that keeps in the record what the run would tell of itself, every now and then."""
+
+    def __init__(self, record: RunRecord, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+        self._record = record
+        self._snapshot = snapshot
+        self._next = 0.0
+
+    def observe(self, event: Event) -> None:
+        """Write at a snapshot, where the last was written long enough ago for what writing takes."""
+        if not isinstance(event, RunProgress) or event.elapsed < self._next:
+            return
+        began = time.perf_counter()
+        with contextlib.suppress(OSError):  # a full disk is no reason to end the run
+            self._record.write_seen(self._snapshot())
+        took = time.perf_counter() - began
+        self._next = event.elapsed + max(_SEEN_EVERY, _SEEN_SHARE * took)
+
+    def close(self) -> None:
+        """The run has come to an end: what was known of it is in its report."""
+        with contextlib.suppress(OSError):
+            (self._record.folder / _SEEN).unlink(missing_ok=True)
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """
+    Where records are: `$MPRUN_HOME`, or `.mprun` in the current folder.
+
+    Raises:
+        UsageError: that folder has been removed.
+    """
+    try:
+        return Path(environ.get(HOME) or ".mprun").absolute()
+    except FileNotFoundError:
+        message = "the folder that mprun was started in has been removed: change to another"
+        raise UsageError(message) from None
+
+
+def require_private(place: Path) -> None:
+    """Raise `UsageError` if somebody else owns a file or folder, or may write to it. What is not there is private."""
+    try:
+        found = place.stat()
+    except OSError:
+        return
+    help_ = f"{HOME} may name another folder"
+    if found.st_uid != os.geteuid():
+        raise UsageError(f"'{place}' belongs to another user, who may change what is in it; {help_}")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(f"'{place}' can be written by others; `chmod go-w` it, or {help_}")
+
+
+def all_records(where: Path | None = None) -> list[RunRecord]:
+    """List the records there are, oldest first. Raises `UsageError` where others may have written them."""
+    place = where or home()
+    require_private(place)
+    try:
+        names = [entry.name for entry in (place / "runs").iterdir() if entry.is_dir()]
+    except OSError:
+        return []
+    records = [RunRecord(name, place) for name in names]
+    return sorted(records, key=lambda record: (facts.at if (facts := record.facts()) else 0.0, record.run))
+
+
+def matching(run: str, records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the records that `run` may mean: by the beginning of their id, else by the name of their workflow."""
+    known = list(records)
+    return [record for record in known if record.run.startswith(run)] or [
+        record for record in known if (facts := record.facts()) is not None and facts.workflow == run
+    ]
+
+
+def only_match(run: str, found: Sequence[RunRecord], what: str) -> RunRecord:
+    """Return the only one of `found`, in which there is at least one. Raises `UsageError` if `run` means several."""
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(f"several {what} match '{run}': {join_ids(found)}; name one by its id")
+
+
+def join_ids(records: Sequence[RunRecord]) -> str:
+    """Name runs for a message, the last few if there are many."""
+    earlier = f"{len(records) - _MOST_LISTED} older ones, " if len(records) > _MOST_LISTED else ""
+    return earlier + (", ".join(record.run for record in records[-_MOST_LISTED:]) or "none")

@@ -1,0 +1,272 @@
+"""Items that fail, and items in hand when a worker dies: each is published, counted if it failed for good, and kept.
+
+    fact of a transport ──► ItemFailures ──► events
+                               │   │   └──► DeadLetterWriter ──┬── written at once
+                               │   │                           └── behind ──► catch_up, a step each turn of the loop
+                               │   └──────► RestartBudget      who pays for deaths with an item in hand
+                               └── why the run must end, or None
+
+A death with an item in hand costs the item an attempt and its stage nothing. So a handler that dies of everything would
+go on until the last item, although nothing good can come of it any more. `CrashLoopDetector` (pure) finds it:
+
+    condemned ▯ condemned ▯ condemned    nothing done in between ──► says why the run must end
+    condemned ▯ done done ▯ condemned    each for itself         ──► dead letters, as many as there are
+"""
+
+from __future__ import annotations
+
+import time
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from runner.events.bus import Publish
+from runner.events.run import (
+    FailedBatch,
+    ItemDeadLettered,
+    ItemDropped,
+    ItemFailed,
+    ItemRedelivered,
+    ItemRetried,
+)
+from runner.ipc.messages import (
+    BatchFailure,
+    DeliveryAttempt,
+    FailedItem,
+    ItemCleared,
+    ItemCondemned,
+    ItemFact,
+    ItemFailure,
+    ItemJudged,
+    ItemReturned,
+    ItemsDropped,
+    QueueOverflowed,
+)
+from runner.ledger.accounts import Account
+from runner.spec.model import OnError
+from runner.spec.plan import Plan, WorkerPlan
+from runner.store.dead_letters import DeadLetterStore
+from runner.supervisor import outcome
+from runner.supervisor.outcome import Cause, Share
+from runner.supervisor.restart import RestartBudget
+from runner.supervisor.workers import WorkerState
+
+
+class DeadLetterWriter:
+    """Writes dead letters, and counts those that are lost on the way."""
+
+    def __init__(self, store: DeadLetterStore) -> None:
+        self._store = store
+        self._lost = 0
+        self._trouble = ""
+
+    def keep(
+        self, worker: WorkerPlan, failure: ItemFailure, failed_item: FailedItem
+    ) -> tuple[str | None, str]:
+        """Keep an item that failed in `worker`; return where it is, and the trouble if it is nowhere."""
+        try:
+            return self._store.keep(worker, failure, failed_item), ""
+        except OSError as error:  # a full disk takes the letter; the rest of the work is still worth doing
+            return None, self._lose(error)
+
+    @property
+    def behind(self) -> bool:
+        """Whether letters are still to be written."""
+        return self._store.behind
+
+    def catch_up(self) -> None:
+        """Write a little more of them; at once where there is nothing to write."""
+        if self._store.behind:
+            try:
+                self._store.catch_up()
+            except OSError as error:
+                self._lose(error)
+
+    def lost(self) -> Cause | None:
+        """Write what is left, and say why the run has failed if a letter could not be kept. Blocks meanwhile."""
+        while self.behind:
+            self.catch_up()
+        return outcome.letters_lost(self._lost, self._trouble) if self._lost else None
+
+    def _lose(self, error: OSError) -> str:
+        self._lost += 1
+        self._trouble = error.strerror or str(error)
+        return self._trouble
+
+
+class ItemFailures:
+    """Takes in all facts about items that did not simply get done."""
+
+    def __init__(
+        self,
+        publish: Publish,
+        store: DeadLetterStore,
+        budget: RestartBudget,
+        crash_loops: CrashLoopDetector,
+    ) -> None:
+        self._publish = publish
+        self.letters = DeadLetterWriter(store)
+        self._budget = budget
+        self._crash_loops = crash_loops
+        self._failures: Counter[str] = Counter()
+        """Items that failed for good, by the queue that they were in or were put on."""
+
+    def shares(self, accounts: Iterable[Account]) -> list[Share]:
+        """Return how many items of each queue failed, and of how many."""
+        return [Share(each.queue, self._failures[each.queue], each.put) for each in accounts]
+
+    def note(self, worker: WorkerState, fact: ItemFact) -> str | None:
+        """Take in a fact; return why the run must end for it, or None."""
+        match fact:
+            case ItemReturned():
+                self._budget.mark_item_in_hand(worker.pid)
+                self._publish(ItemRedelivered(**worker.reader_labels(), item=fact.item, attempt=fact.attempt))
+            case BatchFailure():
+                if fact.died:
+                    self._budget.mark_item_in_hand(worker.pid)
+                self._publish(
+                    FailedBatch(
+                        **worker.reader_labels(),
+                        items=fact.items,
+                        error=fact.error,
+                        traceback=fact.traceback,
+                        died=fact.died,
+                    )
+                )
+            case ItemJudged(delay=float(delay)):
+                self._publish_retried(worker, fact.failure, fact.attempt, delay)
+            case ItemJudged():
+                return self._fail(worker, fact.failure, fact.failed_item)
+            case ItemFailure():
+                return self._fail(worker, fact, None)
+            case ItemCondemned():
+                return self._dead_letter(worker, fact)
+            case ItemCleared(deaths=deaths):
+                over = self._budget.count_deaths((death.pid for death in deaths), time.monotonic())
+                return over and f"worker {_join_attempts(deaths[-1:])}; {over}"
+            case ItemsDropped():
+                self._publish(ItemDropped(queue=fact.queue, count=fact.count, reason=fact.reason))
+            case QueueOverflowed():
+                where = f"queue '{fact.queue}', which is full ({fact.bounds}) and has `when_full: fail`"
+                return f"worker '{worker.plan.name}' put an item on {where}"
+        return None
+
+    def _fail(self, worker: WorkerState, failure: ItemFailure, failed_item: FailedItem | None) -> str | None:
+        # Where an attempt is left the ledger has said so, as `ItemJudged`: nothing else is tried again.
+        action = failure.action if isinstance(failure.action, OnError) else worker.plan.on_error
+        self._count(worker.plan)
+        self._publish_failed(worker, failure, action)
+        if action is OnError.DEAD_LETTER:
+            self._keep(worker, failure, failed_item or _unmade(failure))
+        if action is not OnError.FAIL:
+            return None
+        worker.failure = failure.error
+        return f"worker '{worker.plan.name}' failed on item {failure.item}: {failure.error}"
+
+    def _publish_retried(self, worker: WorkerState, failure: ItemFailure, attempt: int, delay: float) -> None:
+        self._publish(
+            ItemRetried(
+                **worker.reader_labels(),
+                item=failure.item,
+                error=failure.error,
+                traceback=failure.traceback,
+                attempt=attempt,
+                delay=delay,
+            )
+        )
+
+    def _publish_failed(self, worker: WorkerState, failure: ItemFailure, action: OnError) -> None:
+        self._publish(
+            ItemFailed(
+                **worker.queue_labels(),
+                item=failure.item,
+                error=failure.error,
+                traceback=failure.traceback,
+                action=action,
+                position=failure.position or None,
+            )
+        )
+        queue = worker.plan.receives or worker.plan.sends
+        if queue is not None and action is not OnError.DEAD_LETTER:
+            self._publish(ItemDropped(queue=queue, count=1, reason=failure.error))
+
+    def _dead_letter(self, worker: WorkerState, fact: ItemCondemned) -> str | None:
+        attempts = fact.failed_item.attempts
+        self._count(worker.plan)
+        self._budget.exempt([attempt.pid for attempt in attempts if attempt.died])
+        error = worker.failure or worker.kill_reason or f"worker '{worker.plan.name}' {attempts[-1].ended}"
+        failure = ItemFailure(worker.plan.name, fact.item, error, worker.traceback)
+        self._keep(worker, failure, fact.failed_item)
+        if worker.plan.on_error is not OnError.FAIL:
+            return self._crash_loops.condemned(worker.plan.stage)
+        return f"item {fact.item} was in hand when workers died: {_join_attempts(attempts)}"
+
+    def _keep(self, worker: WorkerState, failure: ItemFailure, failed_item: FailedItem) -> None:
+        kept, trouble = self.letters.keep(worker.plan, failure, failed_item)
+        self._publish(
+            ItemDeadLettered(
+                **worker.queue_labels(),
+                item=failure.item,
+                error=failure.error,
+                attempts=max(1, len(failed_item.attempts)),
+                position=failure.position or None,
+                letter=kept,
+                trouble=trouble or None,
+            )
+        )
+
+    def _count(self, plan: WorkerPlan) -> None:
+        queue = plan.receives or plan.sends or ""
+        self._failures[queue] += 1
+
+
+def _unmade(failure: ItemFailure) -> FailedItem:
+    """Return what is kept of an item that was never put: what a source could make none of, where it says so."""
+    try:
+        frame = b64decode(failure.frame, validate=True) or None
+    except ValueError:
+        frame = None
+    return FailedItem(frame, 0, ())
+
+
+def _join_attempts(attempts: Iterable[DeliveryAttempt]) -> str:
+    return ", ".join(f"'{each.worker}' (pid {each.pid}) {each.ended}" for each in attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Streak:
+    """Items of one stage that were condemned in a row."""
+
+    items: int = 0
+    done: int = 0
+    """Items that its queue had done when the last of them was condemned."""
+
+
+class CrashLoopDetector:
+    """Counts, for each stage, the items in a row that killed their workers."""
+
+    def __init__(self, plan: Plan, account: Callable[[str], Account], is_lost: Callable[[], bool]) -> None:
+        """`is_lost` says whether the run has too many failures already."""
+        self._stages = {stage.name: stage for stage in plan.stages}
+        self._account = account
+        self._is_lost = is_lost
+        self._streaks: dict[str, _Streak] = {}
+
+    def condemned(self, name: str) -> str | None:
+        """One more item of a stage was condemned: return why the run must end for it, or None.
+
+        Where the errors so far are within `limits.max_errors`, the user wants all of them, however many.
+        """
+        stage = self._stages[name]
+        assert stage.receives is not None
+        before, done = self._streaks.get(name, _Streak()), self._account(stage.receives).done
+        items = before.items + 1 if done == before.done else 1
+        self._streaks[name] = _Streak(items, done)
+        # The first item of each worker may be a header that all of them trip over.
+        if items <= max(stage.workers[0].restart.max, len(stage.workers)) or not self._is_lost():
+            return None
+        return (
+            f"{items} items in a row killed their workers, and none went through: "
+            "the handler itself seems to be at fault"
+        )

@@ -1,0 +1,301 @@
+"""The jobs' part of the supervisor: asks the graph what follows, gives requests to workers, publishes what happens.
+
+    workers ── begun, step.finished, ended ──► JobScheduler ──► JobGraph (pure) ──► start, retry, cancel, finish a leg
+    queue `ready` ◄════════ JobRequest ═════════════┘   └──► events
+
+It lives in the supervisor's process and is called in its loop. What workers report is gossip: it must be about a
+request that is under way, or it is ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import UsageError
+from runner.events.bus import Bus
+from runner.events.jobs import (
+    JobCancelled,
+    JobEvent,
+    JobFinished,
+    JobRetried,
+    JobSilent,
+    JobSkipped,
+    JobStarted,
+    ServiceExited,
+    ServiceReady,
+    StepFinished,
+    StepStarted,
+)
+from runner.ipc.messages import Reported
+from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, RetryLeg, StartLeg
+from runner.jobs.masking import Masker
+from runner.jobs.outcomes import JobOutcome
+from runner.jobs.plan import QUEUE
+from runner.jobs.requests import JobMessage, RequestBuilder
+from runner.spec.jobs import LegSpec
+from runner.spec.model import JobResult
+from runner.spec.plan import Plan
+from runner.spec.suggestions import did_you_mean
+from runner.supervisor.feeder import Feeder
+from runner.supervisor.outcome import Cause, failed
+from runner.text import summarize
+
+if TYPE_CHECKING:
+    from runner.transports.leased.transport import LeasedTransport
+
+_PASSED_ON: Mapping[str, type[JobEvent]] = {
+    kind.kind: kind for kind in (StepStarted, StepFinished, ServiceReady, ServiceExited, JobSilent)
+}
+"""Events that workers report in full, but for the name of the job."""
+_MOST_NAMED = 3
+
+
+@dataclass(slots=True)
+class _ActiveRequest:
+    """A request that was given out and has not come to an end."""
+
+    leg: LegSpec
+    attempt: int
+    reason: str
+    worker: str | None = None
+    """Who has begun it."""
+    since: float = 0.0
+    """When, by `time.monotonic`."""
+    cancelled: bool = False
+    step: str = ""
+    """Which it is at, of those that it has told."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since a worker has begun it."""
+        return round(time.monotonic() - self.since, 6) if self.worker is not None else 0.0
+
+
+class JobScheduler(Feeder):
+    """The feeder of a run with jobs."""
+
+    ends_its_items = True
+
+    def __init__(
+        self,
+        plan: Plan,
+        transport: LeasedTransport,
+        bus: Bus,
+        builder: RequestBuilder,
+        masker: Masker,
+        end_orphans: Callable[[Collection[int]], None],
+    ) -> None:
+        """`end_orphans` ends every process of the run that is not among those it is given, and their descendants."""
+        self._plan = plan
+        self._transport = transport
+        self._bus = bus
+        self._builder = builder
+        self._masked = masker.text
+        self._end_orphans = end_orphans
+        env, secrets = {**os.environ, **plan.env}, builder.secrets
+        self._graph = JobGraph(plan.jobs, len(plan.workers), plan.params, env, secrets)
+        self._requests: dict[int, _ActiveRequest] = {}
+        self._number = 0
+        self._begun = False
+        self._stopping: Cause | None = None
+        self._broken_off: str | None = None
+        self._deaths: dict[str, str] = {}
+        self._failed: list[str] = []
+        """Legs whose failure fails the run."""
+        self._cancelled: set[str] = set()
+        """Of these, the ones that somebody has cancelled while the run went on."""
+
+    @property
+    def due(self) -> float:
+        """When `feed` must be called although nothing has happened."""
+        return self._graph.due if self._begun else 0.0
+
+    def feed(self) -> bool:
+        """Do all that is due. True once no leg is left to run."""
+        now = time.monotonic()
+        if not self._begun:
+            self._begun = True
+            self._graph.begin(now)
+        if self._graph.due <= now:
+            self._graph.tick(now)
+        for decision in self._graph.decide():
+            self._carry_out(decision)
+        return self._graph.over
+
+    def reported(self, report: Reported) -> None:
+        """A worker tells how a request is getting on."""
+        fields = dict(report.fields)
+        number = fields.pop("request", None)
+        request = self._requests.get(number) if isinstance(number, int) else None
+        if request is None:
+            return
+        match report.what:
+            case JobMessage.BEGUN:
+                self._request_begun(number, request, report.worker, fields)
+            case JobMessage.ENDED:
+                self._request_ended(number, request, JobOutcome.from_message(fields))
+            case JobMessage.RETURNED:
+                self._request_ended(number, request, self._lost(request))
+            case what if what in _PASSED_ON:
+                if what == StepStarted.kind:
+                    request.step = self._masked(f"{fields.get('step')}: {fields.get('name')}")
+                self._pass_on(_PASSED_ON[what], {**fields, "job": request.leg.id})
+
+    def worker_lost(self, worker: str, how: str, alive: Collection[int]) -> None:
+        """A worker is gone: so must be what it had started. Its request comes back by way of the queue."""
+        self._deaths[worker] = "was " + how if how.startswith("killed") else how
+        self._end_orphans(alive)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return how far each leg is: the seconds and the step are those of its attempt that is under way."""
+        active = {request.leg.id: request for request in self._requests.values()}
+        return [
+            {
+                **asdict(leg),
+                "elapsed": active[leg.job].elapsed if leg.job in active else None,
+                "step": active[leg.job].step if leg.job in active else "",
+            }
+            for leg in self._graph.status()
+        ]
+
+    def cancel(self, name: str, reason: str) -> list[str]:
+        """Cancel a job, or one leg of it: who needs it is skipped, and the run has failed."""
+        known = {known for leg in self._plan.jobs for known in (leg.name, *(each.id for each in leg.legs))}
+        if name not in known:
+            raise UsageError(f"the run has no job '{name}'; {did_you_mean(name, known)}")
+        cancelled = self._graph.cancel(name, reason, time.monotonic())
+        if not cancelled:
+            raise UsageError(f"job '{name}' is over already, or about to be")
+        self._failed += [each for each in cancelled if each not in self._cancelled]
+        self._cancelled |= set(cancelled)
+        return cancelled
+
+    def stop(self, cause: Cause) -> bool:
+        """Cancel what runs and what waits; clean-up still has its turn. False if this was asked before."""
+        if self._stopping is not None or self._broken_off is not None:
+            return False
+        self._stopping = cause
+        self._graph.stop(cause.reason, time.monotonic())
+        return True
+
+    def break_off(self, reason: str) -> None:
+        """Workers are being ended: nothing more is given out, and what is under way will not be heard of again."""
+        self._broken_off = self._broken_off or reason
+
+    def wrap_up(self) -> None:
+        """No worker is left: what has not come to its end was cut off."""
+        if not self._graph.over:
+            self._graph.abort(self._broken_off or "the run ended before its turn")
+            for decision in self._graph.decide():
+                self._carry_out(decision)
+
+    def cause(self) -> Cause | None:
+        """Say what the jobs came to."""
+        if not self._failed:
+            return None
+        count = len(self._failed)
+        if count == 1:
+            word = "was cancelled" if self._failed[0] in self._cancelled else "failed"
+            return failed(f"job '{self._failed[0]}' {word}")
+        word = "were cancelled" if self._cancelled >= set(self._failed) else "failed"
+        return failed(f"{count} jobs {word}: {summarize(self._failed, _MOST_NAMED)}")
+
+    # Decisions.
+
+    def _carry_out(self, decision: Decision) -> None:
+        match decision:
+            case StartLeg():
+                self._dispatch(decision)
+            case RetryLeg(leg, attempt, delay, reason):
+                reason = self._masked(reason)
+                self._bus.publish(JobRetried(job=leg.id, attempt=attempt, reason=reason, delay=delay))
+            case CancelLeg(leg, reason, running):
+                self._bus.publish(JobCancelled(job=leg.id, reason=reason))
+                if running:
+                    self._cancel(leg)
+            case FinishLeg(leg, outcome, attempt):
+                self._publish_end(leg, outcome, attempt)
+
+    def _dispatch(self, start: StartLeg) -> None:
+        self._number += 1
+        self._requests[self._number] = _ActiveRequest(start.leg, start.attempt, start.reason)
+        self._transport.feed(
+            QUEUE, self._builder.build_request(self._number, start, self._graph.outputs_for(start.leg))
+        )
+
+    def _cancel(self, leg: LegSpec) -> None:
+        for number, request in self._requests.items():
+            if request.leg.id == leg.id:
+                request.cancelled = True
+                if request.worker is not None:
+                    self._transport.revoke(request.worker, number)
+
+    def _publish_end(self, leg: LegSpec, outcome: JobOutcome, attempt: int) -> None:
+        if outcome.result.is_failure and leg.id not in self._failed:
+            self._failed.append(leg.id)
+        outcome = replace(outcome, reason=self._masked(outcome.reason))
+        if outcome.result is JobResult.SKIPPED:
+            needs = self._graph.needs_of(leg)
+            self._bus.publish(JobSkipped(job=leg.id, reason=outcome.reason, needs=needs))
+        elif attempt:
+            self._bus.publish(self._finished(leg, self._with_lost_end(leg, outcome), attempt))
+
+    def _finished(self, leg: LegSpec, outcome: JobOutcome, attempt: int) -> JobFinished:
+        return JobFinished(
+            job=leg.id,
+            result=outcome.result,
+            exitcode=outcome.exitcode,
+            signal=outcome.signal,
+            duration=outcome.duration,
+            attempt=attempt,
+            reason=outcome.reason,
+            log=self._builder.log_of(leg, attempt),
+            command=["mprun", "run", str(self._plan.path), *self._plan.given.arguments, "--job", leg.id],
+        )
+
+    # What workers report.
+
+    def _request_begun(
+        self, number: int, request: _ActiveRequest, worker: str, fields: Mapping[str, Any]
+    ) -> None:
+        request.worker, request.since = worker, time.monotonic()
+        why = str(fields.get("reason") or "")
+        self._bus.publish(
+            JobStarted(
+                job=request.leg.id,
+                attempt=request.attempt,
+                reason=self._masked(f"{request.reason}; {why}" if why else request.reason),
+                log=str(fields.get("log", "")),
+                worker=worker,
+                needs=self._graph.needs_of(request.leg),
+            )
+        )
+        if request.cancelled:
+            self._transport.revoke(worker, number)
+
+    def _request_ended(self, number: int, request: _ActiveRequest, outcome: JobOutcome) -> None:
+        del self._requests[number]
+        self._graph.attempt_ended(request.leg.id, request.attempt, outcome, time.monotonic())
+
+    def _with_lost_end(self, leg: LegSpec, outcome: JobOutcome) -> JobOutcome:
+        """Say how an attempt ended that was under way when every worker was ended."""
+        request = next((each for each in self._requests.values() if each.leg.id == leg.id), None)
+        return outcome if request is None else replace(outcome, signal="SIGKILL", duration=request.elapsed)
+
+    def _lost(self, request: _ActiveRequest) -> JobOutcome:
+        """An attempt ended with its worker; one that was not reported to have begun took no time."""
+        died = self._deaths.get(request.worker or "", "died")
+        return JobOutcome(JobResult.FAILED, f"its worker {died}", duration=request.elapsed)
+
+    def _pass_on(self, kind: type[JobEvent], fields: dict[str, Any]) -> None:
+        if "reason" in fields:
+            fields["reason"] = self._masked(str(fields["reason"]))
+        with suppress(
+            TypeError, ValueError
+        ):  # a worker's word that lacks something, or has what nobody knows
+            self._bus.publish(kind(**fields))

@@ -1,0 +1,203 @@
+"""The `inline` transport: everything in this process, one worker at a time, always in the same order.
+
+    supervisor ── turn ──► worker 1: runs until its next put, task_done or wait ── turn ──► supervisor ──► worker 2 …
+
+Each worker is a fiber: a thread, because a handler may wait in the middle of its own code; but only the one whose turn
+it is runs, so that two runs of the same workflow interleave alike and `breakpoint()` in a handler stops everything.
+
+What a fiber does at its queues and locks stands in `fibers` and `locks`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from runner.errors import StartFailed
+from runner.ipc.messages import Exited, Fact, HandlerFailed
+from runner.ipc.status_page import Counters, Pulse, StopRequest, Word
+from runner.ledger.accounts import Account
+from runner.ledger.leases import LeaseQueue
+from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
+from runner.spec.plan import Plan, WorkerPlan
+from runner.transports.base import HasFileno, Spawned, WorkerMain
+from runner.transports.inline.fibers import Fiber
+from runner.transports.inline.locks import InlineLocks
+
+_PATIENCE = 3
+"""Rounds in which nobody can move and the supervisor decides nothing, before that is called a deadlock."""
+_LOOK = 0.05
+"""Seconds between two looks whether the turn was given back, so that signals are heeded during a long item."""
+_GLANCE = 0.001
+"""The same, for a fiber with a thread of its own that waits at a queue."""
+
+
+class InlineTransport:
+    """Workers as fibers of this process."""
+
+    ends_when_settled = True
+    tells_when_settled = False
+    outlives_workers = False
+
+    def __init__(
+        self, plan: Plan, main: WorkerMain, wake: int, providers: ResourceProviders = NO_PROVIDERS
+    ) -> None:
+        """Make the ledgers; start nothing. `wake` is not needed: no wait here lasts long."""
+        self._main = main
+        self._origin = plan.origin
+        self._providers = providers
+        self._ledgers = {q.name: LeaseQueue(q.name, q.spec.maxsize) for q in plan.queues}
+        self._locks = InlineLocks(plan.locks)
+        self._fibers: dict[str, Fiber] = {}
+        self._threads_before = frozenset(threading.enumerate())
+        self._needed = {name for stage in plan.stages for name in stage.spec.needs}
+        self._turns: deque[Fiber] = deque()
+        self._stuck = 0
+        self._facts: list[Fact] = []
+
+    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
+        """Make a fiber; it runs when its turn comes. Raises `StartFailed` where the folder of `cwd` is gone."""
+        if worker.cwd is not None and not Path(worker.cwd).is_dir():
+            raise StartFailed(
+                f"worker '{worker.name}' could not be started: there is no folder '{worker.cwd}'"
+            )
+        resources = self._providers.resources_for(worker)
+        fiber = Fiber(worker, self._main, self._ledgers, self._facts.append, resources, self._locks)
+        fiber.origin = self._origin
+        # Once is enough, unless somebody begins only after it, and may read what it has written.
+        fiber.ends_files = worker.stage in self._needed
+        fiber.is_last = lambda: len(self._turns) == 1
+        fiber.threads_before = self._threads_before
+        self._fibers[worker.name] = fiber
+        self._turns.append(fiber)
+        return Spawned(os.getpid(), os.getppid())
+
+    def wait(self, timeout: float) -> Sequence[Fact]:
+        """Let the next fiber that can move take its turn; return what happened in it."""
+        fiber = self._next()
+        if fiber is None:
+            self._wait_or_break_deadlock(timeout)
+        elif fiber.take_turn(min(timeout, _GLANCE if fiber.threads_waiting else _LOOK)):
+            self._turns.rotate(-1)
+        elif fiber.threads_waiting:
+            self._turns.rotate(-1)  # it waits for a thread of its own, which waits for somebody else
+        elif fiber.outstays:
+            fiber.abandon()
+        facts, self._facts[:] = list(self._facts), []
+        for fact in facts:
+            if isinstance(fact, Exited):
+                self._retire(fact.worker)
+        return facts
+
+    def abandon(self) -> None:
+        """Unwind every fiber, or leave it behind where it does not give the turn back."""
+        for fiber in self._turns:
+            fiber.cancel(signal.SIGKILL)
+        while self._turns:
+            self.wait(_LOOK)
+
+    def counters(self, worker: str) -> Counters:
+        """Read a worker's page."""
+        return self._fibers[worker].status.counters()
+
+    def pulse(self, worker: str) -> Pulse:
+        """Read how far a worker is."""
+        return self._fibers[worker].status.pulse()
+
+    def stopped(self) -> frozenset[str]:
+        """No fiber is stopped without this whole process being so."""
+        return frozenset()
+
+    def account(self, queue: str) -> Account:
+        """Take stock of a queue."""
+        return self._ledgers[queue].account()
+
+    def kept_state(self, worker: str) -> bytes | None:
+        """Nobody takes a worker's place, so nothing is kept for one that would."""
+        return None
+
+    def close_accounts(self) -> None:
+        """Check every ledger: nothing was held outside."""
+        for ledger in self._ledgers.values():
+            ledger.verify()
+
+    def items_at_stake(self, worker: str) -> list[str]:
+        """Name the item that the worker had in hand."""
+        item = self._fibers[worker].status.item
+        return [item] if item else []
+
+    def end_stream(self, queue: str, worker: str) -> None:
+        """Let the reader's wait end."""
+        self._fibers[worker].status.words[Word.END] = 1
+
+    def retire(self, worker: str) -> None:
+        """Everything is one process: not here."""
+
+    def dismiss(self, worker: str) -> None:
+        """Let its next get or put, or one that finds no room, end the worker."""
+        self._fibers[worker].status.words[Word.STOP] = StopRequest.WAITING
+
+    def watch(self, end: HasFileno, ready: Callable[[], None]) -> None:
+        """No wait here lasts long enough to be worth it: `ready` is never called."""
+
+    def unwatch(self, end: HasFileno) -> None:
+        """Nothing is watched."""
+
+    def stop_producing(self, worker: str) -> None:
+        """Let the producer's next put end it."""
+        self._fibers[worker].status.words[Word.STOP] = StopRequest.PRODUCING
+
+    def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:
+        """Unwind a fiber; one that is still in the middle of its own code a while after a KILL is left behind."""
+        fiber = self._fibers[worker]
+        if fiber in self._turns:
+            fiber.cancel(number)
+
+    def stacks(self, workers: Collection[str]) -> dict[str, str]:
+        """Show where fibers are."""
+        frames = sys._current_frames()
+        found = {name: frames.get(self._fibers[name].ident) for name in workers}
+        return {
+            name: "".join(traceback.format_stack(frame)) for name, frame in found.items() if frame is not None
+        }
+
+    def close(self) -> None:
+        """Give back the pages."""
+        for fiber in self._fibers.values():
+            if not fiber.status.left_behind:  # it may yet come to look at it
+                fiber.status.close()
+
+    def _wait_or_break_deadlock(self, timeout: float) -> None:
+        """The supervisor may still have a decision that frees someone; if it has none either, nobody ever will."""
+        wakes_at = min((fiber.wakes_at for fiber in self._turns), default=math.inf)
+        if wakes_at < math.inf:
+            time.sleep(max(0.0, min(wakes_at - time.monotonic(), timeout, _LOOK)))
+            return
+        self._stuck += 1
+        if self._stuck <= _PATIENCE:
+            return
+        waits = "; ".join(f"'{fiber.name}' {fiber.waits_for}" for fiber in self._turns)
+        for fiber in self._turns:
+            self._facts.append(HandlerFailed(fiber.name, f"deadlock: {waits}"))
+            fiber.cancel(signal.SIGTERM)
+
+    def _next(self) -> Fiber | None:
+        for _ in range(len(self._turns)):
+            if self._turns[0].can_move():
+                self._stuck = 0
+                return self._turns[0]
+            self._turns.rotate(-1)
+        return None
+
+    def _retire(self, worker: str) -> None:
+        fiber = self._fibers[worker]
+        if fiber in self._turns:
+            self._turns.remove(fiber)

@@ -1,0 +1,195 @@
+"""What the supervisor knows of one worker that is alive under `leased`: its stream, its queues, what it has done.
+
+What a reader has done is known by the ledger: its own counters lag behind a kill, or run ahead of it.
+
+    page, as the worker left it     took 64 · done 40     what lay unread in its lease counts as taken
+    page, reconciled at its death   took 43 · done 42     what was done and not counted yet counts as done
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.ipc.messages import Fact, ItemCleared
+from runner.ipc.status_page import StatusPage, Word
+from runner.ipc.stream import PutMessage, SupervisorStream
+from runner.ledger.leases import LeaseQueue
+from runner.ledger.ranges import Frame, ItemRange, Lease
+from runner.spec.plan import WorkerPlan
+from runner.transports.leased.prefetch import Prefetch
+
+if TYPE_CHECKING:
+    from runner.ledger.partitioned import PartitionedQueue, QueueLedger
+    from runner.transports.leased.writer import BatchPolicy
+
+
+@dataclass(slots=True)
+class WorkerConnection:
+    """A worker that is alive, its stream and its queues."""
+
+    plan: WorkerPlan
+    stream: SupervisorStream
+    inbox: QueueLedger | None
+    outbox: QueueLedger | None
+    output: Output
+    prefetch: Prefetch
+    pid: int
+    wants_join: bool = False
+    wanted: tuple[int, int] = (1, 0)
+    """Items that it may hold at once, and those that it holds besides, as the ledger was told last."""
+    held: int = 0
+    """Items that it has handled, and that are not safe yet."""
+    handed: int = 0
+    """Items that it was handed, in this life."""
+    put: int = 0
+    done: int = 0
+    """Items that it has acknowledged, in this life."""
+    failed: int = 0
+    """Items that its handler raised on, for the last time."""
+    retried: int = 0
+    """How often its handler raised on an item that is tried again."""
+    retired: bool = False
+    """It finishes what it holds, and gets nothing more."""
+    killed_because: str = ""
+    """Why it had to be killed, if so."""
+    is_gathering: bool = False
+    """It waits for more before it goes on, and would go on without."""
+    dismissed: bool = False
+    """It was asked to end: what it has in hand then is not to blame for its death."""
+
+    def __post_init__(self) -> None:
+        self.wanted = self.at_once, 0
+
+    @property
+    def at_once(self) -> int:
+        """Items that its handler gets at once."""
+        return 1 if self.plan.batch is None else self.plan.batch.size
+
+    @property
+    def ended(self) -> int:
+        """How many of the items that it took have left its hands, in whichever way."""
+        return self.done + self.failed + self.retried
+
+    @property
+    def leases(self) -> list[Lease]:
+        """What it holds, oldest first."""
+        return [] if self.inbox is None else self.inbox.leases_of(self.plan.name)
+
+
+class Output:
+    """Where what a worker makes goes. This one is of a worker that sends nothing."""
+
+    @property
+    def overflow(self) -> int:
+        """Items put that were never in the queue."""
+        return 0
+
+    def put(self, message: PutMessage, lease: Lease | None, payload: bytes | memoryview, now: float) -> None:
+        """The worker has put a frame; with a lease, it was made of items before `message.upto` of that."""
+
+    def ended(self, lease: Lease, upto: int, now: float) -> None:
+        """Items of a lease before `upto` have come to an end, and nothing more will be made of them."""
+
+    def worker_died(self, condemned: Sequence[ItemRange], now: float) -> None:
+        """The worker is dead; `condemned` are items that became dead letters by this."""
+
+
+class QueueOutput(Output):
+    """A queue that is not partitioned takes what comes as it comes."""
+
+    def __init__(self, writer: str, queue: LeaseQueue) -> None:
+        self._writer = writer
+        self._queue = queue
+
+    def put(self, message: PutMessage, lease: Lease | None, payload: bytes | memoryview, now: float) -> None:
+        """Offer the frame."""
+        partial = 0 if message.lease else message.partial
+        frame = Frame(payload, message.count)
+        self._queue.offer(self._writer, frame, now, partial, owed=bool(message.lease))
+
+
+def plain_output(writer: str, queue: QueueLedger | None) -> Output:
+    """Return where goes what a worker makes that writes to no partitioned queue."""
+    return QueueOutput(writer, queue) if isinstance(queue, LeaseQueue) else Output()
+
+
+class NoPartitionedQueues:
+    """Stands for the partitioned queues (partitions.py) of a run that has none, and does not import what these need."""
+
+    def __init__(self) -> None:
+        self.ledgers: dict[str, PartitionedQueue] = {}
+
+    def batch_policy(self, worker: WorkerPlan) -> BatchPolicy | None:
+        """What a writer to such a queue must know of it."""
+        return None
+
+    def output(self, worker: WorkerPlan, queue: QueueLedger | None) -> Output:
+        """Where what a worker makes goes."""
+        return plain_output(worker.name, queue)
+
+    def answers(self, now: float) -> list[str]:
+        """The writers that may go on although their outputs are held."""
+        return []
+
+    def release_held(self, now: float) -> None:
+        """Nothing is held for its turn."""
+
+    def news(self, now: float, *, all_of_it: bool) -> list[Fact]:
+        """What queues have dropped."""
+        return []
+
+
+def in_hand(leases: Sequence[Lease], number: int, index: int, count: int) -> dict[int, range]:
+    """
+    Name the items that a reader had in hand, as indexes by lease: `count` of them, the last at `index` of a lease.
+
+    `leases` are what it holds, oldest first: what it takes together lies side by side in them. Empty where that item
+    has come to an end.
+    """
+    numbers = [lease.number for lease in leases]
+    if number not in numbers:
+        return {}
+    behind = numbers.index(number)
+    last = leases[behind]
+    if not last.at <= index < last.item_range.stop:
+        return {}
+    found: dict[int, range] = {}
+    stop = index + 1
+    for lease in reversed(leases[: behind + 1]):
+        stop = stop if lease is last else lease.item_range.stop
+        start = max(lease.at, stop - count)
+        found[lease.number] = range(start, stop)
+        count -= stop - start
+        if not count:
+            break
+    return dict(reversed(found.items()))
+
+
+def reconcile_counters(
+    page: StatusPage, connection: WorkerConnection, *, in_hand: int, condemned: bool
+) -> None:
+    """Correct a dead reader's page. Items that it had `in_hand` were taken; if they are `condemned`, they failed."""
+    page.words[Word.DONE] = connection.done
+    page.words[Word.FAILED] = failed = connection.failed + (in_hand if condemned else 0)
+    page.words[Word.RETRIED] = connection.retried
+    page.words[Word.RECEIVED] = connection.done + failed + connection.retried + (0 if condemned else in_hand)
+
+
+class Suspicion:
+    """Deaths at which items were in hand, until these items prove not to be to blame."""
+
+    def __init__(self) -> None:
+        self._innocent: Counter[int] = Counter()
+        """How many of the items that were in hand at a death have gone through, by the process that died."""
+
+    def done(self, lease: Lease, upto: int) -> ItemCleared | None:
+        """Items of a lease before `upto` are done: say which deaths none of those in hand there is to blame for."""
+        deaths = [past for past in lease.item_range.history if past.died]
+        if upto < lease.item_range.stop or not deaths:
+            return None
+        self._innocent.update(death.pid for death in deaths)
+        unexplained = tuple(death for death in deaths if self._innocent[death.pid] == death.company)
+        return ItemCleared(lease.reader, unexplained) if unexplained else None

@@ -1,0 +1,171 @@
+"""A worker's side of `leased`, put together in the worker: its stream, its queue ends, its loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.handlers.kinds import QueueEnd
+from runner.ipc.channel import Sender
+from runner.ipc.shm.arena import ArenaFile
+from runner.ipc.status_page import StatusPage
+from runner.ipc.stream import WorkerStream
+from runner.spec.model import Role
+from runner.spec.plan import WorkerPlan
+from runner.transports.base import OnItemFailure, SafePoints, WorkerEndpoint, nothing_in_hand
+from runner.transports.leased.big_items import BigItemReader, BigItemWriter, WriterRegion
+from runner.transports.leased.loops import FrameLoops
+from runner.transports.leased.reader import FrameInbox
+from runner.transports.leased.session import WorkerSession
+from runner.transports.leased.writer import FrameOutbox
+from runner.transports.pool import isolate_forks
+
+if TYPE_CHECKING:
+    from runner.transports.leased.by_hand import HeldOutbox
+    from runner.transports.leased.writer import BatchPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFactory:
+    """Made in the supervisor, called in the worker: puts the worker's ends together."""
+
+    stream: WorkerStream
+    offset: int
+    asks: bool
+    region: WriterRegion | None
+    arena: ArenaFile | None
+    policy: BatchPolicy | None = None
+    """What the writer of a partitioned queue must know of it."""
+    origin: str = ""
+    """The run that items have their ids of."""
+    state: bytes = b""
+    """What the handler of the worker whose place this one takes had kept."""
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a forked worker must not close."""
+        files = [self.arena, self.region.file if self.region is not None else None]
+        return [self.stream.fileno(), *(file.fileno() for file in files if file is not None)]
+
+    def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> WorkerEndpoint:
+        isolate_forks([self.stream.close], status, sender)
+        session = WorkerSession(self.stream, status)
+        inbox = FrameInbox(session, BigItemReader(self.arena)) if self.arena is not None else None
+        big_items = None if self.region is None else BigItemWriter(self.region, session)
+        if plan.batch is not None and inbox is not None:
+            return self._in_batches(plan, session, inbox, big_items, sender)
+        outbox: FrameOutbox | None = None
+        end: QueueEnd | None = None
+        if big_items is not None:
+            end = outbox = FrameOutbox(
+                session,
+                stops=plan.role is Role.PRODUCER,
+                asks=self.asks,
+                big_items=big_items,
+                policy=self.policy,
+            )
+            if inbox is not None:
+                end = inbox.outbox = self._held_outbox(session, big_items)
+        names_all = plan.timeout is not None
+
+        def hold(call: Callable[[object], object], fail: OnItemFailure, points: SafePoints) -> None:
+            from runner.transports.leased.commits import Committer, OutputGatherer
+            from runner.transports.leased.holding import HoldingLoop
+
+            assert inbox is not None
+            outputs = None if big_items is None else OutputGatherer(session, big_items, self.policy)
+            committer = Committer(session, outputs, asks=self.asks)
+            HoldingLoop(session, inbox, committer, points, names_all=names_all).run(call, fail)
+
+        loops = FrameLoops(session, inbox, outbox, names_all=names_all, hold=hold)
+        places = nothing_in_hand if inbox is None else lambda: [inbox.place()]
+        taken, made = (None if end is None else SharedEnd(end, session) for end in (inbox, end))
+        return WorkerEndpoint(
+            loops,
+            taken,
+            made,
+            status,
+            sender.send,
+            self.offset,
+            places=places,
+            origin=self.origin,
+            state=self.state,
+        )
+
+    def _in_batches(
+        self,
+        plan: WorkerPlan,
+        session: WorkerSession,
+        inbox: FrameInbox,
+        big_items: BigItemWriter | None,
+        sender: Sender,
+    ) -> WorkerEndpoint:
+        """Put together the ends of a worker whose handler gets lists of items. It has no queue to drive."""
+        from runner.transports.leased.batches import BatchLoop, BatchReader
+        from runner.transports.leased.commits import Committer, OutputGatherer
+
+        assert plan.batch is not None
+        outputs = None if big_items is None else OutputGatherer(session, big_items, self.policy)
+        in_order = self.policy is not None and self.policy.in_order
+        reader = BatchReader(session, inbox, plan.batch, in_order=in_order)
+        committer = Committer(session, outputs, asks=self.asks)
+        names_all = plan.timeout is not None
+        batches = BatchLoop(session, inbox, reader, committer, sender.send, names_all=names_all)
+        loops = FrameLoops(session, inbox, None, in_batches=batches.run)
+        return WorkerEndpoint(
+            loops, None, None, session.status, sender.send, places=batches.places, origin=self.origin
+        )
+
+    def _held_outbox(self, session: WorkerSession, big_items: BigItemWriter) -> HeldOutbox:
+        """Make the outbox of a pipe stage, for a handler that drives it."""
+        from runner.transports.leased.by_hand import HeldOutbox
+        from runner.transports.leased.commits import OutputGatherer
+
+        outputs = OutputGatherer(session, big_items, self.policy)
+        in_order = self.policy is not None and self.policy.in_order
+        return HeldOutbox(session, outputs, asks=self.asks, in_order=in_order)
+
+
+class SharedEnd:
+    """A queue's end for a handler that drives it, maybe from several threads: one at a time is inside."""
+
+    def __init__(self, end: QueueEnd, session: WorkerSession) -> None:
+        """The session is that of both ends of a worker."""
+        self._end = end
+        self._session = session
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room."""
+        with self._session.share():
+            self._end.put(item, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        """Take an item, waiting for one."""
+        with self._session.share():
+            return self._end.get(block, timeout)
+
+    def task_done(self) -> None:
+        """Say that one item that was taken is done with."""
+        with self._session.share():
+            self._end.task_done()
+
+    def join(self) -> None:
+        """Wait until every item ever put is done."""
+        with self._session.share():
+            self._end.join()
+
+    def qsize(self) -> int:
+        """Count the items waiting."""
+        with self._session.share():
+            return self._end.qsize()
+
+    def empty(self) -> bool:
+        """Say whether no item waits."""
+        with self._session.share():
+            return self._end.empty()
+
+    def full(self) -> bool:
+        """Say whether there is no room."""
+        with self._session.share():
+            return self._end.full()

@@ -1,0 +1,256 @@
+"""Where a worker's items arrive under `leased`: leased frames, taken apart and acknowledged.
+
+LEASE ──► next_lease, for the loops;  get and task_done, for a handler that drives its queue
+              └── mark: which item is in hand, in a word of shared memory that only this worker writes
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.errors import EndOfStream
+from runner.ipc.frames import unpack
+from runner.ipc.status_page import Wait, Word
+from runner.ipc.stream import AckMessage, Ended, LeaseMessage, MoreRequest
+from runner.text import safe_repr
+from runner.transports.base import nothing_in_hand
+from runner.transports.leased.big_items import BigItemReader
+from runner.transports.leased.session import WorkerSession
+
+if TYPE_CHECKING:
+    from runner.transports.leased.by_hand import HeldOutbox
+
+_APART = 1 << 22
+"""Nanoseconds that an item takes at the least where several threads take them: so that each is leased alone, and who is
+done first is acknowledged first."""
+
+
+_NONE = (1 << 64) - 1
+"""Stands in the mark for no item at all."""
+
+
+class FrameInbox:
+    """Takes leased frames apart, and acknowledges them."""
+
+    def __init__(self, session: WorkerSession, big_items: BigItemReader | None = None) -> None:
+        """`big_items` gets big items out of the arena."""
+        self._session = session
+        self._big_items = big_items
+        self._words = session.status.words
+        self._items: Iterator[object] = iter(())
+        self._lease: LeaseMessage | None = None
+        self._at = 0
+        self._first: int | None = None
+        """The place of the first item of the frame that the item in hand is in; None while none is in hand."""
+        self._taken: dict[int, deque[_Taken]] = {}
+        """What a handler that drives its queue has taken and is not acknowledged, by lease, oldest first."""
+        self._takers: set[int] = set()
+        self._held = self._waiting = 0
+        """Items that it is not done with, and threads that wait for one."""
+        self._began = 0
+        self.outbox: HeldOutbox | None = None
+        """Where a handler that drives both its queues puts: what it made of an item leaves with the word that it is
+        done."""
+
+    def next_lease(self) -> LeaseMessage | None:
+        """Wait for the next lease; None at the end of the stream."""
+        session = self._session
+        if self._words[Word.STOP]:
+            return None
+        if not session.leases:
+            session.take_in()
+            began = session.status.show_wait(Wait.ITEM)
+            while not session.leases and not session.ended:
+                session.wait()
+            self._words[Word.STARVED] += time.perf_counter_ns() - began
+            session.status.show_wait(Wait.NOTHING)
+        if not session.leases or self._words[Word.STOP]:
+            return None
+        lease = session.leases.popleft()
+        self._words[Word.RECEIVED] += lease.stop - lease.start
+        self._words[Word.ATTEMPT] = lease.attempt
+        return lease
+
+    def open(self, lease: LeaseMessage) -> Iterator[object]:
+        """Unpickle what a lease holds, as it is asked for. Arrays may be good only until `release_items`."""
+        fetch = None if self._big_items is None else self._big_items.view
+        return unpack(bytes(lease.body), lease.start, lease.stop, fetch)
+
+    def release_items(self) -> None:
+        """Called before items are acknowledged: what is kept of them must not lie where the next ones will."""
+        self._first = None
+        if self._big_items is not None:
+            self._big_items.release()
+
+    def mark_in_hand(self, lease: int, index: int, first: int) -> None:
+        """Mark which item is in hand. In this order: in between the page names none, whatever lease it names."""
+        self._first = first
+        self._words[Word.MARK] = _NONE
+        self._words[Word.LEASE] = lease
+        self._words[Word.MARK] = index
+
+    def unmark(self) -> None:
+        """No item is in hand: whatever happens now is the fault of none, and takes a time of its own."""
+        self._first = None
+        self._words[Word.MARK] = _NONE
+
+    def place(self) -> int:
+        """Where the item in hand stands among all that were put. Nothing is kept of it: who asks has it worked out."""
+        return nothing_in_hand() if self._first is None else self._first + self._words[Word.MARK]
+
+    def ack(self, lease: int, upto: int, nanos: int) -> None:
+        """Say that the items of a lease before `upto` are done."""
+        self._session.stream.send(AckMessage(lease, upto, nanos))
+
+    # The handler's face: a JoinableQueue's.
+
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
+        session = self._session
+        while not self._left_in_hand():
+            if not session.leases and not session.ended:
+                self._wait_for_lease(0.0 if not block else timeout)
+            elif (lease := self.next_lease()) is not None:
+                self._open_copies(lease)
+            else:
+                raise EndOfStream
+        item = self._take()
+        if self._waiting and not session.leases and not self._left_in_hand():
+            self._ask_for_more()  # for another thread, which waits since before this item was in hand
+        return item
+
+    def task_done(self) -> None:
+        """Say that an item is done with: the oldest that this thread took, or where it took none, the oldest."""
+        taken = self._oldest()
+        taken.done = True
+        self._held -= 1
+        self._words[Word.DONE] += 1
+        those = self._taken.get(taken.lease, deque())
+        upto = 0
+        while those and those[0].done:
+            upto = those.popleft().index + 1
+        if not those:
+            self._taken.pop(taken.lease, None)
+        if upto:
+            nanos = time.perf_counter_ns() - self._began
+            nanos = nanos if len(self._takers) == 1 else max(nanos, _APART)
+            if self.outbox is None:
+                self.ack(taken.lease, upto, nanos)
+            else:
+                self.outbox.commit([Ended(taken.lease, upto)], nanos)
+        self._mark_oldest()
+
+    def _open_copies(self, lease: LeaseMessage) -> None:
+        # Whoever drives the queue still holds an item when it says that it is done with it, so it gets a copy.
+        fetch = None if self._big_items is None else self._big_items.copy
+        self._lease, self._at = lease, lease.start
+        self._items = unpack(bytes(lease.body), lease.start, lease.stop, fetch)
+
+    def _take(self) -> object:
+        assert self._lease is not None
+        if not self._held:
+            self.mark_in_hand(self._lease.lease, self._at, self._lease.first)
+        thread = threading.get_ident()
+        self._takers.add(thread)
+        those = self._taken.setdefault(self._lease.lease, deque())
+        those.append(_Taken(self._lease.lease, self._at, self._lease.first, thread))
+        self._held += 1
+        self._at += 1
+        self._began = time.perf_counter_ns()
+        item = next(self._items)
+        self._session.status.set_item(safe_repr(item))
+        return item
+
+    def _oldest(self) -> _Taken:
+        """The item that a `task_done` of this thread is about. Raises ValueError where there is none."""
+        if not self._held:
+            raise ValueError("task_done() called too many times")
+        thread = threading.get_ident()
+        left = (taken for those in self._taken.values() for taken in those if not taken.done)
+        if len(self._takers) == 1 or thread not in self._takers:
+            return next(left)
+        return next((taken for taken in left if taken.thread == thread), None) or self._first_left()
+
+    def _first_left(self) -> _Taken:
+        return next(taken for those in self._taken.values() for taken in those if not taken.done)
+
+    def _mark_oldest(self) -> None:
+        if self._held:
+            oldest = self._first_left()
+            self.mark_in_hand(oldest.lease, oldest.index, oldest.first)
+        else:
+            self._first = None
+            self._session.status.set_item("")
+
+    def _ask_for_more(self) -> None:
+        self._session.stream.send(MoreRequest(self._held))
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """A reader does not write. Raises `queue.Full`, since no room will ever come."""
+        raise queue.Full
+
+    def join(self) -> None:
+        """A reader that waits for its own queue would wait for itself. Raises ValueError."""
+        raise ValueError("join() is for the workers that put; this one takes")
+
+    def qsize(self) -> int:
+        """Count the items waiting."""
+        return self._session.stock(of_outbox=False).waiting
+
+    def empty(self) -> bool:
+        """Say whether no item waits."""
+        return self._left_in_hand() == 0 and self.qsize() == 0
+
+    def full(self) -> bool:
+        """Say whether there is no room."""
+        return self._session.stock(of_outbox=False).room == 0
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether a handler that drives its queue has taken items that it is not done with."""
+        return self._held > 0
+
+    def _left_in_hand(self) -> int:
+        return 0 if self._lease is None else self._lease.stop - self._at
+
+    def _wait_for_lease(self, timeout: float | None) -> None:
+        """Wait until there is something to take, for this thread or another. Raises `queue.Empty`."""
+        session = self._session
+        if self.outbox is not None:
+            self.outbox.flush()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._held:
+            self._ask_for_more()
+        session.take_in()
+        began = session.status.show_wait(Wait.ITEM)
+        self._waiting += 1
+        try:
+            while not session.leases and not session.ended and not self._left_in_hand():
+                left = None if deadline is None else deadline - time.monotonic()
+                if (
+                    not session.wait(left if left is None else max(0.0, left))
+                    and left is not None
+                    and left <= 0
+                ):
+                    raise queue.Empty
+        finally:
+            self._waiting -= 1
+            self._words[Word.STARVED] += time.perf_counter_ns() - began
+            session.status.show_wait(Wait.NOTHING)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """An item that a handler which drives its queue has taken."""
+
+    lease: int
+    index: int
+    first: int
+    thread: int
+    done: bool = False

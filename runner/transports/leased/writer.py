@@ -1,0 +1,429 @@
+"""Where a worker's items leave under `leased`: gathered into frames, sent within the credit that the supervisor gives.
+
+    put ──► FramePacker ──► frame being filled ──full, or half a millisecond old──► PUT
+        └─► BatchPacker ──► batch being filled ──full, or half a millisecond old──► PUT ──► answered: it is in
+
+A PUT also acknowledges what its items were made from. A frame is filled for a millisecond at the most, and never with
+more than the supervisor has given leave for. If the handler then sleeps on an item, a second thread sends what has
+gathered, so that no item waits long for company; from then on each goes out at once, until they come quickly again.
+
+A batch is for a queue that must know more of its items than their number (partitioned.py): each is pickled alone, so
+that its shard and its size are known at its put. Nothing is sent before the last batch is answered, but for what has
+gathered while the handler is at its next item.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.errors import Stopping
+from runner.ipc.frames import (
+    NUMBERS,
+    TEXTS,
+    ShardedEntry,
+    is_safe,
+    pack_batch,
+    pack_safe,
+    pack_series,
+    pickle_alone,
+    size_of,
+)
+from runner.ipc.shm.handles import BIG
+from runner.ipc.status_page import StopRequest, Wait, Word
+from runner.ipc.stream import PutMessage
+from runner.ledger.sharding import sharder
+from runner.transports.leased.big_items import BigItemWriter
+from runner.transports.leased.outbox import TICK, OutboxEnd
+from runner.transports.leased.session import WorkerSession
+
+FILL_SECONDS = 0.001
+"""How long a frame may take to fill where items come quickly."""
+_GROWTH = 8
+FRAME_BYTES = 1 << 16
+"""About how long a frame of several items may be. One that is handed out in parts goes whole with each."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """What a writer must know of the queue that it writes to. Pickles while multiprocessing spawns a process."""
+
+    shard_by: str | None
+    shards: int
+    max_bytes: int | None
+    batch_items: int
+    """Items that it may send at once."""
+    batch_bytes: int = FRAME_BYTES
+    """Bytes that it may send at once, but for a single item."""
+    in_order: bool = False
+    """The writer's stage keeps the order of what it reads."""
+
+
+class FramePacker:
+    """
+    Gathers items for frames. Nobody looks at small ones for their size, since they would pay for it.
+
+    Once one was big, each is looked at, until they have proved to be small again.
+    """
+
+    def __init__(
+        self,
+        big_items: BigItemWriter | None,
+        flush: Callable[[], object],
+        wait_for_slot: Callable[[], object],
+    ) -> None:
+        """`flush` sends what has gathered; `wait_for_slot` is called while the arena has no room for a big item."""
+        self._big_items = big_items
+        self._flush = flush
+        self._wait_for_slot = wait_for_slot
+        self._safe: list[object] = []
+        self._pickles: list[bytes] = []
+        """At any time only one of the two holds anything."""
+        self.looks = big_items is not None
+        """Whether each item is looked at for its size."""
+
+    def __len__(self) -> int:
+        return len(self._safe) or len(self._pickles)
+
+    def add(self, item: object) -> int:
+        """Gather one item; return how many there are now. Raises for one that can't be pickled, or never fits."""
+        if self.looks:
+            payload = self._inspect(item)
+        elif type(item) in NUMBERS or is_safe(item):
+            if self._pickles:
+                self._flush()
+            self._safe.append(item)
+            return len(self._safe)
+        else:
+            payload = self._pickle(item)
+        if self._safe:
+            self._flush()
+        self._pickles.append(payload)
+        return len(self._pickles)
+
+    def open_safe(self) -> list[object]:
+        """Return the list to which safe items may be appended directly."""
+        if self._pickles:
+            self._flush()
+        return self._safe
+
+    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
+        """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
+        kind: type[PutMessage] = PutMessage
+        if self._safe:
+            body = pack_safe(self._safe[:count])
+            del self._safe[:count]
+        else:
+            kind, body = self._pack_entries(self._pickles[:count])
+            del self._pickles[:count]
+        if len(body) >= BIG and self._big_items is not None and self._big_items.is_heavy(count, body):
+            self.looks = True
+        return kind, body
+
+    def _pack_entries(self, entries: list[bytes]) -> tuple[type[PutMessage], bytes]:
+        if self._big_items is None or not self._big_items.has_unsent:
+            return PutMessage, pack_series(entries)
+        return self._big_items.pack_frame(entries)
+
+    def _pickle(self, item: object) -> bytes:
+        """Pickle an item that nobody looked at; if it turns out to be big, look from now on, and begin with it."""
+        big_items = self._big_items
+        if big_items is None or type(item) not in TEXTS:  # of what kind a text is shows that it is a big one
+            payload = pickle_alone(item)
+            if big_items is None or len(payload) < BIG:
+                return payload
+        big_items.look_again()
+        self.looks = True
+        return self._inspect(item)
+
+    def _inspect(self, item: object) -> bytes:
+        """Pickle an item, or put it into the arena, and look no more once that is not worth it."""
+        assert self._big_items is not None
+        payload = self._big_items.pack(item, self._wait_for_slot)
+        if self._big_items.seen_enough:
+            self.looks = False
+        return payload
+
+
+class BatchPacker:
+    """Gathers items for batches: each has a shard and a size, both known at once."""
+
+    looks = True
+    """Each item is looked at for its size."""
+
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        big_items: BigItemWriter,
+        flush: Callable[[], object],
+        wait_for_slot: Callable[[], object],
+    ) -> None:
+        """`flush` sends what has gathered; `wait_for_slot` is called while the arena has no room for a big item."""
+        self._most_bytes = policy.batch_bytes
+        self._shard_of = shard_of(policy)
+        self._big_items = big_items
+        self._flush = flush
+        self._wait_for_slot = wait_for_slot
+        self._entries: list[ShardedEntry] = []
+        self._gathered = self._left = 0
+        """Bytes that were ever gathered, by the main thread, and that were sent, by whoever holds the lock."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, item: object) -> int:
+        """Gather one item; return how many there are now. Raises as a frame's packer does, and `ShardKeyError`."""
+        shard = self._shard_of(item)  # first: an item without a key must not take room in the arena
+        data = self._big_items.pack(item, self._wait_for_slot)
+        size = size_of(data)
+        self._big_items.check_bound(size)
+        if self._gathered - self._left + size > self._most_bytes:
+            self._flush()
+        self._gathered += size
+        self._entries.append(ShardedEntry(data, shard, size))
+        return len(self._entries)
+
+    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
+        """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
+        entries = self._entries[:count]
+        del self._entries[:count]
+        kind: type[PutMessage] = PutMessage
+        if self._big_items.has_unsent:
+            kind, _ = self._big_items.pack_frame([entry.data for entry in entries])
+        self._left += sum(entry.size for entry in entries)
+        return kind, pack_batch(entries)
+
+
+class FrameOutbox(OutboxEnd):
+    """Gathers items and sends them in frames, within the credit that the supervisor gives."""
+
+    def __init__(
+        self,
+        session: WorkerSession,
+        *,
+        stops: bool,
+        asks: bool = False,
+        big_items: BigItemWriter | None = None,
+        policy: BatchPolicy | None = None,
+    ) -> None:
+        """
+        `stops`: a producer's, whose put ends it while the run is being stopped.
+
+        `asks`: leave is not given, so each item is sent alone, or with others as `policy` says, and waits until it is
+        in. `big_items` carries big items; else they go like small ones.
+        """
+        super().__init__(session, in_order=policy is not None and policy.in_order)
+        self._words = session.status.words
+        self._stops = stops
+        self._asks = asks
+        self._asks_for = 1 if policy is None else policy.batch_items
+        """Items that may be sent at once where leave is not given."""
+        self._packer: FramePacker | BatchPacker
+        if policy is None:
+            self._packer = FramePacker(big_items, self.flush, self._wait_for_slot)
+        else:
+            assert big_items is not None
+            self._packer = BatchPacker(policy, big_items, self.flush, self._wait_for_slot)
+        self._lock = threading.Lock()
+        self._flusher: threading.Thread | None = None
+        self._gathering = threading.Event()
+        self._sends = 0
+        self._began = time.perf_counter()
+        self._fitting = 1
+        """Items that would fill a frame, as quickly as they came lately."""
+        self.room = 1
+        """Items that the frame being filled may hold; the flusher makes it 1 when it has nothing more to see to."""
+        self._lease = self._stop = 0
+        """The lease in hand, and where it ends."""
+        self._progress = (0, 0, 0)
+        """For a pipe stage: items of the lease before the first number are done, the second counts the outputs of that
+        item, and the third all outputs ever gathered up to there. One store: the flusher sees all or nothing."""
+        self._outputs = self._outputs_sent = 0
+        self._bytes = 0
+        """How long the last frame was."""
+
+    # The loops' face.
+
+    @property
+    def looks(self) -> bool:
+        """Whether each item is looked at for its size."""
+        return self._packer.looks
+
+    def add(self, item: object) -> None:
+        """Gather one item; send when the frame is full. One that can't be pickled, or never fits, raises at its put."""
+        if self._packer.add(item) >= self.room:
+            self.send_full()
+
+    def output(self, item: object) -> None:
+        """Gather one output of the item in hand. Raises as `add` does."""
+        count = self._packer.add(item)
+        self._outputs += 1
+        upto, partial, _ = self._progress
+        self._progress = (upto, partial + 1, self._outputs)
+        if count >= self.room:
+            self.send_full()
+
+    def add_resumed(self, item: object, outputs: int) -> None:
+        """In a producer: put an item alone, of which so many outputs are in the next queue. Raises as `add` does."""
+        self.flush()
+        self._progress = (0, outputs, 0)
+        try:
+            self._packer.add(item)
+            self.flush()
+        finally:
+            self._progress = (0, 0, 0)
+
+    def last_output(self, item: object, upto: int) -> None:
+        """Gather the last output of the item in hand; those of the lease before `upto` are done. Raises as `add` does.
+
+        That a lease is over is said by `all_done` alone.
+        """
+        count = self._packer.add(item)
+        self._outputs += 1
+        if upto < self._stop:
+            self._progress = (upto, 0, self._outputs)
+            if count >= self.room:
+                self.send_full()
+
+    def open_safe(self) -> list[object]:
+        """Return the list to which the producer's loop appends safe items itself, up to `room`, then calls `flush`."""
+        assert isinstance(self._packer, FramePacker)
+        return self._packer.open_safe()
+
+    def send_full(self) -> None:
+        """The frame holds all that it may: send it. The first item beyond the leave waits here for more."""
+        if self._asks or self.session.credit > 0:
+            self._send_now()
+            return
+        self.session.blocked(Wait.ROOM, self._wait_for_credit)
+        with self._lock:
+            self._began = time.perf_counter()
+            self._size()
+        if self.room <= len(self._packer):
+            self.flush()
+
+    def begin(self, lease: int, at: int, stop: int, partial: int = 0) -> None:
+        """Item `at` of a lease up to `stop` is in hand, and `partial` of its outputs were sent before."""
+        with self._lock:
+            self._lease, self._stop = lease, stop
+            self._progress = (at, partial, self._outputs)
+
+    def done(self, upto: int) -> None:
+        """The items of the lease before `upto` are done: what is sent next says so, unless it is the whole lease."""
+        if upto < self._stop:
+            self._progress = (upto, 0, self._outputs)
+
+    def all_done(self) -> None:
+        """All of the lease is done, and nothing is needed any more of what it held: what is sent next says so."""
+        self._progress = (self._stop, 0, self._outputs)
+
+    def flush(self, nanos: int = 0) -> bool:
+        """Send what has gathered, waiting for leave if there is none. False if there was nothing."""
+        if not len(self._packer):
+            return False
+        if self.session.credit <= 0 and not self._asks:
+            self.session.blocked(Wait.ROOM, self._wait_for_credit)
+        return self._send_now(nanos)
+
+    def _send_now(self, nanos: int = 0) -> bool:
+        """Send what has gathered, for which there is leave, and see how the next frame is to be."""
+        with self._lock:
+            sent = self._send(nanos)
+            self._observe(sent)
+        if self._asks:
+            self.session.blocked(Wait.ROOM, self._wait_until_answered)
+        elif self.session.credit < self._fitting:
+            self.session.take_in()
+        with self._lock:
+            self._size()
+        return bool(sent)
+
+    def _wait_for_slot(self) -> None:
+        """The arena is full: nothing of it comes back while its handles are kept here."""
+        self._check_closing()
+        if not self.flush():
+            self.session.blocked(Wait.ROOM, self.session.wait)
+
+    def check_stop(self) -> None:
+        """Raise `Stopping` in a producer that is to end."""
+        if self._stops and self._words[Word.STOP]:
+            self.flush()
+            raise Stopping
+
+    def _send(self, nanos: int = 0) -> int:
+        """Send one frame; the lock is held."""
+        upto, partial, outputs = self._progress
+        count = outputs - self._outputs_sent if self._lease else len(self._packer)
+        if not count:
+            return 0
+        kind, body = self._packer.take(count)
+        self._outputs_sent = outputs
+        self._bytes = len(body)
+        self.session.spent += count
+        self._sends += 1
+        self._words[Word.SENT] += count
+        self.session.stream.send(kind(count, upto, partial, self._lease, nanos, body=body))
+        return count
+
+    def _observe(self, sent: int) -> None:
+        """Learn how quickly items come; the lock is held."""
+        now = time.perf_counter()
+        took, self._began = max(now - self._began, 1e-6), now
+        in_time, known = int(sent * FILL_SECONDS / took), self._fitting
+        fitting = min(in_time, _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes))
+        if self._asks:  # a batch that was sent early, by the flusher, does not make the next one small
+            fitting = max(fitting, min(known, in_time))
+        self._fitting = max(1, fitting)
+
+    def _size(self) -> None:
+        """Size the frame to be filled, and see to it that it leaves in time; the lock is held."""
+        if self._asks:
+            self._began = (
+                time.perf_counter()
+            )  # the wait for the answer says nothing of how quickly items come
+        self.room = max(1, min(self._fitting, self._asks_for if self._asks else self.session.credit))
+        if self.room > 1 and not self._gathering.is_set():
+            if self._flusher is None:
+                self._flusher = threading.Thread(
+                    target=self._flush_in_time, name="mprun-flusher", daemon=True
+                )
+                self._flusher.start()
+            self._gathering.set()
+
+    def _wait_for_credit(self) -> None:
+        while self.session.credit <= 0:
+            self._check_closing()
+            self.session.wait()
+
+    def _wait_until_answered(self) -> None:
+        """What was asked for is in the queue once every frame has its answer."""
+        while self.session.answered < self._sends:
+            self._check_closing()
+            self.session.wait()
+
+    def _check_closing(self) -> None:
+        """Raise `Stopping` in a worker that is to close: nobody makes room for it any more."""
+        if self._words[Word.STOP] == StopRequest.WAITING:
+            raise Stopping
+
+    def _flush_in_time(self) -> None:
+        """The flusher's life: send what has waited for a whole tick while nothing else was sent."""
+        while True:
+            self._gathering.wait()
+            sends = self._sends
+            time.sleep(TICK)
+            if sends != self._sends:
+                continue
+            with self._lock:
+                # First of all, so that an item that comes too late for this frame finds that it is to go out at once.
+                self.room = 1
+                self._gathering.clear()
+                if self._asks or self.session.credit > 0:
+                    self._observe(self._send())
+
+
+def shard_of(policy: BatchPolicy) -> Callable[[object], int]:
+    """Return what tells the shard of an item. That raises `ShardKeyError` for one without a key."""
+    return (lambda _: 0) if policy.shard_by is None else sharder(policy.shard_by, policy.shards)

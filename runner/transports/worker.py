@@ -1,0 +1,315 @@
+"""The life of one worker, in its own process (or its own turn, under `inline`): from its handler to its last word.
+
+    build the handler ──► ready ──► produce | consume | drive | task ──► close ──► finished
+
+The same for every transport: a `WorkerEndpoint` holds the queue ends, the status page and the way to the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from runner.errors import EndOfStream, HandlerError, Stopping
+from runner.handlers import python
+from runner.handlers.kinds import (
+    Driver,
+    Handler,
+    Malformed,
+    Mapper,
+    QueueEnd,
+    Source,
+    Task,
+    WorkerContext,
+    nothing_to_close,
+    one_by_one,
+    refuse_coroutine,
+)
+from runner.ipc.frames import pack_safe
+from runner.ipc.messages import RetryAction
+from runner.ipc.status_page import Word
+from runner.ledger.retry import Redeliver, after_failure, is_worth_it
+from runner.process.resources.base import InjectedResources
+from runner.spec.commits import FlushPolicy
+from runner.spec.model import OnError
+from runner.spec.plan import WorkerPlan
+from runner.text import describe_error, safe_repr, user_traceback
+from runner.transports.base import OWN_FOLDER, Cancelled, SafePoints, SendMessage, WorkerEndpoint
+from runner.transports.commit_pace import CommitPace
+
+if TYPE_CHECKING:
+    from runner.process.resources.locks import HandlerLock
+
+
+class ItemError(Exception):
+    """A handler raised on an item and the stage says that this ends the run. The supervisor knows already."""
+
+
+def work(plan: WorkerPlan, endpoint: WorkerEndpoint) -> int:
+    """Live a worker's life; return its exit code. Never raises what a handler raised."""
+    worker = _Worker(plan, endpoint)
+    try:
+        handler = worker.build()
+        endpoint.send("ready", **worker.unread_instance(handler))
+        try:
+            worker.run(handler)
+        finally:
+            worker.say_that_it_closes(handler)
+            refuse_coroutine(handler.close())
+    except ItemError:
+        return 1
+    except (EndOfStream, Stopping):
+        pass
+    except Cancelled:
+        raise
+    except SystemExit as leaving:
+        return worker.leave(leaving)
+    except BaseException as error:  # also KeyboardInterrupt: somebody sent this worker a SIGINT
+        worker.report_failure(error)
+        return 1
+    endpoint.send("finished")
+    return 0
+
+
+class _Worker:
+    """What the steps of one life share."""
+
+    def __init__(self, plan: WorkerPlan, endpoint: WorkerEndpoint) -> None:
+        self._plan = plan
+        self._endpoint = endpoint
+        self._status = endpoint.status
+        self._resources = _with_open_locks(endpoint)
+        self._context: WorkerContext | None = None
+
+    def build(self) -> Handler:
+        """Import and construct the handler. Whatever that raises ends the worker."""
+        plan = self._plan
+        context = WorkerContext(
+            name=plan.name,
+            stage=plan.stage,
+            pid=os.getpid(),
+            ppid=os.getppid(),
+            offset=0 if plan.deterministic else self._endpoint.offset,
+            ids=self._item_ids,
+            attempts=lambda: self._status.words[Word.ATTEMPT],
+            split=lambda: bool(self._status.words[Word.SPLIT]),
+            beside=plan.beside,
+            role=plan.role,
+            arguments=plan.arguments,
+            values=plan.handler.values,
+            in_batches=plan.batch is not None,
+            close_timeout=plan.close_timeout,
+            emit=self._log,
+            places=self._endpoint.places,
+            source=f"{self._endpoint.origin}/{plan.receives}",
+            prepared=plan.prepared,
+            state=self._endpoint.state,
+            resources=self._resources,
+            inputs=plan.inputs,
+            share=plan.share,
+            stopping=lambda: bool(self._status.words[Word.STOP]),
+            progress=self._note_progress,
+            report=self._report,
+            revoked=lambda: self._status.words[Word.REVOKED],
+        )
+        self._context = context
+        handler = self._resumed(self._bind(context), context)
+        if plan.batch is not None:
+            _check_takes_batches(handler)
+        handler = _with_puts_checked(handler, plan)
+        if plan.lock is None:
+            return handler
+        from runner.handlers.wrappers import hold_lock
+
+        return hold_lock(handler, cast("HandlerLock", self._resources[plan.lock].resolve()))
+
+    def _resumed(self, handler: Handler, context: WorkerContext) -> Handler:
+        """Let the handler go on with the state of the worker whose place this one takes."""
+        if self._plan.checkpoint is None or not isinstance(handler, Mapper) or handler.capture is not None:
+            return handler
+        if handler.instance is None:
+            raise HandlerError(
+                f"`state: checkpoint`: '{self._plan.handler.target}' is no class, and keeps nothing of its items"
+            )
+        if not self._endpoint.state:
+            return handler
+        return python.resumed(handler, self._endpoint.state, context)
+
+    def unread_instance(self, handler: Handler) -> dict[str, str]:
+        """Name the class whose instance is called with items, where the stage's source did not tell what it keeps."""
+        kept = self._plan.kept
+        if kept is None or kept.seen or (isinstance(handler, Mapper) and handler.flush is not None):
+            return {}
+        name = python.class_called(self._plan.handler.target)
+        return {"instance_of": name} if name else {}
+
+    def _bind(self, context: WorkerContext) -> Handler:
+        handler, arguments = self._plan.handler, self._plan.arguments
+        if handler.kind == "python":
+            return python.bind(handler.target, arguments, context, self._plan.places)
+        from runner.handlers.registry import find_kind
+
+        kind = find_kind(handler.kind)
+        try:
+            return kind.build(handler.options, context)
+        except SystemExit as leaving:
+            raise HandlerError(
+                f"the handler '{handler.kind}' called sys.exit while it was built"
+            ) from leaving
+
+    def run(self, handler: Handler) -> None:
+        """Do the work, in the way that fits the handler's shape. Blocks until it is done."""
+        try:
+            match handler:
+                case Source():
+                    self._endpoint.loops.produce(self._from_offset(handler.items()), self._item_failed)
+                case Mapper():
+                    self._consume(handler)
+                case Driver():
+                    with self._status.at_work():
+                        self._drive(handler)
+                case Task():
+                    with self._status.at_work():
+                        refuse_coroutine(handler.call())
+        finally:
+            self._status.end_work()  # also where an item was in hand when it left
+
+    def _consume(self, handler: Mapper) -> None:
+        loops, plan = self._endpoint.loops, self._plan
+        if handler.flush is None and plan.checkpoint is None:
+            loops.consume(handler.call, self._item_failed)
+            return
+        loops.consume_holding(handler.call, self._item_failed, self._safe_points(handler))
+
+    def _safe_points(self, handler: Mapper) -> SafePoints:
+        flush = None if handler.flush is None else self._plan.flush or FlushPolicy()
+        return SafePoints(
+            pace=CommitPace(flush, self._plan.checkpoint, time.monotonic()),
+            flush=handler.flush,
+            capture=self._capture_of(handler),
+        )
+
+    def _capture_of(self, handler: Mapper) -> Callable[[], bytes] | None:
+        checkpoint, given = self._plan.checkpoint, {"worker": self._context}
+        if checkpoint is None:
+            return None
+        if handler.capture is not None:
+            return handler.capture
+        from runner.handlers.checkpoint import capture
+
+        return lambda: capture(handler.instance, checkpoint.most, given)
+
+    def say_that_it_closes(self, handler: Handler) -> None:
+        """Let the supervisor know how long `close()` takes; a worker that was cancelled says nothing more."""
+        if handler.close is not nothing_to_close and not isinstance(sys.exc_info()[1], Cancelled):
+            self._endpoint.send("closes")
+
+    def leave(self, leaving: SystemExit) -> int:
+        """A handler called `sys.exit`: outside an item that is its right, and its code is the worker's."""
+        code = leaving.code
+        if code is None or code == 0:
+            self._endpoint.send("finished")
+            return 0
+        self._endpoint.send("handler_failed", error=f"SystemExit: {code}", traceback="")
+        return code if isinstance(code, int) and 0 < code < 256 else 1
+
+    def report_failure(self, error: BaseException) -> None:
+        """Tell the supervisor what the handler raised, without our own frames."""
+        self._endpoint.send(
+            "handler_failed", error=describe_error(error), traceback=user_traceback(error, OWN_FOLDER)
+        )
+
+    def _from_offset(self, items: Iterable[object]) -> Iterable[object]:
+        """Leave out what earlier generations have put, where the runner is to do that."""
+        return islice(one_by_one(items), self._endpoint.offset, None) if self._plan.deterministic else items
+
+    def _item_failed(
+        self, item: object, error: BaseException, *, attempt: int = 1, send: SendMessage | None = None
+    ) -> None:
+        """Tell; raise `ItemError` where the stage says that one failure ends the run."""
+        action: OnError | RetryAction = self._plan.on_error
+        if send is not None:  # else the queue's end counts it
+            action = self._action(error, attempt)
+            self._status.add(Word.RETRIED if action is RetryAction.RETRY else Word.FAILED)
+        more: dict[str, str] = {}
+        if isinstance(item, Malformed):
+            more["position"] = item.position
+            item = item.raw
+            if action is OnError.DEAD_LETTER:
+                more["frame"] = b64encode(pack_safe([item])).decode("ascii")
+        (send or self._endpoint.send)(
+            "item_failed",
+            item=safe_repr(item),
+            error=describe_error(error),
+            traceback=user_traceback(error, OWN_FOLDER),
+            action=action,
+            **more,
+        )
+        if action is OnError.FAIL:
+            raise ItemError from error
+
+    def _action(self, error: BaseException, attempt: int) -> OnError | RetryAction:
+        policy = self._plan.retry
+        verdict = after_failure(policy, attempt, worth_it=is_worth_it(policy, error))
+        return RetryAction.RETRY if isinstance(verdict, Redeliver) else self._plan.on_error
+
+    def _drive(self, handler: Driver) -> None:
+        inbox: QueueEnd | None = self._endpoint.inbox
+        if inbox is not None and self._plan.sentinel is not None:
+            from runner.handlers.wrappers import SentinelInbox
+
+            inbox = SentinelInbox(inbox, self._plan.sentinel.value)
+        self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, self._endpoint.outbox)))
+
+    def _item_ids(self) -> list[str]:
+        prefix = f"{self._endpoint.origin}/{self._plan.receives}"
+        return [f"{prefix}/{place}" for place in self._endpoint.places()]
+
+    def _note_progress(self, at: int, of: int) -> None:
+        words = self._status.words
+        words[Word.READ], words[Word.TO_READ] = at, of
+
+    def _report(self, what: str, fields: Mapping[str, Any]) -> None:
+        self._endpoint.send("reported", what=what, fields=dict(fields))
+
+    def _log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        self._endpoint.send("logged", level=level, message=message, fields=dict(fields))
+
+
+def _with_puts_checked(handler: Handler, plan: WorkerPlan) -> Handler:
+    """Hold what it puts to the queue's sentinel and contract, where there are any."""
+    if plan.sends is None or (plan.unputtable is None and plan.contract is None):
+        return handler
+    from runner.handlers.wrappers import check_puts, refuse_sentinel
+
+    if plan.unputtable is not None:
+        handler = check_puts(handler, refuse_sentinel(plan.sends, plan.unputtable.value))
+    if plan.contract is not None:
+        from runner.spec.contracts import contract_check
+
+        handler = check_puts(handler, contract_check(plan.contract, plan.sends))
+    return handler
+
+
+def _check_takes_batches(handler: Handler) -> None:
+    """Raise `HandlerError` for a handler that can't be called with lists of items, as only running its module tells."""
+    if not isinstance(handler, Mapper):
+        raise HandlerError("`batch`: the handler drives its queue, so nobody can give it lists of items")
+    if handler.flush is not None:
+        raise HandlerError(
+            "`batch`: the items of a list are done when the call has returned, so no `flush()` is called"
+        )
+
+
+def _with_open_locks(endpoint: WorkerEndpoint) -> InjectedResources:
+    """Return a worker's resources, ready for its handler to ask for."""
+    if not endpoint.resources:
+        return endpoint.resources
+    from runner.process.resources.locks import open_locks
+
+    return open_locks(endpoint.resources, endpoint.status)

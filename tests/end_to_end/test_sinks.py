@@ -1,0 +1,494 @@
+"""Built-in sinks, whoever is killed wherever: what a run that exits 0 leaves is complete, and nothing is in it twice.
+
+The oracle reads the files. What a run that fails leaves is what counts as done, and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet  # type: ignore[import-untyped]
+
+from runner.testing.failpoints import HOOK, HOOK_VARIABLE, MARK_VARIABLE, VARIABLE
+
+RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
+
+HANDLERS = """
+    import time
+    from pathlib import Path
+
+    def count(last, slowly=0, start=0):
+        for number in range(start, last):
+            time.sleep(slowly)
+            yield {"n": number, "word": f"包 {number}"}
+
+    def endless():
+        number = 0
+        while True:
+            yield {"n": number, "word": f"包 {number}"}
+            number += 1
+
+    def odd(last):
+        for number in range(last):
+            yield {"n": number, "word": {number}} if number % 10 == 3 else {"n": number, "word": "x"}
+
+    def fail_late(item):
+        while not any(each.stat().st_size for where in ("out", "out/*", ".out*/*") for each in Path().glob(where)):
+            time.sleep(0.01)
+        raise ValueError("the other stage")
+"""
+
+
+def lines_in(path: Path) -> list[int]:
+    """What the sink `text` wrote."""
+    return [int(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def json_in(path: Path) -> list[int]:
+    """What the sink `jsonl` wrote; each line is whole."""
+    return [json.loads(line)["n"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def rows_in(path: Path) -> list[int]:
+    """What the sink `csv` wrote, below its one head."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert ["n", "word"] == head
+    return [int(n) for n, _ in rows]
+
+
+def table_in(path: Path) -> list[int]:
+    """What the sink `sqlite` wrote; of which items it was made is forgotten where the run has ended well."""
+    with closing(sqlite3.connect(path)) as rows:
+        return [n for (n,) in rows.execute("SELECT n FROM buns ORDER BY rowid")]
+
+
+def files_in(path: Path) -> list[int]:
+    """What the sink `dir` wrote; each file is whole."""
+    found = {each.stem: json.loads(each.read_text(encoding="utf-8")) for each in path.iterdir()}
+    assert {name: int(name) for name in found} == {name: item["n"] for name, item in found.items()}
+    return sorted(item["n"] for item in found.values())
+
+
+def columns_in(path: Path) -> list[int]:
+    """What the sink `parquet` wrote."""
+    found: list[int] = parquet.read_table(path).column("n").to_pylist()
+    return sorted(found) if path.is_dir() else found
+
+
+PLACES = [
+    *(("handling", nth) for nth in (1, 300)),
+    *(("handled", nth) for nth in (1, 300)),
+    *((place, nth) for place in ("flushing", "writing", "flushed") for nth in (1, 2, 3)),
+    *((place, nth) for place in ("sending", "torn-half", "torn-57", "sent") for nth in (1, 2, 3, 4)),
+    ("closing", 1),
+    ("finishing", 1),
+]
+OF_BATCHES = [
+    *((place, nth) for place in ("handling", "writing", "handled") for nth in (1, 2, 5)),
+    *((place, nth) for place in ("sending", "torn-half", "sent") for nth in (1, 2, 4)),
+    ("finishing", 1),
+]
+OF_ITEMS = [
+    *((place, nth) for place in ("handling", "writing", "handled") for nth in (1, 2, 300)),
+    *((place, nth) for place in ("sending", "torn-half", "sent") for nth in (1, 2)),
+    ("finishing", 1),
+]
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A kind of sink, and how one reads what it wrote."""
+
+    run: str
+    read: Callable[[Path], list[int]]
+    name: str = "out"
+    often: str = ", flush: {items: 100}"
+    """What has it say more often that items are done."""
+    places: Sequence[tuple[str, int]] = tuple(PLACES)
+    """Where it is killed."""
+    is_taken: str = "it is there already"
+    """What is said where something is there."""
+    remedy: str = "`mode: append` adds to it, `mode: replace` puts a new one in its place"
+    modes: Sequence[str] = ("fail", "append", "replace")
+
+    def options(self, more: str = "") -> str:
+        """The value of `run`."""
+        return self.run.replace("MORE", more)
+
+
+SINKS = {
+    "text": Sink('{text: {path: out, line: "${{ item.n }}"MORE}}', lines_in),
+    "jsonl": Sink("{jsonl: {path: out MORE}}", json_in),
+    "csv": Sink("{csv: {path: out MORE}}", rows_in),
+    "sqlite": Sink(
+        "{sqlite: {path: out, table: buns MORE}}",
+        table_in,
+        often=", batch: 100",
+        places=OF_BATCHES,
+        is_taken="table 'buns' is there already",
+    ),
+    "parquet": Sink(
+        "{parquet: {path: out MORE}}",
+        columns_in,
+        modes=("fail", "replace"),
+        remedy="`mode: replace` puts a new one in its place",
+    ),
+    "parquet folder": Sink("{parquet: {path: out/ MORE}}", columns_in),
+    "dir": Sink(
+        '{dir: {path: out, name: "${{ item.n }}.json" MORE}}',
+        files_in,
+        often="",
+        places=OF_ITEMS,
+        is_taken="the folder is there already, and not empty",
+    ),
+}
+FILES = {name: sink for name, sink in SINKS.items() if sink.read in (lines_in, json_in, rows_in)}
+
+
+class Folder:
+    """A folder with a workflow in it, and what its sink leaves there."""
+
+    def __init__(self, path: Path, run_mprun: RunMprun) -> None:
+        self.path = path
+        self._run_mprun = run_mprun
+        (path / "source.py").write_text(textwrap.dedent(HANDLERS), encoding="utf-8")
+
+    def write(
+        self, sink: str, *, source: str = "source:count, with: {last: 1000}", more: str = "", rest: str = ""
+    ) -> None:
+        """Write a workflow with this sink, with what follows it and the options of the stage."""
+        (self.path / "flow.yaml").write_text(
+            f"name: flow\nstages:\n  source: {{run: {source}, to: q}}\n  sink: {{run: {sink}, from: q{more}}}\n{rest}",
+            encoding="utf-8",
+        )
+
+    def run(self, *more: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it."""
+        options = ("-q", "--report", "report.json", *more)
+        return self._run_mprun("run", "flow.yaml", *options, cwd=self.path, env=env)
+
+    def strike(self, place: str, nth: int, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run it, and kill the sink at a place."""
+        mark = self.path / "struck"
+        failpoint = f"{place}:SIGKILL:{nth}:sink-1"
+        done = self.run(*more, env={HOOK_VARIABLE: HOOK, VARIABLE: failpoint, MARK_VARIABLE: str(mark)})
+        assert mark.exists(), f"nobody came to {place} {nth} times"
+        mark.unlink()
+        return done
+
+    def done(self) -> int:
+        """How many items count as done."""
+        report: dict[str, Any] = json.loads((self.path / "report.json").read_text(encoding="utf-8"))
+        return int(next(each["done"] for each in report["queues"] if each["name"] == "q"))
+
+    def left(self) -> set[str]:
+        """What is there beside what the test has put there."""
+        names = {each.name for each in self.path.iterdir()}
+        return names - {"source.py", "flow.yaml", "report.json", "__pycache__", "begun"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, run_mprun: RunMprun) -> Folder:
+    """A folder of its own for each test."""
+    return Folder(tmp_path, run_mprun)
+
+
+def remove(path: Path) -> None:
+    """Take away what a sink has left."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def make_mine(path: Path, sink: Sink) -> None:
+    """Put something there that is no run's."""
+    if sink in (SINKS["dir"], SINKS["parquet folder"]):
+        path.mkdir()
+        (path / "7.json").write_text("mine", encoding="utf-8")
+    elif sink is SINKS["sqlite"]:
+        with closing(sqlite3.connect(path)) as rows, rows:
+            rows.execute("CREATE TABLE buns (mine)")
+            rows.execute("INSERT INTO buns VALUES ('mine')")
+    else:
+        path.write_text("mine\n", encoding="utf-8")
+
+
+def is_mine(path: Path, sink: Sink) -> bool:
+    """Whether it is as it was."""
+    if sink in (SINKS["dir"], SINKS["parquet folder"]):
+        return {"7.json": "mine"} == {each.name: each.read_text(encoding="utf-8") for each in path.iterdir()}
+    if sink is SINKS["sqlite"]:
+        with closing(sqlite3.connect(path)) as rows:
+            return [("mine",)] == rows.execute("SELECT mine FROM buns").fetchall()
+    return path.read_text(encoding="utf-8") == "mine\n"
+
+
+ALL = list(range(1000))
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Folder, sink: Sink) -> None:
+    folder.write(sink.options(), more=sink.often)
+
+    done = folder.strike("writing", 3)
+
+    assert (0, "", ALL, {sink.name}) == (
+        done.returncode,
+        done.stderr,
+        sink.read(folder.path / sink.name),
+        folder.left(),
+    )
+
+
+@pytest.mark.parametrize("transport", ["joinable", "inline"])
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_a_sink_writes_under_every_transport(folder: Folder, sink: Sink, transport: str) -> None:
+    folder.write(sink.options())
+
+    done = folder.run("--transport", transport)
+
+    assert (0, "", ALL) == (done.returncode, done.stderr, sink.read(folder.path / sink.name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(
+    ("sink", "mode"),
+    [pytest.param(sink, mode, id=f"{name}-{mode}") for name, sink in SINKS.items() for mode in sink.modes],
+)
+def test_wherever_the_writer_is_killed_all_is_there_once_and_in_order(
+    folder: Folder, sink: Sink, mode: str, start: str
+) -> None:
+    folder.write(sink.options(f", mode: {mode}"), more=f"{sink.often}, start_method: {start}")
+
+    for place, nth in sink.places:
+        done = folder.strike(place, nth)
+
+        found = sink.read(folder.path / sink.name)
+        assert (place, nth, 0, ALL, {sink.name}) == (place, nth, done.returncode, found, folder.left())
+        remove(folder.path / sink.name)
+
+
+def has_something(path: Path) -> bool:
+    """Whether a file has something in it, if it is there still."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size > 0
+    return False
+
+
+def interrupted(folder: Folder, mprun: Path, env: Mapping[str, str]) -> int:
+    """Run it until something is written, end it by Ctrl-C, and return the exit code."""
+    process = subprocess.Popen(
+        [mprun, "run", "flow.yaml", "-q", "--report", "report.json"],
+        cwd=folder.path,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 30
+    while not any(map(has_something, (folder.path / "out", *folder.path.glob(".out*/*")))):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_ctrl_c_with_a_full_queue_leaves_what_counts_as_done(
+    folder: Folder, sink: Sink, mprun: Path, plain_env: Mapping[str, str]
+) -> None:
+    folder.write(sink.options(), source="source:endless", rest="limits: {stop_timeout: 500ms}\n")
+
+    code = interrupted(folder, mprun, plain_env)
+
+    assert (130, list(range(folder.done()))) == (code, sink.read(folder.path / sink.name))
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_another_stages_failure_leaves_what_counts_as_done(folder: Folder, sink: Sink) -> None:
+    folder.write(
+        sink.options(),
+        source="source:endless",
+        rest="  other: {run: source:count, with: {last: 1}, to: r}\n"
+        "  failing: {run: source:fail_late, from: r}\n",
+    )
+
+    done = folder.run()
+
+    assert (1, list(range(folder.done()))) == (done.returncode, sink.read(folder.path / sink.name))
+
+
+@pytest.mark.parametrize("place", ["writing", "flushed"])
+@pytest.mark.parametrize("sink", FILES.values(), ids=FILES)
+def test_nothing_that_is_not_done_stays_where_nobody_takes_over(
+    folder: Folder, sink: Sink, place: str
+) -> None:
+    folder.write(sink.options(), more=", flush: {items: 100}, restart: never")
+
+    done = folder.strike(place, 3)
+
+    assert (1, list(range(folder.done()))) == (done.returncode, sink.read(folder.path / sink.name))
+    assert 0 < folder.done() < 1000
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_a_file_that_is_there_is_not_written_to_unasked(folder: Folder, sink: Sink) -> None:
+    folder.write(sink.options())
+    make_mine(folder.path / "out", sink)
+
+    done = folder.run()
+
+    where = str(folder.path / "out") + ("/" if "out/" in sink.run else "")
+    said = f"mprun: stage 'sink': {where}: {sink.is_taken}; {sink.remedy}\n"
+    assert (1, said) == (done.returncode, done.stderr)
+    assert is_mine(folder.path / "out", sink)
+
+
+ADDING = {name: sink for name, sink in SINKS.items() if "append" in sink.modes}
+
+
+@pytest.mark.parametrize("sink", ADDING.values(), ids=ADDING)
+def test_a_second_run_adds_to_what_is_there(folder: Folder, sink: Sink) -> None:
+    folder.write(sink.options(", mode: append"))
+    folder.run()
+    folder.write(sink.options(", mode: append"), source="source:count, with: {last: 2000, start: 1000}")
+
+    done = folder.strike("writing", 1)
+
+    assert (0, [*ALL, *range(1000, 2000)]) == (done.returncode, sink.read(folder.path / "out"))
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_a_run_that_fails_replaces_nothing(folder: Folder, sink: Sink) -> None:
+    folder.write(sink.options(", mode: replace"), source="source:odd, with: {last: 1000}")
+    make_mine(folder.path / "out", sink)
+    if sink is SINKS["text"]:
+        folder.write(
+            '{text: {path: out, line: "${{ item.word }}", mode: replace}}',
+            source="source:odd, with: {last: 1000}",
+        )
+    elif sink is SINKS["csv"]:
+        folder.write("{csv: {path: out, mode: replace, columns: [n]}}")
+
+    done = folder.run()
+
+    assert (1, {"out"}) == (done.returncode, folder.left())
+    assert is_mine(folder.path / "out", sink)
+
+
+@pytest.mark.parametrize("place", ["writing", "flushed", "closing"])
+def test_several_workers_write_parts_that_are_joined_in_the_end(folder: Folder, place: str) -> None:
+    sink = SINKS["csv"]
+    folder.write(
+        sink.options(", mode: replace, columns: [n, word]"),
+        source="source:count, with: {last: 1000, slowly: 0.0005}",
+        more=", flush: {every: 50ms}, count: 3",
+    )
+
+    done = folder.strike(place, 1)
+
+    assert (0, "", ALL, {"out"}) == (
+        done.returncode,
+        done.stderr,
+        sorted(sink.read(folder.path / "out")),
+        folder.left(),
+    )
+
+
+def test_items_without_a_form_fail_alone_and_the_others_are_written(folder: Folder) -> None:
+    folder.write("{jsonl: {path: out}}", source="source:odd, with: {last: 100}", more=", on_error: skip")
+
+    done = folder.run("--set", "limits.max_errors=10", "--log-level", "warning")
+
+    assert (0, [n for n in range(100) if n % 10 != 3]) == (done.returncode, json_in(folder.path / "out"))
+
+
+def test_a_full_disk_is_said_with_the_file_and_nothing_that_is_done_is_lost(folder: Folder) -> None:
+    folder.write("{jsonl: {path: /dev/full}}")
+
+    done = folder.run()
+
+    assert 1 == done.returncode
+    assert "OSError: /dev/full: no space is left on the device: make room" in done.stderr
+
+
+def test_a_reader_that_has_gone_is_said(folder: Folder, mprun: Path, plain_env: Mapping[str, str]) -> None:
+    folder.write("{print: {}}", source="source:endless")
+
+    done = subprocess.run(
+        ["bash", "-c", '"$0" flow.yaml -q | head -1; exit "${PIPESTATUS[0]}"', mprun],
+        cwd=folder.path,
+        env=dict(plain_env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (1, '{"n": 0, "word": "包 0"}\n') == (done.returncode, done.stdout)
+    assert "OSError: standard output: whoever read it has gone" in done.stderr
+
+
+def test_a_run_without_items_leaves_a_file_with_the_columns(folder: Folder) -> None:
+    folder.write("{csv: {path: out, columns: [a, b]}}", source="source:count, with: {last: 0}")
+
+    done = folder.run()
+
+    assert (0, "a,b\n") == (done.returncode, (folder.path / "out").read_text(encoding="utf-8"))
+
+
+def test_a_ctrl_c_while_the_outputs_are_made_ready_is_obeyed(
+    folder: Folder, plain_env: Mapping[str, str]
+) -> None:
+    folder.write("{jsonl: {path: out}}", source="source:endless")
+    (folder.path / "early.py").write_text(
+        textwrap.dedent("""
+            import signal
+            from mprun.__main__ import main
+            from runner.handlers.sinks.files import FileOutput
+
+            made = FileOutput.__init__
+
+            def interrupted(self, *arguments):
+                made(self, *arguments)
+                signal.raise_signal(signal.SIGINT)
+
+            FileOutput.__init__ = interrupted
+            raise SystemExit(main())
+        """),
+        encoding="utf-8",
+    )
+
+    done = subprocess.run(
+        [sys.executable, "early.py", "run", "flow.yaml", "-q"],
+        cwd=folder.path,
+        env=dict(plain_env),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert 130 == done.returncode

@@ -1,0 +1,95 @@
+"""The worker's way out under `leased`, without processes: what leaves, in which frames, and what goes by the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.ipc.shm.handles import BIG
+from runner.ipc.status_page import StatusPage
+from runner.ipc.stream import CreditMessage, PutBigMessage, PutMessage, open_stream
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
+from runner.spec.plan import make_plan
+from runner.spec.resources import QueueSpec
+from runner.transports.leased.big_items import ArenaRegistry, BigItemWriter
+from runner.transports.leased.session import WorkerSession
+from runner.transports.leased.writer import FrameOutbox
+
+PLAN = make_plan(
+    WorkflowSpec(
+        "late",
+        Path("/nowhere/late.yaml"),
+        (
+            StageSpec("chef", HandlerRef("python", "k:steam"), workers=("neo",), sends="q"),
+            StageSpec("eater", HandlerRef("python", "k:eat"), workers=("eater",), receives="q"),
+        ),
+        (QueueSpec("q"),),
+    )
+)
+SMALL_ONES = 200
+"""More than anybody looks at before the items count as small."""
+
+
+class Bench:
+    """An outbox whose supervisor is the test."""
+
+    def __init__(self) -> None:
+        self.ours, self._theirs = open_stream()
+        self._page = StatusPage.private()
+        self._arenas = ArenaRegistry(PLAN)
+        (neo,) = (worker for worker in PLAN.workers if worker.name == "neo")
+        session = WorkerSession(self._theirs, self._page)
+        self.outbox = FrameOutbox(
+            session, stops=True, big_items=BigItemWriter(self._arenas.allocate_region(neo), session)
+        )
+        self.ours.send_nowait(CreditMessage(10_000))
+        session.take_in()
+
+    def sent(self) -> list[PutMessage]:
+        """What has come so far."""
+        return [message for message in self.ours.receive_nowait() if isinstance(message, PutMessage)]
+
+    def close(self) -> None:
+        self.ours.close()
+        self._theirs.close()
+        self._page.close()
+        self._arenas.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    "late",
+    [b"x" * BIG, "汉" * BIG, ["x" * BIG], {"a": bytearray(BIG)}],
+    ids=["bytes", "text", "list", "dict"],
+)
+def test_a_big_item_goes_by_the_arena_however_late_it_comes(bench: Bench, late: object) -> None:
+    for number in range(SMALL_ONES):
+        bench.outbox.put(number)
+    bench.outbox.flush()
+    assert {PutMessage} == {type(message) for message in bench.sent()}
+
+    bench.outbox.put(late)
+    bench.outbox.flush()
+
+    (frame,) = bench.sent()
+    assert (PutBigMessage, 1) == (type(frame), frame.count)
+    assert len(frame.body) < BIG
+
+
+def test_what_was_put_before_a_late_big_item_leaves_before_it(bench: Bench) -> None:
+    for number in range(SMALL_ONES):
+        bench.outbox.put(number)
+    bench.outbox.put(b"x" * BIG)
+    bench.outbox.put("last")
+    bench.outbox.flush()
+
+    counts = [message.count for message in bench.sent()]
+    assert SMALL_ONES + 2 == sum(counts)
