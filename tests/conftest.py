@@ -33,6 +33,12 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let what a test starts hear it: a shell has what it puts in the background ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_finish() -> None:
     """
     Keep the collector away from the tests themselves: they stay to the end.
