@@ -34,9 +34,10 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C, and let what a test starts hear it: a shell has what it puts in the background ignore SIGINT."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Hear what asks to end, and let what a test starts hear it: `nohup` ignores SIGHUP, a `&` in a script SIGINT."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_finish() -> None:

@@ -226,10 +226,13 @@ def test_a_reader_that_does_not_read_never_holds_up_the_work_and_learns_what_it_
 
 def test_progress_is_the_first_to_go_and_nobody_misses_it(pipe: Pipe) -> None:
     observer = start(pipe)
+    os.kill(observer.pid, signal.SIGSTOP)
+    os.waitpid(observer.pid, os.WUNTRACED)  # it reads nothing from here on: what waits goes on waiting
     while not observer.backlogged:
         observer.observe(dropped(reason="x" * 3000))
     for elapsed in range(100, 200, 10):
         observer.observe(snapshot(float(elapsed)))
+    os.kill(observer.pid, signal.SIGCONT)
     lines: list[dict[str, Any]] = []
     reader = threading.Thread(target=lambda: lines.extend(pipe.lines()))
     reader.start()
