@@ -266,7 +266,7 @@ def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptio
         from runner.render.summary import print_report
 
         print_report(report, sys.stderr)
-    elif text:
+    elif text and any(queue.dead_lettered or queue.dropped for queue in report.queues):
         from runner.render.summary import print_losses
 
         print_losses(report, sys.stderr)

@@ -49,13 +49,12 @@ def print_closing(parts_for: Callable[[int, int], Sequence[Part]], stream: TextI
 
 
 def print_losses(report: Report, stream: TextIO) -> None:
-    """Write one line on the items that failed in a run that is done all the same; nothing where none did."""
+    """Write one line on the items that failed in a run that is done all the same; to be called where some did."""
     kept, dropped = (sum(getattr(q, kind) for q in report.queues) for kind in ("dead_lettered", "dropped"))
     parts = [_letters_sentence(kept, report.run)] if kept else []
     if dropped:
         parts.append(f"{counted(dropped, 'item')} failed and {'was' if dropped == 1 else 'were'} dropped")
-    if parts:
-        stream.write(f"mprun: {'; '.join(parts)}\n")
+    stream.write(f"mprun: {'; '.join(parts)}\n")
 
 
 def _letters_sentence(kept: int, run: str) -> str:
