@@ -109,6 +109,7 @@ class _StageTally:
     counters: Counter[str] = field(default_factory=Counter)
     retried: int = 0
     dead_lettered: int = 0
+    lost: int = 0
     checkpoints: int = 0
     alive: set[str] = field(default_factory=set)
     most_workers: int = 0
@@ -161,7 +162,8 @@ class ReportBuilder:
             case FailedBatch(died=True):
                 self._tally(event).retried += event.items
             case ItemDeadLettered():
-                self._tally(event).dead_lettered += 1
+                self._tally(event).dead_lettered += event.trouble is None
+                self._tally(event).lost += event.trouble is not None
             case StateCheckpointed():
                 self._tally(event).checkpoints += event.count
             case RunFinished():
@@ -292,6 +294,7 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
         failed=int(counters["failed"]),
         retried=tally.retried,
         dead_lettered=tally.dead_lettered,
+        lost=tally.lost,
         checkpoints=tally.checkpoints,
         items_per_second=round(passed / life, 3) if life > 0 else 0.0,
         busy=round(min(counters["busy"] / (workers * seconds), 1.0), 4) if workers and seconds > 0 else 0.0,

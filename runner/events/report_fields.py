@@ -32,6 +32,7 @@ class StageLine:
     )
     retried: int = means("How often an item was tried again, after its handler raised or its worker died.", 0)
     dead_lettered: int = means("Items kept as dead letters.", 0)
+    lost: int = means("Items that were to be kept as dead letters, and could not be written.", 0)
     checkpoints: int = means("How often the state of one of its workers was kept.", 0)
     items_per_second: float = means("Items sent (a producer) or done, over the life of the stage.", 0.0)
     busy: float = means("Share of the run, 0 to 1, that a worker spent inside the handler on average.", 0.0)
@@ -51,6 +52,7 @@ class QueueLine:
     done: int = means("Items done.", 0)
     dropped: int = means("Items that left without being done.", 0)
     dead_lettered: int = means("Items kept as dead letters.", 0)
+    lost: int = means("Items that were to be kept as dead letters, and could not be written.", 0)
     waiting: int = means("Items not begun: still in the queue at the end, or given back to it.", 0)
     leased: int = means("Items begun and not done: a worker still held them at the end.", 0)
     peak: int = means("Most items it held at a time.", 0)
@@ -61,7 +63,8 @@ class QueueLine:
     @property
     def balanced(self) -> bool:
         """Whether every item that was put is accounted for."""
-        return self.put == self.done + self.dropped + self.dead_lettered + self.waiting + self.leased
+        ended = self.done + self.dropped + self.dead_lettered + self.lost
+        return self.put == ended + self.waiting + self.leased
 
 
 @dataclass(frozen=True, slots=True)

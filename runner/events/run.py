@@ -76,6 +76,7 @@ class QueueCounts(TypedDict):
     done: int
     dropped: int
     dead_lettered: int
+    lost: int
     peak: int
     max_bytes: int | None
     bytes: int
@@ -326,13 +327,12 @@ class FailedBatch(WorkerEvent, kind="batch.failed", level="warning"):
 
 
 class ItemDeadLettered(ItemEvent, kind="item.dead_lettered", level="warning"):
-    """An item failed for good and left its queue as a dead letter."""
+    """An item failed for good and left its queue as a dead letter, which is kept by now, or could not be."""
 
     error: str = carries("The exception of the last attempt, or how its worker died.")
     attempts: int = carries("How often it was handed out.")
     letter: str | None = carries(
-        "The file that keeps it, a big item once all of it is copied; null if it could not be written, or is kept "
-        "nowhere."
+        "The file that keeps it; null if it could not be written, and the item is lost."
     )
     trouble: str | None = carries("Why it could not be written.", default=None)
     position: str | None = carries(_POSITION, default=None)

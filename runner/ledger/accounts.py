@@ -32,6 +32,8 @@ class Account:
     done: int = 0
     dropped: int = 0
     dead_lettered: int = 0
+    lost: int = 0
+    """Items that were to be kept as dead letters, and could not be written."""
     peak: int = 0
     max_bytes: int | None = None
     bytes: int = 0
@@ -46,12 +48,17 @@ class Account:
     @property
     def settled(self) -> bool:
         """Every item that was put has come to an end."""
-        return self.put == self.done + self.dropped + self.dead_lettered
+        return self.put == self.done + self.dropped + self.dead_lettered + self.lost
 
     @property
     def balanced(self) -> bool:
         """Every item that was put is somewhere, and none is in two places."""
-        return self.put == self.waiting + self.leased + self.done + self.dropped + self.dead_lettered
+        ended = self.done + self.dropped + self.dead_lettered + self.lost
+        return self.put == self.waiting + self.leased + ended
+
+    def with_lost(self, count: int) -> Account:
+        """Return the account with `count` of its dead letters, which nobody could write, as lost."""
+        return replace(self, dead_lettered=self.dead_lettered - count, lost=count) if count else self
 
     def as_fields(self) -> QueueCounts:
         """The account as events and the report show it."""
@@ -64,6 +71,7 @@ class Account:
             "done": self.done,
             "dropped": self.dropped,
             "dead_lettered": self.dead_lettered,
+            "lost": self.lost,
             "peak": self.peak,
             "max_bytes": self.max_bytes,
             "bytes": self.bytes,

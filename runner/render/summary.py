@@ -197,6 +197,7 @@ _KINDS = {
     "done": "done",
     "dropped": "dropped",
     "dead_lettered": "dead-lettered",
+    "lost": "lost",
     "waiting": "not begun",
     "leased": "begun and not done",
 }

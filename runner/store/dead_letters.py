@@ -158,13 +158,22 @@ class DeadLetterStore:
         """Whether letters with big items are still to be written."""
         return bool(self._spills)
 
-    def catch_up(self) -> None:
-        """Write a little more of the oldest of them. Raises OSError where that one can't be kept."""
+    def catch_up(self) -> str | None:
+        """Write a little more of the oldest of them; return its file once all of it is there.
+
+        Raises:
+            OSError: that one can't be kept.
+        """
         spill, letter, path = self._spills.popleft()
         if spill.step():
-            _write(letter, path)
-        else:
-            self._spills.appendleft((spill, letter, path))
+            try:
+                _write(letter, path)
+            except OSError:
+                path.with_name(str(letter.bulk)).unlink(missing_ok=True)
+                raise
+            return str(path)
+        self._spills.appendleft((spill, letter, path))
+        return None
 
     def _make_folder(self) -> Path:
         self._record.make()
@@ -241,10 +250,16 @@ class DeadLetterQueue:
 
         `source` is the stage of the replay that put them. It puts them in order, so what it had put when it ended, or
         was ended, are the first ones; and they are through if no queue of the replay has anything left. A letter that
-        failed once more is through as well: it is a letter of the replay's own run.
+        failed once more is through as well: it is a letter of the replay's own run. Where such a one could not be
+        written, the old letters are all that is left of the items.
         """
         queue = next((each for each in report.queues if each.name == self.letters[0].queue), None)
-        if queue is None or queue.dropped or any(each.waiting or each.leased for each in report.queues):
+        if (
+            queue is None
+            or queue.dropped
+            or queue.lost
+            or any(each.waiting or each.leased for each in report.queues)
+        ):
             return 0
         put = next((_tried(stage) for stage in report.stages if stage.name == source), 0)
         if through := self.left[:put]:

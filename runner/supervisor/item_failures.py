@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -58,17 +58,30 @@ class DeadLetterWriter:
 
     def __init__(self, store: DeadLetterStore) -> None:
         self._store = store
-        self._lost = 0
+        self._lost: Counter[str] = Counter()
+        """How many, by the queue that they were in or were to be put on."""
         self._trouble = ""
+        self._behind: deque[tuple[str, Callable[[str | None, str | None], None]]] = deque()
+        """Whom to tell of each that is still being written, oldest first."""
 
     def keep(
-        self, worker: WorkerPlan, failure: ItemFailure, failed_item: FailedItem
-    ) -> tuple[str | None, str]:
-        """Keep an item that failed in `worker`; return where it is, and the trouble if it is nowhere."""
+        self,
+        worker: WorkerPlan,
+        failure: ItemFailure,
+        failed_item: FailedItem,
+        told: Callable[[str | None, str | None], None],
+    ) -> None:
+        """Keep an item that failed in `worker`; say, once that is known, where it is or what the trouble was."""
+        queue = worker.receives or worker.sends or ""
         try:
-            return self._store.keep(worker, failure, failed_item), ""
+            kept = self._store.keep(worker, failure, failed_item)
         except OSError as error:  # a full disk takes the letter; the rest of the work is still worth doing
-            return None, self._lose(error)
+            told(None, self._lose(queue, error))
+            return
+        if failed_item.bulk is None:
+            told(kept, None)
+        else:
+            self._behind.append((queue, told))
 
     @property
     def behind(self) -> bool:
@@ -78,19 +91,27 @@ class DeadLetterWriter:
     def catch_up(self) -> None:
         """Write a little more of them; at once where there is nothing to write."""
         if self._store.behind:
+            queue, told = self._behind[0]
             try:
-                self._store.catch_up()
+                kept, trouble = self._store.catch_up(), None
             except OSError as error:
-                self._lose(error)
+                kept, trouble = None, self._lose(queue, error)
+            if kept is not None or trouble is not None:
+                self._behind.popleft()
+                told(kept, trouble)
 
     def lost(self) -> Cause | None:
         """Write what is left, and say why the run has failed if a letter could not be kept. Blocks meanwhile."""
         while self.behind:
             self.catch_up()
-        return outcome.letters_lost(self._lost, self._trouble) if self._lost else None
+        return outcome.letters_lost(self._lost.total(), self._trouble) if self._lost else None
 
-    def _lose(self, error: OSError) -> str:
-        self._lost += 1
+    def lost_of(self, queue: str) -> int:
+        """How many of the letters of this queue could not be written, up to now."""
+        return self._lost[queue]
+
+    def _lose(self, queue: str, error: OSError) -> str:
+        self._lost[queue] += 1
         self._trouble = error.strerror or str(error)
         return self._trouble
 
@@ -101,12 +122,12 @@ class ItemFailures:
     def __init__(
         self,
         publish: Publish,
-        store: DeadLetterStore,
+        letters: DeadLetterWriter,
         budget: RestartBudget,
         crash_loops: CrashLoopDetector,
     ) -> None:
         self._publish = publish
-        self.letters = DeadLetterWriter(store)
+        self._letters = letters
         self._budget = budget
         self._crash_loops = crash_loops
         self._failures: Counter[str] = Counter()
@@ -203,18 +224,22 @@ class ItemFailures:
         return f"item {fact.item} was in hand when workers died: {_join_attempts(attempts)}"
 
     def _keep(self, worker: WorkerState, failure: ItemFailure, failed_item: FailedItem) -> None:
-        kept, trouble = self.letters.keep(worker.plan, failure, failed_item)
-        self._publish(
-            ItemDeadLettered(
-                **worker.queue_labels(),
-                item=failure.item,
-                error=failure.error,
-                attempts=max(1, len(failed_item.attempts)),
-                position=failure.position or None,
-                letter=kept,
-                trouble=trouble or None,
+        labels = worker.queue_labels()
+
+        def told(kept: str | None, trouble: str | None) -> None:
+            self._publish(
+                ItemDeadLettered(
+                    **labels,
+                    item=failure.item,
+                    error=failure.error,
+                    attempts=max(1, len(failed_item.attempts)),
+                    position=failure.position or None,
+                    letter=kept,
+                    trouble=trouble,
+                )
             )
-        )
+
+        self._letters.keep(worker.plan, failure, failed_item, told)
 
     def _count(self, plan: WorkerPlan) -> None:
         queue = plan.receives or plan.sends or ""

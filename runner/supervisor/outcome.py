@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.errors import ExitCode
 from runner.events.run import RunOutcome
@@ -20,6 +20,10 @@ class Cause:
     exit_code: int
     reason: str
     signal: str | None = None
+
+    def and_also(self, other: Cause) -> Cause:
+        """Return the same with the reason of another behind its own, as what is lost must be told in any case."""
+        return self if other is self else replace(self, reason=f"{self.reason}; {other.reason}")
 
 
 def interrupted(number: signal.Signals) -> Cause:

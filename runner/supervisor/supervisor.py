@@ -46,7 +46,7 @@ from runner.store.dead_letters import DeadLetterStore
 from runner.supervisor import outcome, shutdown
 from runner.supervisor.admin import ControlHooks, RunController
 from runner.supervisor.feeder import NO_FEEDER, Feeder
-from runner.supervisor.item_failures import CrashLoopDetector, ItemFailures
+from runner.supervisor.item_failures import CrashLoopDetector, DeadLetterWriter, ItemFailures
 from runner.supervisor.lifecycle import (
     Decision,
     EndStream,
@@ -112,13 +112,14 @@ class Supervisor:
         self._outputs = outputs
         self._lifecycle = Lifecycle(plan, ends_when_settled=transport.ends_when_settled)
         self._workers = workers = WorkerTable(plan)
-        self._metrics = RunMetrics(plan, transport, workers)
+        self._letters = DeadLetterWriter(letters)
+        self._metrics = RunMetrics(plan, transport, workers, self._letters.lost_of)
         budget = RestartBudget()
         self._spawner = WorkerSpawner(
             transport, self._lifecycle, workers, self._metrics, bus.publish, pids, budget
         )
         crash_loops = CrashLoopDetector(plan, transport.account, lambda: self._over_budget() is not None)
-        self._failures = ItemFailures(bus.publish, letters, budget, crash_loops)
+        self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
@@ -169,7 +170,7 @@ class Supervisor:
     def _final_cause(self) -> Cause | None:
         """Why the run is not simply done: what stopped it, else what the accounts say; a bug before all."""
         self._feeder.wrap_up()
-        lost = self._failures.letters.lost()
+        lost = self._letters.lost()
         try:
             self._transport.close_accounts()
         except MprunInternalError as error:
@@ -180,7 +181,8 @@ class Supervisor:
         fault = self._outputs.finish(
             complete=cause is None, workers=workers, state_of=self._transport.kept_state
         )
-        return cause or (None if fault is None else outcome.failed(fault))
+        cause = cause or (None if fault is None else outcome.failed(fault))
+        return cause if cause is None or lost is None else cause.and_also(lost)
 
     # Facts.
 
@@ -260,7 +262,7 @@ class Supervisor:
     def _time_to_next(self) -> float:
         """Seconds that a wait may last: to the next thing that is due by the clock."""
         now = time.monotonic()
-        if self._failures.letters.behind:
+        if self._letters.behind:
             return 0.0
         dues = [
             self._next_progress,
@@ -284,7 +286,7 @@ class Supervisor:
             self._enter(due)
         self._single.send_due(now)
         self._check_timeouts(now)
-        self._failures.letters.catch_up()
+        self._letters.catch_up()
         with self._failing_where_none_can_start():
             self._spawner.respawn_due(now)
         if now >= self._next_progress:

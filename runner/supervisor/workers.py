@@ -13,7 +13,7 @@ The judgements are pure. `RunMetrics` adds up what the run has done so far, for 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -357,10 +357,14 @@ def _what_stays(put: int) -> str:
 class RunMetrics:
     """A snapshot whenever it is asked. Reads the workers and the transport, and changes neither."""
 
-    def __init__(self, plan: Plan, transport: Transport, workers: WorkerTable) -> None:
+    def __init__(
+        self, plan: Plan, transport: Transport, workers: WorkerTable, letters_lost: Callable[[str], int]
+    ) -> None:
+        """`letters_lost` says how many dead letters of a queue could not be written."""
         self._plan = plan
         self._transport = transport
         self._workers = workers
+        self._letters_lost = letters_lost
         self._joined: set[str] = set()
         self._stages = plan.flow
 
@@ -371,7 +375,10 @@ class RunMetrics:
     def accounts(self) -> list[Account]:
         """Return the account of each queue."""
         accounts = [self._transport.account(queue.name) for queue in self._plan.queues]
-        return [replace(account, joined=account.queue in self._joined) for account in accounts]
+        return [
+            replace(each, joined=each.queue in self._joined).with_lost(self._letters_lost(each.queue))
+            for each in accounts
+        ]
 
     def counters(self, record: WorkerState) -> Counters:
         """Return what a worker has done in all its generations."""

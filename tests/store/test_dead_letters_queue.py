@@ -66,9 +66,9 @@ def letters(home: Path, run: str, count: int) -> RunRecord:
     return record
 
 
-def report(put: int, *, done: int | None = None, dropped: int = 0, waiting: int = 0) -> Report:
-    done = put - dropped - waiting if done is None else done
-    bag = QueueLine("bag", put=put, done=done, dropped=dropped, waiting=waiting)
+def report(put: int, *, done: int | None = None, dropped: int = 0, waiting: int = 0, lost: int = 0) -> Report:
+    done = put - dropped - waiting - lost if done is None else done
+    bag = QueueLine("bag", put=put, done=done, dropped=dropped, waiting=waiting, lost=lost)
     source = StageLine("letters of carrier", "producer", sent=put)
     head = ("b", "post", "post.yaml", "leased", "done", 0, None, 0.0, 1.0)
     return Report(*head, (source,), (bag,), (), 0, None)
@@ -114,6 +114,7 @@ def test_a_run_that_is_not_there_is_refused(home: Path) -> None:
         (report(0), []),
         (report(3, waiting=1), []),
         (report(3, dropped=1), []),
+        (report(3, lost=1), []),
     ],
 )
 def test_the_letters_that_were_put_back_are_through_once_nothing_is_left(

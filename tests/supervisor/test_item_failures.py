@@ -25,7 +25,7 @@ from runner.ipc.messages import (
 from runner.ledger.accounts import Account
 from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
 from runner.spec.plan import WorkerPlan, make_plan
-from runner.supervisor.item_failures import ItemFailures
+from runner.supervisor.item_failures import DeadLetterWriter, ItemFailures
 from runner.supervisor.outcome import Share
 from runner.supervisor.workers import WorkerState
 
@@ -48,7 +48,7 @@ class Harness:
         self.crash_loops: list[str] = []
         self.worker = WorkerState(plan.workers[0])
         self._full_disk = full_disk
-        self.failures = ItemFailures(Bus("r", observers=[self]).publish, self, self, self)
+        self.failures = ItemFailures(Bus("r", observers=[self]).publish, DeadLetterWriter(self), self, self)
 
     def note(self, fact: ItemFact) -> str | None:
         return self.failures.note(self.worker, fact)

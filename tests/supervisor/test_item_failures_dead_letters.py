@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from runner.ipc.messages import FailedItem, ItemFailure
+from runner.ipc.shm.handles import SharedBytes
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.supervisor.item_failures import DeadLetterWriter
 from runner.supervisor.outcome import Cause
 
 STAGE = StageSpec("eater", HandlerRef("python", "m:f"), {}, ("neo",), receives="q")
+BULK = SharedBytes(0, 0, 1, None)
 NEO = make_plan(WorkflowSpec("t", Path("t.yaml"), (STAGE,))).workers[0]
 
 
@@ -34,21 +36,28 @@ class Letters:
     def behind(self) -> bool:
         return self._steps > 0
 
-    def catch_up(self) -> None:
+    def catch_up(self) -> str | None:
         self._steps -= 1
         if self._full and not self._steps:
             raise OSError(errno.EIO, "Input/output error")
+        return None if self._steps else "letters.jsonl"
 
 
-def keep(writer: DeadLetterWriter) -> tuple[str | None, str]:
-    return writer.keep(NEO, ItemFailure("neo", "'b'", "ValueError: b"), FailedItem(None, 0, ()))
+Told = list[tuple[str | None, str | None]]
+
+
+def keep(writer: DeadLetterWriter, bulk: SharedBytes | None = None) -> Told:
+    told: Told = []
+    failed_item = FailedItem(None, 0, (), bulk)
+    writer.keep(NEO, ItemFailure("neo", "'b'", "ValueError: b"), failed_item, lambda *what: told.append(what))
+    return told
 
 
 def test_a_letter_is_kept_where_its_stage_can_find_it() -> None:
     letters = Letters()
     writer = DeadLetterWriter(letters)
 
-    assert ("letters.jsonl", "") == keep(writer)
+    assert [("letters.jsonl", None)] == keep(writer)
     worker, failure, _ = letters.kept[0]
     assert (NEO, "'b'") == (worker, failure.item)
     assert writer.lost() is None
@@ -56,26 +65,31 @@ def test_a_letter_is_kept_where_its_stage_can_find_it() -> None:
 
 def test_letters_that_cannot_be_written_fail_the_run_in_the_end() -> None:
     writer = DeadLetterWriter(Letters(full=True))
-    told = [keep(writer), keep(writer)]
+    told = [*keep(writer), *keep(writer)]
 
     assert [(None, "No space left on device")] * 2 == told
+    assert writer.lost_of("q") == 2
     expected = "2 dead letters could not be kept and are lost: No space left on device"
     assert Cause("failed", 1, expected) == writer.lost()
 
 
 def test_what_is_behind_is_finished_before_it_is_said_what_was_lost() -> None:
     writer = DeadLetterWriter(Letters(3))
-    keep(writer)
+    told = keep(writer, BULK)
     writer.catch_up()
 
     assert writer.behind
+    assert told == []
     assert writer.lost() is None
     assert not writer.behind
+    assert [("letters.jsonl", None)] == told
 
 
 def test_a_letter_that_is_lost_on_the_way_counts_too() -> None:
     writer = DeadLetterWriter(Letters(3, full=True))
-    keep(writer)
+    told = keep(writer, BULK)
 
     expected = "1 dead letter could not be kept and is lost: Input/output error"
     assert Cause("failed", 1, expected) == writer.lost()
+    assert [(None, "Input/output error")] == told
+    assert writer.lost_of("q") == 1

@@ -34,11 +34,11 @@ class Shelf:
         return Account(queue, 10, put=6, done=6)
 
 
-def taken(**pulses: Pulse) -> tuple[RunMetrics, WorkerTable]:
+def taken(lost: int = 0, **pulses: Pulse) -> tuple[RunMetrics, WorkerTable]:
     workers = WorkerTable(PLAN)
     for pid, record in enumerate(workers.all(), start=11):
         record.started(pid)
-    return RunMetrics(PLAN, cast("Transport", Shelf(**pulses)), workers), workers
+    return RunMetrics(PLAN, cast("Transport", Shelf(**pulses)), workers, lambda _: lost), workers
 
 
 def test_what_earlier_generations_did_still_counts() -> None:
