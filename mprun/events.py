@@ -38,6 +38,7 @@ from runner.events.run import QueueJoined as QueueJoined
 from runner.events.run import RunFinished as RunFinished
 from runner.events.run import RunOutcome as RunOutcome
 from runner.events.run import RunProgress as RunProgress
+from runner.events.run import RunRefused as RunRefused
 from runner.events.run import RunStarted as RunStarted
 from runner.events.run import RunStopping as RunStopping
 from runner.events.run import ServerListening as ServerListening
@@ -83,6 +84,7 @@ __all__ = [
     "RunFinished",
     "RunOutcome",
     "RunProgress",
+    "RunRefused",
     "RunStarted",
     "RunStopping",
     "ServerListening",

@@ -16,6 +16,7 @@ import click
 
 from runner.cli.options import FILE, examples, output_format, values
 from runner.cli.output import print_message, write
+from runner.cli.refusals import refusals_told
 from runner.cli.run import RunOptions, check_writable, early_observers, finish, how_shown, keep
 from runner.errors import MprunError, UsageError
 from runner.render.tables import table, width_of
@@ -191,15 +192,30 @@ def replay(
     question that names the workflow, or with `--trust`.
     """
     chosen = RunOptions(**shown)
+    with refusals_told(chosen):
+        spec, queues = _to_replay(run, file, stage, params, overrides, trusted=trusted, quiet=chosen.quiet)
+    return _replay(spec, queues, chosen)
+
+
+def _to_replay(
+    run: str,
+    file: Path | None,
+    stage: str | None,
+    params: Sequence[str],
+    overrides: Sequence[str],
+    *,
+    trusted: bool,
+    quiet: bool,
+) -> tuple[WorkflowSpec, list[DeadLetterQueue]]:
     queues = _queues_to_replay(run, stage)
     path = file or Path(queues[0].letters[0].file)
     letters = counted(sum(len(queue.left) for queue in queues), "letter")
     _require_trust(queues, trusted, f"to put {letters} back runs '{path}'")
-    if not chosen.quiet:
+    if not quiet:
         print_message(visible(f"replaying {letters} of run {queues[0].record.run} with {path}"))
     spec = _workflow_of(queues[0], path, params, overrides)
     _check_outputs(queues, spec.transport)
-    return _replay(spec, queues, chosen)
+    return spec, queues
 
 
 def letter_text(shown: dict[str, Any]) -> str:
@@ -305,14 +321,15 @@ def _replay(spec: WorkflowSpec, queues: Sequence[DeadLetterQueue], chosen: RunOp
     from runner.spec.plan import make_plan
 
     plan = make_plan(replay_spec(spec, {queue.stage: (queue.file, queue.left) for queue in queues}))
-    with early_observers(chosen) as observers:
+    with refusals_told(chosen), early_observers(chosen) as observers:
         check_writable(chosen)
         if chosen.events is not None:
             observers[0].write_events_to(chosen.events)
     from runner.composition import run
 
     lost: list[str] = []
-    report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
+    with refusals_told(chosen):
+        report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
     summaries = [_mark(queue, report, source_name(spec, queue.stage)) for queue in queues]
     code = finish(report, observers, chosen, lost)
     for summary in summaries:

@@ -22,6 +22,7 @@ from runner.cli import CLOSE_TIMEOUT
 from runner.cli.gc_tuning import resume_collection
 from runner.cli.options import FILE, Decorated, examples, values, workflow_file
 from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
+from runner.cli.refusals import refusals_told
 from runner.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def command(
     chosen = RunOptions(**options)
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
-    with early_observers(chosen) as observers:
+    with refusals_told(chosen), early_observers(chosen) as observers:
         # A pipe of JSON lines stays one: there `validate` is the place for warnings.
         shown = chosen.log != "json" and not chosen.quiet
         choice = JobsChoice((*chosen.job, *names), chosen.jobs)
@@ -167,7 +168,8 @@ def command(
     # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
     with first_signal_ignored(and_all_after=True):
         lost: list[str] = []
-        report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
+        with refusals_told(chosen):
+            report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
         return finish(report, observers, chosen, lost)
 
 

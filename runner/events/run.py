@@ -101,6 +101,29 @@ _GENERATION = "1 for the first process of this name; grows when the worker is re
 _EXITCODE = "The exit code; null if a signal ended it."
 
 
+class Problem(TypedDict):
+    """One thing that is wrong in a file, as `mprun validate --format json` has it."""
+
+    file: str
+    line: int
+    column: int
+    width: int
+    code: str
+    severity: str
+    message: str
+    help: str | None
+
+
+class RunRefused(Event, kind="run.refused", level="error"):
+    """There is no run: the file does not check, or the run could not be started. `run` is empty."""
+
+    error: str = carries(_WHY)
+    exitcode: int = carries("What the shell will be told.")
+    problems: Sequence[Problem] = carries(
+        "What is wrong in the file, all of it; none where it is something else."
+    )
+
+
 class RunStarted(Event, kind="run.started"):
     """The file checked and its processes are about to start."""
 

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from runner.events.job_report import FAILURES, UNFINISHED, JobLine, JobReport, JobState
 from runner.events.report import Report
+from runner.events.run import Problem, RunRefused
 
 _MESSAGE_LINES = 20
 """Last lines that stand in a failure itself, which is what is read first."""
@@ -31,6 +32,26 @@ def junit(report: Report, job_report: JobReport, tails: Mapping[str, Sequence[st
     suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts, "time": time, "timestamp": at})
     for line in job_report.jobs:
         _add_case(suite, name, line, tails.get(line.job, ()))
+    return _as_xml(root)
+
+
+def refused(event: RunRefused) -> bytes:
+    """Return the file for a run that there was none of: one case, with all that was wrong."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    root = ElementTree.Element("testsuites", {"name": "mprun", **counts})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "mprun", **counts})
+    case = ElementTree.SubElement(suite, "testcase", {"classname": "mprun", "name": "the run is refused"})
+    message = {"message": _clean(event.error), "type": event.kind}
+    ElementTree.SubElement(case, "error", message).text = _clean("\n".join(map(_place, event.problems)))
+    return _as_xml(root)
+
+
+def _place(problem: Problem) -> str:
+    where = f"{problem['file']}:{problem['line']}:{problem['column']}"
+    return f"{where}: {problem['severity']}[{problem['code']}]: {problem['message']}"
+
+
+def _as_xml(root: ElementTree.Element) -> bytes:
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"

@@ -232,16 +232,6 @@ def test_a_file_with_errors_starts_nothing(run_mprun: RunMprun, folder: Path) ->
     assert not (folder / "started").exists()
 
 
-def test_a_file_with_errors_leaves_the_events_of_the_last_run_alone(
-    run_mprun: RunMprun, folder: Path
-) -> None:
-    (folder / "e.jsonl").write_text("kept\n", encoding="utf-8")
-
-    run_mprun("flow.yaml", "--set", "stages.printer.count=none", "--events", "e.jsonl", cwd=folder)
-
-    assert "kept\n" == (folder / "e.jsonl").read_text(encoding="utf-8")
-
-
 def test_a_reader_of_stderr_that_leaves_does_not_change_the_verdict(
     mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:
