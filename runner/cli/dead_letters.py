@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli.options import FILE, examples, output_format, values
+from runner.cli.options import FILE, RunOptions, examples, output_format, values
 from runner.cli.output import print_message, write
 from runner.cli.refusals import refusals_told
-from runner.cli.run import RunOptions, check_writable, early_observers, finish, how_shown, keep
+from runner.cli.run import check_writable, early_observers, finish, how_shown, keep
 from runner.errors import MprunError, UsageError
 from runner.render.tables import table, width_of
 from runner.store.dead_letters import (

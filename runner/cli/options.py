@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -62,6 +63,23 @@ def output_format(forms: Iterable[str]) -> Callable[[Decorated], Decorated]:
         return option(_refusing_in_json(command) if "json" in known else command)
 
     return declare
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line asks of a run, beyond the values of the file."""
+
+    events: Path | None
+    report_file: Path | None
+    log: Literal["auto", "text", "json"]
+    level: str
+    progress: bool | None
+    quiet: bool
+    transport: str | None = None
+    output: str | None = None
+    junit: Path | None = None
+    job: Sequence[str] = ()
+    jobs: int | None = None
 
 
 def _refusing_in_json(command: Decorated) -> Decorated:

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli.options import refusal
+from runner.cli.options import RunOptions, refusal
 from runner.cli.output import print_message, write
 from runner.errors import ExitCode, MprunError, MprunInternalError, RunFailed
 
 if TYPE_CHECKING:
-    from runner.cli.run import RunOptions
     from runner.events.run import RunRefused
 
 

@@ -11,16 +11,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli import CLOSE_TIMEOUT
 from runner.cli.gc_tuning import resume_collection
-from runner.cli.options import FILE, Decorated, examples, values, workflow_file
+from runner.cli.options import FILE, Decorated, RunOptions, examples, values, workflow_file
 from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
 from runner.cli.refusals import refusals_told
 from runner.errors import ExitCode, UsageError
@@ -29,23 +28,6 @@ if TYPE_CHECKING:
     from runner.events.report import Report
     from runner.render.process import ObserverProcess
     from runner.spec.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line asks of a run, beyond the values of the file."""
-
-    events: Path | None
-    report_file: Path | None
-    log: Literal["auto", "text", "json"]
-    level: str
-    progress: bool | None
-    quiet: bool
-    transport: str | None = None
-    output: str | None = None
-    junit: Path | None = None
-    job: Sequence[str] = ()
-    jobs: int | None = None
 
 
 _events = click.option(
