@@ -30,7 +30,7 @@ from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame, HandOver, Lease
 from runner.process import child as process
 from runner.process.bootstrap import SavedEnvironment, apply_environment
-from runner.process.ending import flush_files, lingering
+from runner.process.ending import flush_files, lingering, opened_since
 from runner.process.resources.base import InjectedResources
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
@@ -110,6 +110,8 @@ class Fiber:
         """Whether no other has anything to do. It waits for the threads that handlers have started."""
         self.ends_files = False
         """Whether open files are to be written out also if it is not: all objects are looked through for that."""
+        self.open_before: frozenset[tuple[int, int, int]] | None = None
+        """The descriptors of before the run: those files are the program's own, which goes on."""
         self.threads_before: Collection[threading.Thread] = ()
         """Those that were there before the run."""
         self.waits_for = "has not begun"
@@ -247,7 +249,8 @@ class Fiber:
         """Wait for threads and write out files; return 1 where data is lost."""
         if self.is_last():
             self._join_threads()
-        return flush_files(self._report_lost) if self.is_last() or self.ends_files else 0
+        ends_files = self.is_last() or self.ends_files
+        return flush_files(self._report_lost) if ends_files and opened_since(self.open_before) else 0
 
     def _join_threads(self) -> None:
         until = time.monotonic() + self.plan.close_timeout

@@ -26,6 +26,7 @@ from runner.ipc.messages import Exited, Fact, HandlerFailed
 from runner.ipc.status_page import Counters, Pulse, StopRequest, Word
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
+from runner.process.ending import open_descriptors
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import HasFileno, Spawned, WorkerMain
@@ -58,6 +59,7 @@ class InlineTransport:
         self._locks = InlineLocks(plan.locks)
         self._fibers: dict[str, Fiber] = {}
         self._threads_before = frozenset(threading.enumerate())
+        self._open_before = open_descriptors()
         self._needed = {name for stage in plan.stages for name in stage.spec.needs}
         self._turns: deque[Fiber] = deque()
         self._stuck = 0
@@ -76,6 +78,7 @@ class InlineTransport:
         fiber.ends_files = worker.stage in self._needed
         fiber.is_last = lambda: len(self._turns) == 1
         fiber.threads_before = self._threads_before
+        fiber.open_before = self._open_before
         self._fibers[worker.name] = fiber
         self._turns.append(fiber)
         return Spawned(os.getpid(), os.getppid())
