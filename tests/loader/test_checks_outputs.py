@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from runner.handlers.registry import built_in_kinds
 from runner.loader.load import check, load
 from runner.spec.plan import done_label, make_plan
 
@@ -165,3 +169,26 @@ def test_a_library_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: py
     assert problems(tmp_path, "  a: {run: {parquet: {path: out}}, from: q}\n") == [
         "missing-library: 'parquet' needs pyarrow, which is not installed; pip install 'mprun[data]'"
     ]
+
+
+WRONG = (None, 3, [1], {"x": None})
+ROLES = {"producer": "to: q", "consumer": "from: q", "pipe": "from: q, to: p", "plain": ""}
+
+
+def every_slip() -> Iterator[tuple[str, str]]:
+    """Each kind in each role, with options that are none and with each option of each wrong shape."""
+    for (name, kind), role in product(built_in_kinds().items(), ROLES):
+        if kind.writes is None and not any(part.writes for part in kind.parts.values()):
+            continue
+        needed = dict.fromkeys(kind.options.get("required", ()), "x")
+        for wrong in WRONG:
+            yield role, json.dumps({name: wrong})
+            for option in kind.options["properties"]:
+                yield role, json.dumps({name: {**needed, option: wrong}})
+
+
+def test_options_of_any_shape_are_a_problem_and_never_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    for role, run in every_slip():
+        path.write_text(f"name: x\nstages: {{s: {{run: {run}, {ROLES[role]}}}}}\n", encoding="utf-8")
+        check(path)

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from runner.errors import HandlerNotFound
 from runner.handlers.outputs import Writes
 from runner.handlers.registry import find_kind
+from runner.loader.schema.validate import check_value
 from runner.spec.diagnostics import Diagnostic, UnknownPaths
 from runner.spec.model import StageSpec
 from runner.spec.references import ITEM, names_used
@@ -20,16 +21,20 @@ _SHARED = "shared-output"
 
 
 def writes_of(stage: StageSpec) -> Writes | None:
-    """Return what a stage leaves, by its kind and options; None where that is not known, or nothing."""
+    """Return what a stage leaves, by its kind and options; None where these don't fit it, or it leaves nothing."""
     if stage.handler.kind == "python" or not stage.handler.is_known:
         return None
     try:
         kind = find_kind(stage.handler.kind).of_role(stage.role)
     except HandlerNotFound:
         return None
-    options = stage.handler.options
-    lacks = any(name not in options for name in kind.options.get("required", ()))
-    return None if kind.writes is None or stage.role not in kind.roles or lacks else kind.writes(options)
+    if (
+        kind.writes is None
+        or stage.role not in kind.roles
+        or check_value(kind.options, stage.handler.options)
+    ):
+        return None
+    return kind.writes(stage.handler.options)
 
 
 def check_outputs(
