@@ -93,6 +93,7 @@ class Word(IntEnum):
     LEASE = 14
     REVOKED = 15
     IN_HAND = 16
+    """Items of the batch in hand, or those that a handler which drives its queue has taken and not acknowledged."""
     SPLIT = 17
     HOLDS = 18
     RETRIED = 19
@@ -172,6 +173,11 @@ class Counters:
     busy: float = 0.0
     starved: float = 0.0
     blocked: float = 0.0
+
+    @property
+    def unacknowledged(self) -> int:
+        """Items that were taken, and of which nothing was said."""
+        return self.received - self.done - self.failed - self.retried
 
     @classmethod
     def total(cls, several: Iterable[Counters]) -> Counters:

@@ -60,6 +60,11 @@ class Account:
         """Return the account with `count` of its dead letters, which nobody could write, as lost."""
         return replace(self, dead_lettered=self.dead_lettered - count, lost=count) if count else self
 
+    def with_kept(self, count: int) -> Account:
+        """Return the account with `count` of what waits as held: a reader took it, and nobody will take it again."""
+        kept = max(0, min(count, self.waiting))
+        return replace(self, waiting=self.waiting - kept, leased=self.leased + kept) if kept else self
+
     def as_fields(self) -> QueueCounts:
         """The account as events and the report show it."""
         return {

@@ -65,7 +65,6 @@ from runner.supervisor.restart import Restart, RestartBudget, WorkerSpawner
 from runner.supervisor.shutdown import Phase, Stop, WorkerShutdown
 from runner.supervisor.timeouts import Overdue, Stalled, TimeoutMonitor
 from runner.supervisor.workers import (
-    FROM_OUTSIDE,
     Drain,
     Fail,
     RunMetrics,
@@ -367,9 +366,8 @@ class Supervisor:
                 for worker in self._workers.alive(stage):
                     self._single.begin(worker, time.monotonic())
             case QueueAbandoned(queue):
-                readers = (r for r in self._workers.started() if r.plan.receives == queue)
-                stopped = [r.plan.name for r in readers if FROM_OUTSIDE in (r.asked_to_end, r.closing)]
-                self._fail(abandoned(self._plan, queue, stopped))
+                readers = (each for each in self._workers.started() if each.plan.receives == queue)
+                self._fail(abandoned(self._plan, self._transport.account(queue), readers))
 
     def _start(self, workers: Iterable[WorkerState]) -> None:
         if self._stop.phase is not Phase.RUNNING:

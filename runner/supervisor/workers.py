@@ -13,7 +13,8 @@ The judgements are pure. `RunMetrics` adds up what the run has done so far, for 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -335,12 +336,33 @@ def left_behind(worker: WorkerState, exited: WorkerExit) -> str:
     return f"nobody takes over what it kept of {counted(done, 'item')}" if done else ""
 
 
-def abandoned(plan: Plan, queue: str, stopped: Sequence[str]) -> str:
-    """Say why a queue will not be emptied any more; `stopped` names its readers that were asked to end."""
-    sharded = any(each.name == queue and each.shard_by is not None for each in plan.queues)
+def abandoned(plan: Plan, account: Account, readers: Iterable[WorkerState]) -> str:
+    """Say why a queue will not be emptied any more, which `readers` of it have begun, and what they took and kept."""
+    readers = list(readers)
+    stopped = [each.plan.name for each in readers if FROM_OUTSIDE in (each.asked_to_end, each.closing)]
+    sharded = any(each.name == account.queue and each.shard_by is not None for each in plan.queues)
     who = "a reader has ended, and no other may take its shard" if sharded else "every reader has ended"
     asked = f" ({', '.join(map(repr, stopped))} {FROM_OUTSIDE})" if stopped else ""
-    return f"queue '{queue}': {who}{asked}, and items are left: not taken, or taken without task_done"
+    left = account.waiting + account.leased
+    verb = "is" if left == 1 else "are"
+    return f"queue '{account.queue}': {who}{asked}, and {counted(left, 'item')} {verb} left{_kept_by(readers, left)}"
+
+
+def _kept_by(readers: Iterable[WorkerState], left: int) -> str:
+    """Name the stages whose workers took items, and ended by themselves without a word on these."""
+    kept: Counter[str] = Counter()
+    for each in readers:
+        if (
+            each.last_exit is not None
+            and each.last_exit.outcome is WorkerOutcome.FINISHED
+            and not each.closing
+        ):
+            kept[each.plan.stage] += each.last_exit.counters.unacknowledged
+    parts = [f"stage '{stage}' took {min(count, left)}" for stage, count in kept.items() if count > 0]
+    if not parts:
+        return ": not taken, or given back"
+    them = "it" if left == 1 else "them"
+    return f": {' and '.join(parts)} and never called `task_done()` for {them}, which is due once an item is done"
 
 
 def _describe(plan: WorkerPlan, exited: WorkerExit, how: str) -> str:

@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 
 from runner.events.run import WorkerOutcome
+from runner.ipc.status_page import Counters
+from runner.ledger.accounts import Account
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.spec.resources import QueueSpec
-from runner.supervisor.workers import FROM_OUTSIDE, Drain, Fail, WorkerExit, abandoned, consequence
+from runner.supervisor.workers import (
+    FROM_OUTSIDE,
+    Drain,
+    Fail,
+    WorkerExit,
+    WorkerState,
+    abandoned,
+    consequence,
+)
 
 HANDLER = HandlerRef("python", "m:f")
 DIED = WorkerExit("w", 12, -9, WorkerOutcome.DIED, "killed by SIGKILL")
@@ -23,7 +33,7 @@ DONE = WorkerExit("w", 12, 0, WorkerOutcome.FINISHED, "nothing left to do")
 def plan_of(*, daemon: bool = False, shard_by: str | None = None) -> Plan:
     stages = (
         StageSpec("chef", HANDLER, {}, ("neo",), sends="q", daemon=daemon),
-        StageSpec("eater", HANDLER, {}, ("eater-1",), receives="q", shard_by=shard_by),
+        StageSpec("eater", HANDLER, {}, ("eater-1", "eater-2"), receives="q", shard_by=shard_by),
         StageSpec("clock", HANDLER, {}, ("clock-1",), daemon=daemon),
     )
     return make_plan(WorkflowSpec("t", Path("t.yaml"), stages, (QueueSpec("q"),)))
@@ -82,15 +92,39 @@ def test_where_a_death_harms_others_that_of_a_producer_ends_the_run_at_once() ->
     assert expected == follows("neo", DIED, outlives=False)
 
 
+def reader(plan: Plan, name: str, *, closing: str = "", took: int = 0, done: int = 0) -> WorkerState:
+    """A reader that has ended by itself."""
+    state = WorkerState(next(each for each in plan.workers if each.name == name), closing=closing)
+    counters = Counters(received=took, done=done)
+    state.ended(replace(DONE, worker=name, counters=counters), 1.0)
+    return state
+
+
 @pytest.mark.parametrize(
-    ("shard_by", "stopped", "expected"),
+    ("shard_by", "closing", "expected"),
     [
-        (None, [], "queue 'q': every reader has ended, and items are left"),
-        (None, ["c1", "c2"], f"queue 'q': every reader has ended ('c1', 'c2' {FROM_OUTSIDE}), and items"),
-        ("id", [], "queue 'q': a reader has ended, and no other may take its shard, and items"),
+        (None, "", "queue 'q': every reader has ended, and 5 items are left: not taken, or given back"),
+        (
+            None,
+            FROM_OUTSIDE,
+            f"queue 'q': every reader has ended ('eater-1', 'eater-2' {FROM_OUTSIDE}), and 5",
+        ),
+        ("id", "", "queue 'q': a reader has ended, and no other may take its shard, and 5 items are left"),
     ],
 )
 def test_a_queue_that_is_abandoned_says_who_has_left_it(
-    shard_by: str | None, stopped: list[str], expected: str
+    shard_by: str | None, closing: str, expected: str
 ) -> None:
-    assert expected in abandoned(plan_of(shard_by=shard_by), "q", stopped)
+    plan = plan_of(shard_by=shard_by)
+    readers = [reader(plan, name, closing=closing) for name in ("eater-1", "eater-2")]
+
+    assert expected in abandoned(plan, Account("q", 10, put=9, done=4, waiting=5), readers)
+
+
+def test_a_queue_that_is_abandoned_says_which_stage_took_items_and_kept_them() -> None:
+    plan = plan_of()
+    readers = [reader(plan, "eater-1", took=3, done=1), reader(plan, "eater-2", took=1)]
+
+    told = abandoned(plan, Account("q", 10, put=9, done=1, waiting=5, leased=3), readers)
+
+    assert "8 items are left: stage 'eater' took 3 and never called `task_done()` for them" in told

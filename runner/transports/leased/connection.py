@@ -168,6 +168,34 @@ def in_hand(leases: Sequence[Lease], number: int, index: int, count: int) -> dic
     return dict(reversed(found.items()))
 
 
+def never_acknowledged(page: StatusPage, connection: WorkerConnection, code: int) -> int:
+    """How many items a reader that ended by itself had taken with its own hand, and never said to be done."""
+    by_hand = connection.plan.batch is None and not connection.plan.commits and not page.words[Word.HOLDS]
+    if code != 0 or connection.dismissed or not by_hand:
+        return 0
+    return int(min(page.words[Word.IN_HAND], sum(lease.left for lease in connection.leases)))
+
+
+class KeptItems:
+    """Items that readers which ended by themselves took and kept, until somebody takes them again."""
+
+    def __init__(self) -> None:
+        self._kept: Counter[str] = Counter()
+
+    def of(self, queue: str) -> int:
+        """How many of a queue there are."""
+        return self._kept[queue]
+
+    def ended(self, queue: str, count: int) -> None:
+        """A reader has ended, and kept so many."""
+        self._kept[queue] += count
+
+    def handed_over(self, queue: str | None, count: int) -> None:
+        """So many items went to a reader: those that were given back go first."""
+        if queue is not None and self._kept[queue]:
+            self._kept[queue] = max(0, self._kept[queue] - count)
+
+
 def reconcile_counters(
     page: StatusPage, connection: WorkerConnection, *, in_hand: int, condemned: bool
 ) -> None:

@@ -130,6 +130,7 @@ class FrameInbox:
         taken = self._oldest()
         taken.done = True
         self._held -= 1
+        self._words[Word.IN_HAND] = self._held
         self._words[Word.DONE] += 1
         those = self._taken.get(taken.lease, deque())
         upto = 0
@@ -156,15 +157,20 @@ class FrameInbox:
         assert self._lease is not None
         if not self._held:
             self.mark_in_hand(self._lease.lease, self._at, self._lease.first)
+            self._session.status.set_item("")
         thread = threading.get_ident()
         self._takers.add(thread)
         those = self._taken.setdefault(self._lease.lease, deque())
-        those.append(_Taken(self._lease.lease, self._at, self._lease.first, thread))
+        taken = _Taken(self._lease.lease, self._at, self._lease.first, thread)
+        those.append(taken)
         self._held += 1
+        self._words[Word.IN_HAND] = self._held
         self._at += 1
         self._began = time.perf_counter_ns()
         item = next(self._items)
-        self._session.status.set_item(safe_repr(item))
+        taken.text = safe_repr(item)
+        if self._held == 1:  # the name goes with the mark
+            self._session.status.set_item(taken.text)
         return item
 
     def _oldest(self) -> _Taken:
@@ -184,6 +190,7 @@ class FrameInbox:
         if self._held:
             oldest = self._first_left()
             self.mark_in_hand(oldest.lease, oldest.index, oldest.first)
+            self._session.status.set_item(oldest.text)
         else:
             self._first = None
             self._session.status.set_item("")
@@ -253,4 +260,6 @@ class _Taken:
     index: int
     first: int
     thread: int
+    text: str = ""
+    """What it is called."""
     done: bool = False

@@ -51,10 +51,12 @@ from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import (
+    KeptItems,
     NoPartitionedQueues,
     Suspicion,
     WorkerConnection,
     in_hand,
+    never_acknowledged,
     reconcile_counters,
 )
 from runner.transports.leased.endpoint import EndpointFactory
@@ -106,6 +108,7 @@ class LeasedTransport(PooledTransport):
         self._woken = False
         self._item_facts: list[Fact] = []
         self._suspicion = Suspicion()
+        self._kept = KeptItems()
         self._states = KeptStates()
         self._offsets: Counter[str] = Counter()
         """Items of each producer that are in, or could not be put, over all its generations."""
@@ -149,8 +152,9 @@ class LeasedTransport(PooledTransport):
                 return facts
 
     def account(self, queue: str) -> Account:
-        """Take stock of a queue."""
-        return self._ledgers[queue].account()
+        """Take stock of a queue. What a reader took, and nobody is left to take again, counts as begun."""
+        ledger = self._ledgers[queue]
+        return ledger.account().with_kept(0 if self._has_readers(ledger) else self._kept.of(queue))
 
     def kept_state(self, worker: str) -> bytes:
         """Return what a worker has kept with its last acknowledgement."""
@@ -259,17 +263,20 @@ class LeasedTransport(PooledTransport):
         now, page = time.monotonic(), self.pool.status(worker)
         if connection.inbox is not None:
             suspects = self._in_hand(connection, now)
+            kept = never_acknowledged(page, connection, exited.code)
             items = [
                 connection.inbox.lease(number).item(at) for number, those in suspects.items() for at in those
             ]
-            blamed = {} if connection.dismissed else suspects
+            innocent = connection.dismissed or (kept and not self._has_readers(connection.inbox))
+            blamed = {} if innocent else suspects
             ended = connection.killed_because or describe_alone(exited.code)
             found = take_back(
                 connection.inbox, connection.plan, connection.pid, blamed, page.item, ended, now
             )
             self._item_facts += found
             condemned = any(isinstance(fact, ItemCondemned) for fact in found)
-            reconcile_counters(page, connection, in_hand=len(items), condemned=condemned)
+            reconcile_counters(page, connection, in_hand=max(len(items), kept), condemned=condemned)
+            self._kept.ended(connection.inbox.name, kept)
             connection.output.worker_died(items if condemned else (), now)
         if connection.outbox is not None:
             page.words[Word.SENT] = connection.put - connection.output.overflow
@@ -278,6 +285,9 @@ class LeasedTransport(PooledTransport):
             self._hurry_readers(connection.outbox)
         lasts = connection.plan.state_lasts
         self._states.exited(worker, exited.code, self._item_facts, lasts=lasts)
+
+    def _has_readers(self, ledger: QueueLedger) -> bool:
+        return any(connection.inbox is ledger for connection in self._connections.values())
 
     def _has_writers(self, ledger: QueueLedger) -> bool:
         """Whether a queue may get more items."""
@@ -550,6 +560,7 @@ class LeasedTransport(PooledTransport):
         connection = self._connections[lease.reader]
         connection.is_gathering = False
         connection.handed += len(item_range)
+        self._kept.handed_over(connection.plan.receives, len(item_range))
         message = LeaseMessage(
             item_range.start,
             item_range.stop,
