@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -38,6 +39,25 @@ def pytest_configure() -> None:
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` looks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the slow run what `quick` does not name."""
+    unnamed: dict[tuple[str, str], bool] = {}
+    for item in items:
+        if (marker := item.get_closest_marker("quick")) is None:
+            continue
+        words = set(re.split(r"[-\[\]]", item.name))
+        named = {case for case in marker.args if set(case.split("-")) <= words}
+        for case in marker.args:
+            key = item.nodeid.partition("[")[0], case
+            unnamed[key] = unnamed.get(key, True) and case not in named
+        if not named:
+            item.add_marker("slow")
+    wrong = [f"{test} has no case {case!r}" for (test, case), missing in unnamed.items() if missing]
+    if wrong and not any("::" in argument for argument in config.args):  # which asks for one case, perhaps
+        raise pytest.UsageError("\n".join(wrong))
 
 
 def pytest_collection_finish() -> None:

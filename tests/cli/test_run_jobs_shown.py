@@ -150,6 +150,7 @@ def test_a_secret_is_shown_nowhere_whatever_is_printed_inside_it(run_mprun: RunM
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.quick("2")
 def test_a_reader_that_has_stopped_does_not_cost_the_summary_when_a_signal_comes(
     number: signal.Signals, mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:
@@ -182,6 +183,7 @@ def test_what_runs_a_job_again_runs_the_very_same(run_mprun: RunMprun, folder: P
 
 
 @pytest.mark.parametrize("reader", ["head -c 1", "true"])
+@pytest.mark.quick("true")
 def test_whoever_stops_reading_does_not_change_how_it_ends(
     reader: str, mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:

@@ -327,6 +327,7 @@ ENDED = [
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("transport", "start"), ENDED)
 @pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.quick("flush-leased-fork-2")
 def test_a_stop_with_a_full_queue_leaves_safe_what_counts_as_done(
     kitchen: Kitchen,
     mprun: Path,

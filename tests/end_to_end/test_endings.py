@@ -80,6 +80,7 @@ def close_files_of(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("transport", "method"), [*((name, "fork") for name in TRANSPORTS), ("leased", "spawn")]
 )
+@pytest.mark.quick("fork")
 def test_a_module_that_leaves_at_its_import_fails_the_run(
     run: Run, tmp_path: Path, transport: str, method: str
 ) -> None:
@@ -151,6 +152,7 @@ PROCESSES = [("leased", "fork"), ("leased", "spawn"), ("joinable", "fork")]
 
 
 @pytest.mark.parametrize(("transport", "method"), PROCESSES)
+@pytest.mark.quick("fork")
 def test_a_worker_ends_as_python_ends(run: Run, tmp_path: Path, transport: str, method: str) -> None:
     kitchen = """
         import atexit, gzip, os, tempfile, threading, time
@@ -260,6 +262,7 @@ def test_what_belongs_to_the_program_does_not_end_with_a_worker(run: Run, tmp_pa
 
 @pytest.mark.parametrize(("transport", "method"), PROCESSES)
 @pytest.mark.parametrize("ends", ["pass", "raise ValueError"])
+@pytest.mark.quick("fork")
 def test_no_shared_memory_is_left(run: Run, tmp_path: Path, transport: str, method: str, ends: str) -> None:
     kitchen = f"""
         from multiprocessing import shared_memory
@@ -279,6 +282,7 @@ def test_no_shared_memory_is_left(run: Run, tmp_path: Path, transport: str, meth
 
 
 @pytest.mark.parametrize(("transport", "method"), PROCESSES)
+@pytest.mark.quick("leased-fork")
 def test_a_thread_that_does_not_end_keeps_no_worker_for_ever(
     run: Run, events: list[Any], transport: str, method: str
 ) -> None:
@@ -389,6 +393,7 @@ STOPPED_RUNS = [
 
 
 @pytest.mark.parametrize(("transport", "method", "source"), STOPPED_RUNS)
+@pytest.mark.quick("leased-fork-many", "joinable-fork-idle", "inline")
 def test_a_stopped_run_closes_what_is_done(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: str, method: str, source: str
 ) -> None:
@@ -609,6 +614,7 @@ BOUND = "\nlimits: {close_timeout: 300ms}"
 @pytest.mark.parametrize(
     ("source", "worker"), [(SINK, "sink-1"), (SOURCE, "src-1")], ids=["reader", "producer"]
 )
+@pytest.mark.quick("reader-leased-fork", "producer-joinable-fork")
 def test_a_close_at_the_end_that_never_returns_fails_the_run(
     run: Run, source: str, worker: str, transport: str, method: str
 ) -> None:

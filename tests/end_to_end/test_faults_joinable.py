@@ -205,6 +205,7 @@ class Strike:
 
 @pytest.mark.parametrize("number", DEADLY, ids=lambda number: number.name)
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.quick("SIGKILL")
 def test_a_worker_that_is_killed_ends_the_run_at_once_and_is_named(
     scene: Scene, number: signal.Signals, place: str
 ) -> None:
@@ -344,6 +345,7 @@ ENDLESS = """
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("producer", ["steam", "drive"])
+@pytest.mark.quick("drive-SIGTERM", "steam-SIGINT")
 def test_a_signal_stops_the_producers_and_drains_the_rest(
     scene: Scene, number: signal.Signals, producer: str
 ) -> None:

@@ -277,6 +277,7 @@ def test_disk_full_under_the_events_file(run_mprun: RunMprun, tmp_path: Path, tr
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 @pytest.mark.parametrize(("most", "code"), [(8, 1), (40, 1), (400, 0)])
+@pytest.mark.quick("40-1-leased", "8-1-joinable")
 def test_emfile_at_the_start(
     mprun: Path, plain_env: dict[str, str], tmp_path: Path, transport: str, most: int, code: int
 ) -> None:

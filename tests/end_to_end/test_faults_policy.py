@@ -104,6 +104,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 @pytest.mark.parametrize(
     ("attempts", "restart"), [(7, ""), (4, ", restart: {max: 1}")], ids=["default-budget", "one"]
 )
+@pytest.mark.quick("one")
 def test_an_item_that_kills_its_workers_is_a_dead_letter_before_the_budget_of_its_stage_is_gone(
     scene: Scene, attempts: int, restart: str
 ) -> None:
@@ -346,6 +347,7 @@ def test_what_overflows_a_queue_was_not_put(scene: Scene) -> None:
         stages:
           chef: {run: "kitchen:count", with: {n: 100}, to: q}
           eater: {run: "kitchen:doze", from: q}
+        limits: {close_timeout: 100ms}
         """,
         """
         def doze(item):

@@ -402,6 +402,7 @@ def test_the_soft_limit_of_descriptors_is_raised_while_it_is_needed(scene: Scene
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 @pytest.mark.parametrize("refused", ["fork", "pidfd_open", "memfd_create"])
+@pytest.mark.quick("leased")
 def test_a_start_that_is_refused_half_way_leaves_nothing(
     scene: Scene, transport: str, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,7 +434,9 @@ def test_who_overruns_the_time_to_stop_is_named_with_what_it_does(scene: Scene) 
     scene.when("worker.logged", lambda _: os.kill(os.getpid(), signal.SIGTERM), message="holding")
 
     report = scene.run(
-        stage("chef", "count", puts="q", args={"n": 1}), stage("eater", "hold", "q"), stop_timeout=0.3
+        *(stage("chef", "count", puts="q", args={"n": 1}), stage("eater", "hold", "q")),
+        stop_timeout=0.3,
+        close_timeout=0.4,
     )
 
     (closing,) = scene.all("worker.closing", worker="eater")
@@ -443,5 +446,5 @@ def test_who_overruns_the_time_to_stop_is_named_with_what_it_does(scene: Scene) 
         "it was at work on an item of queue 'q', 0, when limits.stop_timeout, 300ms, had passed"
         == closing.reason
     )
-    assert asked.reason.endswith("when limits.close_timeout, 5s, had passed")
+    assert asked.reason.endswith("when limits.close_timeout, 400ms, had passed")
     assert "in hold" in scene.all("worker.stacks", worker="eater")[0].stacks

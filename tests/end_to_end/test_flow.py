@@ -121,6 +121,7 @@ def noted(folder: Path, worker: str) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("handler", ["eat", "choke"])
+@pytest.mark.quick("eat")
 def test_equal_keys_meet_one_worker_in_order_however_often_it_dies_or_fails(
     tmp_path: Path, cook: Cook, handler: str
 ) -> None:
@@ -232,6 +233,7 @@ def test_a_handler_that_puts_by_itself_gets_a_value_error_for_what_never_fits(
 
 
 @pytest.mark.parametrize("when_full", ["drop_newest", "drop_oldest"])
+@pytest.mark.quick("drop_oldest")
 def test_what_a_full_queue_drops_is_counted_and_told_of_now_and_then(cook: Cook, when_full: str) -> None:
     report, notes = cook(f"""
         name: flood

@@ -64,6 +64,7 @@ jobs:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.quick("15")
 def test_a_signal_stops_what_runs_lets_clean_up_run_and_tells_what_was_done(
     number: signal.Signals, runs: Runs
 ) -> None:

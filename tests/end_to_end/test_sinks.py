@@ -244,6 +244,7 @@ ALL = list(range(1000))
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("jsonl", "csv", "sqlite", "dir")
 def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(), more=sink.often)
 
@@ -259,6 +260,7 @@ def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Fol
 
 @pytest.mark.parametrize("transport", ["joinable", "inline"])
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("jsonl-inline", "jsonl-joinable", "sqlite-inline", "dir-joinable", "parquet-inline")
 def test_a_sink_writes_under_every_transport(folder: Folder, sink: Sink, transport: str) -> None:
     folder.write(sink.options())
 
@@ -317,6 +319,7 @@ def interrupted(folder: Folder, mprun: Path, env: Mapping[str, str]) -> int:
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("jsonl", "sqlite")
 def test_ctrl_c_with_a_full_queue_leaves_what_counts_as_done(
     folder: Folder, sink: Sink, mprun: Path, plain_env: Mapping[str, str]
 ) -> None:
@@ -328,6 +331,7 @@ def test_ctrl_c_with_a_full_queue_leaves_what_counts_as_done(
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("jsonl", "sqlite")
 def test_another_stages_failure_leaves_what_counts_as_done(folder: Folder, sink: Sink) -> None:
     folder.write(
         sink.options(),
@@ -343,6 +347,7 @@ def test_another_stages_failure_leaves_what_counts_as_done(folder: Folder, sink:
 
 @pytest.mark.parametrize("place", ["writing", "flushed"])
 @pytest.mark.parametrize("sink", FILES.values(), ids=FILES)
+@pytest.mark.quick("jsonl-flushed")
 def test_nothing_that_is_not_done_stays_where_nobody_takes_over(
     folder: Folder, sink: Sink, place: str
 ) -> None:
@@ -371,6 +376,7 @@ ADDING = {name: sink for name, sink in SINKS.items() if "append" in sink.modes}
 
 
 @pytest.mark.parametrize("sink", ADDING.values(), ids=ADDING)
+@pytest.mark.quick("jsonl", "dir")
 def test_a_second_run_adds_to_what_is_there(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(", mode: append"))
     folder.run()
@@ -382,6 +388,7 @@ def test_a_second_run_adds_to_what_is_there(folder: Folder, sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("jsonl", "sqlite", "dir")
 def test_a_run_that_fails_replaces_nothing(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(", mode: replace"), source="source:odd, with: {last: 1000}")
     make_mine(folder.path / "out", sink)
@@ -400,6 +407,7 @@ def test_a_run_that_fails_replaces_nothing(folder: Folder, sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("place", ["writing", "flushed", "closing"])
+@pytest.mark.quick("closing")
 def test_several_workers_write_parts_that_are_joined_in_the_end(folder: Folder, place: str) -> None:
     sink = SINKS["csv"]
     folder.write(

@@ -175,6 +175,7 @@ def test_what_is_sent_back_has_to_be_bytes() -> None:
 
 
 @pytest.mark.parametrize("patience", [0.3, 5.0])
+@pytest.mark.quick("0.3")
 def test_a_line_has_its_time_however_many_bytes_of_it_come(patience: float) -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(patience)

@@ -71,6 +71,7 @@ def stay(done):
 
 @TRANSPORTS
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.quick("fork")
 def test_when_one_ends_the_other_hears_that_it_has_gone(
     transport: str, method: str, tmp_path: Path, capfd: Capture
 ) -> None:

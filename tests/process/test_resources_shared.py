@@ -173,6 +173,7 @@ def run(tmp_path: Path, capfd: Capture) -> Callable[..., Showing]:
         (signal.SIGSTOP, "was stopped by a signal, and whoever uses them waits for it"),
     ],
 )
+@pytest.mark.quick("leased")
 def test_the_manager_gone_is_the_reason_that_the_run_fails_for(
     number: signal.Signals, how: str, transport: str, run: Callable[..., Showing]
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_stopped_run_exits_as_after_a_sigterm(scene: Scene) -> None:
     ("stage", "refused"),
     [("p", "stage 'p' makes items"), ("x", "stage 'x' reads no queue")],
 )
+@pytest.mark.quick("x")
 def test_what_would_only_be_done_twice_is_not_scaled(scene: Scene, stage: str, refused: str) -> None:
     process = scene.start(FLOOD + EATERS + "  x: {run: 'h:wait'}\n")
 

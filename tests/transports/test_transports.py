@@ -197,6 +197,7 @@ CONSUMERS = {
 
 @pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize("style", CONSUMERS)
+@pytest.mark.quick("True")
 def test_each_style_of_consumer_gets_each_item_once(bench: Bench, style: str, daemon: bool) -> None:
     bench.handlers(textwrap.dedent(CONSUMERS[style]))
 
@@ -221,6 +222,7 @@ PIPES = {
 
 @pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize("style", PIPES)
+@pytest.mark.quick("False")
 def test_each_style_of_pipe_puts_what_it_should(bench: Bench, style: str, daemon: bool) -> None:
     source, expected = PIPES[style]
     bench.handlers(source)
@@ -688,6 +690,7 @@ LONG = {
     "shape",
     [name if name == "a consumer" else pytest.param(name, marks=pytest.mark.slow) for name in LONG],
 )
+@pytest.mark.quick("leased", "inline")
 def test_a_worker_is_busy_while_it_is_inside_a_long_item(bench: Bench, shape: str) -> None:
     bench.handlers("""
         def wait(item):
@@ -886,6 +889,7 @@ def test_a_failed_item_names_its_worker_and_itself_and_ends_the_run(bench: Bench
     [("0", 1), ("1", 1), ("2", 0), ("100", 0), ("0%", 1), ("19.9%", 1), ("20%", 0), ("100%", 0)],
 )
 @pytest.mark.parametrize("daemon", [False, True])
+@pytest.mark.quick("leased-False", "joinable-True-20%", "inline")
 def test_skipped_failures_count_against_the_budget(
     bench: Bench, allowed: str, exit_code: int, daemon: bool
 ) -> None:

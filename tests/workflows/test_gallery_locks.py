@@ -33,6 +33,7 @@ def without_lock(name: str, folder: Path) -> Path:
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_under_the_lock_the_lines_of_one_process_stay_together(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "mutex", transport, params={"pause": 0.05})
 
@@ -42,6 +43,7 @@ def test_under_the_lock_the_lines_of_one_process_stay_together(transport: str, c
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_without_the_lock_they_mix(transport: str, tmp_path: Path, capfd: Capture) -> None:
     shown = show(capfd, without_lock("mutex", tmp_path), transport, params={"pause": 0.4})
 
@@ -102,6 +104,7 @@ def sales(lines: list[str]) -> tuple[int, int]:
 
 @TRANSPORTS
 @pytest.mark.parametrize("count", [0, 3, 12])
+@pytest.mark.quick("12-leased")
 def test_exactly_as_many_succeed_as_there_were_tickets(
     transport: str, count: int, tmp_path: Path, capfd: Capture
 ) -> None:
@@ -116,6 +119,7 @@ def test_exactly_as_many_succeed_as_there_were_tickets(
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_without_the_lock_more_are_sold_than_there_were(
     transport: str, tmp_path: Path, capfd: Capture
 ) -> None:

@@ -22,6 +22,7 @@ LONG_ENOUGH = {name: seconds + 0.6 for name, seconds in SECONDS.items()}
 
 @TRANSPORTS
 @pytest.mark.parametrize("name", ["process-function", "process-class"])
+@pytest.mark.quick("class-leased")
 def test_the_main_line_comes_first_and_each_process_is_done_after_its_time(
     name: str, transport: str, capfd: Capture
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_worker_knows_its_pid_and_its_parent_as_the_events_do(transport: str, 
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_processes_side_by_side_all_live_at_once(transport: str, capfd: Capture) -> None:
     """
     That they take as long as the longest of them is seen in their lives: each is born before the first is gone.
@@ -61,6 +63,7 @@ def test_processes_side_by_side_all_live_at_once(transport: str, capfd: Capture)
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_processes_one_after_the_other_never_live_at_once(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "join-serial", transport, params={"seconds": SECONDS})
 
@@ -120,6 +123,7 @@ def test_that_it_was_asked_and_that_it_is_gone_are_two_moments(terminated: Showi
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_what_one_process_sets_the_others_do_not_see(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "isolation", transport)
 
@@ -153,6 +157,7 @@ def test_inline_all_of_them_are_one_process_and_do(run_mprun: RunMprun) -> None:
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_a_daemon_ends_with_the_work_in_the_middle_of_its_sentence(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "daemon", transport, params={"work": 1, "beat": 1000})
 
@@ -164,6 +169,7 @@ def test_a_daemon_ends_with_the_work_in_the_middle_of_its_sentence(transport: st
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_a_daemon_that_starts_a_child_is_told_why_it_can_not(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "daemon", transport, params={"children": True, "work": 1000})
 

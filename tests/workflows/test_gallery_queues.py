@@ -57,6 +57,7 @@ def test_under_inline_waiting_for_another_worker_s_event_is_refused() -> None:
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_each_guest_gets_one_end_mark_and_nothing_behind_it(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "sentinel", transport, params=QUICK)
 
@@ -67,6 +68,7 @@ def test_each_guest_gets_one_end_mark_and_nothing_behind_it(transport: str, capf
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_the_mark_comes_only_after_the_last_cook_is_done_and_the_last_dumpling_taken(
     transport: str, capfd: Capture
 ) -> None:
@@ -85,6 +87,7 @@ def test_the_mark_comes_only_after_the_last_cook_is_done_and_the_last_dumpling_t
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_each_end_of_the_pipe_hears_the_other_and_then_that_it_has_gone(
     transport: str, capfd: Capture
 ) -> None:
@@ -99,6 +102,7 @@ def test_each_end_of_the_pipe_hears_the_other_and_then_that_it_has_gone(
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_ten_that_take_under_the_lock_leave_exactly_nothing(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "pipe-and-manager", transport)
 
@@ -111,6 +115,7 @@ def test_ten_that_take_under_the_lock_leave_exactly_nothing(transport: str, capf
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_both_kitchens_make_and_eat_every_bun_once(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "baozi", transport, params=QUICK)
 
@@ -122,6 +127,7 @@ def test_both_kitchens_make_and_eat_every_bun_once(transport: str, capfd: Captur
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_a_chef_that_joins_its_queue_goes_on_only_once_its_buns_are_eaten(
     transport: str, capfd: Capture
 ) -> None:
@@ -134,6 +140,7 @@ def test_a_chef_that_joins_its_queue_goes_on_only_once_its_buns_are_eaten(
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_the_eaters_are_ended_once_nothing_needs_them(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "baozi", transport, params=QUICK)
 

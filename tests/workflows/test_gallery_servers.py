@@ -136,6 +136,7 @@ def children_of(pid: int) -> set[int]:
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 @pytest.mark.usefixtures("many_descriptors")
+@pytest.mark.quick("leased")
 def test_five_hundred_clients_at_once_are_all_answered_by_no_more_processes(
     transport: str, serve: Serve
 ) -> None:
@@ -203,6 +204,7 @@ def test_who_does_not_finish_in_time_is_hung_up_on(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
+@pytest.mark.quick("leased")
 def test_a_worker_that_is_killed_leaves_the_port_to_the_others_and_to_its_successor(
     transport: str, serve: Serve
 ) -> None:

@@ -147,6 +147,7 @@ def test_whole_lines_of_utf_8_come_out_whatever_the_environment(
 
 
 @pytest.mark.parametrize(("limit", "top"), [(40, 20), (3, 5)])
+@pytest.mark.quick("3-5")
 def test_the_words_are_those_of_the_single_process(limit: int, top: int, run_mprun: RunMprun) -> None:
     expected = single_process("--limit", str(limit), "--top", str(top))
 
