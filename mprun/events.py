@@ -44,6 +44,7 @@ from runner.events.run import RunStopping as RunStopping
 from runner.events.run import ServerListening as ServerListening
 from runner.events.run import StageFinished as StageFinished
 from runner.events.run import StateCheckpointed as StateCheckpointed
+from runner.events.run import StateHeld as StateHeld
 from runner.events.run import WorkerClosing as WorkerClosing
 from runner.events.run import WorkerEvent as WorkerEvent
 from runner.events.run import WorkerExited as WorkerExited
@@ -93,6 +94,7 @@ __all__ = [
     "ServiceReady",
     "StageFinished",
     "StateCheckpointed",
+    "StateHeld",
     "StepEvent",
     "StepFinished",
     "StepStarted",

@@ -257,6 +257,12 @@ class StateCheckpointed(ProcessEvent, kind="state.checkpointed", level="debug"):
     bytes: int = carries("How long the last one is, pickled.")
 
 
+class StateHeld(ProcessEvent, kind="state.held", level="warning"):
+    """The worker's handler was found to hold something of items that are done: its death would lose that."""
+
+    what: str = carries("What it holds: the first that was found. Nobody looks any further.")
+
+
 class WorkerTerminating(ProcessEvent, kind="worker.terminating"):
     """The worker was asked to end; that it has ended is `worker.exited`."""
 

@@ -182,6 +182,13 @@ class Reported(NamedTuple):
     fields: Mapping[str, Any] = MappingProxyType({})
 
 
+class Holds(NamedTuple):
+    """Something of items that are done is held by the worker, and would be lost with it."""
+
+    worker: str
+    what: str
+
+
 class Closes(NamedTuple):
     """Its items are done with, and its handler's `close()` is called."""
 
@@ -223,7 +230,7 @@ ItemFact = (
     | ItemsDropped
     | QueueOverflowed
 )
-Fact = Ready | ItemFact | StateKept | HandlerFailed | Logged | Reported | Closes | Finished | Exited
+Fact = Ready | ItemFact | StateKept | HandlerFailed | Logged | Reported | Holds | Closes | Finished | Exited
 
 _BY_KIND: Mapping[str, Callable[..., Fact]] = {
     "ready": Ready,
@@ -232,6 +239,7 @@ _BY_KIND: Mapping[str, Callable[..., Fact]] = {
     "handler_failed": HandlerFailed,
     "logged": Logged,
     "reported": Reported,
+    "holds": Holds,
     "closes": Closes,
     "finished": Finished,
 }

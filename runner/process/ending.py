@@ -26,9 +26,9 @@ from typing import Any
 
 from runner.units import format_duration
 
-_PLAIN = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair)
+PLAIN_FILES = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair)
 """Files that are whole once they are flushed. Others, such as one of gzip, are only once they are closed."""
-_HOLDS_NOTHING = io.RawIOBase | io.BytesIO | io.StringIO | io.BufferedReader
+HOLDS_NOTHING = io.RawIOBase | io.BytesIO | io.StringIO | io.BufferedReader
 """Files that nothing waits in to be written out. To close one would wait for a thread that reads it."""
 _FILE: Any = io.IOBase.__base__
 """What each kind of file is, in C: to ask for `io.IOBase` costs fifty times as much for each kind that is none."""
@@ -103,7 +103,7 @@ def flush_files(report_lost: Callable[[OSError], None], *, closing: bool = False
     code = 0
     for file in _newest_first():
         try:
-            if isinstance(file, _PLAIN):
+            if isinstance(file, PLAIN_FILES):
                 file.flush()
             elif closing:
                 file.close()
@@ -167,8 +167,13 @@ def _objects_of(kinds: Set[int]) -> Iterator[object]:
 
 
 def _open_files() -> list[Any]:
+    """Find those that something may wait in to be written out, oldest first."""
+    return [each for each in living(_may_hold_back) if _is_open(each)]
+
+
+def living(wanted: Callable[[type], bool]) -> list[Any]:
     """
-    Find them, oldest first.
+    Find the objects whose types are wanted, oldest first.
 
     All objects are held for a moment, and no other thread may run in it: CPython fails whoever is making a tuple of an
     iterator that somebody else holds too. So each look is one call, in which nothing is Python's own.
@@ -178,19 +183,22 @@ def _open_files() -> list[Any]:
     try:
         # Most are not files: there are many objects and few types. By identity: to hash a type may run its code.
         kinds = {id(kind): kind for kind in list(map(type, _objects()))}
-        of_files = {key for key, kind in kinds.items() if _is_of_files(kind)}
-        found = list(_objects_of(of_files))
+        fitting = {key for key, kind in kinds.items() if wanted(kind)}
+        found = list(_objects_of(fitting))
     finally:
         if collects:
             gc.enable()
-    return [each for each in found if id(type(each)) in of_files and _is_open(each)]
+    return [each for each in found if id(type(each)) in fitting]
 
 
-def _is_of_files(kind: type) -> bool:
+def is_of_files(kind: type) -> bool:
+    """Say whether objects of a type are files, or archives."""
     # By type: to ask a stranger's object what it is may run its code.
-    if issubclass(kind, _archives()):
-        return True
-    return issubclass(kind, _FILE) and not issubclass(kind, _HOLDS_NOTHING)
+    return issubclass(kind, _archives()) or issubclass(kind, _FILE)
+
+
+def _may_hold_back(kind: type) -> bool:
+    return is_of_files(kind) and not issubclass(kind, HOLDS_NOTHING)
 
 
 def _archives() -> tuple[type, ...]:

@@ -162,6 +162,8 @@ class Holder(StrEnum):
     MODULE = "module"
     DEFAULT = "default"
     """The default of a parameter: it is made once, not at each call."""
+    BEGUN = "begun"
+    """What a call begins, such as a thread: it is no name that holds something, but what is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,5 +190,7 @@ class KeptState:
                 return f"the global `{self.attribute}` ({self.file}, line {self.line})"
             case Holder.DEFAULT:
                 return f"`{self.attribute}`, a default in {self.file} (line {self.line})"
+            case Holder.BEGUN:
+                return f"`{self.attribute}()`, which a call does not wait for ({self.file}, line {self.line})"
         name = self.attribute if self.attribute == "self" else f"self.{self.attribute}"
         return f"`{name}` ({self.file}, line {self.line})"

@@ -21,6 +21,7 @@ from runner.events.run import (
     RunStopping,
     StageFinished,
     StateCheckpointed,
+    StateHeld,
     WorkerClosing,
     WorkerLogged,
     WorkerOutcome,
@@ -34,6 +35,7 @@ from runner.ipc.messages import (
     Fact,
     Finished,
     HandlerFailed,
+    Holds,
     Logged,
     Ready,
     Reported,
@@ -191,6 +193,9 @@ class Supervisor:
             case Ready():
                 worker.instance_of = fact.instance_of
                 self._publish(WorkerReady(**worker.process_labels()))
+            case Holds():
+                worker.holds = fact.what
+                self._publish(StateHeld(**worker.process_labels(), what=fact.what))
             case Closes():
                 worker.closes_since = time.monotonic()
             case Finished():

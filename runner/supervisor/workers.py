@@ -34,7 +34,7 @@ from runner.exit_status import describe_alone
 from runner.ipc.messages import Exited
 from runner.ipc.status_page import Counters, Pulse
 from runner.ledger.accounts import Account
-from runner.spec.commits import Holder, LostBeside
+from runner.spec.commits import Holder, KeptState, LostBeside
 from runner.spec.model import Role
 from runner.spec.plan import Plan, StagePlan, WorkerPlan
 from runner.supervisor.outcome import Cause
@@ -136,6 +136,8 @@ class WorkerState:
     """Why the supervisor killed it as one that could not go on, which counts as its death; or None."""
     instance_of: str = ""
     """The class whose instance its handler is, where its source told nothing."""
+    holds: str = ""
+    """What its handler was found to hold of items that are done; empty for nothing."""
 
     def started(self, pid: int) -> None:
         """Begin a new generation."""
@@ -143,7 +145,7 @@ class WorkerState:
         self.pid, self.alive = pid, True
         self.finished, self.failure, self.traceback, self.asked_to_end = False, None, "", None
         self.kill_reason = self.asked_at = self.closes_since = None
-        self.instance_of = ""
+        self.instance_of = self.holds = ""
 
     def signalled(self, reason: str, at: float) -> None:
         """Note that it is asked to end."""
@@ -283,6 +285,9 @@ _STATE_CURES = {
         f"it is the class's, and a checkpoint keeps what is made in `__init__`; {_OR_GIVE_IT_UP}"
     ),
 }
+_HELD_CURES = (
+    f"what a call does before it returns is safe, and so is what `flush()` makes so; {_OR_GIVE_IT_UP}"
+)
 _OUTSIDE_CURES = {
     LostBeside.NOTHING: (
         f"a class that keeps it in `self`, with `state: checkpoint`, has it kept; {_OR_GIVE_IT_UP}"
@@ -299,19 +304,24 @@ def lost_state(worker: WorkerState, exited: WorkerExit) -> str:
     An item that it had in hand is none of these: it is handed out again.
     """
     kept, taken_in = worker.plan.kept, exited.counters.done
-    if kept is None or not taken_in:
+    if not taken_in:
         return ""
-    if kept.seen:
-        what = f"what it kept of {counted(taken_in, 'item')} in {kept.shown} is lost"
-    elif worker.instance_of:
-        what = (
-            f"what it kept of {counted(taken_in, 'item')} is lost, if it kept anything: the source of "
-            f"{worker.instance_of} can't be read"
-        )
-    else:
+    items = counted(taken_in, "item")
+    if kept is not None and kept.seen:
+        return _lost_kept(kept, items)
+    if worker.holds:
+        return f"what it had not made safe of {items} is lost: {worker.holds}; {_HELD_CURES}"
+    if kept is None or not worker.instance_of:
         return ""
+    unread = f"if it kept anything: the source of {worker.instance_of} can't be read"
+    return f"what it kept of {items} is lost, {unread}; {_STATE_CURES[kept.beside]}"
+
+
+def _lost_kept(kept: KeptState, items: str) -> str:
+    if kept.holder is Holder.BEGUN:
+        return f"what it had left of {items} to {kept.shown} is lost; {_HELD_CURES}"
     cures = _STATE_CURES if kept.holder is Holder.INSTANCE else _OUTSIDE_CURES
-    return f"{what}; {cures[kept.beside]}"
+    return f"what it kept of {items} in {kept.shown} is lost; {cures[kept.beside]}"
 
 
 def lost_close(worker: WorkerState, exited: WorkerExit) -> str:

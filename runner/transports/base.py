@@ -112,6 +112,8 @@ class WorkerEndpoint:
     """The run that items have their ids of."""
     state: bytes = b""
     """What the handler of an earlier generation had kept when its items were last safe; empty where that is nothing."""
+    watch: Callable[[Callable[[], None]], None] | None = None
+    """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
 
 
 WorkerMain = Callable[[WorkerPlan, WorkerEndpoint], int]

@@ -43,6 +43,7 @@ from runner.transports.base import OWN_FOLDER, Cancelled, SafePoints, SendMessag
 from runner.transports.commit_pace import CommitPace
 
 if TYPE_CHECKING:
+    from runner.process.leftovers import Leftovers
     from runner.process.resources.locks import HandlerLock
 
 
@@ -53,6 +54,7 @@ class ItemError(Exception):
 def work(plan: WorkerPlan, endpoint: WorkerEndpoint) -> int:
     """Live a worker's life; return its exit code. Never raises what a handler raised."""
     worker = _Worker(plan, endpoint)
+    worker.watch()
     try:
         handler = worker.build()
         endpoint.send("ready", **worker.unread_instance(handler))
@@ -85,6 +87,22 @@ class _Worker:
         self._status = endpoint.status
         self._resources = _with_open_locks(endpoint)
         self._context: WorkerContext | None = None
+        self._leftovers: Leftovers | None = None
+
+    def watch(self) -> None:
+        """From now on look at what calls leave behind, where nobody else says what becomes of that at a death."""
+        plan, watch = self._plan, self._endpoint.watch
+        if (
+            watch is None
+            or not plan.misses_close
+            or plan.drives
+            or (plan.kept is not None and plan.kept.seen)
+        ):
+            return
+        from runner.process.leftovers import Leftovers
+
+        self._leftovers = Leftovers(lambda what: self._endpoint.send("holds", what=what))
+        watch(self._leftovers.look)
 
     def build(self) -> Handler:
         """Import and construct the handler. Whatever that raises ends the worker."""
@@ -182,6 +200,8 @@ class _Worker:
     def _consume(self, handler: Mapper) -> None:
         loops, plan = self._endpoint.loops, self._plan
         if handler.flush is None and plan.checkpoint is None:
+            if self._leftovers is not None:
+                self._leftovers.begin()
             loops.consume(handler.call, self._item_failed)
             return
         loops.consume_holding(handler.call, self._item_failed, self._safe_points(handler))

@@ -50,8 +50,10 @@ def parse(item):
 """
 
 BEGIN = """
-import csv, functools, heapq, itertools, logging, os, re, sqlite3, sys, threading, time
+import csv, functools, hashlib, heapq, itertools, logging, os, re, sqlite3, subprocess, sys, threading, time, zlib
 from collections import Counter as Count
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from queue import Queue
 
@@ -80,6 +82,12 @@ CSV = csv.writer(OUT)
 PRINTED = csv.writer(sys.stdout)
 DB = sqlite3.connect("rows.db")
 DUCK = duckdb.connect("rows.duck")
+CAT = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+SUM = hashlib.sha256()
+PACKED = zlib.compressobj()
+TURN = ContextVar("turn", default=0)
+POOL = ThreadPoolExecutor(2)
+FILES = {}
 push = partial(heapq.heappush, HEAP)
 put = ROWS.append
 
@@ -106,6 +114,50 @@ def dedupe(item, seen=set()):
 
 def fill(item, rows):
     rows.append(item)
+
+def tally(item):
+    tally.total += item
+
+tally.total = 0
+
+@functools.cache
+def opened(name="rows.txt"):
+    return open(name, "a")
+
+@lru_cache(maxsize=None)
+def database():
+    db = sqlite3.connect("rows.db")
+    db.execute("create table if not exists rows (item)")
+    return db
+
+@functools.cache
+def kept_rows():
+    return []
+
+@functools.cache
+def counter():
+    return Counter()
+
+def opened_once():
+    global OPENED
+    if OPENED is None:
+        OPENED = open("rows.txt", "a")
+    return OPENED
+
+OPENED = None
+
+def file_of(item):
+    if item not in FILES:
+        FILES[item] = open(f"{item}.txt", "a")
+    return FILES[item]
+
+def fresh():
+    return []
+
+def adder():
+    total = 0
+    while True:
+        total += yield total
 
 def make_step():
     n, rows = 0, []
@@ -189,6 +241,7 @@ class Decorating:
         self.calls += 1
         return self.fn(item)
 
+ADDER = adder()
 rows = Rows()
 STEP = make_counter()
 READ = make_reader("words")
@@ -281,6 +334,38 @@ IN_MODULES = {
     "a method of the class": (BEGIN + "\nhandler = Rows.store\n", "ROWS"),
     "what an object holds back": (function("rows.add(item)"), "rows.db"),
     "a batch": (function("ROWS.extend(items)", "items"), "ROWS"),
+    "an attribute of a function": (function("tally(item)"), "tally"),
+    "a file that is an attribute of itself": (
+        function(
+            "if not hasattr(handler, 'file'): handler.file = open('rows.txt', 'a')\nhandler.file.write(item)"
+        ),
+        "handler.file",
+    ),
+    "a file that a cached function opens": (function("opened().write(item)"), "opened()"),
+    "a file that a cached function opens, by another name": (
+        function("file = opened(item)\nfile.write(item)"),
+        "opened()",
+    ),
+    "rows of a database that a cached function opens": (
+        function("database().execute('insert into rows values (?)', item)"),
+        "database()",
+    ),
+    "a list that a cached function makes": (function("kept_rows().append(item)"), "kept_rows()"),
+    "an object that a cached function makes": (function("counter().add(item)"), "counter().total"),
+    "a file that a function opens when it is first needed": (function("opened_once().write(item)"), "OPENED"),
+    "one of many files": (function("file_of(item).write(item)"), "FILES"),
+    "a generator that is sent items": (function("return ADDER.send(item)"), "ADDER"),
+    "a generator's next": (function("return ADDER.__next__()"), "ADDER"),
+    "a context variable": (function("TURN.set(TURN.get() + item)"), "TURN"),
+    "a hash": (function("SUM.update(item)"), "SUM"),
+    "a compressor": (function("return PACKED.compress(item)"), "PACKED"),
+    "a pipe to a program": (function("CAT.stdin.write(item)"), "CAT"),
+    "a global by its name": (function("globals()['total'] += item"), "total"),
+    "an attribute of a module that is no file": (
+        function("import board\nboard.total += item"),
+        "board.total",
+    ),
+    "an attribute of a library's module": (function("torch.calls += 1"), "torch.calls"),
     "in a generator": (function("yield item\nSEEN.add(item)"), "SEEN"),
 }
 
@@ -291,6 +376,37 @@ def test_a_change_of_what_a_module_holds_is_seen(tmp_path: Path, source: str, na
 
     assert isinstance(kept, KeptState)
     assert (name, Holder.MODULE) == (kept.attribute, kept.holder)
+
+
+BEGUN = {
+    "work for an executor": (function("POOL.submit(load, item)"), "POOL.submit"),
+    "a thread": (function("threading.Thread(target=load, args=(item,)).start()"), "threading.Thread"),
+    "a thread with a name": (
+        function("thread = threading.Thread(target=load, args=(item,))\nthread.start()"),
+        "threading.Thread",
+    ),
+    "a program": (function("subprocess.Popen(['cat', item])"), "subprocess.Popen"),
+    "by a function that is called": (
+        function("later(item)") + "\ndef later(item):\n    POOL.submit(load, item)\n",
+        "POOL.submit",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "name"), BEGUN.values(), ids=BEGUN)
+def test_work_that_a_call_does_not_wait_for_is_seen(tmp_path: Path, source: str, name: str) -> None:
+    kept = read(tmp_path, source)
+
+    assert isinstance(kept, KeptState)
+    assert (name, Holder.BEGUN) == (kept.attribute, kept.holder)
+
+
+@pytest.mark.parametrize("made", ["open('rows.txt', 'a')", "sqlite3.connect('rows.db')"])
+def test_a_file_in_a_default_holds_back(tmp_path: Path, made: str) -> None:
+    kept = read(tmp_path, function("rows.write(item); rows.execute('insert 1')", f"item, rows={made}"))
+
+    assert isinstance(kept, KeptState)
+    assert ("rows", Holder.DEFAULT) == (kept.attribute, kept.holder)
 
 
 def test_a_mutable_default_keeps_things(tmp_path: Path) -> None:
@@ -304,6 +420,56 @@ def test_a_mutable_default_keeps_things(tmp_path: Path) -> None:
 
 
 IN_THE_INSTANCE = {
+    "a file that a method returns": (
+        class_(
+            "self.opened = None",
+            "self.file().write(item)",
+            "def file(self):\n    if not self.opened: self.opened = open('rows.txt', 'a')\n    return self.opened",
+        ),
+        "opened",
+    ),
+    "a file that is a property": (
+        class_("self.opened = open('rows.txt', 'a')", "self.file.write(item)")
+        + "    @property\n    def file(self):\n        return self.opened\n",
+        "opened",
+    ),
+    "a file that is a cached property": (
+        class_("pass", "self.file.write(item)")
+        + "    @functools.cached_property\n    def file(self):\n        return open('rows.txt', 'a')\n",
+        "file",
+    ),
+    "a writer of rows under another name": (
+        class_("self.row = csv.writer(open('rows.csv', 'w')).writerow", "self.row(item)"),
+        "row",
+    ),
+    "one of its files": (
+        class_(
+            "self.files = {}",
+            "if item not in self.files:\n    self.files[item] = open(item, 'a')\nself.files[item].write(item)",
+        ),
+        "files",
+    ),
+    "a hash of its own": (class_("self.sum = hashlib.md5()", "self.sum.update(item)"), "sum"),
+    "a file that it opens in each call, and leaves open": (
+        class_("pass", "self.file = open(item, 'w')\nself.file.write(item)"),
+        "file",
+    ),
+    "an item that the next call reads": (
+        class_("self.item = None", "change = item - self.item\nself.item = item\nreturn change"),
+        "item",
+    ),
+    "an item that close() reads": (
+        class_("pass", "self.item = item\nprint(self.item)", "def close(self):\n    print(self.item)"),
+        "item",
+    ),
+    "an item that a method reads before it is set": (
+        class_("pass", "self.work()\nself.item = item", "def work(self):\n    print(self.item)"),
+        "item",
+    ),
+    "an item that is set sometimes": (
+        class_("pass", "if item:\n    self.item = item\nprint(self.item)"),
+        "item",
+    ),
     "an object of another file": (
         class_("self.counter = Counter()", "self.counter.add(item)"),
         "counter.total",
@@ -419,6 +585,46 @@ ORDINARY = {
     "a decorator with a cache": BEGIN + "\n@remembered\ndef handler(item):\n    pass\n",
     "what an object holds back, and is committed": function("rows.add(item)\nrows.commit()"),
     "the time, by another name": function("global last\nnow = time.time()\nlast = now"),
+    "a file of a cached function that is flushed": function(
+        "file = opened()\nfile.write(item)\nfile.flush()"
+    ),
+    "rows of a cached function that are committed": function(
+        "rows = database()\nrows.execute('insert into rows values (1)')\nrows.commit()"
+    ),
+    "a list that a function makes each time": function(
+        "rows = fresh()\nrows.append(item)\nfresh().append(item)"
+    ),
+    "a context variable that is set back": function("token = TURN.set(item)\nprint(item)\nTURN.reset(token)"),
+    "work for an executor that is waited for": function(
+        "done = POOL.submit(load, item)\nreturn done.result()"
+    ),
+    "a thread that is waited for": function("t = threading.Thread(target=load)\nt.start()\nt.join()"),
+    "an executor of the call's own": function(
+        "with ThreadPoolExecutor() as pool:\n    pool.submit(load, item)"
+    ),
+    "a program that is waited for": function("subprocess.run(['cat', item])"),
+    "a class that opens and closes a file in each call": class_(
+        "pass", "self.file = open('rows.txt', 'a')\nself.file.write(item)\nself.file.close()"
+    ),
+    "a class with a file in a with": class_(
+        "self.file = None",
+        "with open(item, 'w') as self.file:\n    self.store(item)",
+        "def store(self, item):\n    self.file.write(item)",
+    ),
+    "a class with a file that another method opens and closes": class_(
+        "pass",
+        "self.begin(item)\nself.file.write(item)\nself.end()",
+        "def begin(self, item):\n    self.file = open(item, 'w')\ndef end(self):\n    self.file.close()",
+    ),
+    "a class that hands the item on in an attribute": class_(
+        "self.item = None",
+        "self.item = item\nreturn self.work()",
+        "def work(self):\n    return self.item + 1",
+    ),
+    "a rate limit": class_(
+        "self.last = 0.0",
+        "time.sleep(max(0, self.last + 1 - time.monotonic()))\nself.last = time.monotonic()",
+    ),
     "a class with a client of another file": class_("self.client = Client()", "self.client.send(item)"),
     "a class with a session": class_(
         "self.session = requests.Session()", "self.session.headers['A'] = item\nself.session.post(item)"

@@ -9,7 +9,7 @@ import pytest
 
 from runner.events.run import WorkerOutcome
 from runner.ipc.status_page import Counters
-from runner.spec.commits import CHECKPOINTED, NO_STATE, FlushPolicy, KeptState, LostBeside
+from runner.spec.commits import CHECKPOINTED, NO_STATE, FlushPolicy, Holder, KeptState, LostBeside
 from runner.spec.model import HandlerRef, RestartPolicy, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
@@ -33,9 +33,9 @@ STAGE = StageSpec(
 )
 
 
-def lost(stage: StageSpec, done: int = 700, instance_of: str = "") -> str:
+def lost(stage: StageSpec, done: int = 700, instance_of: str = "", holds: str = "") -> str:
     spec = WorkflowSpec("t", Path("t.yaml"), (stage,), (QueueSpec("q"),))
-    worker = WorkerState(make_plan(spec).workers[0], instance_of=instance_of)
+    worker = WorkerState(make_plan(spec).workers[0], instance_of=instance_of, holds=holds)
     exited = WorkerExit("eater-1", 12, -9, WorkerOutcome.DIED, "killed", counters=Counters(done=done))
     return lost_state(worker, exited)
 
@@ -128,6 +128,25 @@ def test_an_instance_whose_source_cannot_be_read_may_have_kept_something() -> No
     )
 
     assert expected == lost(replace(STAGE, kept=UNSEEN), instance_of="Total")
+
+
+@pytest.mark.parametrize("kept", [None, UNSEEN])
+def test_what_was_found_to_be_held_is_named(kept: KeptState | None) -> None:
+    said = lost(replace(STAGE, kept=kept), holds="lines.txt was not flushed", instance_of="Total")
+
+    assert said.startswith(
+        "what it had not made safe of 700 items is lost: lines.txt was not flushed; what a call"
+    )
+
+
+def test_work_that_a_call_does_not_wait_for_is_lost() -> None:
+    kept = KeptState("POOL.submit", "kitchen.py", 9, holder=Holder.BEGUN)
+
+    said = lost(replace(STAGE, kept=kept))
+
+    assert said.startswith(
+        "what it had left of 700 items to `POOL.submit()`, which a call does not wait for (kitchen.py, line 9) is lost"
+    )
 
 
 def test_a_function_whose_source_cannot_be_read_keeps_nothing() -> None:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from runner.handlers.inspection.making import (
     CONTAINERS,
+    OwnAttribute,
     assignments,
+    entry_of,
     given_by,
     holds_back,
     holds_containers,
@@ -21,53 +23,22 @@ from runner.handlers.inspection.making import (
     is_library_s,
     opener,
     parameters_of,
+    property_of,
+    result_of,
+)
+from runner.handlers.inspection.methods import (
+    CHANGE_THEIR_FIRST,
+    CHANGES_ROWS,
+    EXECUTES,
+    INTO,
+    MUTATORS,
+    OF_CONTAINERS_ALONE,
+    WRITES,
+    goes_on,
 )
 from runner.handlers.inspection.names import FunctionNode, dotted_name
 from runner.handlers.inspection.outside import Scope, names_inside
 
-_OF_CONTAINERS_ALONE = frozenset(
-    {"append", "appendleft", "extend", "extendleft", "popitem", "popleft", "setdefault"}
-)
-_MUTATORS = _OF_CONTAINERS_ALONE.union(
-    [
-        "add",
-        "discard",
-        "insert",
-        "pop",
-        "put",
-        "put_nowait",
-        "remove",
-        "reverse",
-        "rotate",
-        "sort",
-        "subtract",
-        "update",
-        "frombytes",
-        "write",
-    ],
-    ["difference_update", "intersection_update", "symmetric_difference_update"],
-)
-_CHANGE_THEIR_FIRST = frozenset(
-    [
-        "heapify",
-        "heappush",
-        "heappop",
-        "heappushpop",
-        "heapreplace",
-        "insort",
-        "insort_left",
-        "insort_right",
-        "next",
-        "shuffle",
-    ]
-)
-_WRITES = frozenset(
-    ["write", "writelines", "writerow", "writerows", "write_table", "write_batch", "writestr"]
-)
-_EXECUTES = frozenset({"execute", "executemany"})
-_CHANGES_ROWS = ("insert", "update", "delete", "replace")
-_INTO = frozenset({"get", "setdefault", "__getitem__"})
-"""Methods that return a part of what they are called on."""
 ITSELF = "self"
 """Stands for an attribute where the class is a container itself."""
 
@@ -187,22 +158,38 @@ class Body:
     def held_back(self) -> Iterator[Change]:
         """What is written to files and databases that hold it back, each to one that was opened here."""
         for node in self.nodes:
-            if not isinstance(node, ast.Call) or (key := self._written_to(node)) is None:
+            if not isinstance(node, ast.Call):
                 continue
-            if holds_back(self._made.get(key), self._made):
+            key = self.key(node.func)
+            bound = self._made.get(key) if key is not None else None
+            if key is not None and isinstance(bound, ast.Attribute) and bound.attr in WRITES:
+                if holds_back(bound.value, self._made):
+                    yield Change(key, node.lineno)
+            elif (file := self._written_to(node)) is not None and (key := self._holding(file)) is not None:
                 yield Change(key, node.lineno)
 
-    def _written_to(self, node: ast.Call) -> str | None:
+    def _holding(self, file: ast.expr) -> str | None:
+        """The key of what is written to, if that holds back what is: itself, what an object has, one of many."""
+        root, path = self._root(file), self._path(file)
+        if path is not None and holds_back(self._made.get(path), self._made):
+            return path
+        if root is None or not any(
+            holds_back(self._made.get(each), self._made) for each in (root, entry_of(root))
+        ):
+            return None
+        return root
+
+    def _written_to(self, node: ast.Call) -> ast.expr | None:
         if dotted_name(node.func) == "print":
             files = [keyword.value for keyword in node.keywords if keyword.arg == "file"]
-            return self._root(files[0]) if files else None
+            return files[0] if files else None
         if not isinstance(node.func, ast.Attribute):
             return None
         method, first = node.func.attr, node.args[0] if node.args else None
         text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
-        changes_rows = text.lstrip().lower().startswith(_CHANGES_ROWS)
-        if method in _WRITES or (method in _EXECUTES and changes_rows):
-            return self._root(node.func.value)
+        changes_rows = text.lstrip().lower().startswith(CHANGES_ROWS)
+        if method in WRITES or (method in EXECUTES and changes_rows):
+            return node.func.value
         return None
 
     @property
@@ -227,6 +214,8 @@ class Body:
         """What it uses of `self` and of what is outside; and `ITSELF` where it hands on all of `self`."""
         keys = (self.key(each) for each in self.nodes if isinstance(each, ast.Attribute | ast.Name))
         found = {key for key in keys if key is not None}
+        returned = (self._returned(each.func)[0] for each in self.nodes if isinstance(each, ast.Call))
+        found |= {key for key in returned if key is not None}
         held = [self._made.get(name) for name in found]
         found |= {
             each.value.attr
@@ -317,6 +306,9 @@ class Body:
                 return self._scope.key(name)
             case ast.Attribute(ctx=ast.Store() | ast.Del()):
                 return self.key(node) or self._changed_within(node)
+            case ast.Subscript(value=ast.Call(func=ast.Name(id="globals")), ctx=ast.Store() | ast.Del()):
+                named = node.slice.value if isinstance(node.slice, ast.Constant) else ""
+                return self._scope.key(str(named)) or self._scope.elsewhere("globals()")
             case ast.Subscript(ctx=ast.Store() | ast.Del()):
                 root = self._changed_within(node)
                 made = None if root is None else self._made.get(root)
@@ -324,6 +316,10 @@ class Body:
                 return (
                     None if is_elsewhere(made) or (is_scratch and id(node) not in self._augmented) else root
                 )
+            case ast.AugAssign(target=ast.Attribute() | ast.Subscript() as target) if (
+                self._root(target) is None
+            ):
+                return self._of_another_s_module(target)
             case ast.AugAssign(target=ast.Name() as target):
                 root = self._root(target) if self._is_whole(target) else None
                 return root if root is not None and is_container(self._made.get(root)) else None
@@ -332,6 +328,19 @@ class Body:
             case ast.Call():
                 return self._changed_by_call(node)
         return None
+
+    def _of_another_s_module(self, node: ast.expr) -> str | None:
+        """The key of what a module has that is not the user's, to which something is added."""
+        held = node
+        while isinstance(held, ast.Attribute | ast.Subscript):
+            held = held.value
+        if not isinstance(held, ast.Name):
+            return None
+        here = (each for each in self.nodes if isinstance(each, ast.Import | ast.ImportFrom))
+        imported = any((name.asname or name.name) == held.id for each in here for name in each.names)
+        if not imported and (held.id in self._local or not self._scope.is_imported(held.id)):
+            return None
+        return self._scope.elsewhere(ast.unparse(node))
 
     def _changed_within(self, node: ast.Attribute | ast.Subscript) -> str | None:
         """What has a part that is set: a setting of a session is none of the user's, and a sum always is."""
@@ -349,17 +358,21 @@ class Body:
             return str(named.value) if isinstance(named, ast.Constant) else ITSELF
         if name == "partial" and len(node.args) > 1 and first is not None:
             applied = (dotted_name(first) or "").split(".")[-1]
-            return self._root(node.args[1]) if applied in _CHANGE_THEIR_FIRST else None
-        if name in _CHANGE_THEIR_FIRST and first is not None and not self._is_own(node.func):
+            return self._root(node.args[1]) if applied in CHANGE_THEIR_FIRST else None
+        if name in CHANGE_THEIR_FIRST and first is not None and not self._is_own(node.func):
             return self._root(first)
         match node.func:
-            case ast.Attribute(value=ast.Name(id=cls)) if cls in CONTAINERS and name in _MUTATORS:
+            case ast.Attribute(value=ast.Name(id=cls)) if cls in CONTAINERS and name in MUTATORS:
                 return None if first is None else self._root(first)
         return None
 
     def _changed_by_method(self, node: ast.Attribute | ast.Name) -> str | None:
         """Whoever reads a method that changes things calls it, or hands it to someone who does."""
-        if isinstance(node, ast.Attribute) and node.attr in _MUTATORS:
+        if isinstance(node, ast.Attribute) and self._is_whole(node.value):
+            root = self._root(node.value)
+            if root is not None and goes_on(self._made.get(root), node.attr) and not self._is_reset(root):
+                return root
+        if isinstance(node, ast.Attribute) and node.attr in MUTATORS:
             key = self._root(node.value)
             if key is not None and self._mutates(key, node):
                 return key
@@ -368,7 +381,7 @@ class Body:
                 return path
         key = self.key(node)
         kept = None if key is None else self._made.get(key)
-        if not isinstance(kept, ast.Attribute) or kept.attr not in _MUTATORS:
+        if not isinstance(kept, ast.Attribute) or kept.attr not in MUTATORS:
             return None
         held = kept.value.attr if isinstance(kept.value, ast.Attribute) else None
         if isinstance(kept.value, ast.Name):
@@ -376,6 +389,13 @@ class Body:
         if held is not None:
             return held if is_container(self._made.get(held)) else None
         return key if is_container(kept.value) else None
+
+    def _is_reset(self, key: str) -> bool:
+        """Say whether a context variable is set back."""
+        return any(
+            isinstance(each, ast.Attribute) and each.attr == "reset" and self._root(each.value) == key
+            for each in self.nodes
+        )
 
     def _path(self, node: ast.expr) -> str | None:
         """The key of what an object that is held here has: `stats.words`."""
@@ -393,14 +413,14 @@ class Body:
         made = self._made.get(key)
         if made is None or not is_container(made):
             return False
-        return self._is_whole(method.value) or method.attr in _OF_CONTAINERS_ALONE or holds_containers(made)
+        return self._is_whole(method.value) or method.attr in OF_CONTAINERS_ALONE or holds_containers(made)
 
     def _is_whole(self, node: ast.expr) -> bool:
         """Say whether an expression that leads to something is that itself, not a part of it."""
         return self._is_own(node) or (isinstance(node, ast.Name) and node.id not in self._parts)
 
     def _is_own(self, node: ast.AST) -> bool:
-        return isinstance(node, ast.Attribute) and self.key(node) is not None
+        return isinstance(node, ast.Attribute | ast.Call) and self.key(node) is not None
 
     def key(self, node: ast.AST) -> str | None:
         """The key of what an expression is: an attribute of `self`, or something outside; None for parts and others."""
@@ -408,7 +428,11 @@ class Body:
             case ast.Attribute(value=value, attr=attribute) if self._is_class(value):
                 return attribute
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == self._own:
-                return attribute
+                stands_for = self._made.get(property_of(attribute))
+                return str(stands_for.value) if isinstance(stands_for, OwnAttribute) else attribute
+            case ast.Call(func=called):
+                key, whole = self._returned(called)
+                return key if whole else None
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name not in self._local:
                 return self._scope.member(name, attribute)
             case ast.Name(id=name) if name in self._handed:
@@ -416,6 +440,19 @@ class Body:
             case ast.Name(id=name) if name not in self._local and name != self._own:
                 return None if name in self._classes else self._scope.key(name)
         return None
+
+    def _returned(self, called: ast.expr) -> tuple[str | None, bool]:
+        """The key of what a method or a function of the user's returns, or returns a part of; and whether it is all."""
+        match called:
+            case ast.Attribute(value=ast.Name(id=name), attr=method) if name == self._own:
+                made = self._made.get(result_of(method))
+                if isinstance(made, OwnAttribute):
+                    return str(made.value), made.whole
+                return (None if made is None else result_of(method)), True
+        dotted = dotted_name(called)
+        if not dotted or dotted.split(".")[0] in self._local or dotted.split(".")[0] == self._own:
+            return None, False
+        return self._scope.returned(dotted) or (None, False)
 
     def _is_class(self, node: ast.expr) -> bool:
         """Say whether it is the class of `self`, or a base of it."""
@@ -437,7 +474,9 @@ class Body:
                 return key
             case ast.Attribute(value=value) | ast.Subscript(value=value):
                 return self._root(value)
-            case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in _INTO:
+            case ast.Call(func=called) if (key := self._returned(called)[0]) is not None:
+                return key
+            case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in INTO:
                 return self._root(value)
         return None
 

@@ -49,17 +49,25 @@ _HOLD_BACK = frozenset(
         "ParquetWriter",
         "ZipFile",
         "GzipFile",
+        "BZ2File",
+        "LZMAFile",
         "TextIOWrapper",
         "BufferedWriter",
+        "Popen",
     ]
 )
 _COMMITS_EACH = ("duckdb",)
+_CACHES = frozenset({"cache", "lru_cache"})
 _SCREEN = ("sys.stdout", "sys.stderr", "sys.stdout.buffer", "sys.stderr.buffer")
 _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 
 
 class OwnInstance(ast.Call):
     """The making of an object whose class is one of the user's, whatever its name."""
+
+
+class OwnGenerator(ast.Call):
+    """The call of a generator function of the user's: what it makes remembers all that it has done."""
 
 
 def made_by(lineage: Iterable[Ancestor]) -> dict[str, ast.expr]:
@@ -122,8 +130,93 @@ def _set_by_methods(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
         own, local = first_parameter(method), {**_containers_given(method), **_containers_in(method)}
         for statement in ast.walk(method):
             for target, value in assignments(statement):
-                if isinstance(target, ast.Attribute) and dotted_name(target.value) == own:
-                    yield target.attr, _by_its_making(value, local)
+                match target:
+                    case ast.Attribute(attr=name) if dotted_name(target.value) == own:
+                        yield name, _by_its_making(value, local)
+                    case ast.Subscript(value=ast.Attribute(attr=name) as held):
+                        if dotted_name(held.value) == own:
+                            yield entry_of(name), value
+        yield from _returned_by(method)
+
+
+def _returned_by(method: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
+    """What a method returns that outlives it: an attribute, or what it made once, where it is cached."""
+    value, decorated = returned(method), decorators(method)
+    if value is not None and "cached_property" in decorated:
+        yield method.name, value
+    elif value is not None and "property" in decorated:
+        if (found := _attribute_in(value, first_parameter(method))) is not None and found.whole:
+            yield property_of(method.name), found
+    elif value is not None:
+        if decorated & _CACHES:
+            yield result_of(method.name), value
+        elif (found := _attribute_in(value, first_parameter(method))) is not None:
+            yield result_of(method.name), found
+
+
+class OwnAttribute(ast.Constant):
+    """The name of an attribute of `self` that a method returns, or of which it returns a part."""
+
+    def __init__(self, value: str, *, whole: bool) -> None:
+        super().__init__(value)
+        self.whole = whole
+
+
+def _attribute_in(value: ast.expr, own: str | None) -> OwnAttribute | None:
+    held = value
+    while isinstance(held, ast.Subscript) or (
+        isinstance(held, ast.Attribute) and dotted_name(held.value) != own
+    ):
+        held = held.value
+    return OwnAttribute(held.attr, whole=held is value) if isinstance(held, ast.Attribute) else None
+
+
+def entry_of(name: str) -> str:
+    """Return the name under which is noted what the entries of a container are made with."""
+    return f"{name}[]"
+
+
+def result_of(name: str) -> str:
+    """Return the name under which is noted what a function or a method returns."""
+    return f"{name}()"
+
+
+def property_of(name: str) -> str:
+    """Return the name under which is noted what a property is."""
+    return f"@{name}"
+
+
+def is_cached(node: FunctionNode) -> bool:
+    """Say whether a function runs once for all calls that are alike."""
+    return bool(decorators(node) & _CACHES)
+
+
+def returned(node: FunctionNode) -> ast.expr | None:
+    """Return what a function returns, where all of its returns say the same: with a local name by what that is made."""
+    if isinstance(node, ast.Lambda):
+        return node.body
+    inside = [each for statement in node.body for each in own_nodes(statement)]
+    values = [each.value for each in inside if isinstance(each, ast.Return) and each.value is not None]
+    if len({ast.dump(each) for each in values}) != 1 or yields(node):
+        return None
+    name = values[0].id if isinstance(values[0], ast.Name) else None
+    made = [value for each in inside for target, value in assignments(each) if dotted_name(target) == name]
+    declared = {each for statement in inside if isinstance(statement, ast.Global) for each in statement.names}
+    return made[0] if name is not None and name not in declared and len(made) == 1 else values[0]
+
+
+def yields(node: FunctionNode) -> bool:
+    """Say whether a function is a generator's."""
+    body = [node.body] if isinstance(node, ast.Lambda) else node.body
+    return any(isinstance(each, ast.Yield | ast.YieldFrom) for part in body for each in own_nodes(part))
+
+
+def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """List it and all that is in it, but nothing of a function or class in it."""
+    yield node
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        for inner in ast.iter_child_nodes(node):
+            yield from own_nodes(inner)
 
 
 def _containers_in(method: FunctionNode) -> dict[str, ast.expr]:

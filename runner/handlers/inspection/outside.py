@@ -19,13 +19,19 @@ from typing import NamedTuple
 
 from runner.handlers.inspection.imports import SourceModule, find_module, is_library
 from runner.handlers.inspection.making import (
+    OwnGenerator,
     OwnInstance,
     assignments,
     defaults_of,
+    entry_of,
     first_made,
+    is_cached,
     is_container,
     made_by,
     parameters_of,
+    result_of,
+    returned,
+    yields,
 )
 from runner.handlers.inspection.names import (
     Class,
@@ -35,6 +41,7 @@ from runner.handlers.inspection.names import (
     Imported,
     Thing,
     absolute_name,
+    dotted_name,
     look_up,
     names_of,
 )
@@ -62,6 +69,7 @@ class Outsides:
         self._beside = beside
         self._made = made
         self._known: dict[str, Outside] = {}
+        self._returned: dict[tuple[str, str], tuple[str, bool] | None] = {}
 
     def known(self, key: str) -> Outside | None:
         """Return what a key stands for; None where it is an attribute of `self`."""
@@ -106,10 +114,10 @@ class Outsides:
         return None
 
     def defaults_of(self, node: FunctionNode, module: SourceModule) -> dict[str, str]:
-        """Return the keys of the parameters whose defaults are containers."""
+        """Return the keys of the parameters whose defaults are containers, or made by a call: once, for all calls."""
         found = {}
         for name, value in defaults_of(node):
-            if is_container(value):
+            if is_container(value) or isinstance(value, ast.Call):
                 key = f"<{module.name}, line {node.lineno}>.{name}"
                 self._note(key, Outside(name, Holder.DEFAULT), value, module)
                 found[name] = key
@@ -141,6 +149,44 @@ class Outsides:
         if isinstance(value, ast.Call) and (cls := self.class_of(value.func, module)) is not None:
             self._made[key] = OwnInstance(value.func, value.args, value.keywords)
             self._note_members(key, cls)
+        elif isinstance(value, ast.Call) and self._makes_generators(value, module):
+            self._made[key] = OwnGenerator(value.func, value.args, value.keywords)
+
+    def _makes_generators(self, call: ast.Call, module: SourceModule) -> bool:
+        dotted = dotted_name(call.func)
+        found = self.look_up(dotted, module) if dotted else None
+        return isinstance(found, Function) and yields(found.node)
+
+    def returned_by(self, dotted: str, module: SourceModule) -> tuple[str, bool] | None:
+        """Return the key of what a function of the user's returns that outlives it; and whether it is all of that."""
+        asked = dotted, module.name
+        if asked not in self._returned:
+            self._returned[asked] = None  # for one that leads back to itself
+            self._returned[asked] = self._read_returned(dotted, module)
+        return self._returned[asked]
+
+    def _read_returned(self, dotted: str, module: SourceModule) -> tuple[str, bool] | None:
+        found = self.look_up(dotted, module)
+        value = returned(found.node) if isinstance(found, Function) and found.inside is None else None
+        if value is None or not isinstance(found, Function):
+            return None
+        if is_cached(found.node):
+            key = result_of(f"<{found.module.name}>.{dotted}")
+            self._note(key, Outside(result_of(dotted), Holder.MODULE), value, found.module)
+            return key, True
+        held = value
+        while isinstance(held, ast.Attribute | ast.Subscript):
+            held = held.value
+        if not isinstance(held, ast.Name) or held.id in names_inside(found.node):
+            return None
+        known = self.of_module(held.id, found.module)
+        return (known, held is value) if isinstance(known, str) else None
+
+    def elsewhere(self, name: str, module: SourceModule) -> str:
+        """Return a key for what somebody else's module has."""
+        key = f"<{module.name}>.<{name}>"
+        self._note(key, Outside(name, Holder.MODULE), None, module)
+        return key
 
     def class_of(self, called: ast.expr, module: SourceModule) -> Class | None:
         """Return the class of the user's that an expression in a module names."""
@@ -151,7 +197,11 @@ class Outsides:
     def _noted_global(self, name: str, module: SourceModule) -> str:
         key = f"<{module.name}>.{name}"
         if key not in self._known:
-            self._note(key, Outside(name, Holder.MODULE), _values_of(module).get(name), module)
+            values = _values_of(module)
+            self._note(key, Outside(name, Holder.MODULE), values.get(name), module)
+            for part, value in values.items():
+                if part.startswith((f"{name}.", f"{name}[")):  # what a function has, or a dict of files
+                    self._made[f"<{module.name}>.{part}"] = value
             binding = names_of(module).names[name][0]
             if isinstance(binding, Defined) and isinstance(binding.node, ast.ClassDef):
                 self._note_members(key, Class(module, binding.node))
@@ -190,15 +240,38 @@ class Scope:
         found = self._outsides.of_module(attribute, module) if isinstance(module, SourceModule) else None
         return found if isinstance(found, str) else None
 
+    def returned(self, dotted: str) -> tuple[str, bool] | None:
+        """Return the key of what a function returns that outlives it, and whether it is all of that."""
+        return None if dotted in self._near else self._outsides.returned_by(dotted, self._module)
+
+    def is_imported(self, name: str) -> bool:
+        """Say whether a name of the module's is another module, or of one."""
+        return any(isinstance(each, Imported) for each in names_of(self._module).names.get(name, ()))
+
+    def elsewhere(self, name: str) -> str:
+        """Return a key for what another's module has, by its name."""
+        return self._outsides.elsewhere(name, self._module)
+
 
 @lru_cache(maxsize=64)
 def _values_of(module: SourceModule) -> dict[str, ast.expr]:
     """What each global is first made with: by the module, else by a function that declares it."""
     return first_made(
-        (target.id, value)
+        (name, value)
         for target, value in (*_set_by_module(module.tree), *_set_by_functions(module.tree))
-        if isinstance(target, ast.Name)
+        if (name := _name_of(target)) is not None
     )
+
+
+def _name_of(target: ast.expr) -> str | None:
+    match target:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+            return f"{name}.{attribute}"
+        case ast.Subscript(value=ast.Name(id=name)):
+            return entry_of(name)
+    return None
 
 
 def _set_by_module(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -212,7 +285,7 @@ def _set_by_functions(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.expr]]:
             inside = list(_own_statements(function))
             declared = {name for each in inside if isinstance(each, ast.Global) for name in each.names}
             for target, value in (pair for each in inside for pair in assignments(each)):
-                if isinstance(target, ast.Name) and target.id in declared:
+                if not isinstance(target, ast.Name) or target.id in declared:
                     yield target, value
 
 

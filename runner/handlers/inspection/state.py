@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runner.handlers.arguments import INJECTED
+from runner.handlers.inspection.begun import begun_in
 from runner.handlers.inspection.caches import only_a_cache
 from runner.handlers.inspection.changes import ITSELF, Body, Called, Change, OwnPart
 from runner.handlers.inspection.imports import Missing, Opaque, SourceModule, find_module
@@ -49,6 +50,7 @@ from runner.handlers.inspection.names import (
     read_names,
 )
 from runner.handlers.inspection.outside import Outside, Outsides, Scope
+from runner.handlers.inspection.scratch import Scratch, scratch_of
 from runner.handlers.inspection.signatures import Ancestor, decorators, lineage_of, split_target
 from runner.spec.commits import Holder, KeptState, LostBeside
 
@@ -196,12 +198,18 @@ class _Walk:
     def _kept(self, start: _Method) -> Iterator[KeptState]:
         reached = list(self._reached(start))
         through = any(body.writes_through for _, body in reached)
+        scratch = self._scratch(reached)
+        anew = scratch.set_first | scratch.closed
         for method, body in reached:
             changes = [each for each in body.changes() if not self._is_a_cache_s(each, reached)]
+            changes = [each for each in changes if each.attribute not in anew]
             if self._holds_back and not through:
-                changes += [each for each in body.held_back() if not self._commits_each(each, method)]
+                held = (each for each in body.held_back() if each.attribute not in scratch.closed)
+                changes += [each for each in held if not self._commits_each(each, method)]
             for change in sorted(changes, key=lambda each: each.line):
                 yield self._told(change, method)
+            for what, line in begun_in(body.nodes, method.module) if self._holds_back else ():
+                yield KeptState(what, method.module.shown, line, holder=Holder.BEGUN)
         for method, body in reached:
             for key, name, walk in self._parts(body, method, through=through):
                 kept = walk.first(name)
@@ -215,6 +223,15 @@ class _Walk:
                     attribute=f"{getattr(start.node, 'name', '')}.{kept.attribute}",
                     holder=Holder.MODULE,
                 )
+
+    def _scratch(self, reached: list[tuple[_Method, Body]]) -> Scratch:
+        """What each call makes anew of `self`, so that nothing of it is kept."""
+        if self._function is not None:
+            return Scratch()
+        nodes = {method.node for method, _ in reached}
+        elsewhere = [self._body(each) for each in self._all_methods() if each.node not in nodes]
+        (_, start), *others = reached
+        return scratch_of(start, [body for _, body in others], elsewhere)
 
     def _told(self, change: Change, method: _Method) -> KeptState:
         key = next((known for known in _starts_of(change.attribute) if self._outsides.known(known)), None)
@@ -242,16 +259,20 @@ class _Walk:
     def _others(self, key: str) -> Iterator[_Method]:
         """The methods, or the functions of the module, that may use what stands under a key as well."""
         if (outside := self._outsides.known(key)) is None:
-            for place, ancestor in enumerate(self._lineage):
-                if isinstance(ancestor, Class):
-                    methods = (each for each in ancestor.node.body if isinstance(each, ast.FunctionDef))
-                    yield from (
-                        _Method(each, ancestor.module, place) for each in methods if each.name != "__init__"
-                    )
+            yield from self._all_methods()
         elif outside.holder is Holder.MODULE and (module := self._outsides.module_of(key)) is not None:
             for node in module.tree.body:
                 if isinstance(node, ast.FunctionDef):
                     yield _Method(node, module, _NO_MEMBER)
+
+    def _all_methods(self) -> Iterator[_Method]:
+        """All but what makes it."""
+        for place, ancestor in enumerate(self._lineage):
+            if isinstance(ancestor, Class):
+                methods = (each for each in ancestor.node.body if isinstance(each, ast.FunctionDef))
+                yield from (
+                    _Method(each, ancestor.module, place) for each in methods if each.name != "__init__"
+                )
 
     def _commits_each(self, change: Change, method: _Method) -> bool:
         return opens_database(self._made.get(change.attribute)) and commits_each(method.module.tree)

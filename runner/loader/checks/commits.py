@@ -50,6 +50,10 @@ _WHY_LOST = {
     LostBeside.CHECKPOINT: ", which is the class's, so that a checkpoint of the instance does not have it",
 }
 _WHY_LOST_OUTSIDE = _WHY_LOST | {LostBeside.CHECKPOINT: ", which no checkpoint of the instance has"}
+_BEGUN_HELP = (
+    "wait for it before the call returns, or in a method `flush()` of a class: its items are done only then; or write "
+    "`state: none` if it does not matter"
+)
 _TAKES_NO_ITEMS = "stage '{}' takes no items, so there is nothing to {}"
 
 _Misfit = tuple[str, Literal["key"], str]
@@ -206,14 +210,18 @@ def check_state(stage: StageSpec) -> Iterator[Diagnostic]:
     if stage.kept is None or not stage.kept.seen:
         return
     name, beside = stage.handler.target.partition(":")[2], stage.kept.beside
-    in_instance = stage.kept.holder is Holder.INSTANCE
-    why, help_ = (_WHY_LOST, _STATE_HELP) if in_instance else (_WHY_LOST_OUTSIDE, _OUTSIDE_HELP)
-    message = (
-        f"{name} keeps what it makes of its items in {stage.kept.shown}{why[beside]}: if a worker "
-        f"dies, that is lost{', and the run fails' if stage.misses_state else ''}"
-    )
+    match stage.kept.holder:
+        case Holder.INSTANCE:
+            where, help_ = f"in {stage.kept.shown}{_WHY_LOST[beside]}", _STATE_HELP[beside]
+        case Holder.BEGUN:
+            where, help_ = f"for {stage.kept.shown}", _BEGUN_HELP
+        case _:
+            where, help_ = f"in {stage.kept.shown}{_WHY_LOST_OUTSIDE[beside]}", _OUTSIDE_HELP[beside]
+    does = "leaves work on" if stage.kept.holder is Holder.BEGUN else "keeps what it makes of"
+    fails = ", and the run fails" if stage.misses_state else ""
+    message = f"{name} {does} its items {where}: if a worker dies, that is lost{fails}"
     path = ("stages", stage.name, "run")
-    yield Diagnostic(path, "stateful-handler", message, help=help_[beside], severity=Severity.WARNING)
+    yield Diagnostic(path, "stateful-handler", message, help=help_, severity=Severity.WARNING)
 
 
 def _flushes(signature: Signature | Missing | Opaque) -> bool:

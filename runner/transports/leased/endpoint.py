@@ -91,6 +91,7 @@ class EndpointFactory:
             places=places,
             origin=self.origin,
             state=self.state,
+            watch=_watch(inbox),
         )
 
     def _in_batches(
@@ -114,7 +115,14 @@ class EndpointFactory:
         batches = BatchLoop(session, inbox, reader, committer, sender.send, names_all=names_all)
         loops = FrameLoops(session, inbox, None, in_batches=batches.run)
         return WorkerEndpoint(
-            loops, None, None, session.status, sender.send, places=batches.places, origin=self.origin
+            loops,
+            None,
+            None,
+            session.status,
+            sender.send,
+            places=batches.places,
+            origin=self.origin,
+            watch=_watch(inbox),
         )
 
     def _held_outbox(self, session: WorkerSession, big_items: BigItemWriter) -> HeldOutbox:
@@ -125,6 +133,14 @@ class EndpointFactory:
         outputs = OutputGatherer(session, big_items, self.policy)
         in_order = self.policy is not None and self.policy.in_order
         return HeldOutbox(session, outputs, asks=self.asks, in_order=in_order)
+
+
+def _watch(inbox: FrameInbox | None) -> Callable[[Callable[[], None]], None]:
+    def watch(look: Callable[[], None]) -> None:
+        if inbox is not None:
+            inbox.before_ack = look
+
+    return watch
 
 
 class SharedEnd:

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,8 @@ class FrameInbox:
         self.outbox: HeldOutbox | None = None
         """Where a handler that drives both its queues puts: what it made of an item leaves with the word that it is
         done."""
+        self.before_ack: Callable[[], None] | None = None
+        """Called before items are acknowledged, where somebody wants to look at what their handler left behind."""
 
     def next_lease(self) -> LeaseMessage | None:
         """Wait for the next lease; None at the end of the stream."""
@@ -87,6 +89,8 @@ class FrameInbox:
         self._first = None
         if self._big_items is not None:
             self._big_items.release()
+        if self.before_ack is not None:
+            self.before_ack()
 
     def mark_in_hand(self, lease: int, index: int, first: int) -> None:
         """Mark which item is in hand. In this order: in between the page names none, whatever lease it names."""
