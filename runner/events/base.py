@@ -11,6 +11,7 @@ The schema, the page of reference, the JSON of an event and the check of its fie
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import FrozenInstanceError
@@ -50,7 +51,12 @@ def carries(description: str, *, default: Any = _ALWAYS_THERE) -> Any:
 class Event:
     """Something that happened in `run` at `at`, in seconds since the epoch; whoever publishes it writes these two."""
 
-    __slots__ = ("__dict__", "at", "run")  # so that `vars` has the event's own fields, as they were given
+    __slots__ = (
+        "__dict__",
+        "_line",
+        "at",
+        "run",
+    )  # so that `vars` has the event's own fields, as they were given
 
     kind: ClassVar[str] = ""
     """Its name, such as `worker.exited`."""
@@ -61,6 +67,7 @@ class Event:
 
     at: float
     run: str
+    _line: bytes | None
 
     def __init_subclass__(cls, kind: str = "", level: str = "info") -> None:
         """Take in a declaration: the fields of its bases first, then its own, in order."""
@@ -104,7 +111,30 @@ class Event:
         """Write when and in which run it happened: once, by whoever publishes it. Return the event."""
         object.__setattr__(self, "at", at)
         object.__setattr__(self, "run", run)
+        object.__setattr__(self, "_line", None)
         return self
+
+    def line(self) -> bytes:
+        """Return it, once it is stamped, as `[kind, at, run, level, fields]`, a line of JSON for another process.
+
+        Two processes get it, and it is made once. What JSON can't hold travels as its repr.
+        """
+        if self._line is None:
+            object.__setattr__(self, "_line", _encoded(self))
+        assert self._line is not None
+        return self._line
+
+
+_WIRE = json.JSONEncoder(default=repr, separators=(",", ":"))
+
+
+def _encoded(event: Event) -> bytes:
+    head = [event.kind, event.at, event.run, event.level]
+    try:
+        text = _WIRE.encode([*head, vars(event)])
+    except (TypeError, ValueError):
+        text = _WIRE.encode([*head, {key: repr(value) for key, value in vars(event).items()}])
+    return text.encode() + b"\n"
 
 
 def _enums(declaring: type[Event], names: Iterable[str]) -> dict[str, type[StrEnum]]:

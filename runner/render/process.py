@@ -12,19 +12,18 @@ not fit is counted and left out.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
 import time
-from collections import deque
 from pathlib import Path
 from typing import Literal, TextIO
 
 from runner.events.base import Event
 from runner.events.run import EventsDropped, RunFinished, RunProgress
 from runner.exit_status import describe
+from runner.ipc.line_sender import LineSender, is_ready
 from runner.process.signals import SignalInbox
 from runner.render.process_main import ALIVE, JobOutputOptions, RenderOptions, serve
 from runner.text import colour_allowed
@@ -75,10 +74,7 @@ class ObserverProcess:
     def __init__(self, options: RenderOptions) -> None:
         self._terminal_fd = os.dup(options.stream_fd) if options.live else None
         self._socket, theirs = socket.socketpair()
-        self._backlog: deque[bytes] = deque()
-        self._waiting = 0
         self._missing = 0
-        self._lost = False
         self._latest: Event | None = None
         self.was_interrupted = False
         self.trouble: str | None = None
@@ -89,12 +85,12 @@ class ObserverProcess:
             self._socket.close()
             serve(theirs, options, parent)
         theirs.close()
-        self._socket.setblocking(False)
+        self._lines = LineSender(self._socket)
 
     @property
     def backlogged(self) -> bool:
         """Whether lines wait for the child to read; `flush_nowait` sends them once `fileno()` is writable."""
-        return bool(self._backlog) and not self._lost
+        return len(self._lines) > 0
 
     def fileno(self) -> int:
         """The descriptor to poll for room. A worker must close its copy; -1 once `close` was called."""
@@ -115,10 +111,10 @@ class ObserverProcess:
 
     def observe(self, event: Event) -> None:
         """Send one event, or keep it, or count it as missing. After the child's death this does nothing."""
-        if self._lost:
+        if self._lines.lost:
             return
         self.flush_nowait()
-        if self._backlog and isinstance(event, RunProgress):
+        if self.backlogged and isinstance(event, RunProgress):
             return  # the next snapshot says it better
         self._latest = event
         if not isinstance(event, RunFinished) and not self._has_room():
@@ -130,19 +126,7 @@ class ObserverProcess:
 
     def flush_nowait(self) -> None:
         """Send what the child has room for."""
-        while self._backlog and not self._lost:
-            chunk = self._next_chunk()
-            try:
-                sent = self._socket.send(chunk)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._disconnect()
-                return
-            self._waiting -= sent
-            if sent < len(chunk):
-                self._backlog.appendleft(chunk[sent:])
-                return
+        self._lines.flush_nowait()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Wait until the child has written all; kill it after `timeout` seconds in which nobody read what it writes.
@@ -153,13 +137,12 @@ class ObserverProcess:
         deadline = time.monotonic() + timeout
         self._report_missing()
         with SignalInbox() as signals:
-            while self.backlogged and _ready(self._socket, select.POLLOUT, deadline, signals.wake):
-                self.flush_nowait()
+            self._lines.flush(deadline, signals.wake)
             status, farewell = self._finish(deadline, timeout, signals.wake)
             self.was_interrupted = bool(signals.take())
         self.trouble = farewell or self._describe(status)
         if self._terminal_fd is not None:
-            if status != 0 and _ready(self._terminal_fd, select.POLLOUT, 0):
+            if status != 0 and is_ready(self._terminal_fd, select.POLLOUT, 0):
                 os.write(self._terminal_fd, _RELEASE_TERMINAL)
             os.close(self._terminal_fd)
 
@@ -174,7 +157,7 @@ class ObserverProcess:
     def _has_room(self) -> bool:
         # Once events are missing half must be free first, or every other line would tell of a missing one.
         share = 2 if self._missing else 1
-        return self._waiting < MOST_BYTES // share and len(self._backlog) < MOST_LINES // share
+        return self._lines.waiting_bytes < MOST_BYTES // share and len(self._lines) < MOST_LINES // share
 
     def _report_missing(self) -> None:
         if self._missing and self._latest is not None:
@@ -182,26 +165,10 @@ class ObserverProcess:
             self._enqueue(EventsDropped(count=missing).stamped(self._latest.at, self._latest.run))
 
     def _enqueue(self, event: Event) -> None:
-        line = _encode(event)
-        self._backlog.append(line)
-        self._waiting += len(line)
-
-    def _next_chunk(self) -> bytes:
-        lines = [self._backlog.popleft()]
-        size = len(lines[0])
-        while self._backlog and size < _CHUNK:
-            lines.append(self._backlog.popleft())
-            size += len(lines[-1])
-        return b"".join(lines)
-
-    def _disconnect(self) -> None:
-        self._lost = True
-        self._backlog.clear()
+        self._lines.enqueue(event.line())
 
     def _finish(self, deadline: float, timeout: float, interrupt: int) -> tuple[int, str]:
-        with contextlib.suppress(OSError):
-            # Not only closed: a worker that was forked meanwhile may hold a copy, and the end would not come.
-            self._socket.shutdown(socket.SHUT_WR)
+        self._lines.end()
         self._socket.setblocking(True)
         farewell, over = self._read_farewell(deadline, timeout, interrupt)
         self._socket.close()
@@ -212,7 +179,7 @@ class ObserverProcess:
 
     def _read_farewell(self, deadline: float, timeout: float, interrupt: int) -> tuple[bytes, bool]:
         farewell = b""
-        while _ready(self._socket, select.POLLIN, deadline, interrupt):
+        while is_ready(self._socket, select.POLLIN, deadline, interrupt):
             more = self._receive()
             farewell += more.replace(ALIVE, b"")
             if not more:
@@ -231,27 +198,3 @@ class ObserverProcess:
             return None
         end = describe(os.waitstatus_to_exitcode(status))
         return f"the log is incomplete: the process that writes it {end}"
-
-
-def _encode(event: Event) -> bytes:
-    try:
-        text = _WIRE.encode([event.kind, event.at, event.run, vars(event)])
-    except (TypeError, ValueError):
-        fields = {key: repr(value) for key, value in vars(event).items()}
-        text = _WIRE.encode([event.kind, event.at, event.run, fields])
-    return text.encode() + b"\n"
-
-
-_WIRE = json.JSONEncoder(default=repr, separators=(",", ":"))
-
-
-def _ready(
-    channel: socket.socket | int, for_what: int, deadline: float, interrupt: int | None = None
-) -> bool:
-    """Wait for room, or for words; not once `interrupt` is readable, which it stays."""
-    poll = select.poll()
-    poll.register(channel, for_what)
-    if interrupt is not None:
-        poll.register(interrupt, select.POLLIN)
-    found = [descriptor for descriptor, _ in poll.poll(max(deadline - time.monotonic(), 0) * 1000)]
-    return bool(found) and interrupt not in found

@@ -212,7 +212,7 @@ def _events(connection: socket.socket, parent: int, bus: Bus, chunk: bytes) -> I
     while chunk:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in filter(None, lines):  # an empty line is what a file came with
-            kind, at, run, fields = json.loads(line)
+            kind, at, run, _, fields = json.loads(line)
             yield KINDS[kind](**fields).stamped(at, run)
         chunk, _ = _receive(connection, parent, bus)
 
