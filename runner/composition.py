@@ -25,6 +25,8 @@ from runner.process.preflight import ensure_capacity
 from runner.process.resources.base import ResourceProviders
 from runner.process.signals import SignalInbox
 from runner.process.watchdog import RUN_VARIABLE, PidRegistry, Watchdog
+from runner.record.facts import begin_facts, mask_for
+from runner.record.recorder import NO_RECORD, NoRecord
 from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
 from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
@@ -43,11 +45,15 @@ if TYPE_CHECKING:
 
 
 def run(
-    plan: Plan, observers: Sequence[Observer] = (), keep: Callable[[Report], object] = lambda _: None
+    plan: Plan,
+    observers: Sequence[Observer] = (),
+    keep: Callable[[Report], object] = lambda _: None,
+    recorder: NoRecord = NO_RECORD,
 ) -> Report:
     """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
 
     `keep` gets the report before observers are closed: one that shows the run may wait for a screen that is stopped.
+    What `recorder` has left to do when this returns, whoever made it waits for.
 
     Raises:
         UsageError: the transport does not exist on this system.
@@ -56,20 +62,21 @@ def run(
         MprunInternalError: a bug; everything that was started is gone all the same.
     """
     builder = ReportBuilder()
-    bus = Bus(run=os.urandom(4).hex(), observers=[builder, *observers])
+    bus = Bus(run=os.urandom(4).hex(), observers=[builder, recorder, *observers])
     plan = replace(plan, origin=plan.origin or bus.run)
-    try:
-        _supervise(plan, bus)
+    with ExitStack() as last:
+        last.callback(bus.close)
+        record = last.enter_context(_keep_record(RunRecord(bus.run, home()), plan, recorder))
+        last.callback(recorder.close)
+        _supervise(plan, bus, record)
+        recorder.note_end(builder.report().as_dict())
         keep(builder.report())
-    finally:
-        bus.close()
     return builder.report()
 
 
-def _supervise(plan: Plan, bus: Bus) -> None:
+def _supervise(plan: Plan, bus: Bus, record: RunRecord) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
     with ExitStack() as parts:
-        record = parts.enter_context(_keep_record(RunRecord(bus.run, home()), plan))
         with _refusals_as_start_failed():
             # Before whatever takes a while: a signal that nobody notes is one that nobody obeys.
             signals = parts.enter_context(SignalInbox())
@@ -164,7 +171,7 @@ def _job_scheduler(
 
 
 @contextmanager
-def _keep_record(record: RunRecord, plan: Plan) -> Iterator[RunRecord]:
+def _keep_record(record: RunRecord, plan: Plan, recorder: NoRecord) -> Iterator[RunRecord]:
     """Say what run this is, for whoever wants to reach it or look at its letters, and tidy up at its end.
 
     Where no record can be kept the run goes on without, unless a stage asks for letters: better now than when the
@@ -177,6 +184,7 @@ def _keep_record(record: RunRecord, plan: Plan) -> Iterator[RunRecord]:
     facts = RunFacts(record.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
     try:
         forget_killed(plan.name, record.home)
+        recorder.begin(record.make(), lambda: (begin_facts(plan), mask_for(plan)))
         record.write_facts(facts)
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:
@@ -184,6 +192,7 @@ def _keep_record(record: RunRecord, plan: Plan) -> Iterator[RunRecord]:
                 f"stage '{stage}' has `on_error: dead_letter`, and '{record.home}' can't be written: "
                 f"{error.strerror or error}; MPRUN_HOME may name another folder"
             ) from error
+        recorder.refuse(f"'{record.home}' can't be written: {error.strerror or error}")
     try:
         yield record
     finally:

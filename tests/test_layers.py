@@ -30,6 +30,7 @@ PACKAGES = (
     "composition",
     "render",
     "supervisor",
+    "record",
     "store",
     "transports",
     "loader",

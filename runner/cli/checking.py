@@ -34,9 +34,10 @@ def checked_plan(
     *,
     show_warnings: bool = True,
     choice: JobsChoice = JobsChoice(),
+    text: str | None = None,
 ) -> Plan:
     """
-    Check a file and lay out its plan. Warnings are printed.
+    Check a file, or with `text` what it once held, and lay out its plan. Warnings are printed.
 
     Raises:
         SpecError: the file does not check. Nothing was printed yet; `main` prints the problems.
@@ -44,7 +45,7 @@ def checked_plan(
     """
     from runner.loader.load import check
 
-    checked = check(file, params=params, overrides=overrides)
+    checked = check(file, params=params, overrides=overrides, text=text)
     if checked.spec is None or errors_only(checked.diagnostics):
         raise SpecError(checked.diagnostics)
     if show_warnings and checked.diagnostics:

@@ -17,7 +17,7 @@ import click
 from runner.cli.options import FILE, RunOptions, examples, output_format, values
 from runner.cli.output import print_message, write
 from runner.cli.refusals import refusals_told
-from runner.cli.run import check_writable, early_observers, finish, how_shown, keep
+from runner.cli.run import check_writable, finish, how_shown, run_plan, watchers
 from runner.errors import MprunError, UsageError
 from runner.render.tables import table, width_of
 from runner.store.dead_letters import (
@@ -321,17 +321,12 @@ def _replay(spec: WorkflowSpec, queues: Sequence[DeadLetterQueue], chosen: RunOp
     from runner.spec.plan import make_plan
 
     plan = make_plan(replay_spec(spec, {queue.stage: (queue.file, queue.left) for queue in queues}))
-    with refusals_told(chosen), early_observers(chosen) as observers:
+    with refusals_told(chosen), watchers(chosen) as watching:
         check_writable(chosen)
-        if chosen.events is not None:
-            observers[0].write_events_to(chosen.events)
-    from runner.composition import run
-
-    lost: list[str] = []
-    with refusals_told(chosen):
-        report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
+        watching.write_events_to(chosen.events)
+    report, lost = run_plan(plan, watching, chosen)
     summaries = [_mark(queue, report, source_name(spec, queue.stage)) for queue in queues]
-    code = finish(report, observers, chosen, lost)
+    code = finish(report, watching, chosen, lost)
     for summary in summaries:
         print_message(visible(summary))
     return code

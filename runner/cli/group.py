@@ -37,6 +37,7 @@ COMMANDS = {
     "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
     "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
+    "history": Entry("List past runs.", "runner.cli.history:command"),
     "completion": Entry(
         "Print a script that completes mprun in your shell.", "runner.cli.completion:command"
     ),

@@ -80,6 +80,7 @@ class RunOptions:
     junit: Path | None = None
     job: Sequence[str] = ()
     jobs: int | None = None
+    record: bool = True
 
 
 def _refusing_in_json(command: Decorated) -> Decorated:

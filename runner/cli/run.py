@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,30 @@ from runner.cli.refusals import refusals_told
 from runner.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from runner.cli.checking import JobsChoice
     from runner.events.report import Report
+    from runner.record.recorder import NoRecord
     from runner.render.process import ObserverProcess
     from runner.spec.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """The processes beside a run that are told of it: those that show it, and the one that keeps its record."""
+
+    observers: Sequence[ObserverProcess]
+    recorder: NoRecord
+
+    def write_events_to(self, path: Path | None) -> None:
+        """Keep every event in a file as well, if one is asked for. Raises OSError."""
+        if path is not None:
+            self.observers[0].write_events_to(path)
+
+    def abandon(self) -> None:
+        """There is no run after all."""
+        self.recorder.abandon()
+        for observer in self.observers:
+            observer.abandon()
 
 
 _events = click.option(
@@ -64,10 +86,16 @@ _quiet = click.option(
     help="Log errors only; no live view, and no tables unless it fails: one line if items failed all the same.",
 )
 
+_record = click.option(
+    "--record/--no-record",
+    default=True,
+    help="Keep what `mprun history` and `mprun show` tell of the run, under `.mprun` or `$MPRUN_HOME`; on by default.",
+)
+
 
 def how_shown(command: Decorated) -> Decorated:
     """Add the options that say what is told and kept of a run; their values are fields of `RunOptions`."""
-    for option in (_quiet, _progress, _log_level, _log, _report, _events):
+    for option in (_record, _quiet, _progress, _log_level, _log, _report, _events):
         command = option(command)
     return command
 
@@ -123,21 +151,32 @@ def command(
     Ctrl-C stops the producers and lets the rest finish; jobs are stopped, and what cleans up after them still
     runs. Ctrl-C again ends everything at once.
     """
-    from runner.cli.checking import JobsChoice, checked_plan
+    from runner.cli.checking import JobsChoice
 
     chosen = RunOptions(**options)
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
-    with refusals_told(chosen), early_observers(chosen) as observers:
+    return run_file(file, params, overrides, chosen, JobsChoice((*chosen.job, *names), chosen.jobs))
+
+
+def run_file(
+    file: Path,
+    params: Sequence[str],
+    overrides: Sequence[str],
+    chosen: RunOptions,
+    choice: JobsChoice,
+    text: str | None = None,
+) -> int:
+    """Check a file, or the `text` that it once had, and run it as `chosen`. Return the exit code."""
+    from runner.cli.checking import checked_plan
+
+    with refusals_told(chosen), watchers(chosen) as watching:
         # A pipe of JSON lines stays one: there `validate` is the place for warnings.
         shown = chosen.log != "json" and not chosen.quiet
-        choice = JobsChoice((*chosen.job, *names), chosen.jobs)
-        plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice)
+        plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice, text=text)
         _check_options_fit(plan, chosen)
         check_writable(chosen)
-        if chosen.events is not None:
-            observers[0].write_events_to(chosen.events)
-    from runner.composition import run
+        watching.write_events_to(chosen.events)
     from runner.process.signals import first_signal_ignored
 
     if plan.jobs and in_github(os.environ):
@@ -149,10 +188,24 @@ def command(
         click.get_current_context().meta[CLOSE_TIMEOUT] = plan.limits.asked_close
     # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
     with first_signal_ignored(and_all_after=True):
-        lost: list[str] = []
+        report, lost = run_plan(plan, watching, chosen)
+        return finish(report, watching, chosen, lost)
+
+
+def run_plan(plan: Plan, watching: Watchers, chosen: RunOptions) -> tuple[Report, list[str]]:
+    """Run a plan and write the files that were asked for; return also what could not be written. Raises as `run`."""
+    from runner.composition import run
+
+    lost: list[str] = []
+    try:
         with refusals_told(chosen):
-            report = run(plan, observers, lambda report: lost.extend(keep(report, chosen)))
-        return finish(report, observers, chosen, lost)
+            report = run(
+                plan, watching.observers, lambda report: lost.extend(keep(report, chosen)), watching.recorder
+            )
+    except BaseException:
+        watching.recorder.finish()
+        raise
+    return report, lost
 
 
 def _check_options_fit(plan: Plan, chosen: RunOptions) -> None:
@@ -182,43 +235,52 @@ def check_writable(chosen: RunOptions) -> None:
 
 
 @contextmanager
-def early_observers(chosen: RunOptions) -> Iterator[list[ObserverProcess]]:
-    """Start what shows the run, to import what it needs beside the check. A run that is refused has none."""
+def watchers(chosen: RunOptions) -> Iterator[Watchers]:
+    """Start what shows the run, to import what it needs beside the check, and its recorder. A refused run has none."""
+    from runner.record.recorder import NO_RECORD, Recorder
     from runner.render.process import open_observers
 
-    observers = open_observers(
-        stream=sys.stderr,
-        log=chosen.log,
-        level="error" if chosen.quiet else chosen.level,
-        progress=False if chosen.quiet else chosen.progress,
-        jobs=output_mode(chosen.output, quiet=chosen.quiet, log=chosen.log),
-    )
+    recorder = Recorder() if chosen.record and chosen.transport != "inline" else NO_RECORD
     try:
-        yield observers
+        observers = open_observers(
+            stream=sys.stderr,
+            log=chosen.log,
+            level="error" if chosen.quiet else chosen.level,
+            progress=False if chosen.quiet else chosen.progress,
+            jobs=output_mode(chosen.output, quiet=chosen.quiet, log=chosen.log),
+        )
     except BaseException:
-        for observer in observers:
-            observer.abandon()
+        recorder.abandon()
+        raise
+    watching = Watchers(observers, recorder)
+    try:
+        yield watching
+    except BaseException:
+        watching.abandon()
         raise
 
 
-def finish(
-    report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions, lost: Sequence[str]
-) -> int:
+def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequence[str]) -> int:
     """Show the report, and what is `lost` of it. The exit code is the run's own, unless that of a good run was lost."""
     from runner.process.signals import NobodyReads, first_signal_ignored
 
+    observers = watching.observers
     try:
         if any(observer.was_interrupted for observer in observers) and not has_room(sys.stderr):
             raise NobodyReads  # the signal that ended the wait for the log is not to be waited for again
         with first_signal_ignored(lambda: not has_room(sys.stderr)):
             _show(report, observers, chosen)
-            for trouble in lost:
+            # By now it has written what it had, while the tables were made.
+            watching.recorder.finish()
+            for trouble in (*lost, *filter(None, [watching.recorder.trouble])):
                 print_message(f"mprun: {trouble}")
     except NobodyReads:
         abandon_output()
     except OSError:
         # The run is over and its exit code stands, whether or not anyone still reads, or the log's disk is full.
         discard_output()
+    finally:
+        watching.recorder.finish()
     return ExitCode.FAILED if lost and report.exit_code == ExitCode.DONE else report.exit_code
 
 

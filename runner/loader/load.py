@@ -58,7 +58,7 @@ from runner.spec.model import Given, HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.spec.source.include import include_all
 from runner.spec.source.overrides import override, parse_params
 from runner.spec.source.positions import SourceDocument
-from runner.spec.source.reader import read
+from runner.spec.source.reader import read, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,16 @@ def load(path: str | Path, *, params: Sequence[str] = (), overrides: Sequence[st
     return checked.spec
 
 
-def check(path: Path, *, params: Sequence[str] = (), overrides: Sequence[str] = ()) -> Checked:
-    """Check a file and return its spec with its problems. Bad input is a problem, never an exception."""
+def check(
+    path: Path, *, params: Sequence[str] = (), overrides: Sequence[str] = (), text: str | None = None
+) -> Checked:
+    """
+    Check a file and return its spec with its problems. Bad input is a problem, never an exception.
+
+    With `text` that is what stands in the file, whatever it holds now.
+    """
     try:
-        source = read(path)
+        source = read(path) if text is None else read_text(text, str(path), path)
     except SpecError as error:
         return Checked(None, tuple(in_file_order(error.diagnostics)), None)
     checking = _Checking(source, path)
@@ -116,7 +122,8 @@ class _Checking:
             return None  # their names alone could fill the memory
         unknowns = unknown_paths(diagnostics, replaced.unread)
         data = drop_paths(replaced.data, _unfit(diagnostics, replaced))
-        given = Given(tuple(params), tuple(overrides))
+        included = tuple((each.file, each.text) for each in self.source.included)
+        given = Given(tuple(params), tuple(overrides), self.source.mark.text.text, included)
         spec = replace(build(data, self.path, replaced.params.values, os.environ), given=given)
         if "jobs" in data:
             from runner.loader.load_jobs import with_jobs  # only those who have jobs wait for it

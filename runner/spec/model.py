@@ -509,12 +509,16 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What was given beside the file, as it was written: a replay of what failed needs it again."""
+    """What a run was given, as it was written: whoever runs it again, or a part of it, needs it."""
 
     params: tuple[str, ...] = ()
     """`name=value`, as for `--param`."""
     overrides: tuple[str, ...] = ()
     """`a.b=value`, as for `--set`."""
+    text: str = field(default="", repr=False)
+    """The file itself."""
+    included: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The files that it includes, each with its text."""
 
     @property
     def arguments(self) -> tuple[str, ...]:

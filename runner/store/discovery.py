@@ -3,8 +3,8 @@
     records ──► connect ──┬── somebody listens ──► running: `ps`, `stop` and `scale` may mean it
                           └── nobody does, and its process is gone ──► killed: `ps` tells what was known
 
-A supervisor that was killed leaves its socket and its facts behind. A socket alone therefore proves nothing, and a pid
-may be another program's by now: only where both say that nobody is there does a run count as killed.
+A supervisor that was killed leaves its socket and its facts behind. A socket alone therefore proves nothing. Whether
+somebody is there the lock of the run says; where it has none its pid does, which may be another program's by now.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from runner.store.record import (
     matching,
     only_match,
 )
+from runner.store.run_lock import is_held
 
 KEPT_JOB_LOGS = 20
 """Runs whose logs of jobs are kept beside that of the run under way."""
@@ -42,7 +43,7 @@ def running_records(where: Path | None = None) -> list[RunRecord]:
     for record in all_records(where):
         facts = record.facts()
         # What a killed supervisor has forked holds its socket for a moment longer, and answers nobody.
-        if (facts is None or _is_alive(facts)) and _listens(record.folder):
+        if (facts is None or is_alive(record, facts)) and _listens(record.folder):
             running.append(record)
         elif not _was_killed(record):
             _remove_stale(record)
@@ -101,7 +102,7 @@ def prune_job_logs(where: Path) -> None:
 def _holds_old_logs(record: RunRecord) -> bool:
     """Say whether a run has ended, on this machine or another that shares the folder, and left logs of jobs alone."""
     facts = record.facts()
-    if facts is None or _is_alive(facts):
+    if facts is None or is_alive(record, facts):
         return False
     left = {each.name for each in record.folder.iterdir()} if record.folder.exists() else set()
     return JOB_LOGS in left and all(name == JOB_LOGS or name.startswith(FACTS) for name in left)
@@ -122,7 +123,7 @@ def _listens(folder: Path) -> bool:
 def _remove_stale(record: RunRecord) -> None:
     """Take away what a killed supervisor left. One that has just begun, and does not listen yet, is alive."""
     facts = record.facts()
-    if facts is None or _is_alive(facts):
+    if facts is None or is_alive(record, facts):
         return
     with contextlib.suppress(OSError):  # somebody else removes it too, or the place can't be written
         (record.folder / SOCKET).unlink(missing_ok=True)
@@ -132,10 +133,16 @@ def _remove_stale(record: RunRecord) -> None:
 def _was_killed(record: RunRecord) -> bool:
     """Say whether a run's supervisor is gone and has not taken its socket away, as it does at every end of its own."""
     facts = record.facts()
-    return facts is not None and (record.folder / SOCKET).exists() and not _is_alive(facts)
+    return facts is not None and (record.folder / SOCKET).exists() and not is_alive(record, facts)
 
 
-def _is_alive(facts: RunFacts) -> bool:
+def is_alive(record: RunRecord, facts: RunFacts) -> bool:
+    """Say whether a run's supervisor is there: it holds the lock of the run, or is, without one, at least a process."""
+    held = is_held(record.folder)
+    return _has_process(facts) if held is None else held
+
+
+def _has_process(facts: RunFacts) -> bool:
     """Say whether there is a process of the supervisor's number, which is not a dead one's that nobody has buried."""
     try:
         os.kill(facts.pid, 0)

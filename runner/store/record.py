@@ -2,7 +2,10 @@
 
 $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
 ├── .gitignore            so that git does not see it
+├── index.db              a row for each run that has ended; made again where it is missing or damaged
 └── runs/<run id>/
+    ├── run.db            all that is kept of the run's past (`runner/record`)
+    ├── lock              held while it lives; without one the run has no record, or could not be recorded to its end
     ├── run.json          workflow, file, pid, when
     ├── run.json.seal     shows that it was written here
     ├── run.json.seen     what `mprun ps` would have shown lately; gone with its end, but not by a kill
@@ -134,7 +137,7 @@ class RunRecord:
             return None
 
     def remove_if_empty(self) -> None:
-        """The run is over: keep its folder only if it holds what somebody may still want."""
+        """The run is over: keep its folder only if it has a record, or holds what somebody may still want."""
         left = list(self.folder.iterdir()) if self.folder.exists() else []
         # Also a draft of the facts, where their writer was killed.
         if not all(each.name.removeprefix(".").startswith(FACTS) for each in left):
@@ -202,15 +205,19 @@ def require_private(place: Path) -> None:
         raise UsageError(f"'{place}' can be written by others; `chmod go-w` it, or {help_}")
 
 
-def all_records(where: Path | None = None) -> list[RunRecord]:
-    """List the records there are, oldest first. Raises `UsageError` where others may have written them."""
-    place = where or home()
+def records_in(place: Path) -> list[RunRecord]:
+    """List the records there are, in any order. Raises `UsageError` where others may have written them."""
     require_private(place)
     try:
         names = [entry.name for entry in (place / "runs").iterdir() if entry.is_dir()]
     except OSError:
         return []
-    records = [RunRecord(name, place) for name in names]
+    return [RunRecord(name, place) for name in names]
+
+
+def all_records(where: Path | None = None) -> list[RunRecord]:
+    """List the records there are, oldest first. Raises `UsageError` where others may have written them."""
+    records = records_in(where or home())
     return sorted(records, key=lambda record: (facts.at if (facts := record.facts()) else 0.0, record.run))
 
 

@@ -330,7 +330,7 @@ def test_letters_are_removed_once_they_are_replayed_or_by_force(canteen: Canteen
     removed = canteen.mprun("dlq", "rm", run, "--force")
 
     assert (0, f"removed 2 letters of run {run}\n") == (removed.returncode, removed.stderr)
-    assert not (canteen.folder / "home").exists()
+    assert not (canteen.folder / "home/runs" / run / "dead-letters").exists()
 
 
 def test_a_quiet_replay_says_what_became_of_the_letters_and_keeps_a_report(canteen: Canteen) -> None:

@@ -22,10 +22,11 @@ OF_A_FILE = ("plan", "validate")
 OF_A_NAME = {
     "ps": ["ps", "nowhere"],
     "handlers": ["handlers", "nokindatall"],
+    "history list": ["history", "nowhere"],
     "dlq ls": ["dlq", "ls", "nowhere"],
     "dlq show": ["dlq", "show", "nowhere"],
 }
-REFUSES_NOTHING = {"schema"}
+REFUSES_NOTHING = {"schema", "history prune"}
 
 
 def _prints_json(command: click.Command) -> bool:

@@ -8,13 +8,13 @@ give way to nobody, so a second definition of one is a problem.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.errors import SpecError
 from runner.spec.diagnostics import DataPath, LocatedDiagnostic
-from runner.spec.source.positions import SourceDocument, SourceNode
+from runner.spec.source.positions import SourceDocument, SourceNode, Text
 from runner.spec.source.reader import NO_FILE, UNREADABLE, read
 
 DEFINED_ONCE = {
@@ -45,7 +45,8 @@ def include_all(source: SourceDocument) -> tuple[SourceDocument, list[LocatedDia
     gathering = _Gathering()
     entries = gathering.gather(source, (_real_path(source),))
     traps = (*source.traps, *gathering.traps)
-    return source.with_root(source.root.with_entries(entries), traps), gathering.diagnostics
+    whole = source.with_root(source.root.with_entries(entries), traps)
+    return replace(whole, included=(*source.included, *gathering.texts)), gathering.diagnostics
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class _Gathering:
 
     diagnostics: list[LocatedDiagnostic] = field(default_factory=list)
     traps: list[LocatedDiagnostic] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     def gather(self, source: SourceDocument, chain: tuple[Path, ...]) -> _Entries:
@@ -64,6 +66,7 @@ class _Gathering:
         for path, name in self._paths_to_include(source):
             other = self._open(source, path, name, chain)
             if other is not None:
+                self.texts.append(other.mark.text)
                 under = self._lay(self.gather(other, (*chain, _real_path(other))), under)
         return self._lay(own, under)
 

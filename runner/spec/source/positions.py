@@ -159,6 +159,8 @@ class SourceDocument:
     mark: Mark
     path: Path | None = None
     """Where the file is; None if the text came from elsewhere."""
+    included: tuple[Text, ...] = ()
+    """The files that came in by `include`."""
 
     @property
     def root(self) -> SourceNode:

@@ -40,9 +40,9 @@ def read(path: Path, shown: str | None = None) -> SourceDocument:
     return _source(Text(file, _decode(file, _read_bytes(path, file))), path)
 
 
-def read_text(text: str, file: str) -> SourceDocument:
-    """Read text as if it stood in `file`. Raises SpecError as `read` does."""
-    return _source(Text(file, text.lstrip("\ufeff")), None)
+def read_text(text: str, file: str, path: Path | None = None) -> SourceDocument:
+    """Read text as if it stood in `file`, which is at `path` if it is anywhere. Raises SpecError as `read` does."""
+    return _source(Text(file, text.lstrip("\ufeff")), path)
 
 
 def read_value(text: Text, base: int, key: str = "") -> tuple[SourceNode, tuple[LocatedDiagnostic, ...]]:

@@ -1,0 +1,199 @@
+"""`mprun history`: the runs that were started from this folder.
+
+records ──► runs_in ──► the last 20 ──► table · JSON · CSV
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+
+from runner.cli.options import examples, output_format
+from runner.cli.output import print_message, write
+from runner.errors import UsageError
+from runner.record.history import runs_in, unique_prefixes
+from runner.record.pruning import candidates, choose, remove
+from runner.record.summary import RunSummary
+from runner.render.tables import table, width_of
+from runner.spec.suggestions import did_you_mean
+from runner.store.record import home
+from runner.text import colour_allowed
+from runner.units import counted, duration, format_size, rough_duration
+
+_DAY = 86400.0
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+EXAMPLES = examples(
+    "mprun history                   the last 20 runs",
+    "mprun history baozi --failed    of one workflow those that did not end well",
+    "mprun history --since 7d --format csv",
+)
+
+
+class HistoryGroup(click.Group):
+    """A group where a word that is none of its commands, and every option, means the list of runs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `list` where nothing else is asked for."""
+        known = {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if args and args[0] in known else ["list", *args])
+
+
+@click.group(cls=HistoryGroup, epilog=EXAMPLES, invoke_without_command=False)
+def command() -> None:
+    """List the runs that were started from this folder, the newest last.
+
+    `mprun history` is `mprun history list`, whose options `mprun history list --help` tells. Each run leaves a record
+    under `.mprun`, or `$MPRUN_HOME`, but with `--no-record`, under `transport: inline`, and where a program starts it.
+    A run whose runner was killed shows as killed at once.
+    """
+
+
+@command.command("prune", short_help="Remove the records of old runs.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@output_format(["text", "json"])
+def prune_runs(dry_run: bool, form: str) -> int:
+    """Remove the records of old runs, as the end of a run does once a day.
+
+    200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, and what has dead letters that
+    were not replayed.
+    """
+    place = home()
+    found = candidates(place)
+    chosen = choose(found, time.time())
+    going = chosen if dry_run else remove(place, chosen)
+    if form == "json":
+        kept = {run.id: run.needed for run in found if run.needed is not None}
+        told = {
+            "removed": [run.id for run in going],
+            "bytes": sum(run.bytes for run in going),
+            "needed": kept,
+        }
+        write(json.dumps({**told, "dry_run": dry_run}, indent=2) + "\n")
+    else:
+        size = format_size(sum(run.bytes for run in going))
+        for run in going:
+            write(f"{run.id}  ended {when(run.ended)}  {format_size(run.bytes)}\n")
+        did = "would remove" if dry_run else "removed"
+        print_message(f"{did} {counted(len(going), 'record')} of {len(found):,}, {size}")
+    return 0
+
+
+@command.command("list")
+@click.argument("workflow", required=False)
+@click.option(
+    "--last", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many runs."
+)
+@click.option("--failed", is_flag=True, help="Only runs that did not end well, killed ones among them.")
+@click.option("--since", metavar="WHEN", help="Only runs that began since: 90m, 7d, or 2026-11-30.")
+@output_format(["table", "json", "csv"])
+def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, form: str) -> int:
+    """List runs, the newest last; of WORKFLOW only those of one workflow.
+
+    ITEMS are those that came to the end of their way, or jobs that passed. On a terminal the part of an id that is
+    enough to name the run is bold.
+    """
+    known = runs_in()
+    began = 0.0 if since is None else moment(since, time.time())
+    chosen = [run for run in known if run.began >= began and not (failed and run.is_good)]
+    if workflow is not None:
+        chosen = _of_workflow(workflow, chosen, known)
+    shown = chosen[-last:]
+    if form == "json":
+        write(json.dumps([as_dict(run) for run in shown], indent=2, ensure_ascii=False) + "\n")
+    elif form == "csv":
+        write(_as_csv(shown))
+    elif shown:
+        write(_as_table(shown, unique_prefixes(run.id for run in known)))
+    else:
+        print_message(
+            "there is no record of such a run here" if known else "there is no record of any run here"
+        )
+    return 0
+
+
+def as_dict(run: RunSummary) -> dict[str, Any]:
+    """Return what programs are told of a run."""
+    return {**asdict(run), "seconds": round(run.seconds, 3)}
+
+
+def moment(text: str, now: float) -> float:
+    """
+    Return the moment that `--since` means: so long before `now`, or a date with or without a time of day.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if found := re.fullmatch(r"(\d+)d", text):
+        return now - int(found[1]) * _DAY
+    try:
+        return now - duration(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        message = (
+            f"--since: expected how long ago, as in 90m or 7d, or a date such as 2026-11-30, got '{text}'"
+        )
+        raise UsageError(message) from None
+
+
+def when(at: float | None) -> str:
+    """Show a moment for people, by the clock of this place."""
+    return "-" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _of_workflow(
+    workflow: str, chosen: Sequence[RunSummary], known: Sequence[RunSummary]
+) -> list[RunSummary]:
+    names = dict.fromkeys(run.workflow for run in known)
+    if workflow not in names:
+        nearest = did_you_mean(workflow, names)
+        raise UsageError(
+            f"no run of a workflow '{workflow}' is recorded here" + (f"; {nearest}" if nearest else "")
+        )
+    return [run for run in chosen if run.workflow == workflow]
+
+
+def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int]) -> str:
+    rows = [["RUN", "WORKFLOW", "BEGAN", "TOOK", "OUTCOME", "EXIT", "ITEMS", "FAILED"]]
+    rows += [
+        [
+            run.id,
+            run.workflow,
+            when(run.began),
+            rough_duration(run.seconds),
+            run.outcome,
+            "-" if run.exit_code is None else str(run.exit_code),
+            f"{run.done:,}",
+            f"{run.failed:,}",
+        ]
+        for run in runs
+    ]
+    lines = table(rows, width_of(sys.stdout))
+    if colour_allowed(sys.stdout):
+        lines = [_with_bold_prefix(line, prefixes) for line in lines]
+    return "\n".join(lines) + "\n"
+
+
+def _with_bold_prefix(line: str, prefixes: dict[str, int]) -> str:
+    length = prefixes.get(line.partition(" ")[0], 0)
+    return f"{_BOLD}{line[:length]}{_PLAIN}{line[length:]}" if length else line
+
+
+def _as_csv(runs: Sequence[RunSummary]) -> str:
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, fieldnames=list(as_dict(runs[0])) if runs else ["id"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(as_dict, runs))
+    return lines.getvalue()

@@ -1,0 +1,89 @@
+"""What a record says of its run as a whole: what was run, with what, where, and by which process.
+
+Plan ──► begin_facts ──► the first line to the recorder          no environment, and no secret
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.spec.plan import Plan
+
+
+def begin_facts(plan: Plan) -> dict[str, Any]:
+    """Return what is known of a run before it begins."""
+    file = plan.path.absolute()
+    handlers = (worker.handler.target for worker in plan.workers if worker.handler.kind == "python")
+    return {
+        "workflow": plan.name,
+        "file": str(file),
+        "text": plan.given.text,
+        "included": dict(plan.given.included),
+        "params": plan.given.params,
+        "overrides": plan.given.overrides,
+        "argv": sys.argv,
+        "cwd": str(Path.cwd()),
+        "transport": plan.transport,
+        "jobs": [leg.id for job in plan.jobs for leg in job.legs],
+        "modules": [] if plan.jobs else modules_of(handlers, file.parent),
+        "pid": os.getpid(),
+        "at": time.time(),
+    }
+
+
+Mask = Callable[[Any], Any]
+"""Returns what it is given without any secret in it, however deep."""
+
+
+def mask_for(plan: Plan, environ: Mapping[str, str] = os.environ) -> Mask | None:
+    """Return what takes the secrets of a plan's jobs out of whatever is kept of it; None where it has none."""
+    if not any(leg.secrets for job in plan.jobs for leg in job.legs):
+        return None
+    from runner.jobs.masking import Masker
+    from runner.jobs.requests import Secrets
+
+    masker = Masker(Secrets.gathered(plan.jobs, environ).values.values())
+
+    def mask(value: Any) -> Any:
+        match value:
+            case str():
+                return masker.text(value)
+            case Mapping():
+                return {mask(key): mask(inner) for key, inner in value.items()}
+            case list() | tuple():
+                return [mask(inner) for inner in value]
+        return value
+
+    return mask
+
+
+def modules_of(targets: Iterable[str], beside: Path) -> list[str]:
+    """Return the files beside a workflow that its handlers, written `module:name`, are in."""
+    names = dict.fromkeys(target.partition(":")[0].replace(".", "/") for target in targets if ":" in target)
+    places = (beside / found for name in names for found in (f"{name}.py", f"{name}/__init__.py"))
+    return [str(place) for place in places if place.is_file()]
+
+
+def process_start(pid: int) -> int | None:
+    """Return when a process began, in ticks since the machine did: with its pid it is one process for good."""
+    try:
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def boot_id() -> str | None:
+    """Return what names the time since the machine was switched on."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None

@@ -1,0 +1,179 @@
+"""What the record keeps of a run's events: rows that only grow to a bound, sums, series. Pure: no database, no clock.
+
+[kind, at, run, level, fields] ──► RunFold ──┬─► rows of `event`: what befell workers and jobs, words of handlers
+                                             ├─► kinds of failures with samples; beyond 100 a kind counts only
+                                             ├─► jobs and their steps
+                                             └─► series, from the snapshots, which are not kept themselves
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.record.failures import MOST_SAMPLES, FailureKinds
+from runner.record.series import Series
+
+MOST_EVENTS = 5000
+"""Of one name; the oldest go first."""
+MOST_SERIES = 1000
+_LONGEST_TEXT = 8 * 1024
+"""Characters of one field of an event."""
+_FAILURES = frozenset(
+    {"item.failed", "item.retried", "item.dead_lettered", "item.redelivered", "batch.failed"}
+)
+"""Of these the first 100 a kind are kept."""
+_COUNTED = frozenset({"item.failed", "item.dead_lettered", "worker.exited"})
+"""What makes a kind of failure; of `worker.exited` where it died."""
+_NOT_KEPT = frozenset({"run.progress", "job.printed"})
+_STAGE_SERIES = ("received", "sent", "done", "failed", "busy", "alive")
+_QUEUE_SERIES = ("size", "put", "done")
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event that is kept."""
+
+    at: float
+    name: str
+    level: int
+    stage: str | None
+    worker: str | None
+    fields: str
+
+
+@dataclass(slots=True)
+class JobRow:
+    """What is known of a job, by the columns of its table."""
+
+    id: str
+    state: str = "waiting"
+    attempts: int = 0
+    began: float | None = None
+    ended: float | None = None
+    code: int | None = None
+    signal: str | None = None
+    reason: str = ""
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step that has ended."""
+
+    job: str
+    attempt: int
+    n: int
+    name: str
+    result: str
+    code: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class RunFold:
+    """What is known so far. Whoever writes it down takes `rows`, `steps` and what has changed, and empties them."""
+
+    rows: list[EventRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    jobs: dict[str, JobRow] = field(default_factory=dict)
+    changed_jobs: set[str] = field(default_factory=set)
+    failures: FailureKinds = field(default_factory=FailureKinds)
+    series: dict[str, Series] = field(default_factory=dict)
+    progress: Mapping[str, Any] | None = None
+    """The fields of the last snapshot."""
+    began: float | None = None
+    left_out: int = 0
+    """Events that were not kept since there were too many like them."""
+    _of_kind: Counter[str] = field(default_factory=Counter)
+    _last_failed: tuple[Any, ...] = ()
+
+    def take(self, name: str, at: float, level: str, fields: dict[str, Any]) -> None:
+        """Take note of one event."""
+        if self.began is None:
+            self.began = at
+        if name == "run.progress":
+            self._progress(at, fields)
+        elif name.startswith(("job.", "step.")):
+            self._job(name, at, fields)
+        if name in _NOT_KEPT or (name in _FAILURES and self._is_one_too_many(name, at, fields)):
+            return
+        if name == "worker.exited" and fields.get("outcome") == "died":
+            self.failures.note(at, {"item": ", ".join(fields.get("items", ())) or None, **fields})
+        text = json.dumps({key: _bounded(value) for key, value in fields.items()}, ensure_ascii=False)
+        row = EventRow(at, name, _LEVELS.get(level, 20), fields.get("stage"), fields.get("worker"), text)
+        self.rows.append(row)
+
+    def _is_one_too_many(self, name: str, at: float, fields: dict[str, Any]) -> bool:
+        """Count a failure, and say whether enough like it are kept."""
+        kind = ""
+        who = (fields.get("worker"), fields.get("item"), fields.get("error"))
+        is_its_letter = name == "item.dead_lettered" and who == self._last_failed
+        if name in _COUNTED and not is_its_letter:
+            letter = name == "item.dead_lettered"
+            kind = self.failures.note(at, fields, letter=letter).print
+        if name == "item.failed":
+            self._last_failed = who
+        key = f"{name}\0{kind or fields.get('stage')}"
+        self._of_kind[key] += 1
+        if self._of_kind[key] <= MOST_SAMPLES:
+            return False
+        self.left_out += 1
+        return True
+
+    def _progress(self, at: float, fields: dict[str, Any]) -> None:
+        self.progress = fields
+        for stage in fields["stages"]:
+            self._add_all(f"stage/{stage['name']}", at, stage, _STAGE_SERIES)
+        for queue in fields["queues"]:
+            self._add_all(f"queue/{queue['name']}", at, queue, _QUEUE_SERIES)
+
+    def _add_all(self, prefix: str, at: float, counts: Mapping[str, Any], names: Sequence[str]) -> None:
+        for name in names:
+            key = f"{prefix}/{name}"
+            if key not in self.series:
+                if len(self.series) >= MOST_SERIES:
+                    return
+                self.series[key] = Series(self.began or at)
+            self.series[key].add(at, float(counts.get(name) or 0))
+
+    def _job(self, name: str, at: float, fields: dict[str, Any]) -> None:
+        job = self.jobs.setdefault(fields["job"], JobRow(fields["job"]))
+        self.changed_jobs.add(job.id)
+        job.reason = fields.get("reason") or job.reason
+        job.log = fields.get("log") or job.log
+        match name:
+            case "job.started":
+                job.state, job.attempts = "running", fields["attempt"]
+                job.began = job.began or at
+            case "job.retried":
+                job.state = "retrying"
+            case "job.skipped":
+                job.state, job.ended = "skipped", at
+            case "job.cancelled":
+                job.state = job.state if job.state == "running" else "cancelled"
+            case "job.finished":
+                job.state, job.ended = str(fields["result"]), at
+                job.code, job.signal = fields.get("exitcode"), fields.get("signal")
+            case "step.finished":
+                self.steps.append(
+                    StepRow(
+                        job.id,
+                        job.attempts,
+                        fields["step"],
+                        fields["name"],
+                        str(fields["result"]),
+                        fields.get("exitcode"),
+                        fields["duration"],
+                    )
+                )
+
+
+def _bounded(value: object) -> object:
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        return f"{value[:_LONGEST_TEXT]}… ({len(value):,} characters)"
+    return value

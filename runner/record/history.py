@@ -1,0 +1,100 @@
+"""The runs of a home, and which of them a word means.
+
+runs/*/run.db ──► summarize ──► RunSummary ──► history, and the choice of a run for all that show one
+      └── ended ──► index.db ──┘       of what has not changed since it was read, one row of one file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from runner.errors import UsageError
+from runner.record.index import INDEX, read_index, update_index
+from runner.record.schema import DATABASE
+from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary, summarize
+from runner.spec.suggestions import did_you_mean
+from runner.store.record import RunRecord, home, records_in
+
+LATEST = "latest"
+
+
+def runs_in(place: Path | None = None) -> list[RunSummary]:
+    """
+    List the runs that have a record, oldest first.
+
+    Raises:
+        UsageError: others may have written what is there.
+    """
+    where = place or home()
+    known = read_index(where / INDEX)
+    found: list[RunSummary] = []
+    fresh: dict[str, tuple[int, RunSummary]] = {}
+    records = records_in(where)
+    for record in records:
+        stamp = _stamp(record)
+        seen = known.get(record.run)
+        if seen is not None and seen[0] == stamp:
+            found.append(seen[1])
+            continue
+        summary = summarize(record)
+        if summary is not None:
+            found.append(summary)
+            if stamp and summary.outcome not in (RUNNING, KILLED, UNKNOWN):
+                fresh[record.run] = stamp, summary
+    gone = known.keys() - {record.run for record in records}
+    if fresh or gone:
+        update_index(where / INDEX, fresh, gone)
+    return sorted(found, key=lambda run: (run.began, run.id))
+
+
+def find_run(word: str, runs: Sequence[RunSummary]) -> RunSummary:
+    """
+    Return the run that a word means: `latest`, the beginning of an id, or a workflow's name, whose last run is meant.
+
+    Raises:
+        UsageError: there is none, or it is the beginning of several ids.
+    """
+    if not runs:
+        raise UsageError("there is no record of any run here; MPRUN_HOME may name another folder")
+    if word == LATEST:
+        return runs[-1]
+    matching = [run for run in runs if run.id.startswith(word)] if word else []
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        ids = ", ".join(run.id for run in matching[-8:])
+        raise UsageError(f"several runs begin with '{word}': {ids}; write more of the id")
+    named = [run for run in runs if run.workflow == word]
+    if named:
+        return named[-1]
+    nearest = did_you_mean(
+        word, dict.fromkeys([LATEST, *(r.workflow for r in runs), *(r.id for r in runs[::-1])])
+    )
+    raise UsageError(f"there is no run '{word}'; {nearest}")
+
+
+def unique_prefixes(ids: Iterable[str]) -> dict[str, int]:
+    """Return of each id how many of its first characters no other one begins with."""
+    ordered = sorted(set(ids))
+    lengths = {}
+    for place, own in enumerate(ordered):
+        beside = ordered[max(place - 1, 0) : place] + ordered[place + 1 : place + 2]
+        shared = max((_alike(own, other) for other in beside), default=0)
+        lengths[own] = min(shared + 1, len(own))
+    return lengths
+
+
+def _alike(one: str, other: str) -> int:
+    """Count the characters that both begin with."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _stamp(record: RunRecord) -> int:
+    """Return what changes with the database of a run; 0 where there is none."""
+    try:
+        return (record.folder / DATABASE).stat().st_mtime_ns
+    except OSError:
+        return 0

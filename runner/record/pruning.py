@@ -1,0 +1,115 @@
+"""Which records go, so that they stay within bounds: the oldest, and none that anybody may still need.
+
+    runs ──► PruneCandidate ──► choose (pure) ──► removed, whole or not at all
+
+Never: what runs, what has dead letters that were not replayed. They count all the same, and others go for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.record.history import runs_in
+from runner.record.summary import RUNNING
+from runner.store.dead_letters import letter_files, replayed
+from runner.store.record import RunRecord
+
+_DAY = 86400.0
+_REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBounds:
+    """How much of the past is kept."""
+
+    runs: int = 200
+    bytes: int = 2_000_000_000
+    age: float = 60 * _DAY
+    """Seconds since the end of a run."""
+
+
+BOUNDS = RecordBounds()
+
+
+@dataclass(frozen=True, slots=True)
+class PruneCandidate:
+    """A run that might go. `ended` is in seconds since the epoch."""
+
+    id: str
+    ended: float
+    bytes: int
+    needed: str | None = None
+    """Why it has to stay; None where it may go."""
+
+
+def choose(runs: Iterable[PruneCandidate], now: float, bounds: RecordBounds = BOUNDS) -> list[PruneCandidate]:
+    """Return the runs to remove, oldest first: those beyond their time, and as many more as bring the rest within."""
+    ordered = sorted(runs, key=lambda run: (run.ended, run.id))
+    count, size = len(ordered), sum(run.bytes for run in ordered)
+    going = []
+    for run in ordered:
+        is_old = now - run.ended > bounds.age
+        if run.needed is None and (is_old or count > bounds.runs or size > bounds.bytes):
+            going.append(run)
+            count, size = count - 1, size - run.bytes
+    return going
+
+
+def candidates(place: Path) -> list[PruneCandidate]:
+    """Look at the runs of a home."""
+    return [
+        PruneCandidate(
+            run.id,
+            run.ended or run.began,
+            _size(RunRecord(run.id, place).folder),
+            "it runs" if run.outcome == RUNNING else _letters_left(RunRecord(run.id, place)),
+        )
+        for run in runs_in(place)
+    ]
+
+
+def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = None) -> list[PruneCandidate]:
+    """Remove runs, up to a moment of the monotonic clock; return those that are gone. Raises nothing."""
+    gone = []
+    trash = place / _REMOVED
+    for run in runs:
+        if until is not None and time.monotonic() > until:
+            break
+        with contextlib.suppress(OSError):
+            trash.mkdir(mode=0o700, exist_ok=True)
+            # At once out of sight: who is killed half-way through the files leaves no half of a record.
+            RunRecord(run.id, place).folder.rename(trash / run.id)
+            gone.append(run)
+            shutil.rmtree(trash / run.id, ignore_errors=True)
+    if trash.exists():
+        shutil.rmtree(trash, ignore_errors=True)
+    return gone
+
+
+def prune(place: Path, seconds: float) -> None:
+    """Bring a home within bounds, or on the way there; take so long at most."""
+    until = time.monotonic() + seconds
+    remove(place, choose(candidates(place), time.time()), until)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(where) / name).stat().st_size
+    return total
+
+
+def _letters_left(record: RunRecord) -> str | None:
+    for file in letter_files(record):
+        with contextlib.suppress(OSError):
+            if file.read_bytes().count(b"\n") > len(replayed(file)):
+                return "it has dead letters that were not replayed"
+    return None

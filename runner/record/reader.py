@@ -1,0 +1,231 @@
+"""Reads the database of one run, which may be written meanwhile, be damaged, or be of another version of mprun.
+
+run.db ──► RunView ──► facts · incarnations · events · kinds of failures · jobs · the report
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from runner.errors import MprunError
+from runner.events.base import Event
+from runner.events.catalogue import KINDS
+from runner.events.report import Report, ReportBuilder
+from runner.events.report_fields import StageLine
+from runner.events.report_reader import read_report
+from runner.events.run import QueueCounts, RunFinished, RunOutcome
+from runner.record.schema import DATABASE, VERSION, open_to_read
+from runner.record.series import Series
+
+_JSON_FACTS = frozenset(
+    {"included", "params", "overrides", "argv", "jobs", "modules", "versions", "report", "progress"}
+)
+
+
+class RecordDamaged(MprunError):
+    """The database of a run is missing or can't be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One of the runner's processes over the same run."""
+
+    n: int
+    pid: int | None
+    pid_start: int | None
+    boot_id: str | None
+    began: float
+    ended: float | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it was kept."""
+
+    id: int
+    at: float
+    name: str
+    level: int
+    stage: str | None
+    worker: str | None
+    fields: Mapping[str, Any]
+
+
+class RunView:
+    """A look into one run. Each question is a short transaction, so that the writer's log does not grow for it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open it. Raises RecordDamaged."""
+        self._file = folder / DATABASE
+        self.run = folder.name
+        try:
+            self._connection = open_to_read(self._file)
+            (self.version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise RecordDamaged(f"the record of run '{folder.name}' can't be read: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    @property
+    def note(self) -> str | None:
+        """What to say of a database of another version; None of one of this."""
+        if self.version == VERSION:
+            return None
+        return (
+            f"the record of run '{self.run}' is of version {self.version}, and this mprun writes {VERSION}: "
+            "it is shown as far as it is known"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that is known of the run as a whole."""
+        return {row["key"]: _fact(row["key"], row["value"]) for row in self._rows("SELECT * FROM fact")}
+
+    def incarnations(self) -> list[Incarnation]:
+        """Return the processes that ran it, in order."""
+        names = Incarnation.__slots__
+        return [
+            Incarnation(**{name: row[name] for name in names})
+            for row in self._rows("SELECT * FROM incarnation ORDER BY n")
+        ]
+
+    def last_moment(self) -> float | None:
+        """Return when the last event was."""
+        for row in self._rows("SELECT max(at) AS at FROM event"):
+            found: float | None = row["at"]
+            return found
+        return None
+
+    def events(self, name: str = "%", worker: str | None = None, after: int = 0) -> Iterator[StoredEvent]:
+        """Yield the events whose names are like `name`, of one worker or of all, behind the one numbered `after`."""
+        rows = self._rows(
+            "SELECT id, at, name, level, stage, worker, fields FROM event"
+            " WHERE id > ? AND name LIKE ? AND (? IS NULL OR worker = ?) ORDER BY id",
+            (after, name, worker, worker),
+        )
+        for row in rows:
+            fields = {key: row[key] for key in ("id", "at", "name", "level", "stage", "worker")}
+            yield StoredEvent(**fields, fields=_json(row["fields"], {}))
+
+    def kinds(self) -> list[dict[str, Any]]:
+        """Return the kinds of failures, the most frequent first, each with its samples."""
+        kinds = self._rows(
+            "SELECT id, stage, print, error, traceback, n, first, last FROM kind ORDER BY n DESC, id"
+        )
+        samples = self._rows("SELECT kind, item, at, letter FROM sample_item ORDER BY rowid")
+        return [
+            {
+                **dict(row),
+                "samples": [
+                    {"item": each["item"], "at": each["at"], "letter": bool(each["letter"])}
+                    for each in samples
+                    if each["kind"] == row["id"]
+                ],
+            }
+            for row in kinds
+        ]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return what is known of each job."""
+        return [dict(row) for row in self._rows("SELECT * FROM job ORDER BY began, id")]
+
+    def series(self, name: str) -> Series | None:
+        """Return one number over time."""
+        for row in self._rows("SELECT start, step, body FROM series WHERE name = ?", (name,)):
+            return Series.decode(row["start"], row["step"], row["body"])
+        return None
+
+    def report(self, facts: Mapping[str, Any] | None = None) -> Report:
+        """Return the report of the run; of one that has not come to its end what is known, as `broken off`."""
+        known = self.facts() if facts is None else facts
+        if isinstance(known.get("report"), dict):
+            try:
+                return read_report(known["report"])
+            except ValueError as error:
+                raise RecordDamaged(f"the report of run '{self.run}' can't be read: {error}") from error
+        return self._broken_off(known)
+
+    def _broken_off(self, facts: Mapping[str, Any]) -> Report:
+        """Fold what was kept of the events, and the last snapshot for what only the end would have told."""
+        builder = ReportBuilder()
+        last = began = float(facts.get("at") or 0.0)
+        for stored in self.events():
+            event = _as_event(stored, self.run)
+            if event is not None:
+                builder.observe(event)
+                last = stored.at
+        progress = facts.get("progress") or {}
+        names = QueueCounts.__annotations__
+        queues: Any = [{k: q[k] for k in names if k in q} for q in progress.get("queues", ())]
+        end = RunFinished(
+            outcome=RunOutcome.INTERNAL,
+            exitcode=0,
+            reason=None,
+            seconds=max(last - began, progress.get("elapsed", 0.0)),
+            queues=queues,
+        )
+        builder.observe(end.stamped(last, self.run))
+        report = builder.report()
+        counts = {each["name"]: each for each in progress.get("stages", ())}
+        stages = tuple(_counted_up(stage, counts.get(stage.name), report.seconds) for stage in report.stages)
+        return replace(report, stages=stages)
+
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return all that a query gives; nothing where a database of another version has no such table."""
+        try:
+            return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such" in str(error):
+                return []
+            raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+        except sqlite3.Error as error:
+            raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+
+
+def _counted_up(stage: StageLine, counts: Mapping[str, Any] | None, seconds: float) -> StageLine:
+    """Give a stage whose workers never said their last word what they had counted at the last snapshot."""
+    if counts is None or stage.received or stage.sent:
+        return stage
+    passed = counts["sent" if stage.role == "producer" else "done"]
+    return replace(
+        stage,
+        **{name: counts[name] for name in ("received", "sent", "done", "failed")},
+        items_per_second=round(passed / seconds, 3) if seconds > 0 else 0.0,
+        busy=round(min(counts["busy"] / (stage.workers * seconds), 1.0), 4)
+        if stage.workers and seconds
+        else 0.0,
+        busy_seconds=round(counts["busy"], 6),
+        starved_seconds=round(counts["starved"], 6),
+        blocked_seconds=round(counts["blocked"], 6),
+    )
+
+
+def _as_event(stored: StoredEvent, run: str) -> Event | None:
+    """Make an event again; None of a kind, or with fields, that only another version knows."""
+    try:
+        return KINDS[stored.name](**stored.fields).stamped(stored.at, run)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _fact(key: str, value: Any) -> Any:
+    return _json(value, None) if key in _JSON_FACTS else value
+
+
+def _json(text: Any, otherwise: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return otherwise

@@ -1,0 +1,207 @@
+"""The recorder, from the supervisor's side: what is kept of a run must not hold up its work.
+
+    supervisor                              child, forked before any worker
+    Recorder ── lines, no waiting ──► serve ──► runs/<id>/run.db
+       │ backlog of up to 64 MiB        │
+       └─◄──── what went wrong, once ───┘        a full disk, a folder that can't be written, a kill: one warning
+
+It is not the observer process: a terminal that is stopped holds that one up. The child is in `recorder_main.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.events.base import Event
+from runner.exit_status import describe
+from runner.ipc.line_sender import LineSender, is_ready
+from runner.record.facts import Mask
+from runner.store.run_lock import RunLock, write_ended
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of lines that wait for the child. What comes beyond is counted, and the record says that it is incomplete."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that the end of a run waits for its record to be written."""
+_CHUNK = 64 * 1024
+
+
+About = tuple[Mapping[str, Any], Mask | None]
+"""The facts of a run before it begins, and what takes secrets out."""
+
+
+class NoRecord:
+    """What a run tells its recorder. This one forgets: of a run with `--no-record`, or that a program has started."""
+
+    trouble: str | None = None
+    """After `finish`: what is missing and why; None if nothing is."""
+
+    def begin(self, folder: Path, about: Callable[[], About]) -> None:
+        """The run has a folder that is its alone, and is about to begin. Without this nothing is kept.
+
+        `about` returns the facts of the run, and what takes secrets out of these and of all that follows.
+        """
+
+    def refuse(self, why: str) -> None:
+        """The run has no folder, so that nothing can be kept."""
+
+    def observe(self, event: Event) -> None:
+        """Something happened. Never blocks."""
+
+    def note_end(self, report: Mapping[str, Any]) -> None:
+        """This is what the run came to."""
+
+    def close(self) -> None:
+        """The run is over. What is left to do goes on beside the caller. Said again it does nothing."""
+
+    def finish(self) -> None:
+        """Wait until all is written, and let go of the run. Sets `trouble`. Bounds its own time, raises nothing."""
+
+    def abandon(self) -> None:
+        """There is no run after all: instead of `close` and `finish`."""
+
+
+NO_RECORD = NoRecord()
+
+
+class Recorder(NoRecord):
+    """The supervisor's end. The fork is part of making it."""
+
+    def __init__(self) -> None:
+        """Fork the child. Call it before any worker starts. Raises OSError where there can be no further process."""
+        self._socket, theirs = socket.socketpair()
+        self._folder: Path | None = None
+        self._lock: RunLock | None = None
+        self._mask: Mask | None = None
+        self._missing = 0
+        self._has_events = False
+        self._is_closed = False
+        self._is_finished = False
+        self._end: dict[str, Any] = {"outcome": "internal", "exit_code": None, "reason": None}
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            from runner.record.recorder_main import serve  # for the child alone
+
+            self._socket.close()
+            serve(theirs, parent)
+        theirs.close()
+        self._lines = LineSender(self._socket)
+
+    def begin(self, folder: Path, about: Callable[[], About]) -> None:
+        """Keep the record in `folder` from now on, and take the lock of the run."""
+        with contextlib.suppress(
+            OSError
+        ):  # no file system for locks, or a full one: its pid shows that it lives
+            self._lock = RunLock(folder)
+        self._folder = folder
+        facts, self._mask = about()
+        self._send({"begin": {"folder": str(folder), **facts}})
+
+    def refuse(self, why: str) -> None:
+        """Say at the end why there is no record."""
+        self.trouble = f"no record of the run is kept: {why}"
+
+    def observe(self, event: Event) -> None:
+        """Send one event, or keep it, or count it as missing. After the child's death this does nothing."""
+        if self._folder is None:
+            return
+        self._has_events = True
+        if self._lines.waiting_bytes >= MOST_BYTES:
+            self._lines.flush_nowait()
+        if self._lines.waiting_bytes >= MOST_BYTES:
+            self._missing += 1
+        else:
+            self._lines.enqueue(event.line() if self._mask is None else self._masked(event))
+        self._lines.flush_nowait()
+
+    def note_end(self, report: Mapping[str, Any]) -> None:
+        """Take the report of the run, which is its end."""
+        self._end = {key: report[key] for key in ("outcome", "exit_code", "reason")} | {"report": report}
+
+    def close(self) -> None:
+        """The run is over: send what is left, and its end. What the child does then goes on beside the caller."""
+        if self._folder is None or self._is_closed:
+            return
+        self._is_closed = True
+        if self._lock is not None and not self._has_events:
+            self._lock.remove()
+        if self._missing:
+            self._send({"missing": self._missing})
+        self._send({"end": {"at": time.time(), **self._end}})
+        self._lines.flush(time.monotonic() + CLOSE_TIMEOUT)
+        self._lines.end()
+
+    def finish(self) -> None:
+        """Wait until all is written; let go of the run. Sets `trouble`. Bounds its own time, and raises nothing."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self._lines.end()
+        if self._folder is None:
+            self._reap(time.monotonic() + CLOSE_TIMEOUT)
+            return
+        farewell, status = self._reap(time.monotonic() + CLOSE_TIMEOUT)
+        if status != 0:
+            self.trouble = f"the record of the run is incomplete: {farewell or self._ending(status)}"
+            self._say_ended()
+        elif self._missing:
+            self.trouble = (
+                f"the record of the run is incomplete: {self._missing:,} events came too fast for it"
+            )
+        if self._lock is not None:
+            if status != 0:
+                self._lock.remove()
+            self._lock.release()
+
+    def abandon(self) -> None:
+        """End it at once, with nothing kept: instead of `close` and `finish`, where there is no run after all."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._reap(time.monotonic() + CLOSE_TIMEOUT)
+        if self._lock is not None:
+            self._lock.remove()
+            self._lock.release()
+
+    def _say_ended(self) -> None:
+        assert self._folder is not None
+        end = {key: self._end[key] for key in ("outcome", "exit_code", "reason")}
+        with contextlib.suppress(OSError):
+            write_ended(self._folder, {**end, "at": time.time(), "trouble": self.trouble})
+
+    def _send(self, what: Mapping[str, Any]) -> None:
+        shown = what if self._mask is None else self._mask(what)
+        self._lines.enqueue(json.dumps(shown, default=repr).encode() + b"\n")
+        self._lines.flush_nowait()
+
+    def _masked(self, event: Event) -> bytes:
+        assert self._mask is not None
+        kind, at, run, level, fields = json.loads(event.line())
+        return json.dumps([kind, at, run, level, self._mask(fields)]).encode() + b"\n"
+
+    def _reap(self, deadline: float) -> tuple[str, int]:
+        """Return the child's last words, and its wait status. One that is late is killed."""
+        self._socket.setblocking(True)
+        farewell, is_over = b"", False
+        while not is_over and is_ready(self._socket, select.POLLIN, deadline):
+            try:
+                more = self._socket.recv(_CHUNK)
+            except OSError:  # reset: it died with lines unread
+                more = b""
+            farewell += more
+            is_over = not more
+        self._socket.close()
+        if not is_over:
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        return farewell.decode("utf-8", "replace"), status
+
+    def _ending(self, status: int) -> str:
+        return f"the process that keeps it {describe(os.waitstatus_to_exitcode(status))}"

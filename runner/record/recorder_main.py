@@ -1,0 +1,176 @@
+"""The recorder, from its own side: the child that keeps the record of a run.
+
+    supervisor ── lines ──► serve ──► RunFold ──► RunWriter ──► run.db
+                               └──► what went wrong, once, at the end
+
+A short run is over before anything is written: to import sqlite3 and to make a database takes as long as a tenth of it,
+which the supervisor then has for its tables. Of a run that is killed meanwhile all that was said is still written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from runner.errors import ExitCode
+from runner.ipc.descriptors import close_all_but
+from runner.record.fold import RunFold
+
+if TYPE_CHECKING:
+    from runner.record.writer import RunWriter
+
+OPEN_AFTER = 0.2
+"""Seconds from the first event until the database is made."""
+COMMIT_EVERY = 0.2
+"""Seconds that what has happened may wait to be written."""
+_CHUNK = 256 * 1024
+_LONGEST_WAIT = 0.5
+"""Seconds until the next look whether the supervisor still lives."""
+_PRUNED = "pruned"
+_PRUNE_EVERY = 86400.0
+_MOST_RUNS = 300
+"""At more runs than these, half as many again as are kept, old ones are removed without waiting for the next day."""
+_PRUNE_SECONDS = 2.0
+"""Seconds that the end of a run may take to remove the records of old ones."""
+_GRACE = 10.0
+"""Seconds for the last writes of a supervisor that was killed."""
+
+
+def serve(connection: socket.socket, parent: int) -> NoReturn:
+    """Keep the record until the supervisor closes or is gone, say what went wrong, and end the process."""
+    code = int(ExitCode.INTERNAL)
+    try:
+        _detach(connection)
+        _Recording(connection, parent).run()
+        code = 0
+    except BaseException as error:
+        # Whatever it is, it must not climb into the supervisor's code that the fork copied.
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{error or type(error).__name__}".encode(errors="backslashreplace"))
+    finally:
+        os._exit(code)
+
+
+def _detach(connection: socket.socket) -> None:
+    """Stand apart: Ctrl-C is not for this process, and no descriptor of others stays open here."""
+    os.setsid()
+    os.umask(0o077)
+    signal.set_wakeup_fd(-1)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    close_all_but((0, 1, 2, connection.fileno()))
+
+
+@dataclass(slots=True)
+class _Recording:
+    """One run's record, from its first line to its last."""
+
+    connection: socket.socket
+    parent: int
+    fold: RunFold = field(default_factory=RunFold)
+    begin: dict[str, Any] | None = None
+    end: dict[str, Any] | None = None
+    missing: int = 0
+    writer: RunWriter | None = None
+    due: float | None = None
+    """When what has happened is to be written; None while nothing has."""
+
+    def run(self) -> None:
+        for chunk in self._chunks():
+            for line in chunk.splitlines():
+                self._take(json.loads(line))
+            if self.due is not None and time.monotonic() >= self.due:
+                self._write(over=False)
+        self._finish()
+
+    def _take(self, line: Any) -> None:
+        if isinstance(line, list):
+            name, at, _, level, fields = line
+            self.fold.take(name, at, level, fields)
+            if self.due is None:
+                self.due = time.monotonic() + (OPEN_AFTER if self.writer is None else COMMIT_EVERY)
+        else:
+            self.begin = line.get("begin", self.begin)
+            self.end = line.get("end", self.end)
+            self.missing += line.get("missing", 0)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Yield whole lines as they come, and nothing where it is time to write, until there is no more."""
+        rest = b""
+        while True:
+            wait = _LONGEST_WAIT if self.due is None else min(self.due - time.monotonic(), _LONGEST_WAIT)
+            self.connection.settimeout(max(wait, 0.001))
+            try:
+                chunk = self.connection.recv(_CHUNK)
+            except TimeoutError:
+                # A worker may hold a copy of the supervisor's end, so that its death alone is not the end.
+                if os.getppid() != self.parent:
+                    return
+                yield b""
+                continue
+            except OSError:
+                return
+            if not chunk:
+                return
+            whole, newline, rest = (rest + chunk).rpartition(b"\n")
+            yield whole + newline
+
+    def _finish(self) -> None:
+        """Write the rest; of a supervisor that was killed no end is known."""
+        if self.begin is None or self.fold.began is None:
+            return
+        if os.getppid() != self.parent:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(
+                signal.ITIMER_REAL, _GRACE
+            )  # nothing outlives a run for long, whatever the disk does
+        self._write(over=True)
+        assert self.writer is not None
+        if self.end is not None:
+            self.writer.end(self.end)
+        self.writer.close()
+        if self.end is not None:
+            with contextlib.suppress(Exception):  # the record of this run is whole
+                _prune_now_and_then(Path(self.begin["folder"]).parent.parent)
+
+    def _write(self, *, over: bool) -> None:
+        self.due = None
+        if self.writer is None:
+            from runner.record.writer import RunWriter
+
+            assert self.begin is not None
+            self.writer = RunWriter(
+                Path(self.begin["folder"]), self.begin, over=over and self.end is not None
+            )
+        self.writer.commit(self.fold, time.monotonic(), last=over, missing=self.missing)
+
+
+def _prune_now_and_then(home: Path) -> None:
+    """Remove the records of old runs, where that was not done for a day or there are far too many."""
+    stamp = home / _PRUNED
+    if not stamp.exists():  # the first run of a home leaves it
+        stamp.touch(mode=0o600)
+    is_old = time.time() - stamp.stat().st_mtime > _PRUNE_EVERY
+    if is_old or len(os.listdir(home / "runs")) > _MOST_RUNS:  # noqa: PTH208 - of thousands no Path is wanted
+        from runner.record.pruning import prune
+
+        stamp.touch()
+        prune(home, _PRUNE_SECONDS)

@@ -1,0 +1,175 @@
+"""One run in a line: whether it lives, has ended or was killed, and how much it has done.
+
+run.db ── an end stands in it ──► what it came to
+  └── none does ──► its lock ──┬── held ──► running
+                               ├── free ──► killed: no heartbeat, it shows at once
+                               └── none ──► `ended.json`: the record could not be kept to the end
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.record.facts import boot_id
+from runner.record.reader import RecordDamaged, RunView
+from runner.record.schema import DATABASE
+from runner.store.discovery import is_alive
+from runner.store.record import RunFacts, RunRecord
+from runner.store.run_lock import is_held, read_ended
+
+RUNNING = "running"
+KILLED = "killed"
+UNKNOWN = "unknown"
+"""The outcome of a run of which nobody could write down what it came to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run, as a line of its history. Times are seconds since the epoch."""
+
+    id: str
+    workflow: str
+    file: str
+    began: float
+    ended: float | None
+    """When it ended; of a killed one, when it was last heard of; None while it runs."""
+    outcome: str
+    exit_code: int | None
+    incarnations: int
+    done: int
+    """Items that have come to the end of their way, or jobs that passed."""
+    failed: int
+    dead: int
+    """Items kept as dead letters."""
+    pid: int | None
+    pid_start: int | None = None
+    boot_id: str | None = None
+    trouble: str | None = None
+    """Why its record is incomplete."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or takes up to now."""
+        return max((self.ended or time.time()) - self.began, 0.0)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is, or may still come to be, what was wanted."""
+        return self.outcome in ("done", RUNNING)
+
+    @property
+    def machine_went_down(self) -> bool:
+        """Whether a killed one ended with its machine, and not by itself."""
+        return self.outcome == KILLED and self.boot_id not in (None, boot_id())
+
+
+def summarize(record: RunRecord) -> RunSummary | None:
+    """Say what there is to say of a run in one line; None of a folder in which no run was recorded."""
+    facts = record.facts()
+    if not (record.folder / DATABASE).exists():
+        return _without_database(record, facts)
+    try:
+        with RunView(record.folder) as view:
+            return _summary(record, facts, view)
+    except RecordDamaged as error:
+        return _told_by_folder(record, facts, _state(record, facts), str(error))
+
+
+def _summary(record: RunRecord, facts: RunFacts | None, view: RunView) -> RunSummary | None:
+    known, lives = view.facts(), view.incarnations()
+    if not lives:
+        return _without_database(record, facts)
+    first, last = lives[0], lives[-1]
+    outcome, ended, trouble = str(known.get("outcome") or last.outcome), last.ended, None
+    exit_code = known.get("exit_code")
+    if ended is None:
+        outcome, said = _state(record, facts)
+        exit_code, trouble = said.get("exit_code"), said.get("trouble")
+        ended = None if outcome == RUNNING else said.get("at") or _last_heard_of(known, view, last.began)
+    elif known.get("missing"):
+        trouble = f"{known['missing']:,} events came too fast for the record"
+    return RunSummary(
+        id=record.run,
+        workflow=str(known.get("workflow", "")),
+        file=str(known.get("file", "")),
+        began=first.began,
+        ended=ended,
+        outcome=outcome,
+        exit_code=exit_code,
+        incarnations=len(lives),
+        **_totals(known, view),
+        pid=last.pid,
+        pid_start=last.pid_start,
+        boot_id=last.boot_id,
+        trouble=trouble,
+    )
+
+
+def _last_heard_of(known: Mapping[str, Any], view: RunView, began: float) -> float:
+    elapsed: float = (known.get("progress") or {}).get("elapsed", 0.0)
+    return max(began + elapsed, view.last_moment() or 0.0)
+
+
+def _totals(known: Mapping[str, Any], view: RunView) -> dict[str, int]:
+    """Add up what became of items, or of jobs: by the report, or else by the last snapshot."""
+    if known.get("jobs"):
+        states = [job["state"] for job in view.jobs()]
+        failed = sum(state in ("failed", "timed_out") for state in states)
+        return {"done": sum(state in ("passed", "allowed") for state in states), "failed": failed, "dead": 0}
+    report = known.get("report") or known.get("progress") or {}
+    stages, queues = report.get("stages", ()), report.get("queues", ())
+    feeds = {stage["name"] for stage in _declared(known, view) if stage.get("to") is not None}
+    return {
+        "done": sum(stage["done"] for stage in stages if stage["name"] not in feeds),
+        "failed": sum(stage["failed"] for stage in stages),
+        "dead": sum(queue["dead_lettered"] for queue in queues),
+    }
+
+
+def _declared(known: Mapping[str, Any], view: RunView) -> list[Mapping[str, Any]]:
+    """Return the stages with what they write: by the report, or else by the event that began the run."""
+    if known.get("report"):
+        return [{"name": each["name"], "to": each["sends"]} for each in known["report"]["stages"]]
+    return [each for event in view.events("run.started") for each in event.fields.get("stages", ())]
+
+
+def _state(record: RunRecord, facts: RunFacts | None) -> tuple[str, Mapping[str, Any]]:
+    """Say what a run is in whose database no end stands, and what else is known of its end."""
+    held = is_held(record.folder)
+    if held is not None:
+        return (RUNNING if held else KILLED), {}
+    if (said := read_ended(record.folder)) is not None:
+        return str(said.get("outcome") or UNKNOWN), said
+    return (RUNNING if facts is not None and is_alive(record, facts) else UNKNOWN), {}
+
+
+def _without_database(record: RunRecord, facts: RunFacts | None) -> RunSummary | None:
+    held = is_held(record.folder)
+    if facts is None or (held is None and read_ended(record.folder) is None):
+        return None
+    return _told_by_folder(record, facts, _state(record, facts), None)
+
+
+def _told_by_folder(
+    record: RunRecord, facts: RunFacts | None, state: tuple[str, Mapping[str, Any]], trouble: str | None
+) -> RunSummary:
+    outcome, said = state
+    began = 0.0 if facts is None else facts.at
+    return RunSummary(
+        id=record.run,
+        workflow="" if facts is None else facts.workflow,
+        file="" if facts is None else facts.file,
+        began=began,
+        ended=None if outcome == RUNNING else float(said.get("at") or began),
+        outcome=outcome,
+        exit_code=said.get("exit_code"),
+        incarnations=1,
+        done=0,
+        failed=0,
+        dead=0,
+        pid=None if facts is None else facts.pid,
+        trouble=said.get("trouble") or trouble,
+    )

@@ -1,0 +1,174 @@
+"""Writes what is known of a run into its database, a transaction at a time.
+
+RunFold ── what has changed ──► commit ──► run.db
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import sqlite3
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runner import __version__
+from runner.record.facts import boot_id, process_start
+from runner.record.fold import MOST_EVENTS, RunFold
+from runner.record.schema import DATABASE, close, create
+
+_SERIES_EVERY = 5.0
+"""Seconds between two writings of all series, each of which is one blob."""
+_SPARE = 500
+"""Events of a name beyond `MOST_EVENTS` that may gather before the oldest are removed."""
+INCARNATION = 1
+
+
+class RunWriter:
+    """The one writer of a run's database."""
+
+    def __init__(self, folder: Path, begin: Mapping[str, Any], *, over: bool) -> None:
+        """Make the database. `begin` says what is known of the run; `over`: it has ended already.
+
+        Raises:
+            sqlite3.Error: it can't be written.
+        """
+        self._connection, journal = create(folder / DATABASE, lasting=not over)
+        self._series_due = 0.0
+        self._events: dict[str, int] = {}
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._facts({**_facts_of(begin), "journal": journal})
+            self._connection.execute(
+                "INSERT INTO incarnation (n, pid, pid_start, boot_id, began) VALUES (?, ?, ?, ?, ?)",
+                (INCARNATION, begin["pid"], process_start(begin["pid"]), boot_id(), begin["at"]),
+            )
+
+    def commit(self, fold: RunFold, now: float, *, last: bool = False, missing: int = 0) -> None:
+        """Write what has changed since the last time. Series are written now and then, and at the `last` time."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._write_events(fold)
+            self._write_failures(fold)
+            self._write_jobs(fold)
+            if fold.progress is not None:
+                self._facts({"progress": fold.progress})
+            if last or now >= self._series_due:
+                self._series_due = now + _SERIES_EVERY
+                self._write_series(fold)
+            if missing or fold.left_out:
+                self._facts({"missing": missing, "left_out": fold.left_out})
+
+    def end(self, end: Mapping[str, Any]) -> None:
+        """Say what the run came to: from now on it has ended, whoever holds its lock."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._facts({key: end.get(key) for key in ("outcome", "exit_code", "reason", "report")})
+            self._connection.execute(
+                "UPDATE incarnation SET ended = ?, outcome = ? WHERE n = ?",
+                (end["at"], end.get("outcome"), INCARNATION),
+            )
+
+    def close(self) -> None:
+        """Leave one file behind. Raises nothing."""
+        close(self._connection)
+
+    def _facts(self, facts: Mapping[str, Any]) -> None:
+        rows = [_row(key, value) for key, value in facts.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", rows)
+
+    def _write_events(self, fold: RunFold) -> None:
+        rows, fold.rows = fold.rows, []
+        self._connection.executemany(
+            "INSERT INTO event (incarnation, at, name, level, stage, worker, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_row(INCARNATION, r.at, r.name, r.level, r.stage, r.worker, r.fields) for r in rows],
+        )
+        for row in rows:
+            self._events[row.name] = self._events.get(row.name, 0) + 1
+        for name, count in self._events.items():
+            if count > MOST_EVENTS + _SPARE:
+                fold.left_out += count - MOST_EVENTS
+                self._events[name] = MOST_EVENTS
+                self._connection.execute(
+                    "DELETE FROM event WHERE name = ? AND id <= "
+                    "(SELECT id FROM event WHERE name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                    (name, name, MOST_EVENTS),
+                )
+
+    def _write_failures(self, fold: RunFold) -> None:
+        failures = fold.failures
+        changed = [failures.kinds[print_] for print_ in failures.changed]
+        failures.changed.clear()
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO kind VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                _row(k.id, k.stage, k.print, k.error, k.traceback, k.n, k.first, k.last, k.minutes.encode())
+                for k in changed
+            ],
+        )
+        samples, failures.samples = failures.samples, []
+        self._connection.executemany(
+            "INSERT INTO sample_item VALUES (?, ?, ?, ?)",
+            [_row(s.kind, s.item, s.at, int(s.letter)) for s in samples],
+        )
+
+    def _write_jobs(self, fold: RunFold) -> None:
+        changed = [fold.jobs[job] for job in fold.changed_jobs]
+        fold.changed_jobs.clear()
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO job (id, state, attempts, began, ended, code, signal, reason, log)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                _row(j.id, j.state, j.attempts, j.began, j.ended, j.code, j.signal, j.reason, j.log)
+                for j in changed
+            ],
+        )
+        steps, fold.steps = fold.steps, []
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_row(s.job, s.attempt, s.n, s.name, s.result, s.code, s.seconds) for s in steps],
+        )
+
+    def _write_series(self, fold: RunFold) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?)",
+            [_row(name, each.start, each.step, each.encode()) for name, each in fold.series.items()],
+        )
+
+
+def _column(value: Any) -> Any:
+    """Return what a column can hold: text that is no UTF-8 spelt out, lists and the like as JSON."""
+    if value is None or isinstance(value, int | float | bytes):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # Within JSON what this spells out is JSON again, and comes back as it was.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _row(*values: Any) -> tuple[Any, ...]:
+    return tuple(map(_column, values))
+
+
+def _facts_of(begin: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to what the runner says of the run what can be found out without it."""
+    text = begin.get("text") or ""
+    own = {
+        "sha256": hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(),
+        "host": socket.gethostname(),
+        "modules": {path: _digest(Path(path)) for path in begin.get("modules", ())},
+        "versions": {
+            "mprun": __version__,
+            "python": sys.version.split()[0],
+            "sqlite": sqlite3.sqlite_version,
+        },
+    }
+    return {key: value for key, value in begin.items() if key not in ("modules", "folder")} | own
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,112 @@
+"""What is kept of a run's events: to a bound, with failures by their kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.record.failures import MOST_KINDS, OTHERS, fingerprint
+from runner.record.fold import RunFold
+
+TRACE = 'Traceback:\n  File "/home/me/shop.py", line {}, in price\n    raise ValueError\n'
+
+
+def failed(item: str, error: str = "ValueError: no 1", **more: Any) -> dict[str, Any]:
+    return {"worker": "w", "stage": "shop", "queue": "q", "item": item, "error": error, **more}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("ValueError: no 17", "ValueError: no 3", True),
+        ("KeyError: 'a'", 'KeyError: "b c"', True),
+        ("OSError: at 0x7fa1", "OSError: at 0x11", True),
+        ("ValueError: first\nand more", "ValueError: first\nother", True),
+        ("ValueError: no price", "ValueError: no name", False),
+        ("ValueError: no 1", "TypeError: no 1", False),
+    ],
+)
+def test_failures_are_one_kind_where_they_differ_in_what_differs_from_item_to_item(
+    one: str, other: str, alike: bool
+) -> None:
+    assert alike == (fingerprint("s", one) == fingerprint("s", other))
+
+
+def test_the_place_tells_kinds_apart_but_not_a_line_of_it() -> None:
+    at = [fingerprint("s", "ValueError", TRACE.format(line)) for line in (3, 4)]
+
+    assert at[0] == at[1]
+    assert at[0] != fingerprint("s", "ValueError", TRACE.format(3).replace("price", "name"))
+    assert at[0] != fingerprint("t", "ValueError", TRACE.format(3))
+
+
+def test_of_a_kind_a_hundred_are_kept_and_all_are_counted() -> None:
+    fold = RunFold()
+    for n in range(1000):
+        fold.take("item.failed", float(n), "error", failed(str(n), f"ValueError: no {n}"))
+        fold.take("item.failed", float(n), "error", failed(str(n), f"TypeError: no {n}"))
+
+    kinds = list(fold.failures.kinds.values())
+    assert [1000, 1000] == [kind.n for kind in kinds]
+    assert [100, 100] == [sum(s.kind == kind.id for s in fold.failures.samples) for kind in kinds]
+    assert (200, 1800) == (len(fold.rows), fold.left_out)
+
+
+def test_an_items_letter_is_no_second_failure() -> None:
+    fold = RunFold()
+    fold.take("item.failed", 1.0, "warning", failed("a", traceback=TRACE.format(1)))
+    fold.take("item.dead_lettered", 1.0, "warning", failed("a", attempts=1))
+    fold.take("item.dead_lettered", 1.0, "warning", failed("b", "killed its workers", attempts=2))
+
+    assert [1, 1] == [kind.n for kind in fold.failures.kinds.values()]
+    assert [False, True] == [sample.letter for sample in fold.failures.samples]
+
+
+def test_kinds_are_bounded_and_the_others_counted_together() -> None:
+    fold = RunFold()
+    for n in range(MOST_KINDS + 50):
+        fold.take("item.failed", 1.0, "error", failed("x", f"Error: {'x' * (n % 16)}{'y' * (n // 16)}"))
+
+    assert MOST_KINDS + 1 == len(fold.failures.kinds)
+    assert 50 == fold.failures.kinds[OTHERS].n
+
+
+def test_snapshots_become_series_and_no_events() -> None:
+    fold = RunFold()
+    for n in range(3):
+        stage = {"name": "eater", "received": n, "sent": 0, "done": n, "failed": 0, "busy": 0.1, "alive": 2}
+        queue = {"name": "steamer", "size": 9 - n, "put": 9, "done": n}
+        fold.take("run.progress", n * 0.25, "debug", {"elapsed": n, "stages": [stage], "queues": [queue]})
+
+    assert [] == fold.rows
+    assert (0, 1, 2) == fold.series["stage/eater/done"].values
+    assert (9, 8, 7) == fold.series["queue/steamer/size"].values
+
+
+def test_a_job_is_followed_to_its_end() -> None:
+    fold = RunFold()
+    started = {"job": "test", "attempt": 1, "reason": "its needs have passed", "log": "/x/0001-test.log"}
+    step = {"job": "test", "step": 1, "name": "pytest", "exitcode": 2, "duration": 1.5, "result": "failed"}
+    ended = {
+        "job": "test",
+        "attempt": 1,
+        "result": "failed",
+        "exitcode": 2,
+        "signal": None,
+        "reason": "exit 2",
+    }
+    fold.take("job.started", 1.0, "info", started)
+    fold.take("step.finished", 2.0, "debug", step)
+    fold.take("job.finished", 3.0, "error", ended)
+
+    job = fold.jobs["test"]
+    assert ("failed", 1.0, 3.0, 2, "exit 2") == (job.state, job.began, job.ended, job.code, job.reason)
+    assert [("test", 1, 1, "failed")] == [(s.job, s.attempt, s.n, s.result) for s in fold.steps]
+
+
+def test_a_field_of_any_length_is_cut() -> None:
+    fold = RunFold()
+    fold.take("worker.stacks", 1.0, "warning", {"worker": "w", "stage": "s", "stacks": "x" * 1_000_000})
+
+    assert len(fold.rows[0].fields) < 10_000

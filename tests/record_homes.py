@@ -1,0 +1,38 @@
+"""Records of runs that nobody has run, for whatever reads records."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from runner.record.fold import RunFold
+from runner.record.writer import RunWriter
+from runner.store.record import RunFacts, RunRecord
+from runner.store.run_lock import RunLock
+
+
+def recorded(
+    home: Path,
+    run: str,
+    workflow: str = "baozi",
+    at: float = 1.0,
+    *,
+    outcome: str | None = "done",
+    over: bool = True,
+) -> RunRecord:
+    """Leave the record of a run that nobody runs any more, with its end unless `outcome` is None."""
+    record = RunRecord(run, home)
+    RunLock(record.make()).release()
+    record.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
+    writer = RunWriter(
+        record.folder,
+        {"workflow": workflow, "file": f"{workflow}.yaml", "pid": os.getpid(), "at": at},
+        over=over,
+    )
+    fold = RunFold()
+    fold.take("worker.spawned", at + 1, "info", {"worker": "neo", "stage": "chef"})
+    writer.commit(fold, 0.0, last=True)
+    if outcome is not None:
+        writer.end({"at": at + 2, "outcome": outcome, "exit_code": 0, "report": None})
+    writer.close()
+    return record
