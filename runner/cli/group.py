@@ -38,6 +38,8 @@ COMMANDS = {
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
     "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
     "history": Entry("List past runs.", "runner.cli.history:command"),
+    "show": Entry("Show a past run: its end again, its events, its failures.", "runner.cli.show:command"),
+    "logs": Entry("Show what the handlers or jobs of a run said.", "runner.cli.logs:command"),
     "completion": Entry(
         "Print a script that completes mprun in your shell.", "runner.cli.completion:command"
     ),

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from runner.cli.output import in_github, print_message, write
 from runner.events.job_report import FAILURES, JobLine, JobReport, JobState, RunResult, by_cause
@@ -49,19 +50,20 @@ def show_jobs(
     """
     good = job_report.result is not RunResult.FAILED and not report.exit_code
     if screen and not (good and quiet):
-        _show_screen(report, job_report)
+        show_screen(report, job_report, sys.stderr)
     if in_github(os.environ) and output != "json":
         _report_to_github(report, job_report, os.environ)
 
 
-def _show_screen(report: Report, job_report: JobReport) -> None:
+def show_screen(report: Report, job_report: JobReport, stream: TextIO) -> None:
+    """Show how the jobs ended, in as much room as there is."""
     from runner.render.summary import print_closing
 
     def parts(columns: int, rows: int) -> Sequence[Part]:
         shown = final_summary(report, job_report, _tail_of, columns=columns, rows=rows, near=str(Path.cwd()))
         return [_disarmed(part) for part in shown] if in_github(os.environ) else shown
 
-    print_closing(parts, sys.stderr)
+    print_closing(parts, stream)
 
 
 def _report_to_github(report: Report, job_report: JobReport, environ: Mapping[str, str]) -> None:

@@ -56,7 +56,9 @@ def find_run(word: str, runs: Sequence[RunSummary]) -> RunSummary:
         UsageError: there is none, or it is the beginning of several ids.
     """
     if not runs:
-        raise UsageError("there is no record of any run here; MPRUN_HOME may name another folder")
+        raise UsageError(
+            f"there is no record of a run '{word}', nor of any other here; MPRUN_HOME may name another folder"
+        )
     if word == LATEST:
         return runs[-1]
     matching = [run for run in runs if run.id.startswith(word)] if word else []

@@ -162,7 +162,7 @@ class RunView:
         builder = ReportBuilder()
         last = began = float(facts.get("at") or 0.0)
         for stored in self.events():
-            event = _as_event(stored, self.run)
+            event = as_event(stored, self.run)
             if event is not None:
                 builder.observe(event)
                 last = stored.at
@@ -212,7 +212,7 @@ def _counted_up(stage: StageLine, counts: Mapping[str, Any] | None, seconds: flo
     )
 
 
-def _as_event(stored: StoredEvent, run: str) -> Event | None:
+def as_event(stored: StoredEvent, run: str) -> Event | None:
     """Make an event again; None of a kind, or with fields, that only another version knows."""
     try:
         return KINDS[stored.name](**stored.fields).stamped(stored.at, run)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from runner.events.job_report import JobLine, JobReport, JobState, RunResult, ServiceLine, by_cause
 from runner.events.report import Report
-from runner.render.lines import Emphasis, OutputLine, describe_exit, format_end
+from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine, describe_exit, format_end
 from runner.text import and_more, cells, cut, summarize, visible
 from runner.units import rough_duration
 
@@ -244,6 +244,8 @@ def _last_line(report: Report, job_report: JobReport) -> OutputLine:
             report.outcome, "ended by a fault in mprun"
         )
         return OutputLine(f"{how} after {took}: {counted}; exit {report.exit_code}", Emphasis.BAD)
+    if report.outcome in UNFINISHED_RUNS:
+        return OutputLine(f"{UNFINISHED_RUNS[report.outcome]} {took}: {counted}", Emphasis.WARNING)
     match job_report.result:
         case RunResult.PASSED:
             return OutputLine(f"passed in {took}: {counted}", Emphasis.GOOD)

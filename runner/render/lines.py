@@ -44,6 +44,12 @@ _MARKS = {
     Emphasis.ASIDE: "-",
     Emphasis.HEADING: "▸",
 }
+UNFINISHED_RUNS: Mapping[str, str] = {
+    "killed": "killed after",
+    "running": "running for",
+    "unknown": "of unknown outcome after",
+}
+"""How a run is called, before its duration, whose record has no end."""
 _ENDINGS: Mapping[str, tuple[Emphasis, str]] = {
     JobResult.PASSED: (Emphasis.GOOD, "passed in"),
     JobResult.FAILED: (Emphasis.BAD, "failed after"),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from runner.events.report import Report
 from runner.events.report_fields import Failure, QueueLine, StageLine
-from runner.render.lines import Emphasis, OutputLine
+from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine
 from runner.text import colour_allowed, visible
 from runner.units import counted, format_size, rough_duration
 
@@ -34,6 +34,7 @@ _ENDINGS = {
     "timeout": "timed out after",
     "interrupted": "interrupted after",
     "internal": "ended by a fault in mprun after",
+    **UNFINISHED_RUNS,
 }
 
 
@@ -216,6 +217,8 @@ def ledger_sentence(queues: Sequence[QueueLine]) -> str:
 
 def _last_line(report: Report) -> Text:
     text = f"{_ENDINGS[report.outcome]} {rough_duration(report.seconds)}"
+    if report.outcome in UNFINISHED_RUNS:
+        return Text(text, style="bold yellow")
     if report.exit_code == 0:
         return Text(text, style="bold green")
     return Text(f"{text}, exit {report.exit_code}", style="bold red")

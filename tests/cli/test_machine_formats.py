@@ -22,6 +22,7 @@ OF_A_FILE = ("plan", "validate")
 OF_A_NAME = {
     "ps": ["ps", "nowhere"],
     "handlers": ["handlers", "nokindatall"],
+    "show": ["show", "nowhere"],
     "history list": ["history", "nowhere"],
     "dlq ls": ["dlq", "ls", "nowhere"],
     "dlq show": ["dlq", "show", "nowhere"],

@@ -210,7 +210,7 @@ def test_a_word_that_means_none_or_several_is_refused_with_the_nearest(word: str
 
 
 def test_where_nothing_was_recorded_that_is_said() -> None:
-    with pytest.raises(UsageError, match="no record of any run"):
+    with pytest.raises(UsageError, match="no record of a run 'latest', nor of any other here"):
         find_run("latest", [])
 
 

@@ -1,0 +1,75 @@
+"""The run that a command is about, chosen by a word, and the look into its record. Shared by all that show one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from runner.cli.output import print_message
+from runner.errors import UsageError
+from runner.events.report import Report
+from runner.record.history import find_run, runs_in
+from runner.record.reader import RunView
+from runner.record.schema import DATABASE
+from runner.record.summary import KILLED, RUNNING, RunSummary
+from runner.store.record import RunRecord, home
+
+RUN_HELP = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
+
+
+def chosen_run(word: str) -> tuple[RunSummary, RunRecord]:
+    """Return the run that a word means, and where its record is. Raises `UsageError` where it means none or several."""
+    place = home()
+    run = find_run(word, runs_in(place))
+    return run, RunRecord(run.id, place)
+
+
+@contextmanager
+def look_into(run: RunSummary, record: RunRecord) -> Iterator[RunView]:
+    """
+    Open the record of a run; say so where it is of another version, or incomplete.
+
+    Raises:
+        UsageError: nothing of the run was written.
+        RecordDamaged: what was can't be read.
+    """
+    if not (record.folder / DATABASE).exists():
+        raise UsageError(
+            f"nothing is known of run '{run.id}' but that it was {run.outcome}: {why_nothing(run)}"
+        )
+    with RunView(record.folder) as view:
+        for note in filter(None, (view.note, run.trouble and f"the record is incomplete: {run.trouble}")):
+            print_message(f"mprun: {note}")
+        yield view
+
+
+def why_nothing(run: RunSummary) -> str:
+    """Say why a run has no database."""
+    if run.trouble is not None:
+        return run.trouble
+    return "it has only begun" if run.outcome == RUNNING else "that was before anything could be written"
+
+
+def report_of(run: RunSummary, view: RunView) -> Report:
+    """Return the report of a run; one that has not ended, or was killed, says so in it."""
+    facts = view.facts()
+    report = view.report(facts)
+    if isinstance(facts.get("report"), dict):
+        return report
+    reasons = {RUNNING: None, KILLED: how_killed(run)}
+    return replace(
+        report,
+        outcome=run.outcome,
+        exit_code=run.exit_code or 0,
+        reason=reasons.get(run.outcome, run.trouble),
+        seconds=round(run.seconds, 6),
+        bottleneck=None,
+    )
+
+
+def how_killed(run: RunSummary) -> str:
+    """Say what is known of the death of a run."""
+    if run.machine_went_down:
+        return "the machine went down while it ran"
+    return "its runner was killed: nothing of it runs any more"

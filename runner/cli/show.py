@@ -1,0 +1,138 @@
+"""`mprun show`: one run of the past: its end again, its events, its failures by kind, its file.
+
+record ──► report_of ──► the tables of the end      ──► LogObserver ──► the log      ──► kinds of failures
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from runner.cli.history import as_dict, when
+from runner.cli.options import examples, output_format
+from runner.cli.output import write
+from runner.cli.recorded import RUN_HELP, chosen_run, look_into, report_of
+from runner.errors import ExitCode, UsageError
+from runner.events.report import Report
+from runner.record.reader import RunView, as_event
+from runner.record.summary import KILLED, RUNNING, RunSummary
+from runner.text import colour_allowed, visible
+from runner.units import counted, rough_duration
+
+_MOST_SAMPLES = 5
+_TOLD = (
+    "argv",
+    "cwd",
+    "host",
+    "params",
+    "overrides",
+    "transport",
+    "sha256",
+    "modules",
+    "versions",
+    "journal",
+)
+EXAMPLES = examples(
+    "mprun show latest               the end of the last run again",
+    "mprun show 3f2a --failures      what failed, by kind, with samples",
+    "mprun show baozi --events       its log",
+    "mprun show baozi --file > as-it-was.yaml",
+)
+
+
+@click.command(epilog=EXAMPLES, help=f"Show a run of the past, as it was shown at its end.\n\n{RUN_HELP}")
+@click.argument("run")
+@click.option(
+    "--events", is_flag=True, help="Its events, as its log had them; of failures of items 100 a kind."
+)
+@click.option("--failures", is_flag=True, help="What failed, by kind, with some of the items.")
+@click.option("--file", "show_file", is_flag=True, help="The workflow file as it was.")
+@output_format(["text", "json"])
+def command(run: str, events: bool, failures: bool, show_file: bool, form: str) -> int:
+    if sum((events, failures, show_file)) > 1:
+        raise UsageError("--events, --failures and --file are shown one at a time")
+    summary, record = chosen_run(run)
+    with look_into(summary, record) as view:
+        if events:
+            _show_events(view, form)
+        elif failures:
+            _show_failures(view, form)
+        elif show_file:
+            _show_file(view, form)
+        elif form == "json":
+            told = {key: value for key, value in view.facts().items() if key in _TOLD}
+            document = {**as_dict(summary), **told, "report": report_of(summary, view).as_dict()}
+            write(_json(document))
+        else:
+            _show_end(summary, report_of(summary, view))
+    return ExitCode.DONE
+
+
+def _show_end(run: RunSummary, report: Report) -> None:
+    end = f", ended {when(run.ended)}" if run.outcome not in (RUNNING, KILLED) else ""
+    write(f"run {run.id} of {visible(run.workflow)}: {run.outcome}; began {when(run.began)}{end}\n\n")
+    if report.jobs is not None:
+        from runner.cli.run_jobs import show_screen
+
+        show_screen(report, report.jobs, sys.stdout)
+        return
+    from runner.render.summary import print_report
+
+    print_report(report, sys.stdout)
+
+
+def _show_events(view: RunView, form: str) -> None:
+    from runner.render.log import LogObserver
+
+    colors = colour_allowed(sys.stdout)
+    log = (
+        LogObserver(sys.stdout.buffer, "json", "debug")
+        if form == "json"
+        else LogObserver(sys.stdout.buffer, "text", "info", colors=colors)
+    )
+    for stored in view.events():
+        event = as_event(stored, view.run)
+        if event is not None:
+            log.observe(event)
+
+
+def _show_failures(view: RunView, form: str) -> None:
+    kinds = view.kinds()
+    if form == "json":
+        write(_json([{key: value for key, value in kind.items() if key != "print"} for kind in kinds]))
+    elif not kinds:
+        write("nothing failed\n")
+    else:
+        write("\n".join("\n".join(_kind_lines(kind)) for kind in kinds))
+
+
+def _kind_lines(kind: dict[str, Any]) -> list[str]:
+    """Show a kind of failures for people; what a handler raised is indented, so that it can't look like ours."""
+    over = f" within {rough_duration(kind['last'] - kind['first'])}" if kind["n"] > 1 else ""
+    stage = f" in stage {kind['stage']}" if kind["stage"] else ""
+    lines = [visible(f"{counted(kind['n'], 'failure')}{stage}, first {when(kind['first'])}{over}")]
+    lines += [f"  error:  {visible(kind['error'])}"]
+    samples = kind["samples"]
+    for sample in samples[:_MOST_SAMPLES]:
+        lines.append(f"  item:   {visible(sample['item'])}")
+    if kind["n"] > _MOST_SAMPLES and samples:
+        lines.append(f"  and {counted(kind['n'] - min(len(samples), _MOST_SAMPLES), 'more item')}")
+    return [*lines, *(f"    {visible(line)}" for line in kind["traceback"].rstrip().splitlines()), ""]
+
+
+def _show_file(view: RunView, form: str) -> None:
+    facts = view.facts()
+    text, included = facts.get("text") or "", facts.get("included") or {}
+    if form == "json":
+        write(_json({"file": facts.get("file"), "text": text, "included": included}))
+        return
+    write(text)
+    for name, inner in included.items():
+        write(f"\n# included: {visible(name)}\n{inner}")
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
