@@ -24,6 +24,7 @@ from itertools import chain, compress, repeat
 from pathlib import Path
 from typing import Any
 
+from runner.process.real_threads import real_threading, sleep, start_thread
 from runner.units import format_duration
 
 PLAIN_FILES = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair)
@@ -249,10 +250,14 @@ def _set_alarm(
     report_lost: Callable[[OSError], None],
     report_lingering: Callable[[list[str]], None],
 ) -> None:
-    alarm = threading.Timer(bound, _exit_now, (os.getpid(), code, forked, report_lost, report_lingering))
-    alarm.daemon = True
     with suppress(RuntimeError):  # no thread to be had: then there is no bound
-        alarm.start()
+        known = (os.getpid(), code, forked, report_lost, report_lingering)
+        start_thread(_exit_later, bound, _exit_now, *known, name="mprun-alarm")
+
+
+def _exit_later(bound: float, exit_now: Callable[..., object], *arguments: object) -> None:
+    sleep(bound)
+    exit_now(*arguments)
 
 
 def _exit_now(
@@ -265,13 +270,13 @@ def _exit_now(
     """The time is up. Called in a thread of its own."""
     if os.getpid() != pid:
         return
-    report_lingering(_lingering())
+    with real_threading():
+        left = _lingering()
+    report_lingering(left)
     if forked:
         # Whatever still uses a file, as a thread that waits at a full pipe does, must not keep this process.
-        last = threading.Timer(_LAST_FLUSH, os._exit, (code,))
-        last.daemon = True
         with suppress(RuntimeError):
-            last.start()
+            start_thread(_exit_later, _LAST_FLUSH, os._exit, code, name="mprun-last")
         code = flush_files(report_lost, closing=True) or code
     os._exit(code)
 

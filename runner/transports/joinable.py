@@ -13,7 +13,6 @@ import math
 import multiprocessing
 import pickle
 import queue
-import select
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.queues import JoinableQueue
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
+from select import POLLIN
 from typing import Any, NoReturn
 
 from runner.errors import EndOfStream, HandlerError, NotTheWorker, Stopping
@@ -31,6 +31,7 @@ from runner.ipc.frames import load_item
 from runner.ipc.messages import Exited, Fact
 from runner.ipc.status_page import StatusPage, StopRequest, Wait, Word
 from runner.ledger.accounts import Account, CountedLedger, Tally
+from runner.process.real_threads import RealCondition, poll, real_threading
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, WorkerPlan
@@ -72,6 +73,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         self._poll = self._has_item
         self._is_producer = worker.role is Role.PRODUCER
         self._counting = threading.Lock()
+        self._notempty = RealCondition()  # its feeder is a real thread, and waits in it
         Finalize(self, self._give_up_unread, exitpriority=0)  # before it waits for its feeder, a thread
 
     def after_fork(self) -> None:
@@ -124,9 +126,13 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
 
     def _has_item(self, timeout: float = 0.0) -> bool:
         """As the standard library's own, which would wait for ever by a clock that a handler has frozen."""
-        poller = select.poll()
-        poller.register(self._reader, select.POLLIN)
+        poller = poll()
+        poller.register(self._reader, POLLIN)
         return bool(poller.poll(max(0.0, timeout * 1000)))
+
+    def _start_thread(self) -> None:
+        with real_threading():
+            super()._start_thread()  # type: ignore[misc]  # the standard library's own, which its type stubs leave out
 
     def task_done(self) -> None:
         """Say that one item that was taken is done with. Raises ValueError where this worker holds none."""

@@ -31,6 +31,7 @@ from runner.ledger.ranges import Frame, HandOver, Lease
 from runner.process import child as process
 from runner.process.bootstrap import SavedEnvironment, apply_environment
 from runner.process.ending import flush_files, lingering, opened_since
+from runner.process.real_threads import Baton, real_threading
 from runner.process.resources.base import InjectedResources
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
@@ -71,7 +72,7 @@ class _Page(StatusPage):
     def stay_if_left(self) -> None:
         """Called in the fiber: never come back where nobody waits for it any more."""
         while self.left_behind:
-            threading.Semaphore(0).acquire()
+            Baton().acquire()
 
 
 class _FiberThread(threading.Thread):
@@ -133,8 +134,9 @@ class Fiber:
         """Nothing of the handler's runs any more, so there is nothing to unwind."""
         self._has_turn = False
         self._saved_environment = SavedEnvironment({}, None)
-        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = _FiberThread(target=self._run, name=plan.name, daemon=True)
+        self._go, self._back = Baton(), Baton()
+        with real_threading():
+            self._thread = _FiberThread(target=self._run, name=plan.name, daemon=True)
 
     @property
     def ident(self) -> int:
@@ -153,7 +155,8 @@ class Fiber:
             self._has_turn = True
             self._saved_environment = apply_environment(self.plan)
             if not self._thread.ident:
-                self._thread.start()
+                with real_threading():
+                    self._thread.start()
             else:
                 self._go.release()
         if self._cancelled is signal.SIGKILL and self._unwinds_until == math.inf:

@@ -27,6 +27,7 @@ from runner.ipc.status_page import Counters, Pulse, StopRequest, Word
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.process.ending import open_descriptors
+from runner.process.real_threads import threads_are_green, undo_patches
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import HasFileno, Spawned, WorkerMain
@@ -39,6 +40,12 @@ _LOOK = 0.05
 """Seconds between two looks whether the turn was given back, so that signals are heeded during a long item."""
 _GLANCE = 0.001
 """The same, for a fiber with a thread of its own that waits at a queue."""
+
+
+_GREEN = (
+    "its handler replaces threads by something else, as gevent and eventlet do in `monkey.patch_all()` and "
+    "`monkey_patch()`; under `inline` mprun itself lives on those: run it under `leased` or `joinable`"
+)
 
 
 class InlineTransport:
@@ -94,11 +101,19 @@ class InlineTransport:
             self._turns.rotate(-1)  # it waits for a thread of its own, which waits for somebody else
         elif fiber.outstays:
             fiber.abandon()
+        if threads_are_green() and self._turns:
+            self._refuse_green_threads(fiber or self._turns[0])
         facts, self._facts[:] = list(self._facts), []
         for fact in facts:
             if isinstance(fact, Exited):
                 self._retire(fact.worker)
         return facts
+
+    def _refuse_green_threads(self, culprit: Fiber) -> None:
+        """A handler has replaced the threads of this process, which all workers and mprun itself live on."""
+        undo_patches()
+        self._facts.insert(0, HandlerFailed(culprit.name, _GREEN))  # before its end
+        culprit.cancel(signal.SIGTERM)
 
     def abandon(self) -> None:
         """Unwind every fiber, or leave it behind where it does not give the turn back."""

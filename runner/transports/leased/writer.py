@@ -35,6 +35,7 @@ from runner.ipc.shm.handles import BIG
 from runner.ipc.status_page import StopRequest, Wait, Word
 from runner.ipc.stream import PutMessage
 from runner.ledger.sharding import sharder
+from runner.process.real_threads import RealEvent, sleep, start_thread
 from runner.transports.leased.big_items import BigItemWriter
 from runner.transports.leased.outbox import TICK, OutboxEnd
 from runner.transports.leased.session import WorkerSession
@@ -228,7 +229,7 @@ class FrameOutbox(OutboxEnd):
             self._packer = BatchPacker(policy, big_items, self.flush, self._wait_for_slot)
         self._lock = threading.Lock()
         self._flusher: threading.Thread | None = None
-        self._gathering = threading.Event()
+        self._gathering = RealEvent()
         self._sends = 0
         self._began = time.perf_counter()
         self._fitting = 1
@@ -386,10 +387,7 @@ class FrameOutbox(OutboxEnd):
         self.room = max(1, min(self._fitting, self._asks_for if self._asks else self.session.credit))
         if self.room > 1 and not self._gathering.is_set():
             if self._flusher is None:
-                self._flusher = threading.Thread(
-                    target=self._flush_in_time, name="mprun-flusher", daemon=True
-                )
-                self._flusher.start()
+                self._flusher = start_thread(self._flush_in_time, name="mprun-flusher")
             self._gathering.set()
 
     def _wait_for_credit(self) -> None:
@@ -413,7 +411,7 @@ class FrameOutbox(OutboxEnd):
         while True:
             self._gathering.wait()
             sends = self._sends
-            time.sleep(TICK)
+            sleep(TICK)
             if sends != self._sends:
                 continue
             with self._lock:
