@@ -337,3 +337,16 @@ def test_nothing_of_the_user_runs(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "a\n", "")
     assert not (tmp_path / "ran").exists()
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_none_in_the_place_of_a_method_is_none(tmp_path: Path) -> None:
+    (tmp_path / "kitchen.py").write_text(
+        "class Base:\n    def __call__(self, item): ...\n    def flush(self): ...\n    def close(self): ...\n"
+        "class Eater(Base):\n    flush = None\n    def close(self): ...\n",
+        encoding="utf-8",
+    )
+
+    signature = read_signature("kitchen:Eater", tmp_path)
+
+    assert isinstance(signature, Signature)
+    assert {"__call__", "close"} == signature.methods & {"__call__", "flush", "close"}

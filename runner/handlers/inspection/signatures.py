@@ -19,6 +19,7 @@ from runner.handlers.inspection.imports import LiveModule, Missing, Opaque, Sour
 from runner.handlers.inspection.names import (
     Binding,
     Class,
+    Constant,
     Defined,
     Function,
     FunctionNode,
@@ -162,7 +163,7 @@ def read_class(found: Class, beside: Path) -> Signature | Missing | Opaque:
     if isinstance(call, Missing | Opaque):
         return call
     shape = HandlerShape.PROCESS if _ProcessBase in lineage else HandlerShape.CLASS
-    methods = frozenset[str]().union(*map(_methods, lineage))
+    methods = _all_methods(lineage)
     return Signature(shape, parameters, call, methods, str(found.module.file), found.node.lineno)
 
 
@@ -246,12 +247,25 @@ def _read_method(binding: Binding, module: SourceModule) -> tuple[Parameter, ...
     return parameters if "staticmethod" in decorators(node) else parameters[1:]
 
 
-def _methods(ancestor: Ancestor) -> frozenset[str]:
+def _all_methods(lineage: Iterable[Ancestor]) -> frozenset[str]:
+    """Name the methods that instances have: `close = None` says that there is none, whatever a base has."""
+    found: dict[str, bool] = {}
+    for ancestor in lineage:
+        for name, is_method in _members(ancestor).items():
+            found.setdefault(name, is_method)
+    return frozenset(name for name, is_method in found.items() if is_method)
+
+
+def _members(ancestor: Ancestor) -> dict[str, bool]:
+    """Name what a class has of its own, each with whether it may be a method."""
     if isinstance(ancestor, Class):
-        return frozenset(read_names(ancestor.node.body).names)
+        names = read_names(ancestor.node.body).names
+        return {
+            name: not all(isinstance(each, Constant) for each in bindings) for name, bindings in names.items()
+        }
     if isinstance(ancestor, Live):
-        return frozenset(name for name in dir(ancestor.value) if _live_has(ancestor, name))
-    return ancestor.methods
+        return {name: True for name in dir(ancestor.value) if _live_has(ancestor, name)}
+    return dict.fromkeys(ancestor.methods, True)
 
 
 def _live_has(ancestor: Live, name: str) -> bool:
