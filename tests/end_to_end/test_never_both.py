@@ -69,7 +69,7 @@ def test_an_item_is_delivered_or_a_dead_letter_and_replay_delivers_the_rest_once
     text = textwrap.dedent(WORKFLOW).format(count=COUNT, queue=queue, stage=stage + retry)
     (tmp_path / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
     (tmp_path / "both.yaml").write_text(text, encoding="utf-8")
-    storm = Storm(kind + retry, ["cook"])
+    storm = Storm(kind + retry, ["cook"], most=500)
 
     with storm.blowing():
         report = run_file(tmp_path / "both.yaml", observers=[storm])
