@@ -39,7 +39,7 @@ class StartLeg:
     attempt: int
     reason: str
     deadline: float = math.inf
-    """When the job has to be over, on the clock that is handed in."""
+    """When the job has to be over, on the clock that is handed in; not known before it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,18 @@ class JobGraph:
 
     # Facts.
 
-    def begin(self, now: float) -> None:
+    def begin(self) -> None:
         """The run begins: what needs nothing is asked first."""
         for job in self._jobs.values():
             if job.unmet == 0:
                 self._evaluate(job)
-        self._move_on(now)
+        self._move_on()
+
+    def attempt_begun(self, leg: str, now: float) -> None:
+        """A worker has begun an attempt: from the first on the time of the job runs, and not while workers start."""
+        state = self._legs[leg]
+        if state.spec.timeout is not None and state.deadline == math.inf:
+            state.deadline = now + state.spec.timeout
 
     def attempt_ended(self, leg: str, attempt: int, outcome: JobOutcome, now: float) -> None:
         """An attempt is over. What is reported of one that is not under way is stale, and ignored."""
@@ -174,9 +180,9 @@ class JobGraph:
             self._back_off(state, retry, now)
         else:
             self._conclude(state, outcome)
-        self._move_on(now)
+        self._move_on()
 
-    def stop(self, reason: str, now: float) -> None:
+    def stop(self, reason: str) -> None:
         """The run has to end: what runs is cancelled, and what waits runs only if its `if` asks for just that."""
         if self._stopping is not None:
             return
@@ -188,9 +194,9 @@ class JobGraph:
                     and not self._judge(job, state).runs
                 ):
                     self._cancel(job, state, reason)
-        self._move_on(now)
+        self._move_on()
 
-    def cancel(self, name: str, reason: str, now: float) -> list[str]:
+    def cancel(self, name: str, reason: str) -> list[str]:
         """Cancel a leg, or every leg of a job, that is not over; return their ids, none if there is none."""
         job = self._jobs.get(name) or self._jobs[self._legs[name].spec.job]
         found = [
@@ -202,7 +208,7 @@ class JobGraph:
         ]
         for state in found:
             self._cancel(job, state, reason)
-        self._move_on(now)
+        self._move_on()
         return [state.spec.id for state in found]
 
     def abort(self, reason: str) -> None:
@@ -224,7 +230,7 @@ class JobGraph:
             _, _, state = heapq.heappop(self._backoffs)
             if state.phase is _LegPhase.BACKOFF:
                 self._make_ready(state)
-        self._move_on(now)
+        self._move_on()
 
     # Decisions, and what else can be asked.
 
@@ -266,7 +272,7 @@ class JobGraph:
 
     # How it moves.
 
-    def _move_on(self, now: float) -> None:
+    def _move_on(self) -> None:
         """Ask the dependents of what is over, which may be over at once themselves; then fill the free slots."""
         while self._closed:
             job = self._closed.popleft()
@@ -276,7 +282,7 @@ class JobGraph:
                 if dependent.unmet == 0:
                     self._evaluate(dependent)
         while (leg := self._slots.next()) is not None:
-            self._start(self._legs[leg.id], now)
+            self._start(self._legs[leg.id])
 
     def _evaluate(self, job: _Job) -> None:
         """All needs of a job are over: ask of each leg whether it runs."""
@@ -321,12 +327,10 @@ class JobGraph:
         state.phase = _LegPhase.READY
         self._slots.enter(state.spec)
 
-    def _start(self, state: _LegState, now: float) -> None:
+    def _start(self, state: _LegState) -> None:
         state.phase = _LegPhase.RUNNING
         state.attempt += 1
         state.outcome = None
-        if state.attempt == 1 and state.spec.timeout is not None:
-            state.deadline = now + state.spec.timeout
         self._decisions.append(StartLeg(state.spec, state.attempt, state.reason, state.deadline))
 
     def _retry(self, state: _LegState, outcome: JobOutcome, now: float) -> RetryLeg | None:

@@ -104,7 +104,8 @@ class JobRequest:
     context: Context = field(default_factory=Context)
     """What conditions of steps may ask for, but for the status and `env`, which the worker knows."""
     deadline: float = math.inf
-    """When the job as a whole is out of time, by `time.monotonic`, which all processes share."""
+    """When the job as a whole is out of time, by `time.monotonic`, which all processes share; known once an attempt has
+    begun."""
     job_timeout: float | None = None
     attempt_timeout: float | None = None
     idle_timeout: float | None = None

@@ -364,7 +364,7 @@ class LegSpec:
     )
     timeout: float | None = key(
         DURATION,
-        "The longest it may take, with all attempts and the waits between them.",
+        "The longest it may take once it has begun, with services, all attempts and the waits between them.",
         default=None,
         more={ALSO_KNOWN_AS: ["deadline"]},
     )

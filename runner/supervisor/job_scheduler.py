@@ -120,7 +120,7 @@ class JobScheduler(Feeder):
         now = time.monotonic()
         if not self._begun:
             self._begun = True
-            self._graph.begin(now)
+            self._graph.begin()
         if self._graph.due <= now:
             self._graph.tick(now)
         for decision in self._graph.decide():
@@ -168,7 +168,7 @@ class JobScheduler(Feeder):
         known = {known for leg in self._plan.jobs for known in (leg.name, *(each.id for each in leg.legs))}
         if name not in known:
             raise UsageError(f"the run has no job '{name}'; {did_you_mean(name, known)}")
-        cancelled = self._graph.cancel(name, reason, time.monotonic())
+        cancelled = self._graph.cancel(name, reason)
         if not cancelled:
             raise UsageError(f"job '{name}' is over already, or about to be")
         self._failed += [each for each in cancelled if each not in self._cancelled]
@@ -180,7 +180,7 @@ class JobScheduler(Feeder):
         if self._stopping is not None or self._broken_off is not None:
             return False
         self._stopping = cause
-        self._graph.stop(cause.reason, time.monotonic())
+        self._graph.stop(cause.reason)
         return True
 
     def break_off(self, reason: str) -> None:
@@ -264,6 +264,7 @@ class JobScheduler(Feeder):
         self, number: int, request: _ActiveRequest, worker: str, fields: Mapping[str, Any]
     ) -> None:
         request.worker, request.since = worker, time.monotonic()
+        self._graph.attempt_begun(request.leg.id, request.since)
         why = str(fields.get("reason") or "")
         self._bus.publish(
             JobStarted(

@@ -133,6 +133,13 @@ def test_a_job_that_is_called_off_is_stopped_and_still_cleans_up(tmp_path: Path)
     assert ("sleep 60", "cancelled") == results(told)[0]
 
 
+def test_the_time_of_a_job_that_nobody_has_begun_before_runs_from_here(tmp_path: Path) -> None:
+    job, _ = attempt(request(tmp_path, shell("sleep 60"), job_timeout=0.2))
+
+    assert (JobResult.TIMED_OUT, True) == (job.result, job.for_good)
+    assert job.duration >= 0.2
+
+
 def test_the_time_of_the_whole_job_is_for_good_and_that_of_an_attempt_is_not(tmp_path: Path) -> None:
     deadline = time.monotonic() + 0.2
 

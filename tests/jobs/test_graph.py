@@ -37,7 +37,7 @@ class Play:
 
     def __post_init__(self) -> None:
         self.graph = JobGraph(self.jobs, self.capacity)
-        self.graph.begin(self.now)
+        self.graph.begin()
         self.take()
 
     def end(self, leg: str, ended: JobOutcome = PASSED) -> None:
@@ -45,7 +45,7 @@ class Play:
         self.take()
 
     def stop(self, reason: str = "stopped by SIGINT") -> None:
-        self.graph.stop(reason, self.now)
+        self.graph.stop(reason)
         self.take()
 
     def wait(self, seconds: float) -> None:
@@ -274,15 +274,18 @@ def test_who_waits_for_another_attempt_gives_the_seat_to_others() -> None:
     assert ["a", "b"] == run.started
 
 
-def test_the_time_of_a_job_runs_from_its_first_attempt() -> None:
+def test_the_time_of_a_job_runs_from_the_moment_its_first_attempt_begins() -> None:
     run = Play((job("a", timeout=10.0, attempts=AttemptsSpec(max=9, backoff=4.0)),), now=100.0)
 
+    run.wait(5.0)  # until there is a worker
+    run.graph.attempt_begun("a", run.now)
     run.end("a", FAILED)
     run.wait(4.0)
+    run.graph.attempt_begun("a", run.now)
     run.end("a", FAILED)  # the next wait would end after the job's time
 
     deadlines = [decision.deadline for decision in run.decisions if isinstance(decision, StartLeg)]
-    assert ([110.0, 110.0], {"a": "failed"}) == (deadlines, run.results)
+    assert ([math.inf, 115.0], {"a": "failed"}) == (deadlines, run.results)
 
 
 def test_a_word_about_an_attempt_that_is_over_changes_nothing() -> None:

@@ -77,6 +77,7 @@ class JobAttempt:
         self._wakeup = wakeup
         self._is_revoked = is_revoked
         self._began = time.monotonic()
+        self._deadline = min(request.deadline, self._began + (request.job_timeout or 0.0))
         self._so_far = _StepsSoFar()
         self._steps_done = 0
 
@@ -217,7 +218,7 @@ class JobAttempt:
         if not uninterruptible:
             job = "the job took longer than its timeout"
             attempt = "the attempt took longer than attempts.timeout"
-            found.append(_deadline(request.deadline, request.job_timeout, job, for_good=True))
+            found.append(_deadline(self._deadline, request.job_timeout, job, for_good=True))
             found.append(
                 _deadline(self._began + (request.attempt_timeout or 0.0), request.attempt_timeout, attempt)
             )
