@@ -2,6 +2,7 @@
 
     MprunError
     ├── UsageError             2   the command line is wrong
+    ├── RerunRefused           6   what a past run was made of is no longer what it was
     ├── SpecError              3   the workflow file is wrong; carries the problems
     ├── HandlerError           3   a handler can't be had
     │   └── HandlerNotFound
@@ -48,6 +49,12 @@ class UsageError(MprunError):
     """The command line asks for something that does not exist or does not fit together."""
 
     exit_code = ExitCode.USAGE
+
+
+class RerunRefused(MprunError):
+    """A run can't be run again as it was: what it was made of has changed since. Carries what has."""
+
+    exit_code = ExitCode.RESUME_REFUSED
 
 
 class SpecError(MprunError):

@@ -40,6 +40,8 @@ COMMANDS = {
     "history": Entry("List past runs.", "runner.cli.history:command"),
     "show": Entry("Show a past run: its end again, its events, its failures.", "runner.cli.show:command"),
     "logs": Entry("Show what the handlers or jobs of a run said.", "runner.cli.logs:command"),
+    "diff": Entry("Compare two past runs; a gate for CI.", "runner.cli.diff:command"),
+    "rerun": Entry("Run a past run again, or what failed of it.", "runner.cli.rerun:command"),
     "completion": Entry(
         "Print a script that completes mprun in your shell.", "runner.cli.completion:command"
     ),
@@ -60,6 +62,7 @@ Exit codes:
   2      the command line is wrong
   3      the file is not valid, or a handler can't be found
   5      a timeout passed
+  6      a past run can't be run again: its file has changed
   70     a bug in mprun
   128+n  ended by signal n (130 is Ctrl-C)
 

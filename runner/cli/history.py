@@ -14,19 +14,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from runner.cli.options import examples, output_format
+from runner.cli.options import FILE, examples, output_format
 from runner.cli.output import print_message, write
 from runner.errors import UsageError
-from runner.record.history import runs_in, unique_prefixes
+from runner.record.history import find_run, runs_in, unique_prefixes
 from runner.record.pruning import candidates, choose, remove
-from runner.record.summary import RunSummary
+from runner.record.summary import RUNNING, RunSummary
 from runner.render.tables import table, width_of
 from runner.spec.suggestions import did_you_mean
-from runner.store.record import home
+from runner.store.record import RunRecord, home
 from runner.text import colour_allowed
 from runner.units import counted, duration, format_size, rough_duration
 
@@ -85,6 +86,40 @@ def prune_runs(dry_run: bool, form: str) -> int:
             write(f"{run.id}  ended {when(run.ended)}  {format_size(run.bytes)}\n")
         did = "would remove" if dry_run else "removed"
         print_message(f"{did} {counted(len(going), 'record')} of {len(found):,}, {size}")
+    return 0
+
+
+@command.command("export", short_help="Write a run to a file, to be looked at elsewhere.")
+@click.argument("run")
+@click.option(
+    "-o", "--output", "file", type=FILE, help="The file to write; without it, run-ID.zip in this folder."
+)
+def export(run: str, file: Path | None) -> int:
+    """Write the record of RUN, which must be over, to a new file: its database, dead letters and logs of jobs.
+
+    RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`. A record has the
+    workflow file, what was given by --param, and reprs of items; secrets of jobs are masked in it.
+    """
+    from runner.record.archive import export_run
+
+    place = home()
+    chosen = find_run(run, runs_in(place))
+    if chosen.outcome == RUNNING:
+        raise UsageError(f"run '{chosen.id}' is under way: it can be exported once it is over")
+    target = file or Path(f"run-{chosen.id}.zip")
+    size = export_run(RunRecord(chosen.id, place), target)
+    print_message(f"wrote run {chosen.id} to '{target}', {format_size(size)}")
+    return 0
+
+
+@command.command("import", short_help="Take in a run that was exported.")
+@click.argument("file", type=FILE)
+def import_(file: Path) -> int:
+    """Put the run in FILE, which `mprun history export` has written, among those of this folder."""
+    from runner.record.archive import import_run
+
+    run = import_run(file, home())
+    print_message(f"imported run {run}; `mprun show {run}` shows it")
     return 0
 
 

@@ -9,7 +9,6 @@ import io
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,14 +16,14 @@ import click
 from runner.cli.history import moment
 from runner.cli.options import examples
 from runner.cli.output import write
-from runner.cli.recorded import RUN_HELP, chosen_run, look_into
+from runner.cli.recorded import RUN_HELP, chosen_run, log_file, look_into
 from runner.errors import ExitCode, UsageError
 from runner.jobs.ansi import LineCleaner
 from runner.jobs.log import Tail
 from runner.record.reader import RunView, as_event
 from runner.record.summary import RUNNING, summarize
 from runner.spec.suggestions import did_you_mean
-from runner.store.record import JOB_LOGS, RunRecord
+from runner.store.record import RunRecord
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks for more."""
@@ -146,12 +145,6 @@ class _Jobs:
     def _shown(self, job: str, text: bytes) -> Iterator[str]:
         lead = "" if self._name is not None else f"{job} | "
         yield from (lead + line for line in text.decode().splitlines())
-
-
-def log_file(folder: Path, kept: str) -> str:
-    """Return where the log of a job is: in the folder of its run, also where that has come from elsewhere."""
-    here = folder / JOB_LOGS / Path(kept).name
-    return str(here) if here.exists() else kept
 
 
 def _require(name: str, known: Sequence[str], what: str) -> None:

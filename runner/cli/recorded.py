@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from runner.cli.output import print_message
 from runner.errors import UsageError
@@ -13,7 +14,7 @@ from runner.record.history import find_run, runs_in
 from runner.record.reader import RunView
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, RunSummary
-from runner.store.record import RunRecord, home
+from runner.store.record import JOB_LOGS, RunRecord, home
 
 RUN_HELP = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
 
@@ -54,7 +55,7 @@ def why_nothing(run: RunSummary) -> str:
 def report_of(run: RunSummary, view: RunView) -> Report:
     """Return the report of a run; one that has not ended, or was killed, says so in it."""
     facts = view.facts()
-    report = view.report(facts)
+    report = _with_logs(view.report(facts), view.folder)
     if isinstance(facts.get("report"), dict):
         return report
     reasons = {RUNNING: None, KILLED: how_killed(run)}
@@ -68,8 +69,23 @@ def report_of(run: RunSummary, view: RunView) -> Report:
     )
 
 
+def _with_logs(report: Report, folder: Path) -> Report:
+    """Have each job name its log where that is now: a run may have come from elsewhere."""
+    if report.jobs is None:
+        return report
+    lines = tuple(replace(line, log=line.log and log_file(folder, line.log)) for line in report.jobs.jobs)
+    return replace(report, jobs=replace(report.jobs, jobs=lines))
+
+
+def log_file(folder: Path, kept: str) -> str:
+    """Return where the log of a job is: in the folder of its run, also where that has come from elsewhere."""
+    here = folder / JOB_LOGS / Path(kept).name
+    return str(here) if here.exists() else kept
+
+
 def how_killed(run: RunSummary) -> str:
     """Say what is known of the death of a run."""
+    again = f"`mprun rerun {run.id}` runs it again"
     if run.machine_went_down:
-        return "the machine went down while it ran"
-    return "its runner was killed: nothing of it runs any more"
+        return f"the machine went down while it ran; {again}"
+    return f"its runner was killed: nothing of it runs any more; {again}"

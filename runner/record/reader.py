@@ -63,10 +63,10 @@ class RunView:
 
     def __init__(self, folder: Path) -> None:
         """Open it. Raises RecordDamaged."""
-        self._file = folder / DATABASE
+        self.folder = folder
         self.run = folder.name
         try:
-            self._connection = open_to_read(self._file)
+            self._connection = open_to_read(folder / DATABASE)
             (self.version,) = self._connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error as error:
             raise RecordDamaged(f"the record of run '{folder.name}' can't be read: {error}") from error

@@ -87,7 +87,7 @@ def test_show_of_a_killed_run_says_so(past: Mprun) -> None:
     shown = past("show", "dead").stdout
 
     assert "run dead0001 of killed: killed; began" in shown
-    assert "its runner was killed: nothing of it runs any more" in shown
+    assert "its runner was killed: nothing of it runs any more; `mprun rerun dead0001` runs it again" in shown
     assert shown.splitlines()[-1].startswith("killed after")
 
 

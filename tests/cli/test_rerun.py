@@ -1,0 +1,248 @@
+"""`mprun rerun`, `diff`, `history export`: a past run once more, beside another, and elsewhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SHOP = """\
+name: shop
+params:
+  count: {type: integer, default: 3}
+stages:
+  lister: {run: "shop:orders", with: {count: "${{ params.count }}"}, to: orders}
+  worker: {run: "shop:handle", from: orders, on_error: dead_letter}
+limits: {max_errors: 100}
+"""
+HANDLERS = """\
+from pathlib import Path
+
+def orders(count):
+    yield from range(count)
+
+def handle(order):
+    if order == 3 and not Path("mended").exists():
+        raise ValueError("three")
+"""
+CI = """\
+name: ci
+include: common.yaml
+jobs:
+  build: {steps: [{run: echo built}]}
+  test: {needs: build, steps: [{run: "test -e mended"}]}
+  ship: {needs: test, steps: [{run: echo shipped}]}
+  lint: {steps: [{run: echo linted}]}
+"""
+
+
+class Place:
+    """A folder with two workflows and a home of its own."""
+
+    def __init__(self, folder: Path, run_mprun: RunMprun) -> None:
+        self.folder = folder
+        self._run = run_mprun
+        for name, text in (("shop.yaml", SHOP), ("shop.py", HANDLERS), ("ci.yaml", CI)):
+            (folder / name).write_text(text)
+        (folder / "common.yaml").write_text("limits: {timeout: 5m}\n")
+
+    def mprun(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return self._run(*words, cwd=cwd or self.folder, env={"MPRUN_HOME": str(self.folder / "home")})
+
+    def last(self) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(self.mprun("show", "latest", "--format", "json").stdout)
+        return shown
+
+    def jobs(self) -> list[str]:
+        return [job["job"] for job in self.last()["report"]["jobs"]["jobs"] if job["state"] != "skipped"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, run_mprun: RunMprun) -> Place:
+    return Place(tmp_path, run_mprun)
+
+
+def test_a_run_is_run_again_with_what_it_was_given(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q", "--param", "count=2", "--set", "queues.orders.maxsize=7")
+    before = place.last()
+
+    done = place.mprun("rerun", "shop", "-q")
+
+    again = place.last()
+    assert (0, "") == (done.returncode, done.stderr)
+    assert before["id"] != again["id"]
+    assert (["count=2"], ["queues.orders.maxsize=7"], 2) == (
+        again["params"],
+        again["overrides"],
+        again["done"],
+    )
+
+
+def test_a_file_that_has_changed_is_refused_with_the_difference_or_run_as_it_was(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q")
+    (place.folder / "shop.yaml").write_text(SHOP.replace("default: 3", "default: 1"))
+
+    refused = place.mprun("rerun", "latest", "-q")
+    as_then = place.mprun("rerun", "latest", "-q", "--as-then")
+    told = place.last()
+
+    assert 6 == refused.returncode
+    assert "'shop.yaml' has changed since" in refused.stderr
+    assert "-  count: {type: integer, default: 3}\n+  count: {type: integer, default: 1}\n" in refused.stderr
+    assert (0, 3) == (as_then.returncode, told["done"])
+    assert SHOP == place.mprun("show", "latest", "--file").stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--as-then",)])
+def test_what_a_file_includes_may_not_have_changed(place: Place, options: tuple[str, ...]) -> None:
+    place.mprun("run", "ci.yaml")
+    (place.folder / "common.yaml").write_text("limits: {timeout: 9m}\n")
+
+    refused = place.mprun("rerun", "latest", *options)
+
+    assert 6 == refused.returncode
+    assert (
+        "what its file includes has changed" in refused.stderr and "+limits: {timeout: 9m}" in refused.stderr
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--failed",), ["build", "ship", "test"]),
+        (("--from", "test"), ["build", "ship", "test"]),
+        (("--from", "ship"), ["build", "ship", "test"]),
+        (("--only", "test"), ["build", "test"]),
+        (("--only", "lint"), ["lint"]),
+        ((), ["build", "lint", "ship", "test"]),
+    ],
+)
+def test_some_jobs_are_run_again_with_what_they_need(
+    place: Place, options: tuple[str, ...], expected: list[str]
+) -> None:
+    assert 1 == place.mprun("run", "ci.yaml").returncode
+    (place.folder / "mended").touch()
+
+    again = place.mprun("rerun", "ci", *options)
+
+    assert (0, expected) == (again.returncode, sorted(place.jobs()))
+
+
+def test_a_run_of_some_jobs_is_run_again_with_those(place: Place) -> None:
+    place.mprun("run", "ci.yaml", "--job", "lint")
+
+    assert 0 == place.mprun("rerun", "latest").returncode
+    assert ["lint"] == place.jobs()
+
+
+def test_what_failed_of_stages_are_their_dead_letters(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q", "--param", "count=5")
+    (place.folder / "mended").touch()
+
+    again = place.mprun("rerun", "shop", "--failed")
+
+    assert 0 == again.returncode, again.stderr
+    assert "1 of 1 letter of stage 'worker' replayed in run" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--failed", "--only", "x"), "--failed, --from and --only exclude one another"),
+        (("--only", "worker"), "has stages and no jobs: --from and --only are for those"),
+        (("--failed",), "has no dead letters that were not replayed"),
+        (("--failed", "--as-then"), "don't go together for a run of stages"),
+    ],
+)
+def test_what_cannot_be_run_again_is_refused(place: Place, words: tuple[str, ...], expected: str) -> None:
+    place.mprun("run", "shop.yaml", "-q")
+
+    refused = place.mprun("rerun", "latest", *words)
+
+    assert 2 == refused.returncode
+    assert expected in refused.stderr
+
+
+def test_a_job_that_is_not_there_is_refused_with_the_nearest(place: Place) -> None:
+    place.mprun("run", "ci.yaml")
+
+    for option in ("--from", "--only"):
+        assert (
+            "there is no job 'biuld'; did you mean 'build'?"
+            in place.mprun("rerun", "ci", option, "biuld").stderr
+        )
+    place.mprun("run", "ci.yaml", "--job", "build")
+    assert "no job of run" in place.mprun("rerun", "latest", "--failed").stderr
+
+
+def test_a_run_of_another_folder_is_refused_with_that_folder(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q")
+    (place.folder / "elsewhere").mkdir()
+
+    refused = place.mprun("rerun", "latest", cwd=place.folder / "elsewhere")
+
+    assert 2 == refused.returncode
+    assert f"was started in '{place.folder}'; change to that folder first" in refused.stderr
+
+
+def test_two_runs_are_compared_and_the_gate_is_an_exit_code(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q", "--param", "count=3")
+    first = place.last()["id"]
+    place.mprun("run", "shop.yaml", "-q", "--param", "count=5")
+
+    shown = place.mprun("diff", first, "latest")
+    told = json.loads(place.mprun("diff", first, "latest", "--format", "json").stdout)
+    gate = place.mprun("diff", first, "latest", "--fail-over", "99%")
+    back = place.mprun("diff", "latest", first, "--fail-over", "100%")
+
+    assert 0 == shown.returncode
+    assert (
+        "+--param count=5" in shown.stdout and "new:  1× in stage worker: ValueError: three" in shown.stdout
+    )
+    assert ["lister", "worker"] == [stage["name"] for stage in told["stages"]]
+    assert [{"stage": "worker", "error": "ValueError: three", "n": 1}] == told["new_kinds"]
+    assert (1, "in stage 'worker' 1 items failed, and 0 before; --fail-over allows 99%") == (
+        gate.returncode,
+        gate.stderr.strip().removeprefix("mprun: "),
+    )
+    assert (0, "") == (back.returncode, back.stderr)
+
+
+def test_a_limit_is_a_percentage(place: Place) -> None:
+    refused = place.mprun("diff", "a", "b", "--fail-over", "much")
+
+    assert (2, True) == (
+        refused.returncode,
+        "expected a percentage such as 20%, got 'much'" in refused.stderr,
+    )
+
+
+def test_a_run_is_exported_and_looked_at_elsewhere(place: Place, run_mprun: RunMprun) -> None:
+    place.mprun("run", "ci.yaml")
+    place.mprun("history", "export", "ci", "-o", "ci.zip")
+    elsewhere = {"MPRUN_HOME": str(place.folder / "other")}
+
+    taken = run_mprun("history", "import", "ci.zip", cwd=place.folder, env=elsewhere)
+    (place.folder / "home").rename(place.folder / "gone")
+    shown = run_mprun("show", "ci", cwd=place.folder, env=elsewhere)
+    logs = run_mprun("logs", "ci", "build", cwd=place.folder, env=elsewhere)
+
+    assert (0, "built\n") == (taken.returncode, logs.stdout)
+    assert "✗ test failed" in shown.stdout
+    assert f"{elsewhere['MPRUN_HOME']}/runs/" in shown.stdout or "other/runs/" in shown.stdout
+
+
+def test_old_records_are_pruned_on_demand(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q")
+
+    told = json.loads(place.mprun("history", "prune", "--dry-run", "--format", "json").stdout)
+
+    assert {"removed": [], "bytes": 0, "needed": {}, "dry_run": True} == told
+    assert "removed 0 records of 1, 0B" in place.mprun("history", "prune").stderr

@@ -1,0 +1,120 @@
+"""Two runs side by side, and what has become worse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner.events.job_report import JobLine, JobReport, JobState, RunResult
+from runner.events.report import Report
+from runner.events.report_fields import StageLine
+from runner.record.comparison import ComparedRun, Comparison, compare
+
+PRODUCER = StageLine(
+    "lister", "producer", 1, None, "q", sent=100, items_per_second=50.0, busy=0.1, busy_seconds=1.0
+)
+CONSUMER = StageLine(
+    "eater", "consumer", 2, "q", None, done=90, failed=10, items_per_second=45.0, busy_seconds=9.0
+)
+
+
+def ran(*stages: StageLine, seconds: float = 2.0, jobs: tuple[JobLine, ...] = (), **more: Any) -> ComparedRun:
+    job_report = JobReport(RunResult.PASSED, jobs, 0, (), 0.0) if jobs else None
+    report = Report(
+        *("r", "w", "w.yaml", "leased", "done", 0, None, 0.0), seconds, stages, (), (), 0, None, job_report
+    )
+    return ComparedRun(
+        **{"id": "a", "file": "w.yaml", "text": "name: w\n", "given": (), "report": report, **more}
+    )
+
+
+def job(name: str, seconds: float, state: JobState = JobState.PASSED) -> JobLine:
+    return JobLine(name, state, "", seconds=seconds)
+
+
+def test_runs_that_are_alike_differ_in_nothing() -> None:
+    run = ran(PRODUCER, CONSUMER, kinds=({"print": "p", "n": 1},))
+
+    found = compare(run, run)
+
+    assert ((), (), (), ()) == (found.given, found.text, found.new_kinds, found.gone_kinds)
+    assert [1.0, 1.0] == [stage.items_per_second.ratio for stage in found.stages]
+    assert [] == found.worsened(0.0)
+
+
+def test_what_was_given_and_the_file_are_told_as_a_diff() -> None:
+    found = compare(
+        ran(given=("--param a=1",)), ran(id="b", given=("--param a=2",), text="name: w\nlimits: {}\n")
+    )
+
+    assert ("--- a/params", "+++ b/params", "@@ -1 +1 @@", "-" + "--param a=1", "+--param a=2") == found.given
+    assert "+limits: {}" in found.text
+
+
+def test_stages_are_paired_by_name_and_one_that_is_gone_has_no_ratio() -> None:
+    slower = replace(CONSUMER, items_per_second=30.0, busy_seconds=18.0)
+
+    found = compare(ran(PRODUCER, CONSUMER), ran(slower, replace(PRODUCER, name="other")))
+
+    by_name = {stage.name: stage for stage in found.stages}
+    assert ["lister", "eater", "other"] == list(by_name)
+    assert (2 / 3, 2.0) == (by_name["eater"].items_per_second.ratio, by_name["eater"].seconds_per_item.ratio)
+    assert (50.0, None) == (
+        by_name["lister"].items_per_second.before,
+        by_name["lister"].items_per_second.ratio,
+    )
+
+
+def test_kinds_of_failures_are_new_or_gone() -> None:
+    old, both, new = ({"print": name, "n": 1} for name in ("old", "both", "new"))
+
+    found = compare(ran(kinds=(old, both)), ran(kinds=(both, new)))
+
+    assert (((new,)), (old,)) == (found.new_kinds, found.gone_kinds)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "expected"),
+    [
+        ({"items_per_second": 37.0}, 0.2, []),
+        ({"items_per_second": 35.0}, 0.2, ["stage 'eater' passes 35.0 items/s, 22% less than 45.0"]),
+        ({"items_per_second": 99.0}, 0.0, []),
+        ({"failed": 12}, 0.2, []),
+        ({"failed": 13}, 0.2, ["in stage 'eater' 13 items failed, and 10 before"]),
+        ({"failed": 0}, 0.0, []),
+    ],
+)
+def test_a_stage_has_worsened_beyond_the_limit(
+    changes: dict[str, Any], limit: float, expected: list[str]
+) -> None:
+    found = compare(ran(CONSUMER), ran(replace(CONSUMER, **changes)))
+
+    assert expected == found.worsened(limit)
+
+
+def test_where_none_failed_before_any_failure_is_worse() -> None:
+    well = replace(CONSUMER, failed=0)
+
+    assert ["in stage 'eater' 1 items failed, and 0 before"] == compare(
+        ran(well), ran(replace(well, failed=1))
+    ).worsened(5.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (job("test", 1.0), job("test", 1.1), []),
+        (job("test", 1.0), job("test", 1.5), ["job 'test' took 1.5s, 50% more than 1.0s"]),
+        (job("test", 0.01), job("test", 0.09), []),
+        (job("test", 1.0), job("test", 1.0, JobState.FAILED), ["job 'test' has failed, and had passed"]),
+        (job("test", 1.0, JobState.FAILED), job("test", 1.0, JobState.FAILED), []),
+    ],
+)
+def test_a_job_has_worsened_by_its_time_or_its_end(
+    before: JobLine, after: JobLine, expected: list[str]
+) -> None:
+    found: Comparison = compare(ran(jobs=(before,)), ran(jobs=(after,)))
+
+    assert expected == found.worsened(0.2)
