@@ -37,6 +37,8 @@ from runner.handlers.registry import find_kind
 from runner.spec.model import Role
 
 TIMEOUT = 600.0
+FRAME = 500
+"""Rows that come together, as they are some 64 KiB."""
 SINKS = {
     "text": {"path": "out"},
     "jsonl": {"path": "out"},
@@ -134,8 +136,11 @@ def sunk(sink: str, found: Iterable[dict[str, Any]]) -> None:
             taken = [next(place) for _ in batch]
             handler.call(batch)
             continue
-        for item in batch:
-            handler.call(item)
+        for at in range(0, len(batch), FRAME):
+            some = batch[at : at + FRAME]
+            if handler.call_many is None or not handler.call_many(some):
+                for item in some:
+                    handler.call(item)
         if handler.flush is not None:
             handler.flush()
         state = b"" if handler.capture is None else handler.capture()

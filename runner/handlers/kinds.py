@@ -78,6 +78,9 @@ class Mapper:
     close: Callable[[], object] = nothing_to_close
     flush: Callable[[], object] | None = None
     """Makes safe what was handled since it was called last; None where each call does that itself."""
+    call_many: Callable[[list[object]], bool] | None = None
+    """For a kind with `flush`: does at once what `call` does with each of some items. Where it can't have all of them
+    it has done nothing, and returns False: then `call` gets each, and says which it is."""
     instance: object = None
     """What may keep something from one call to the next; None for a function."""
     capture: Callable[[], bytes] | None = None
@@ -212,7 +215,11 @@ class WorkerContext:
     prepared: Any = None
     """What the supervisor has made ready for this stage's workers: `StageOutput.prepared` of a kind that writes."""
     state: bytes = b""
-    """What the `capture` of the worker whose place this one takes had returned last; empty for a new one."""
+    """What the `capture` of the worker whose place this one takes had returned last; empty for a new one. Of a source
+    what it had noted last, of a place at which no more than `offset` items lie behind."""
+    note_place: Callable[[int, bytes], object] = lambda _start, _state: None
+    """Says where a source is, for whoever takes its place: called with the number of items that lie behind, those of
+    earlier generations too, and what has to be known to go on there."""
     in_batches: bool = False
     """Whether the stage has `batch`: what the handler is called with is a list."""
     close_timeout: float = 5.0

@@ -96,7 +96,7 @@ def check_puts(handler: Handler, check: Check) -> Handler:
         case Source():
             return replace(handler, items=lambda: _each_of_source(handler.items(), check))
         case Mapper():
-            return replace(handler, call=lambda item: _returned(handler.call(item), check))
+            return replace(handler, call=lambda item: _returned(handler.call(item), check), call_many=None)
         case Driver():
             return replace(handler, call=lambda inbox, outbox: handler.call(inbox, _checked(outbox, check)))
         case _:
@@ -165,7 +165,7 @@ def hold_lock(handler: Handler, lock: HandlerLock) -> Handler:
         case Mapper():
             flush = handler.flush
             held = None if flush is None else _held(lock, flush)
-            return replace(handler, call=_held_for_each(lock, handler.call), flush=held)
+            return replace(handler, call=_held_for_each(lock, handler.call), flush=held, call_many=None)
         case Source():
             return replace(handler, items=lambda: _made_in_turns(lock, handler.items))
         case Driver():

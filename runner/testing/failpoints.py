@@ -12,6 +12,8 @@ A worker that is not armed runs the very methods that it would run if this modul
     marked     the first item of a lease is marked, the handler is not called
     handling   about to call the handler, or to ask it for the next item
     handled    the handler has returned, and nothing came of it yet
+    taking     about to call a sink with many items at once
+    taken      that has returned
     blocked    it waits for room
     flushing   about to make safe what it holds
     flushed    what it holds is safe, and nobody was told
@@ -50,6 +52,7 @@ from runner.ipc.shm.arena import ArenaWriter
 from runner.ipc.shm.handles import Packed
 from runner.ipc.status_page import StatusPage, Wait
 from runner.ipc.stream import CommitMessage, FailedMessage, Message, WorkerStream
+from runner.transports.base import SafePoints
 from runner.transports.leased.holding import HoldingLoop
 from runner.transports.leased.loops import FrameLoops
 from runner.transports.leased.reader import FrameInbox
@@ -242,9 +245,30 @@ def _each_call(wrap: Wrap) -> Wrap:
     """For a loop: strike round the calls of the handler that it is given."""
 
     def wrap_loop(loop: Method, trigger: Trigger) -> Method:
-        def consume(self: FrameLoops, call: Method, fail: Any, *points: Any) -> None:
+        def consume(self: FrameLoops, call: Method, fail: Any, *points: SafePoints) -> None:
             around = wrap(lambda _self, item: call(item), trigger)
-            loop(self, lambda item: around(None, item), fail, *points)
+            loop(
+                self,
+                lambda item: around(None, item),
+                fail,
+                *(replace(each, call_many=None) for each in points),
+            )
+
+        return consume
+
+    return wrap_loop
+
+
+def _each_call_of_many(wrap: Wrap) -> Wrap:
+    """For the loop that may call with many items: strike round those calls."""
+
+    def wrap_loop(loop: Method, trigger: Trigger) -> Method:
+        def consume(self: FrameLoops, call: Method, fail: Any, points: SafePoints) -> None:
+            call_many = points.call_many
+            if call_many is not None:
+                around = wrap(lambda _self, items: call_many(items), trigger)
+                points = replace(points, call_many=lambda items: bool(around(None, items)))
+            loop(self, call, fail, points)
 
         return consume
 
@@ -309,6 +333,8 @@ _PLACES: Mapping[str, tuple[tuple[type, str, Wrap], ...]] = {
         (FrameLoops, "consume_holding", _each_call(_after())),
         (FrameLoops, "produce", _each_item(before=False)),
     ),
+    "taking": ((FrameLoops, "consume_holding", _each_call_of_many(_before())),),
+    "taken": ((FrameLoops, "consume_holding", _each_call_of_many(_after())),),
     "flushing": ((HoldingLoop, "flush", _before()),),
     "flushed": ((HoldingLoop, "flush", _after()),),
     "writing": (

@@ -66,6 +66,8 @@ class SafePoints:
     """The handler's own."""
     capture: Callable[[], bytes] | None
     """Returns its state, pickled. Raises `HandlerError` where that can't be."""
+    call_many: Callable[[list[object]], bool] | None = None
+    """The handler's own, which a transport may use where items come together."""
 
 
 class Loops(Protocol):
@@ -111,7 +113,10 @@ class WorkerEndpoint:
     origin: str = ""
     """The run that items have their ids of."""
     state: bytes = b""
-    """What the handler of an earlier generation had kept when its items were last safe; empty where that is nothing."""
+    """What the handler of an earlier generation had kept when its items were last safe, or of a source where it was;
+    empty where that is nothing."""
+    note_place: Callable[[int, bytes], object] = lambda _start, _state: None
+    """Keeps where a source is for whoever takes its place: called with the number of items that lie behind."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
 

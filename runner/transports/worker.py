@@ -126,7 +126,8 @@ class _Worker:
             places=self._endpoint.places,
             source=f"{self._endpoint.origin}/{plan.receives}",
             prepared=plan.prepared,
-            state=self._endpoint.state,
+            state=b"" if plan.deterministic else self._endpoint.state,
+            note_place=self._endpoint.note_place,
             resources=self._resources,
             inputs=plan.inputs,
             share=plan.share,
@@ -212,6 +213,7 @@ class _Worker:
             pace=CommitPace(flush, self._plan.checkpoint, time.monotonic()),
             flush=handler.flush,
             capture=self._capture_of(handler),
+            call_many=handler.call_many,
         )
 
     def _capture_of(self, handler: Mapper) -> Callable[[], bytes] | None:

@@ -94,6 +94,7 @@ def columns_in(path: Path) -> list[int]:
 PLACES = [
     *(("handling", nth) for nth in (1, 300)),
     *(("handled", nth) for nth in (1, 300)),
+    *((place, nth) for place in ("taking", "taken") for nth in (1, 3, 7)),
     *((place, nth) for place in ("flushing", "writing", "flushed") for nth in (1, 2, 3)),
     *((place, nth) for place in ("sending", "torn-half", "torn-57", "sent") for nth in (1, 2, 3, 4)),
     ("closing", 1),

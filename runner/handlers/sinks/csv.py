@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from runner.handlers.outputs import MODE, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import AppendedFile
 from runner.handlers.sinks.forms import FormError, as_cells, text_bytes
 from runner.handlers.sinks.lines import PATH, LineSink, writes_lines
-from runner.handlers.sinks.rows import RowReader, as_mapping, is_plain
+from runner.handlers.sinks.rows import RowReader, are_plain, as_mapping, is_plain
 from runner.spec.model import Role
 
 _OTHERS = (
@@ -33,6 +34,7 @@ class CsvLines:
         self._reader = RowReader(columns)
         self._named = bool(options.get("header", True)) and not has_head
         """Whether they are still to be named in the file."""
+        self._writer = _writer_of(options)
         self._line = _line_writer(options)
 
     @property
@@ -56,6 +58,15 @@ class CsvLines:
             return self._first(reader, line)
         return line
 
+    def lines(self, items: list[Any]) -> str:
+        """Return the lines of many items at once, below the names. Raises ValueError where each is to be looked at."""
+        rows = None if self._named else self._reader.rows(items)
+        if rows is None or not are_plain(rows):
+            raise ValueError
+        lines: list[str] = []
+        self._writer(SimpleNamespace(write=lines.append)).writerows(rows)
+        return "".join(lines)
+
     def _first(self, reader: RowReader, line: str) -> str:
         self._reader = reader
         if self._named:
@@ -71,11 +82,12 @@ class CsvLines:
 
 def _line_writer(options: Mapping[str, Any]) -> Callable[[Any], str]:
     # What `writerow` returns is what the `write` that it is given returns: here the line itself.
-    echo = SimpleNamespace(write=str)
-    write: Callable[[Any], Any] = csv.writer(
-        echo, delimiter=options.get("delimiter", ","), lineterminator="\n"
-    ).writerow
+    write: Callable[[Any], Any] = _writer_of(options)(SimpleNamespace(write=str)).writerow
     return write
+
+
+def _writer_of(options: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return partial(csv.writer, delimiter=options.get("delimiter", ","), lineterminator="\n")
 
 
 def head_of(options: Mapping[str, Any]) -> bytes:
@@ -90,7 +102,7 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
     there = _columns_there(file, options)
     columns = file.kept.get("columns") or there or options.get("columns", ())
     rows = CsvLines(options, columns, has_head=bool(file.length))
-    return LineSink(file, rows.line).handler(lambda: {"columns": rows.columns})
+    return LineSink(file, rows.line, rows.lines).handler(lambda: {"columns": rows.columns})
 
 
 def _columns_there(file: AppendedFile, options: Mapping[str, Any]) -> Sequence[str]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -95,6 +95,11 @@ def as_json(item: object) -> str:
         return _encode(item)
     except (TypeError, ValueError, RecursionError) as error:
         raise FormError(_fault(item) or f"$: {error}") from None
+
+
+def json_lines(items: Iterable[object]) -> str:
+    """Return items as JSON, each on a line that has its end. Raises TypeError, ValueError, RecursionError."""
+    return "\n".join(map(_encode, items)) + "\n"
 
 
 def as_text(value: object) -> str:

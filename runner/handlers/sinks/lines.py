@@ -12,7 +12,7 @@ from typing import Any
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import STDOUT, AppendedFile, file_output
-from runner.handlers.sinks.forms import as_json, as_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import as_json, as_text, json_bytes, json_lines, text_bytes
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role
 
@@ -38,11 +38,20 @@ class LineSink:
     """Gathers lines, and writes many at once. Its items are done when `flush` has returned."""
 
     def __init__(
-        self, file: AppendedFile, line: Callable[[Any], str], encode: Callable[[str], bytes] = text_bytes
+        self,
+        file: AppendedFile,
+        line: Callable[[Any], str],
+        lines: Callable[[list[Any]], str],
+        encode: Callable[[str], bytes] = text_bytes,
     ) -> None:
-        """`line` makes an item's, with its end; what it raises fails the item."""
+        """
+        Gather for `file`.
+
+        `line` makes an item's, with its end; what it raises fails the item. `lines` makes those of many, or raises.
+        """
         self.file = file
         self._line = line
+        self._of_many = lines
         self._encode = encode
         self._lines: list[str] = ["\n"] if file.lacks_line_end() else []
         self._size = 0
@@ -50,9 +59,20 @@ class LineSink:
 
     def call(self, item: Any) -> None:
         """Take an item in. Never raises for the file: that is no item's fault, and `flush` says it."""
-        line = self._line(item)
-        self._lines.append(line)
-        self._size += len(line)
+        self._gather(self._line(item))
+
+    def call_many(self, items: list[Any]) -> bool:
+        """Take in all of them; False, and none is in, where one of them has no form."""
+        try:
+            lines = self._of_many(items)
+        except Exception:
+            return False
+        self._gather(lines)
+        return True
+
+    def _gather(self, lines: str) -> None:
+        self._lines.append(lines)
+        self._size += len(lines)
         if self._size >= _BUFFER:
             self._write()
 
@@ -73,7 +93,13 @@ class LineSink:
 
     def handler(self, kept: Callable[[], Mapping[str, Any]] = dict) -> Mapper:
         """Return it as a handler; `kept` is what whoever takes its place is to know beside the length."""
-        return Mapper(self.call, self.file.close, flush=self.flush, capture=lambda: self.file.capture(kept()))
+        return Mapper(
+            self.call,
+            self.file.close,
+            flush=self.flush,
+            call_many=self.call_many,
+            capture=lambda: self.file.capture(kept()),
+        )
 
 
 def writes_lines(options: Mapping[str, Any], head: Callable[[], bytes] = lambda: b"") -> Writes:
@@ -89,16 +115,26 @@ def writes_lines(options: Mapping[str, Any], head: Callable[[], bytes] = lambda:
 
 
 def _build_text(options: Mapping[str, Any], context: WorkerContext) -> Handler:
-    return LineSink(AppendedFile(options["path"], context), _line_maker(options.get("line"))).handler()
-
-
-def _line_maker(template: str | None) -> Callable[[Any], str]:
+    file, template = AppendedFile(options["path"], context), options.get("line")
     if template is None:
-        return lambda item: item + "\n" if type(item) is str else as_text(item) + "\n"
+        return LineSink(file, _text_line, _text_lines).handler()
     from runner.spec.references import compile_template
 
     fill = compile_template(template)
-    return lambda item: as_text(fill(item)) + "\n"
+    return LineSink(
+        file,
+        lambda item: as_text(fill(item)) + "\n",
+        lambda items: "\n".join([as_text(fill(item)) for item in items]) + "\n",
+    ).handler()
+
+
+def _text_line(item: object) -> str:
+    return as_text(item) + "\n"
+
+
+def _text_lines(items: list[Any]) -> str:
+    """Raises TypeError where one of them is no text."""
+    return "\n".join(items) + "\n"
 
 
 _LINE = {
@@ -129,7 +165,7 @@ stages:
 
 
 def _build_jsonl(options: Mapping[str, Any], context: WorkerContext) -> Handler:
-    return LineSink(AppendedFile(options["path"], context), _json_line, json_bytes).handler()
+    return LineSink(AppendedFile(options["path"], context), _json_line, json_lines, json_bytes).handler()
 
 
 def _json_line(item: object) -> str:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ _FAMILIES = {
 }
 """What goes together in one column."""
 _KNOWN = frozenset({*_FAMILIES, type(None)})
+_REAL = frozenset({int, float, type(None)})
 _WIDE = 2**63
 _SCALARS: tuple[Any, ...] = (int, float, str, bytes)
 
@@ -64,7 +66,7 @@ class ParquetColumns:
         self._spool = AppendedFile(options["path"], context)
         self._reader = RowReader(self._spool.kept.get("names", ()))
         self._families: dict[str, str] = dict(self._spool.kept.get("families", {}))
-        self._rows: list[Sequence[object]] = []
+        self._columns: list[list[object]] = [[] for _ in self._reader.names]
         self._seen: dict[tuple[type, ...], tuple[int, ...]] = {}
         """Types of rows that fit; and where whole numbers are, which may be too big."""
 
@@ -77,8 +79,36 @@ class ParquetColumns:
         numbers = self._seen.get(kinds)
         if numbers is None or not all([-_WIDE <= row[at] < _WIDE for at in numbers]):  # type: ignore[operator]  # noqa: C419 - quicker
             row = self._looked_at(reader.names, row, kinds)
-        self._reader = reader
-        self._rows.append(row)
+        self._know(reader)
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+
+    def _know(self, reader: RowReader) -> None:
+        if reader is not self._reader:
+            self._reader, self._columns = reader, [[] for _ in reader.names]
+
+    def call_many(self, items: list[Any]) -> bool:
+        """Take in all of them; False, and none is in, where one has to be looked at."""
+        if set(map(type, items)) != {dict}:
+            return False
+        reader = self._reader if self._reader.names else RowReader(tuple(map(str, items[0])))
+        if set(map(len, items)) != {len(reader.names)}:
+            return False
+        try:
+            columns = [list(map(itemgetter(name), items)) for name in reader.names]
+        except KeyError:
+            return False
+        families = dict(self._families)
+        for name, values in zip(reader.names, columns, strict=True):
+            family = _family_of(values, families.get(name))
+            if family is None:
+                return False
+            families[name] = family
+        self._know(reader)
+        self._families = {name: family for name, family in families.items() if family}
+        for column, values in zip(self._columns, columns, strict=True):
+            column.extend(values)
+        return True
 
     def _looked_at(
         self, names: Sequence[str], row: Sequence[object], kinds: tuple[type, ...]
@@ -137,17 +167,27 @@ class ParquetColumns:
 
     def flush(self) -> None:
         """Put what was gathered into the spool. Raises OSError."""
-        if not self._rows:
+        if not any(self._columns):
             return
         arrow = self._pyarrow
-        columns = [arrow.array(column) for column in zip(*self._rows, strict=True)]
+        columns = [self._array(column) for column in self._columns]
         batch = arrow.record_batch(columns, names=list(self._reader.names))
         buffer = arrow.BufferOutputStream()
         with arrow.ipc.new_stream(buffer, batch.schema) as stream:
             stream.write_batch(batch)
         data = buffer.getvalue().to_pybytes()
         self._spool.write(_LENGTH.pack(len(data)) + data)
-        self._rows.clear()
+        for each in self._columns:
+            each.clear()
+
+    def _array(self, column: Sequence[Any]) -> Any:
+        try:
+            return self._pyarrow.array(column)
+        except self._pyarrow.ArrowInvalid:
+            if not _REAL.issuperset(map(type, column)):
+                raise
+            # Numbers with a point among them, and whole ones that are no `double` to the last digit.
+            return self._pyarrow.array([None if each is None else float(each) for each in column])
 
     def capture(self) -> bytes:
         """Return what whoever takes over has to know."""
@@ -162,7 +202,20 @@ class ParquetColumns:
 
     def handler(self) -> Mapper:
         """Return it as a handler."""
-        return Mapper(self.call, self.close, flush=self.flush, capture=self.capture)
+        return Mapper(self.call, self.close, flush=self.flush, call_many=self.call_many, capture=self.capture)
+
+
+def _family_of(values: Sequence[Any], known: str | None) -> str | None:
+    """Return what values of a column go together in, empty where they are all None; None where they are to be seen."""
+    kinds = set(map(type, values))
+    families = {_FAMILIES.get(kind) for kind in kinds - {type(None)}}
+    if known:
+        families.add(known)
+    if int in kinds:
+        numbers = values if len(kinds) == 1 else [each for each in values if type(each) is int]
+        if min(numbers) < -_WIDE or max(numbers) >= _WIDE:
+            return None
+    return families.pop() if len(families) == 1 else None if families else ""
 
 
 def _json(name: str, value: object) -> str:
@@ -180,14 +233,15 @@ def converted(spool: str, length: int) -> str:
 def convert(spool: str, length: int, rows: int) -> None:
     """Make a Parquet file of the first `length` bytes of a spool, in groups of so many rows."""
     pyarrow, parquet = (require(name, "data", "`parquet`") for name in ("pyarrow", "pyarrow.parquet"))
-    schemas = [batch.schema for batch in _batches(spool, length)]
+    schemas = list(dict.fromkeys(stream.schema for stream in _streams(spool, length)))
     schema = pyarrow.unify_schemas(schemas, promote_options="permissive") if schemas else pyarrow.schema([])
     partial = f"{spool}.partial"
     with parquet.ParquetWriter(partial, schema) as writer:
         gathered: list[Any] = []
-        for batch in _batches(spool, length):
-            table = pyarrow.Table.from_batches([batch])
-            gathered.append(table if batch.schema == schema else table.cast(schema))
+        for stream in _streams(spool, length):
+            table = stream.read_all()
+            # `safe` would refuse a whole number that is no `double` to the last digit, here where nobody can mend it.
+            gathered.append(table if table.schema == schema else table.cast(schema, safe=False))
             if sum(map(len, gathered)) >= rows:
                 writer.write_table(pyarrow.concat_tables(gathered), row_group_size=rows)
                 gathered = []
@@ -196,13 +250,16 @@ def convert(spool: str, length: int, rows: int) -> None:
     os.replace(partial, converted(spool, length))  # noqa: PTH105
 
 
-def _batches(spool: str, length: int) -> Iterator[Any]:
+def _streams(spool: str, length: int) -> Iterator[Any]:
+    """Yield what was flushed, each as a stream of Arrow's, of which nothing is read before it is asked for."""
     pyarrow = require("pyarrow", "data", "`parquet`")
-    with open(spool, "rb") as file:  # noqa: PTH123
+    if not length:
+        return
+    with pyarrow.memory_map(spool) as file:
         while file.tell() < length:
             (size,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            with pyarrow.ipc.open_stream(file.read(size)) as stream:
-                yield from stream
+            with pyarrow.ipc.open_stream(file.read_buffer(size)) as stream:
+                yield stream
 
 
 class ParquetOutput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from operator import itemgetter
 from typing import Any
 
@@ -10,6 +11,7 @@ from runner.handlers.sinks.forms import FormError, below, plain
 from runner.spec.suggestions import did_you_mean
 
 _OR_FLOATS = frozenset({str, int, float, type(None)})
+_LISTS = frozenset({list, tuple})
 
 
 class RowReader:
@@ -35,6 +37,18 @@ class RowReader:
                     f"{below('$', key)}: there is no such column; {did_you_mean(str(key), self.names)}"
                 )
         return [item.get(name) for name in self.names]
+
+    def rows(self, items: Sequence[Any]) -> Sequence[Sequence[Any]] | None:
+        """Return the values of many items at once; None where one is no dict, or list, of just what is expected."""
+        kinds = set(map(type, items))
+        if not (kinds == {dict} or kinds <= _LISTS) or set(map(len, items)) != {len(self.names)}:
+            return None
+        if kinds != {dict}:
+            return items
+        try:
+            return list(map(self._all, items))
+        except KeyError:
+            return None
 
 
 def as_mapping(item: object, what: str = "a row is a mapping or a list") -> Mapping[str, object]:
@@ -64,6 +78,19 @@ def is_plain(row: Sequence[Any]) -> bool:
     for at in floats:  # noqa: SIM110 - a generator would take as long as all of the rest
         if row[at] - row[at] != 0:  # as it is for what is not finite
             return False
+    return True
+
+
+def are_plain(rows: Sequence[Sequence[Any]]) -> bool:
+    """Say of many rows that have as many values each whether each of them is plain."""
+    for column in zip(*rows, strict=True):
+        kinds = set(map(type, column))
+        if not kinds <= _OR_FLOATS:
+            return False
+        if float in kinds:
+            floats = column if len(kinds) == 1 else [each for each in column if type(each) is float]
+            if not isfinite(sum(floats)):  # as it is where one of them is not
+                return False
     return True
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import BatchFailed, HandlerError, OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, REMEDY, Commits, OutputRefused, WriteMode, Writes, write_mode
 from runner.handlers.sinks.forms import FormError, as_json, plain
-from runner.handlers.sinks.rows import RowReader, as_mapping, is_plain
+from runner.handlers.sinks.rows import RowReader, are_plain, as_mapping, is_plain
 from runner.spec.commits import BatchSpec
 from runner.spec.model import Role
 
@@ -33,6 +34,8 @@ _PATIENCE = 30.0
 _AS_THEY_ARE = frozenset({int, str, bytes, type(None), bool})
 _TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
 _BATCH = BatchSpec(5000)
+_PIECE = 250
+"""Rows that are looked at together."""
 
 
 def _quoted(name: str) -> str:
@@ -77,7 +80,7 @@ class SqliteTable:
         import sqlite3
 
         try:
-            errors = self._write(items, self._places(len(items)))
+            errors = self._write(items, self._places())
         except sqlite3.Error as error:
             if self._connection.in_transaction:  # a full disk has ended it by itself
                 self._connection.rollback()
@@ -85,20 +88,22 @@ class SqliteTable:
         if errors:
             raise BatchFailed(errors)
 
-    def _places(self, count: int) -> Sequence[int | None]:
+    def _places(self) -> Sequence[int]:
         try:
             return self._context.places()
         except HandlerError:  # nobody counts them, and nobody hands one out again
-            return [None] * count
+            return ()
 
-    def _write(self, items: Sequence[Any], places: Sequence[int | None]) -> dict[int, BaseException]:
+    def _write(self, items: Sequence[Any], places: Sequence[int]) -> dict[int, BaseException]:
         self._connection.execute("BEGIN IMMEDIATE")
-        counted = [place for place in places if place is not None]
-        done = self._done_of(counted) if counted else set()
-        new = [index for index, place in enumerate(places) if place is None or place not in done]
+        done = self._done_of(places) if places else set()
+        new: Sequence[int] = range(len(items))
+        if done:
+            new = [index for index, place in enumerate(places) if place not in done]
         errors = self._insert_all(items, new)
-        if counted:
-            self.note_done([place for i in new if i not in errors and (place := places[i]) is not None])
+        if places:
+            is_whole = not done and not errors
+            self.note_done(places if is_whole else [places[index] for index in new if index not in errors])
         self._connection.execute("COMMIT")
         return errors
 
@@ -133,30 +138,51 @@ class SqliteTable:
 
     def _insert_all(self, items: Sequence[Any], indexes: Sequence[int]) -> dict[int, BaseException]:
         """Insert rows, and return why not, for those that could not be."""
-        import sqlite3
-
+        if len(indexes) == len(items) and self._insert_together(items):
+            return {}
+        rows: dict[int, Sequence[object]] = {}
         errors: dict[int, BaseException] = {}
-        rows: list[tuple[int, Sequence[object]]] = []
         for index in indexes:
-            item = items[index]
             try:
-                # What most items are, with no call more than it takes.
-                row = self._reader.row(item) if type(item) is dict and self._columns else self._row(item)
-                rows.append((index, row if is_plain(row) else self._values(row)))
+                row = self._row(items[index])
+                rows[index] = row if is_plain(row) else self._values(row)
             except FormError as error:
                 errors[index] = error
-        if not rows:
-            return errors
+        if rows and not self._insert_many(rows.values()):
+            errors |= self._insert_one_by_one(rows.items())
+        return errors
+
+    def _insert_together(self, items: Sequence[Any]) -> bool:
+        """Insert all of them, if they are what most are: rows of plain values. Else none."""
+        if not self._columns:
+            with suppress(FormError):  # whoever looks at each says it
+                self._row(items[0])
+        return bool(self._columns) and self._insert_many(chain.from_iterable(self._plain_rows(items)))
+
+    def _plain_rows(self, items: Sequence[Any]) -> Iterator[Sequence[Sequence[object]]]:
+        """Yield rows, some at a time, so that they are in the cache still as they are inserted. Raises `FormError`."""
+        for at in range(0, len(items), _PIECE):
+            rows = self._reader.rows(items[at : at + _PIECE])
+            if rows is None or not are_plain(rows):
+                raise FormError("not each is a row of plain values")
+            yield rows
+
+    def _insert_many(self, rows: Iterable[Sequence[object]]) -> bool:
+        """Insert all of the rows, or none where that can't be had."""
+        import sqlite3
+
         self._connection.execute("SAVEPOINT rows")
         try:
-            self._connection.executemany(self._insert, [row for _, row in rows])
+            self._connection.executemany(self._insert, rows)
         except (sqlite3.OperationalError, sqlite3.NotSupportedError):
             raise
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError):
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError, FormError):
             self._connection.execute("ROLLBACK TO rows")
-            errors |= self._insert_one_by_one(rows)
-        self._connection.execute("RELEASE rows")
-        return errors
+            return False
+        finally:
+            if self._connection.in_transaction:  # a full disk has ended it by itself
+                self._connection.execute("RELEASE rows")
+        return True
 
     def _insert_one_by_one(self, rows: Iterable[tuple[int, Sequence[object]]]) -> dict[int, BaseException]:
         import sqlite3

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from types import GeneratorType
 from typing import Any
@@ -79,10 +80,8 @@ class HoldingLoop:
     def run(self, call: Callable[[object], object], fail: OnItemFailure) -> None:
         """Call the handler with each item until the stream ends. Nothing is held then."""
         while (lease := self._next()) is not None:
-            items, at = (
-                open_lease(self._inbox, lease, self._session.status, names_all=self._names_all),
-                lease.start,
-            )
+            at = self._handle_together(lease)
+            items = self._open(lease, at)
             while at < lease.stop:
                 at = self._handle(lease, items, at, call, fail)
                 if self._is_due():
@@ -90,6 +89,40 @@ class HoldingLoop:
             if self._held:
                 self._tell_held(lease)
         self._commit()
+
+    def _open(self, lease: LeaseMessage, at: int) -> Iterator[object]:
+        left = lease if at == lease.start else replace(lease, start=at)
+        return (
+            open_lease(self._inbox, left, self._session.status, names_all=self._names_all)
+            if at < lease.stop
+            else iter(())
+        )
+
+    def _handle_together(self, lease: LeaseMessage) -> int:
+        """Hand over the items of a lease together, while the handler can have that. Return where to go on."""
+        call_many, at = self._points.call_many, lease.start
+        alone = self._names_all or lease.stop - at == 1 or lease.body[:1] == MIXED
+        if call_many is None or alone or self._outputs is not None:
+            return at
+        items = self._inbox.open(lease)
+        self._inbox.unmark()  # what has all of them does not look at any: none can be to blame
+        while at < lease.stop:
+            room = lease.stop - at if self._pace.most is None else self._pace.most - self._held
+            self._session.status.begin_work()
+            try:
+                some = list(islice(items, room))
+                is_taken = call_many(some)
+            except UnpackError:
+                is_taken = False
+            self._nanos += self._session.status.end_work()
+            if not is_taken:
+                return at
+            self._pace.holds(time.monotonic())
+            self._end(lease, at, at + len(some))
+            at += len(some)
+            if self._is_due():
+                self._commit()
+        return at
 
     def _next(self) -> LeaseMessage | None:
         """Wait for the next lease; None at the end of the stream. While nothing comes, it is time to commit."""
