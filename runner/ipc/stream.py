@@ -157,6 +157,13 @@ class HeldMessage(Message):
 
 
 @dataclass(slots=True)
+class PlaceMessage(Message):
+    """What a source makes from item `start` on, counted over all its generations, comes of the place in the body."""
+
+    start: int
+
+
+@dataclass(slots=True)
 class JoinRequest(Message):
     """Say when the queue written to has no unfinished item."""
 
@@ -232,6 +239,7 @@ KINDS: tuple[type[Message], ...] = (
     FailedMessage,
     CommitMessage,
     HeldMessage,
+    PlaceMessage,
     JoinRequest,
     MoreRequest,
     StockRequest,

@@ -259,6 +259,20 @@ def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Fol
     )
 
 
+@pytest.mark.parametrize("place", ["taken", "flushing", "flushed", "sending"])
+def test_no_line_is_missing_on_standard_output_though_its_writer_was_killed(
+    folder: Folder, place: str
+) -> None:
+    folder.write('{print: {line: "${{ item.n }}"}}', more=", flush: {items: 100}")
+
+    done = folder.strike(place, 3)
+
+    printed = [int(line) for line in done.stdout.splitlines()]
+    assert (0, ALL) == (done.returncode, sorted(set(printed)))
+    again = len(printed) - len(ALL)
+    assert again == 0 if place in ("taken", "flushing") else again <= 100, "what was printed may come twice"
+
+
 @pytest.mark.parametrize("transport", ["joinable", "inline"])
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
 @pytest.mark.quick("jsonl-inline", "jsonl-joinable", "sqlite-inline", "dir-joinable", "parquet-inline")

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from json_api import Answer, Api
 from sources import PACKED
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -178,6 +181,95 @@ def test_what_was_read_of_a_pipe_is_gone_with_its_reader_and_the_run_says_so(
     assert 1 == done.returncode
     words = "worker 'reader-1' can't be replaced: what it had read of a pipe or a terminal is gone with it"
     assert words in done.stderr
+
+
+FEW = {"items": {"maxsize": 20}}
+"""A queue that takes many messages, so that a reader comes to its end in the middle of what it sends."""
+
+
+def killed_reader(
+    folder: Path, run_mprun: RunMprun, run: dict[str, Any], seed: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """Run a source whose worker is killed some times, without a word of that in the file."""
+    text = json.loads(workflow(run, 1))
+    return start(folder, run_mprun, json.dumps({**text, "queues": FEW}), seed=seed)
+
+
+def test_ticks_come_once_each_though_their_clock_is_killed(tmp_path: Path, run_mprun: RunMprun) -> None:
+    done = killed_reader(tmp_path, run_mprun, {"timer": {"every": "1ms", "count": 200}})
+
+    assert 0 == done.returncode, done.stderr
+    assert list(range(200)) == [eval(line)["tick"] for line in got(tmp_path)]
+    assert "xxx" == (tmp_path / "lives-reader-1").read_text()
+
+
+PAGES = 30
+
+
+def page_of(_path: str, query: dict[str, list[str]], _before: int) -> Answer:
+    """30 pages of 20 entries; by a link, or by a number."""
+    page = int(query.get("page", ["1"])[0])
+    entries = [20 * (page - 1) + each for each in range(20)] if page <= PAGES else []
+    return 200, {"data": entries, "next": f"?page={page + 1}" if page < PAGES else None}, {}
+
+
+@pytest.mark.parametrize(
+    "options", [{"next": "next"}, {"counter": {"name": "page"}}], ids=["by link", "by number"]
+)
+@pytest.mark.parametrize("seed", range(int(os.environ.get("MPRUN_KILL_SEEDS", "1"))))
+def test_pages_are_gone_on_with_where_their_reader_was_killed(
+    tmp_path: Path, run_mprun: RunMprun, options: dict[str, Any], seed: int
+) -> None:
+    api = Api(page_of)
+
+    with closing(api):
+        done = killed_reader(
+            tmp_path, run_mprun, {"http": {"url": api.url, "items": "data", **options}}, seed
+        )
+
+    assert 0 == done.returncode, done.stderr
+    assert list(range(20 * PAGES)) == list(map(int, got(tmp_path)))
+    assert "xxx" == (tmp_path / "lives-reader-1").read_text()
+    again = len(api.asked) - PAGES - (1 if "counter" in options else 0)
+    assert again <= 3 * 3, "of what is in already only that page is asked for once more, of which some is not"
+
+
+def test_a_page_that_changes_while_its_reader_is_killed_ends_the_run(
+    tmp_path: Path, run_mprun: RunMprun
+) -> None:
+    api = Api(lambda _path, _query, before: (200, [-before, *range(1, 2000)], {}))
+
+    with closing(api):
+        done = killed_reader(tmp_path, run_mprun, {"http": {"url": api.url}})
+
+    assert 1 == done.returncode
+    assert f"{api.url}: the page has changed since " in done.stderr
+    found = got(tmp_path)
+    assert len(set(found)) == len(found)
+
+
+def test_what_was_on_its_way_over_a_connection_is_gone_with_its_reader_and_the_run_says_so(
+    tmp_path: Path, run_mprun: RunMprun
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        feed = threading.Thread(target=send_lines, args=(server, 5000))
+        feed.start()
+        run = {"tcp": {"host": "127.0.0.1", "port": server.getsockname()[1]}}
+        text = json.loads(workflow(run, 1))
+        done = start(tmp_path, run_mprun, json.dumps({**text, "queues": FEW}), seed=1)
+        feed.join()
+
+    assert 1 == done.returncode
+    found = list(map(int, got(tmp_path)))
+    assert list(range(len(found))) == found, "what came before is there, once"
+    assert f"killed by SIGKILL; what it had put, {len(found)} items, is worked off" in done.stderr
+
+
+def send_lines(server: socket.socket, count: int) -> None:
+    """Send numbers to whoever connects first, as far as it listens."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"".join(b"%d\n" % number for number in range(count)))
 
 
 @pytest.mark.slow

@@ -6,52 +6,15 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from json_api import Answer, Api
 from sources import Bad, context, items_of
 
 from runner.errors import HandlerError
 from runner.handlers.kinds import Source
 from runner.handlers.registry import find_kind
-
-Answer = tuple[int, object, dict[str, str]]
-
-
-class Api:
-    """A server whose answers a function makes: of the path and the query, and how often that was asked before."""
-
-    def __init__(self, answer: Callable[[str, dict[str, list[str]], int], Answer]) -> None:
-        self.asked: list[tuple[str, dict[str, str]]] = []
-        api = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                before = sum(path == self.path for path, _ in api.asked)
-                api.asked.append((self.path, dict(self.headers)))
-                parts = urlsplit(self.path)
-                code, body, heads = answer(parts.path, parse_qs(parts.query), before)
-                data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(code)
-                for name, value in {"Content-Length": str(len(data)), **heads}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
 
 
 @pytest.fixture
@@ -228,3 +191,50 @@ def test_whoever_is_to_end_waits_for_no_line() -> None:
         options = {"host": "127.0.0.1", "port": server.getsockname()[1]}
 
         assert [] == items_of("tcp", options, context(stopping=lambda: True))
+
+
+def test_whoever_takes_over_asks_for_the_page_that_was_being_put_and_no_other_before(
+    serve: Callable[..., Api],
+) -> None:
+    api, noted = serve(by_link), list[tuple[int, bytes]]()
+    options = {"url": api.url, "items": "data.items", "next": "links.next"}
+    items_of("http", options, context(note_place=lambda *each: noted.append(each)))
+    del api.asked[:]
+
+    found = items_of("http", options, context(offset=4, state=noted[2][1]))
+
+    assert ([0, 2, 3], [5], ["/?page=3"]) == (
+        [start for start, _ in noted],
+        found,
+        [path for path, _ in api.asked],
+    )
+
+
+def test_whoever_takes_over_counts_on_where_the_pages_have_numbers(serve: Callable[..., Api]) -> None:
+    api, noted = serve(by_number), list[tuple[int, bytes]]()
+    options = {"url": f"{api.url}/?kind=bun", "counter": {"name": "page"}}
+    items_of("http", options, context(note_place=lambda *each: noted.append(each)))
+
+    assert [4, 5] == items_of("http", options, context(offset=3, state=noted[1][1]))
+    assert [3] == items_of("http", {**options, "pages": 2}, context(offset=2, state=noted[1][1]))
+
+
+@pytest.mark.parametrize("now", [[3, 9], []])
+def test_a_page_that_has_changed_since_some_of_it_was_put_can_not_be_gone_on_with(
+    serve: Callable[..., Api], now: list[int]
+) -> None:
+    changed = serve(lambda *_: (200, now, {}))
+    state = {"start": 2, "page": 1, "url": f"{changed.url}/?page=2", "digest": "of what was"}
+    worker = context(offset=3, state=json.dumps(state).encode())
+
+    with pytest.raises(HandlerError, match="page=2: the page has changed since 1 of its items were put"):
+        items_of("http", {"url": changed.url, "counter": {"name": "page"}}, worker)
+
+
+def test_a_page_of_which_nothing_was_put_may_have_changed(serve: Callable[..., Api]) -> None:
+    changed = serve(lambda *_: (200, [3, 9], {}))
+    state = {"start": 2, "page": 1, "url": f"{changed.url}/?page=2", "digest": "of what was"}
+
+    assert [3, 9] == items_of(
+        "http", {"url": changed.url}, context(offset=2, state=json.dumps(state).encode())
+    )

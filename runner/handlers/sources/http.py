@@ -2,15 +2,19 @@
 
 GET url ──► {"items": [{…}, {…}], "next": "…?page=2"} ──► each item ──► GET the next page
  └── no answer, 429, 5xx ──► once more, later and later      by a link in the page or its head, or by a counter
+
+Where it is, is noted page by page: whoever takes a killed worker's place asks for that page once more, and leaves out
+what of it is in. That can be known only where the page is still the same.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -38,6 +42,19 @@ class Page:
     """The head `Link`, empty where there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The beginning of a page."""
+
+    start: int
+    """Items that lie before it, on other pages."""
+    page: int
+    """How many pages do."""
+    url: str
+    digest: str = ""
+    """What its items come to; empty where that is not known."""
+
+
 class _Refused(Exception):
     """The server, or the way to it, says no; `again` tells after how many seconds another try is worth it."""
 
@@ -62,35 +79,59 @@ class HttpPages:
 
     def items(self) -> Iterator[object]:
         """Yield what the pages hold, behind what earlier generations of the worker have put."""
-        return islice(self._items(), self._context.offset, None)
-
-    def _items(self) -> Iterator[object]:
-        for number, page in enumerate(islice(self._pages(), self._most), 1):
+        state = self._context.state
+        begin = _Place(**json.loads(state)) if state else _Place(0, 0, self._first_url())
+        start, left = begin.start, self._context.offset - begin.start
+        for number, page in enumerate(self._pages(begin), begin.page):
             items = self._items_in(page)
-            yield from items
+            place = _Place(start, number, page.url, _digest(items))
+            if left and number == begin.page and begin.digest not in ("", place.digest):
+                raise self._changed(page.url, left)
+            self._context.note_place(start, json.dumps(asdict(place)).encode())
+            yield from items[left:]
+            start, left = start + len(items), max(0, left - len(items))
             if self._most is not None:
-                self._context.progress(number, self._most)
+                self._context.progress(number + 1, self._most)
+        if left and not self._context.stopping():
+            raise self._changed(begin.url, left)
 
-    def _pages(self) -> Iterator[Page]:
+    @staticmethod
+    def _changed(url: str, put: int) -> HandlerError:
+        return HandlerError(
+            f"{url}: the page has changed since {put:,} of its items were put by a worker that was killed: which of "
+            "them are new can't be told"
+        )
+
+    def _first_url(self) -> str:
+        url, counter = self._options["url"], self._options.get("counter")
+        return url if counter is None else self._counted(counter, 0)
+
+    def _pages(self, begin: _Place) -> Iterator[Page]:
         """Yield pages until there is no next one; by a counter, until one is empty."""
-        url: str | None = self._options["url"]
-        counter = self._options.get("counter")
-        number = 0 if counter is None else counter.get("start", 1)
-        seen: set[str] = set()
+        counter, url, seen = self._options.get("counter"), begin.url, set[str]()
         try:
-            while url is not None and not self._context.stopping():
-                asked = url if counter is None else _with_query(url, counter["name"], number)
-                if asked in seen:
-                    raise HandlerError(f"{asked}: the pages go round in a circle: this one came before")
-                seen.add(asked)
-                page = self._ask_patiently(asked)
+            for number in itertools.count(begin.page):
+                if self._context.stopping():
+                    return
+                if url in seen:
+                    raise HandlerError(f"{url}: the pages go round in a circle: this one came before")
+                seen.add(url)
+                page = self._ask_patiently(url)
                 if counter is not None and not self._items_in(page):
                     return
                 yield page
-                number += 1 if counter is None else counter.get("step", 1)
-                url = url if counter is not None else self._next(page)
+                if number + 1 == self._most:
+                    return
+                following = self._next(page) if counter is None else self._counted(counter, number + 1)
+                if following is None:
+                    return
+                url = following
         except _Stopped:
             return
+
+    def _counted(self, counter: Mapping[str, Any], page: int) -> str:
+        number = counter.get("start", 1) + page * counter.get("step", 1)
+        return _with_query(self._options["url"], counter["name"], number)
 
     def _items_in(self, page: Page) -> list[object]:
         where = self._options.get("items", "")
@@ -157,6 +198,10 @@ class HttpPages:
             return Page(url, json.loads(raw), links)
         except ValueError as error:
             raise HandlerError(f"{url}: the page is not JSON: {error}") from None
+
+
+def _digest(items: list[object]) -> str:
+    return sha256(json.dumps(items).encode()).hexdigest()
 
 
 def _worth_it(code: int, heads: Message) -> float | None:
@@ -293,4 +338,5 @@ stages:
 """,
     build=_build,
     unshared=lambda _options: "a page tells where the next one is, and each would ask for all",
+    resumes=lambda _options: True,
 )

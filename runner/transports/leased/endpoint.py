@@ -10,7 +10,7 @@ from runner.handlers.kinds import QueueEnd
 from runner.ipc.channel import Sender
 from runner.ipc.shm.arena import ArenaFile
 from runner.ipc.status_page import StatusPage
-from runner.ipc.stream import WorkerStream
+from runner.ipc.stream import PlaceMessage, WorkerStream
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
 from runner.transports.base import OnItemFailure, SafePoints, WorkerEndpoint, nothing_in_hand
@@ -91,6 +91,7 @@ class EndpointFactory:
             places=places,
             origin=self.origin,
             state=self.state,
+            note_place=lambda start, state: self.stream.send(PlaceMessage(start, body=state)),
             watch=_watch(inbox),
         )
 

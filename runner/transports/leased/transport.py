@@ -34,6 +34,7 @@ from runner.ipc.stream import (
     LeaseMessage,
     Message,
     MoreRequest,
+    PlaceMessage,
     PutBigMessage,
     PutMessage,
     StockAnswer,
@@ -63,6 +64,7 @@ from runner.transports.leased.endpoint import EndpointFactory
 from runner.transports.leased.failures import judge, take_back
 from runner.transports.leased.kept_states import KeptStates
 from runner.transports.leased.prefetch import OneByOne, Prefetch
+from runner.transports.leased.source_places import SourcePlace, SourcePlaces
 from runner.transports.pool import PooledTransport, ProcessPool
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ class LeasedTransport(PooledTransport):
         self._suspicion = Suspicion()
         self._kept = KeptItems()
         self._states = KeptStates()
+        self._places = SourcePlaces()
         self._offsets: Counter[str] = Counter()
         """Items of each producer that are in, or could not be put, over all its generations."""
 
@@ -121,15 +124,16 @@ class LeasedTransport(PooledTransport):
             region = self._arenas.allocate_region(worker) if worker.sends else None
             arena = self._arenas.arena(worker.receives) if worker.receives else None
             policy = self._partitioned.batch_policy(worker)
+            offset = self._offsets[worker.name]
             factory = EndpointFactory(
                 theirs,
-                self._offsets[worker.name],
+                offset,
                 asks,
                 region,
                 arena,
                 policy,
                 self._origin,
-                self._states.of(worker.name),
+                self._states.of(worker.name) if worker.receives else self._places.begin(worker.name, offset),
             )
             spawned = self.pool.start(worker, factory, factory.descriptors)
         except BaseException:
@@ -365,6 +369,9 @@ class LeasedTransport(PooledTransport):
                     self._commit(connection, message, now)
                 case HeldMessage() if connection.inbox is not None:
                     self._held(connection, message, connection.inbox, now)
+                case PlaceMessage():
+                    name, place = connection.plan.name, SourcePlace(message.start, bytes(message.body))
+                    self._places.note(name, place, self._offsets[name])
                 case JoinRequest() if connection.outbox is not None:
                     connection.wants_join = True
                     # Looked at again: it may have been settled for a while.
