@@ -1,11 +1,13 @@
-"""The states of handlers, as their workers have sent them last: kept by the supervisor for whoever takes their place.
+"""What workers have sent to be kept for whoever takes their place: the states of handlers, the places of sources.
 
 CommitMessage ──► keep ──► of(worker) ──► the next generation
                    └─ every few seconds, and at the worker's end ──► StateKept
+PlaceMessage ──► note ──► begin(worker) ──► the next generation, at a place behind which no more lies than is in
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from runner.ipc.messages import Fact, StateKept
@@ -63,3 +65,44 @@ class KeptStates:
 def _tell(worker: str, kept: _Kept, facts: list[Fact]) -> None:
     facts.append(StateKept(worker, kept.untold, len(kept.state)))
     kept.untold = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a source has to know, to make again the items from number `start` on."""
+
+    start: int
+    state: bytes
+
+
+class SourcePlaces:
+    """How many items of each source are in, and the last places that it has noted. Nobody reads one here.
+
+    A source notes a place before it has put what comes of it. So several are kept: those behind what is in, too.
+    """
+
+    def __init__(self) -> None:
+        self._in: Counter[str] = Counter()
+        """Items of each that are in, or could not be put, over all its generations."""
+        self._noted: dict[str, list[_Place]] = {}
+
+    def put(self, worker: str, count: int) -> None:
+        """So many more items are in."""
+        self._in[worker] += count
+
+    def note(self, worker: str, start: int, state: bytes) -> None:
+        """A source is at a place behind which so many items lie."""
+        noted = self._noted.setdefault(worker, [])
+        noted.append(_Place(start, state))
+        while len(noted) > 1 and noted[1].start <= self._in[worker]:
+            del noted[0]
+
+    def begin(self, worker: str) -> tuple[int, bytes]:
+        """
+        Return how many items are in, and the state of the last place behind which no more lie; empty where none is.
+
+        That is where another generation begins. What its predecessor had noted beyond is void.
+        """
+        offset, noted = self._in[worker], self._noted.get(worker, [])
+        noted[:] = [place for place in noted if place.start <= offset]
+        return offset, noted[-1].state if noted else b""

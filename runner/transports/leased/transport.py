@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -62,9 +61,8 @@ from runner.transports.leased.connection import (
 )
 from runner.transports.leased.endpoint import EndpointFactory
 from runner.transports.leased.failures import judge, take_back
-from runner.transports.leased.kept_states import KeptStates
+from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 from runner.transports.leased.prefetch import OneByOne, Prefetch
-from runner.transports.leased.source_places import SourcePlace, SourcePlaces
 from runner.transports.pool import PooledTransport, ProcessPool
 
 if TYPE_CHECKING:
@@ -113,8 +111,6 @@ class LeasedTransport(PooledTransport):
         self._kept = KeptItems()
         self._states = KeptStates()
         self._places = SourcePlaces()
-        self._offsets: Counter[str] = Counter()
-        """Items of each producer that are in, or could not be put, over all its generations."""
 
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
@@ -122,18 +118,16 @@ class LeasedTransport(PooledTransport):
         try:
             asks = worker.sends is not None and not self._ledgers[worker.sends].shares
             region = self._arenas.allocate_region(worker) if worker.sends else None
-            arena = self._arenas.arena(worker.receives) if worker.receives else None
-            policy = self._partitioned.batch_policy(worker)
-            offset = self._offsets[worker.name]
+            offset, state = self._places.begin(worker.name)
             factory = EndpointFactory(
                 theirs,
                 offset,
                 asks,
                 region,
-                arena,
-                policy,
+                self._arenas.arena(worker.receives) if worker.receives else None,
+                self._partitioned.batch_policy(worker),
                 self._origin,
-                self._states.of(worker.name) if worker.receives else self._places.begin(worker.name, offset),
+                self._states.of(worker.name) if worker.receives else state,
             )
             spawned = self.pool.start(worker, factory, factory.descriptors)
         except BaseException:
@@ -221,7 +215,7 @@ class LeasedTransport(PooledTransport):
 
     def _reject(self, failure: ItemFailure) -> None:
         """A producer had an item that it could not put. Those of readers are told of by their streams."""
-        self._offsets[failure.worker] += 1
+        self._places.put(failure.worker, 1)
         connection = self._connections.get(failure.worker)
         if connection is not None and connection.inbox is None and connection.outbox is not None:
             connection.outbox.reject(dead_letter=failure.action is OnError.DEAD_LETTER)
@@ -370,8 +364,7 @@ class LeasedTransport(PooledTransport):
                 case HeldMessage() if connection.inbox is not None:
                     self._held(connection, message, connection.inbox, now)
                 case PlaceMessage():
-                    name, place = connection.plan.name, SourcePlace(message.start, bytes(message.body))
-                    self._places.note(name, place, self._offsets[name])
+                    self._places.note(connection.plan.name, message.start, bytes(message.body))
                 case JoinRequest() if connection.outbox is not None:
                     connection.wants_join = True
                     # Looked at again: it may have been settled for a while.
@@ -396,7 +389,7 @@ class LeasedTransport(PooledTransport):
             return
         lease = self._acked(connection, message, now, message.partial) if message.lease else None
         if connection.inbox is None:
-            self._offsets[connection.plan.name] += message.count
+            self._places.put(connection.plan.name, message.count)
         self._offer(connection, message, lease, payload, now)
 
     def _offer(
