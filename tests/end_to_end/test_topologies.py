@@ -69,6 +69,16 @@ KITCHEN = """
             nap(most)
             inbox.task_done()
 
+    def hands(inbox, outbox, most, bad):
+        while True:
+            item = inbox.get()
+            fail(item, bad)
+            outbox.put(f"{item}.0")
+            nap(most)
+            outbox.put(f"{item}.1")
+            nap(most)
+            inbox.task_done()
+
     def eat(item, most, bad):
         fail(item, bad)
         nap(most)
@@ -164,6 +174,7 @@ MAKES: dict[str, Callable[[str], list[str]]] = {
     "one": lambda item: [item],
     "two": lambda item: [f"{item}.0", f"{item}.1"],
     "hand": lambda item: [item],
+    "hands": lambda item: [f"{item}.0", f"{item}.1"],
     "Pass": lambda item: [item],
     "many": lambda item: [item],
     "Count": lambda item: [f"{item}.0", f"{item}.1"],
@@ -177,7 +188,9 @@ HELD = {
     "batch": f", batch: {{size: {TOGETHER}, wait: 5ms}}",
 }
 """What the stages say whose outputs wait until what they are made from is done, and whose items do."""
-IN_ONE_MESSAGE = {"one", *HELD}
+BY_HAND = ("hand", "hands")
+"""Drive their queues, and say that an item is done once all is put that is made of it."""
+IN_ONE_MESSAGE = {"one", *BY_HAND, *HELD}
 """Under `leased` their outputs and the word that an item is done are one message."""
 FATES = ("none", "kills", "kills", "stop", "kills and stop", "failure", "timeout")
 
@@ -264,7 +277,7 @@ class Draw:
             workers += count
             alone = len(names) == 1 and self.made.transport == "leased"
             more = self.chance.choice(("", "", ", order: keep", self.shard(kind))) if alone else ""
-            if kind == "hand":
+            if kind in BY_HAND:
                 more = more.replace(", order: keep", "")
             self.reader(name, kind, level, count, f", to: q{level + 1}{more}")
         return kind, workers
@@ -432,21 +445,20 @@ def faults_of(topology: Topology, outcome: Outcome) -> list[str]:
         put = report.queue(f"q{level + 1}").put
         at_once = kind in IN_ONE_MESSAGE and topology.transport == "leased"
         begun = 0 if at_once else workers * len(MAKES[kind](""))
-        if not made <= put <= made + begun + (kills if kind == "hand" else 0):
+        if not made <= put <= made + begun:
             faults.append(f"level {level}, {kind}: {made} made of what is done, {put} put")
     return faults
 
 
 def faults_of_states(topology: Topology, outcome: Outcome) -> Iterator[str]:
     """Each item is in one state, once: whoever is killed, no other effect is exactly once."""
-    makes_twice = any(kind == "hand" for kind, _ in topology.levels) and outcome.kills
-    if (again := outcome.totals - Counter(topology.expected)) and not makes_twice:
+    if again := outcome.totals - Counter(topology.expected):
         yield f"in a total twice: {again}"
     items = topology.sources
     for level, (kind, _) in enumerate(topology.levels):
-        given, made_twice = Counter(items), any(kind == "hand" for kind, _ in topology.levels[:level])
+        given = Counter(items)
         counted = outcome.counted.get(level, given)
-        if counted - given and not (made_twice and outcome.kills):
+        if counted - given:
             yield f"level {level}: counted twice: {counted - given}"
         if outcome.report.exit_code == 0 and given - counted:
             yield f"level {level}: exit 0, and not counted: {given - counted}"
