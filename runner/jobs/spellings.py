@@ -9,6 +9,7 @@ it is also written as a whole. What a new way of writing needs is one more row.
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import json
 import re
@@ -17,6 +18,13 @@ from urllib.parse import quote, quote_plus
 
 SHORTEST = 3
 """Characters. A shorter secret would tear holes into all output, and be guessed from where they are."""
+
+_LONG = 6
+"""Characters from which on a secret is looked for also where it is turned round, in another case, or cut up."""
+_BETWEEN_HEX = ("", " ", ":", "-", ",", ", ", "\\x", "%", " 0x", ", 0x", ",0x")
+_DUMPED, _XXD_PLAIN, _XXD_BITS = 16, 30, 6
+"""Bytes a line, where what is shown begins with the secret."""
+_LEAST_DUMPED = 3
 
 _IN_URI = ";/?:@&=+$,#!~*'()"
 """What JavaScript's encodeURI leaves as it is, beyond what every encoder leaves."""
@@ -51,6 +59,10 @@ def base64_of(secret: str) -> set[bytes]:
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
+
+
+def _text(plain: bytes) -> str:
+    return plain.decode(errors="surrogateescape")
 
 
 def _json(text: str) -> Iterable[str]:
@@ -91,6 +103,13 @@ def _python(text: str) -> Iterable[str]:
     yield repr(_bytes(text))[2:-1]
 
 
+def _turned(text: str) -> Iterable[str]:
+    """As `rev` and `tr` leave it. Not of a short one: its letters in another order or size may be an ordinary word."""
+    if len(text) >= _LONG:
+        yield from (text[::-1], text.upper(), text.lower(), codecs.encode(text, "rot13"))
+        yield from (_text(_bytes(text).upper()), _text(_bytes(text).lower()))  # of ASCII alone
+
+
 _OF_TEXT: Mapping[str, Callable[[str], Iterable[str]]] = {
     "as it is": lambda text: (text,),
     "json": _json,
@@ -98,14 +117,45 @@ _OF_TEXT: Mapping[str, Callable[[str], Iterable[str]]] = {
     "markup": _markup,
     "shell": _shell,
     "python": _python,
+    "turned": _turned,
 }
 
 
 def _of_bytes(plain: bytes) -> Iterator[bytes]:
-    yield plain.hex().encode()
-    yield plain.hex().upper().encode()
+    for separator in _BETWEEN_HEX:
+        spelt = separator.join(f"{byte:02x}" for byte in plain)
+        yield spelt.encode()
+        yield separator.join(f"{byte:02X}" for byte in plain).encode()
+    yield from _dumped(plain)
     yield from _base64(plain)
     yield from _base32(plain)
+
+
+def _dumped(plain: bytes) -> Iterator[bytes]:
+    """As `od`, `xxd` and `hexdump` show what begins with it, line by line, in numbers and characters."""
+    for line in _pieces(plain, _DUMPED):
+        of_two = [(low, high) for low, high in zip(line[::2], line[1::2], strict=False)]
+        one_by_one = [f"{byte:02x}" for byte in line]
+        yield " ".join(one_by_one).encode()
+        yield "  ".join(" ".join(half) for half in (one_by_one[:8], one_by_one[8:]) if half).encode()
+        yield " ".join(f"{low:02x}{high:02x}" for low, high in of_two).encode()  # xxd
+        yield " ".join(
+            f"{high:02x}{low:02x}" for low, high in of_two
+        ).encode()  # od -x, and with two blanks hexdump
+        yield "    ".join(f"{high:02x}{low:02x}" for low, high in of_two).encode()
+        yield " ".join(f"{high << 8 | low:06o}" for low, high in of_two).encode()  # od
+        yield "   ".join(map(chr, line)).encode("latin-1")  # od -c
+        yield " ".join(f"{byte:03o}" for byte in line).encode()  # od -b
+        if len(line) >= _LONG:
+            yield line
+    yield from (line.hex().encode() for line in _pieces(plain, _XXD_PLAIN))
+    yield from (" ".join(f"{byte:08b}" for byte in line).encode() for line in _pieces(plain, _XXD_BITS))
+
+
+def _pieces(plain: bytes, width: int) -> Iterator[bytes]:
+    for at in range(0, len(plain), width):
+        if len(piece := plain[at : at + width]) >= _LEAST_DUMPED:
+            yield piece
 
 
 def _base64(plain: bytes) -> Iterator[bytes]:

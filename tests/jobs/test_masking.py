@@ -86,6 +86,14 @@ printf '%s' "$S" | base64; echo '{CUT}'
 echo "$S" | base64; echo '{CUT}'
 printf 'u:%s' "$S" | base64 -w0; echo '{CUT}'
 printf '%s' "$S" | od -An -v -tx1 | tr -d ' \\n'; echo '{CUT}'
+printf '%s' "$S" | rev; echo '{CUT}'
+printf '%s' "$S" | xxd -p; echo '{CUT}'
+printf '%s' "$S" | xxd -p -u -c0; echo '{CUT}'
+echo "$S" | base32 -w0; echo '{CUT}'
+printf '%s' "$S" | od -An -v -tx1 -w100; echo '{CUT}'
+printf '%s' "$S" | hexdump -v -e '1/1 "%02X:"'; echo '{CUT}'
+printf '%s' "$S" | tr A-Za-z N-ZA-Mn-za-m; echo '{CUT}'
+printf '%s' "$S" | tr a-z A-Z; echo '{CUT}'
 python3 -c '
 import html, json, os, shlex, urllib.parse, xml.sax.saxutils
 secret, written = os.environ["S"], os.environb[b"S"]
@@ -106,6 +114,31 @@ def test_a_secret_is_masked_however_programs_write_it(secret: str) -> None:
 
         assert b"***" in shown, printed
         assert len(shown.replace(b"***", b"")) <= len(own_words) + 10
+
+
+DUMPS = [
+    "xxd",
+    "xxd -u -g1",
+    "xxd -b",
+    "od",
+    "od -x",
+    "od -c",
+    "od -b",
+    "od -An -tx1",
+    "hexdump",
+    "hexdump -C",
+]
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize("secret", [each for each in SECRETS if each.isascii()])
+def test_of_a_dump_that_begins_with_a_secret_no_line_shows_what_it_is(secret: str, dump: str) -> None:
+    printed = subprocess.run(dump.split(), input=secret.encode(), capture_output=True, check=True).stdout
+
+    lines = zip(printed.splitlines(), Masker([secret]).whole(printed).splitlines(), strict=True)
+
+    whole = len(secret) // 16 if dump != "xxd -b" else len(secret) // 6
+    assert whole <= sum(b"***" in shown and len(shown) < len(line) - 12 for line, shown in lines)
 
 
 def printed_by_programs(secret: str) -> list[bytes]:
