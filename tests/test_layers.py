@@ -10,6 +10,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -65,6 +66,9 @@ OWNERS = {
 
 MOST_LINES = 600
 FEWEST_LINES = 60
+MOST_LINES_OF_A_FUNCTION = 50
+MOST_MODULES = 22
+"""In one folder."""
 
 # Below FEWEST_LINES on purpose, each with its reason. What is not here belongs into its only importer.
 SMALL_ON_PURPOSE = {
@@ -376,16 +380,42 @@ def test_no_class_takes_the_underscore_names_of_a_base_in_another_module() -> No
 
 def private_inheritance(module: str) -> Iterator[tuple[str, int, str, str]]:
     """Each private name of a base class from another module that a class of `module` uses or overrides."""
-    origin = {i.name: i.module for i in own_imports(module) if i.name is not None}
-    for cls in ast.walk(tree(module)):
-        if not isinstance(cls, ast.ClassDef):
-            continue
-        for base in (b.id for b in map(unsubscripted, cls.bases) if isinstance(b, ast.Name)):
-            home = origin.get(base)
-            if home is None:
-                continue
-            private = private_names(home, base)
+    for cls in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
+        for home, base in bases_of(module, cls):
+            private = private_names(home, base) if home != module else set()
             yield from ((cls.name, line, base, name) for name, line in own_names(cls) if name in private)
+
+
+def bases_of(module: str, cls: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """The classes of ours that a class inherits from, each with the module that it is in, and their own."""
+    for node in map(unsubscripted, cls.bases):
+        home, name = class_of(module, node)
+        for base in (n for n in ast.walk(tree(home)) if isinstance(n, ast.ClassDef) and n.name == name):
+            yield home, name
+            yield from bases_of(home, base)
+
+
+def class_of(module: str, node: ast.expr) -> tuple[str, str]:
+    """The module and the name of the class that an expression stands for: its own, or one that is imported."""
+    imported = imported_as(module)
+    match node:
+        case ast.Name(id=name) if name in imported:
+            return imported[name].module, imported[name].name or name
+        case ast.Attribute(value=value, attr=name) if ast.unparse(value) in imported:
+            return imported[ast.unparse(value)].module, name
+        case _:
+            return module, ast.unparse(node)
+
+
+@cache
+def imported_as(module: str) -> dict[str, Import]:
+    """What a module imports from the package, by the name that it has for it."""
+    found: dict[str, Import] = {}
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports = [resolve(i) for i in imports_of(node, module)]
+            found |= {a.asname or a.name: i for a, i in zip(node.names, imports, strict=True)}
+    return {name: i for name, i in found.items() if i.module in modules()}
 
 
 def unsubscripted(node: ast.expr) -> ast.expr:
@@ -415,6 +445,24 @@ def test_no_module_is_too_long_to_read_at_once() -> None:
     long = {module: lines_of(module) for module in modules() if lines_of(module) > MOST_LINES}
 
     assert {} == long
+
+
+def test_no_function_is_too_long_to_see_at_once() -> None:
+    long = {
+        f"runner.{module}, line {node.lineno}: {node.name}": lines
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := (node.end_lineno or 0) - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION
+    }
+
+    assert {} == long
+
+
+def test_no_folder_has_too_many_modules_to_choose_from() -> None:
+    folders = Counter(path.parent.relative_to(PACKAGE.parent) for path in modules().values())
+
+    assert {} == {str(folder): count for folder, count in folders.items() if count > MOST_MODULES}
 
 
 def test_no_module_is_too_small_to_stand_alone() -> None:

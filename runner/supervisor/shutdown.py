@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from runner.process.child import has_children
+from runner.spec.limits import Limits
 from runner.spec.model import Role
 from runner.supervisor.workers import FROM_OUTSIDE, WorkerState, WorkerTable
 from runner.transports.base import Transport
@@ -142,18 +143,17 @@ class WorkerShutdown:
         self,
         workers: WorkerTable,
         transport: Transport,
+        limits: Limits,
+        *,
         ask_to_close: Callable[[WorkerState, str], None],
         ask_to_end: Callable[[WorkerState, signal.Signals, str], None],
-        stop_timeout: float,
-        close_timeout: float,
     ) -> None:
-        """Both are in seconds."""
         self._workers = workers
         self._transport = transport
         self._ask_to_close = ask_to_close
         self._ask_to_end = ask_to_end
-        self._close_timeout = close_timeout
-        self.schedule = TerminationSchedule(stop_timeout)
+        self._close_timeout = limits.asked_close
+        self.schedule = TerminationSchedule(limits.stop_timeout)
 
     def dismiss(self, worker: WorkerState, reason: str, now: float) -> None:
         """Let a reader close whose stream goes on."""

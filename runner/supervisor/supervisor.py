@@ -124,14 +124,8 @@ class Supervisor:
         self._stop = Stop()
         self._cause: Cause | None = None
         self._facts: deque[Fact] = deque()
-        limits = plan.limits
         self._single = WorkerShutdown(
-            workers,
-            transport,
-            self._ask_to_close,
-            self._ask_to_end,
-            limits.stop_timeout,
-            limits.asked_close,
+            workers, transport, plan.limits, ask_to_close=self._ask_to_close, ask_to_end=self._ask_to_end
         )
         self._began = time.monotonic()
         self._next_progress = self._began + _PROGRESS_EVERY
