@@ -37,11 +37,13 @@ COMMANDS = {
     "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
     "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
-    "history": Entry("List past runs.", "runner.cli.history:command"),
-    "show": Entry("Show a past run: its end again, its events, its failures.", "runner.cli.show:command"),
-    "logs": Entry("Show what the handlers or jobs of a run said.", "runner.cli.logs:command"),
-    "diff": Entry("Compare two past runs; a gate for CI.", "runner.cli.diff:command"),
-    "rerun": Entry("Run a past run again, or what failed of it.", "runner.cli.rerun:command"),
+    "history": Entry("List past runs.", "runner.cli.past_runs.history:command"),
+    "show": Entry(
+        "Show a past run: its end again, its events, its failures.", "runner.cli.past_runs.show:command"
+    ),
+    "logs": Entry("Show what the handlers or jobs of a run said.", "runner.cli.past_runs.logs:command"),
+    "diff": Entry("Compare two past runs; a gate for CI.", "runner.cli.past_runs.diff:command"),
+    "rerun": Entry("Run a past run again, or what failed of it.", "runner.cli.past_runs.rerun:command"),
     "completion": Entry(
         "Print a script that completes mprun in your shell.", "runner.cli.completion:command"
     ),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runner.cli.history import moment
+from runner.cli.past_runs.history import moment
 from runner.errors import UsageError
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]

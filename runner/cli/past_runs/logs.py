@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from runner.cli.history import moment
 from runner.cli.options import examples
 from runner.cli.output import write
-from runner.cli.recorded import RUN_HELP, chosen_run, log_file, look_into
+from runner.cli.past_runs.history import moment
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, log_file, look_into
 from runner.errors import ExitCode, UsageError
 from runner.jobs.ansi import LineCleaner
 from runner.jobs.log import Tail

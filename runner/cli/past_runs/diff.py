@@ -15,7 +15,7 @@ import click
 
 from runner.cli.options import examples, output_format
 from runner.cli.output import print_message, write
-from runner.cli.recorded import RUN_HELP, chosen_run, look_into, report_of
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of
 from runner.errors import ExitCode, UsageError
 from runner.record.comparison import ComparedRun, Comparison, NumberChange, compare
 from runner.render.tables import table, width_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.options import RunOptions, examples
-from runner.cli.recorded import RUN_HELP, chosen_run, look_into
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
 from runner.cli.run import how_shown, run_file
 from runner.errors import RerunRefused, UsageError
 from runner.spec.suggestions import did_you_mean

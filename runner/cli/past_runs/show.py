@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from runner.cli.history import as_dict, when
 from runner.cli.options import examples, output_format
 from runner.cli.output import write
-from runner.cli.recorded import RUN_HELP, chosen_run, look_into, report_of
+from runner.cli.past_runs.history import as_dict, when
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of
 from runner.errors import ExitCode, UsageError
 from runner.events.report import Report
 from runner.record.reader import RunView, as_event
