@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.store.dead_letters import SOURCE
+
 if TYPE_CHECKING:
     from runner.spec.plan import Plan
 
@@ -30,6 +32,7 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "argv": sys.argv,
         "cwd": str(Path.cwd()),
         "transport": plan.transport,
+        "replays_letters": any(worker.handler == SOURCE for worker in plan.workers),
         "jobs": [leg.id for job in plan.jobs for leg in job.legs],
         "modules": [] if plan.jobs else modules_of(handlers, file.parent),
         "pid": os.getpid(),

@@ -48,7 +48,8 @@ FOLDER = "dead-letters"
 _LETTERS, _REPLAYED, _ITEM = ".jsonl", ".replayed", ".item"
 _LONGEST_NAME = 200
 _WAITING_PER_WORKER = 2
-_SOURCE = HandlerRef("python", "runner.store.dead_letters:items")
+SOURCE = HandlerRef("python", "runner.store.dead_letters:items")
+"""The handler of the stage that puts letters back: a run that has one is a replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,10 +370,10 @@ def _source(spec: WorkflowSpec, stage: StageSpec, file: Path, numbers: Sequence[
     name = source_name(spec, stage.name)
     arguments: dict[str, Any] = {"path": str(file), "numbers": list(numbers)}
     if stage.role is not Role.PRODUCER:
-        return StageSpec(name, _SOURCE, arguments, (name,), sends=stage.receives, deterministic=True)
+        return StageSpec(name, SOURCE, arguments, (name,), sends=stage.receives, deterministic=True)
     arguments |= {"kind": stage.handler.kind, "options": stage.handler.options}
     return replace(
-        StageSpec(name, _SOURCE, arguments, (name,), sends=stage.sends, deterministic=True),
+        StageSpec(name, SOURCE, arguments, (name,), sends=stage.sends, deterministic=True),
         on_error=stage.on_error,
         cwd=stage.cwd,
     )

@@ -150,6 +150,7 @@ def test_what_failed_of_stages_are_their_dead_letters(place: Place) -> None:
 
     assert 0 == again.returncode, again.stderr
     assert "1 of 1 letter of stage 'worker' replayed in run" in again.stderr
+    assert "has put dead letters back, and can't be run again" in place.mprun("rerun", "latest").stderr
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 HOME = "/home/me"
 """What a page calls the folder in which its commands are run."""
 
-MANY_RUNS = {"concepts.md", "errors.md", "handlers.md", "jobs.md", "sources-and-sinks.md"}
+MANY_RUNS = {"concepts.md", "errors.md", "handlers.md", "history.md", "jobs.md", "sources-and-sinks.md"}
 """Pages with so many runs that the quick suite leaves them out."""
 
 TIMEOUT = 60.0
@@ -49,6 +49,8 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 VOLATILE = (
     (r"\x1b\[[0-9;?]*[a-zA-Z]", ""),
     (r"\b\d\d:\d\d:\d\d\b", "12:00:00"),
+    (r"\b20\d\d-\d\d-\d\d\b", "2026-11-30"),
+    (r"\b[0-9a-f]{8}\b", "3f2a77aa"),
     (r"\b(p?pid[= ])\d+", r"\g<1>1"),
     (r"\b(busy|starved|blocked|seconds)=[\d.e-]+", r"\1=0"),
     (r"\b[\d,]+\.\d+\b", "0.0"),
@@ -178,7 +180,9 @@ def matches(expected: str, actual: str, *, unordered: bool) -> bool:
 def terminal_env(plain_env: dict[str, str], mprun: Path) -> dict[str, str]:
     """A plain terminal of 100 columns, with the commands of this interpreter first on the path."""
     path = os.pathsep.join([str(mprun.parent), plain_env["PATH"]])
-    return {**plain_env, "PATH": path, "TERM": "dumb", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
+    # A page has its own home, in its folder: what its runs leave is what it shows of past runs.
+    plain = {key: value for key, value in plain_env.items() if key != "MPRUN_HOME"}
+    return {**plain, "PATH": path, "TERM": "dumb", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,9 @@ def _past(word: str) -> Past:
         facts, states = view.facts(), {job["id"]: job["state"] for job in view.jobs()}
     if not facts.get("text"):
         raise UsageError(f"run '{summary.id}' can't be run again: its file is not in its record")
+    if facts.get("replays_letters"):
+        way = "`mprun dlq replay` puts those back that are left"
+        raise UsageError(f"run '{summary.id}' has put dead letters back, and can't be run again: {way}")
     cwd = str(facts.get("cwd", ""))
     if cwd != str(Path.cwd()):
         raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'; change to that folder first"))
