@@ -55,6 +55,12 @@ def rows(count: int) -> Iterator[dict[str, Any]]:
         yield {"n": n, "path": f"/buns/{n % 1000}", "status": 200, "seconds": n % 97 / 8, "agent": "curl/8.5"}
 
 
+def paths(count: int) -> Iterator[str]:
+    """What a sink of texts gets of them."""
+    for row in rows(count):
+        yield row["path"]
+
+
 def bare_text(found: Iterable[Any]) -> None:
     with Path("out").open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in found)
@@ -108,7 +114,11 @@ BARE: dict[str, Callable[[Iterable[dict[str, Any]]], None]] = {
 def workflow(folder: Path, sink: str, count: int) -> Path:
     """Write the workflow that writes so many rows."""
     stages = {
-        "source": {"run": "sinks:rows", "with": {"count": count}, "to": "rows"},
+        "source": {
+            "run": "sinks:paths" if sink == "text" else "sinks:rows",
+            "with": {"count": count},
+            "to": "rows",
+        },
         "sink": {"run": {sink: SINKS[sink]}, "from": "rows"},
     }
     path = folder / f"{sink}-{count}.yaml"
@@ -150,7 +160,7 @@ def sunk(sink: str, found: Iterable[dict[str, Any]]) -> None:
 
 def in_process(sink: str, who: str, count: int) -> None:
     """Write rows that are there already, and print the processor time that it took."""
-    found: list[Any] = [row["path"] for row in rows(count)] if sink == "text" else list(rows(count))
+    found: list[Any] = list(paths(count) if sink == "text" else rows(count))
     find_kind(sink)  # what is imported once is no part of a rate
     if sink == "parquet":
         import_module("pyarrow.parquet")

@@ -109,6 +109,86 @@ def test_a_run_without_items_leaves_a_file_without_columns(tmp_path: Path) -> No
     assert [] == parquet.read_table(tmp_path / "out").column_names
 
 
+COLUMNS = {
+    "id": "int16",
+    "at": "timestamp[ms, UTC]",
+    "price": "decimal128(6, 2)",
+    "tags": "list<string>",
+    "f": "float32",
+}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_columns_have_the_types_that_are_declared(tmp_path: Path, together: bool) -> None:
+    row = {"tags": ["a"], "at": datetime(2024, 2, 29, tzinfo=UTC), "id": 1, "price": Decimal("1.50")}
+    output = prepared("parquet", {"path": "out", "columns": COLUMNS}, tmp_path)
+    handler = built("parquet", {"path": "out", "columns": COLUMNS}, prepared=output.prepared)
+    full = {**row, "f": 0.5}
+    assert handler.call_many is not None
+    assert not together or handler.call_many([full, full])
+    for each in [] if together else [full, row]:
+        handler.call(each)
+    flush(handler)
+    assert handler.capture is not None
+    state = handler.capture()
+    handler.close()
+    output.finish(complete=True, states={"neo": state})
+
+    found = parquet.read_table(tmp_path / "out")
+    assert ["int16", "timestamp[ms, tz=UTC]", "decimal128(6, 2)", "list<element: string>", "float"] == [
+        str(each.type) for each in found.schema
+    ]
+    assert [full, full if together else {**full, "f": None}] == found.select(list(full)).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"id": 2**15}, r"\$\.id: expected int16, got 32768"),
+        ({"id": 1.5}, r"\$\.id: expected int16, got 1\.5"),
+        ({"id": float("nan")}, r"\$\.id: expected int16, got nan"),
+        ({"id": "1"}, r"\$\.id: expected int16, got '1'"),
+        ({"at": "soon"}, r"\$\.at: expected timestamp\[ms, tz=UTC\], got 'soon'"),
+        ({"price": Decimal("1.234")}, r"\$\.price: expected decimal128\(6, 2\), got Decimal\('1\.234'\)"),
+        ({"tags": [1]}, r"\$\.tags: expected list<item: string>, got \[1\]"),
+        ({"idd": 1}, r"\$\.idd: there is no such column; did you mean 'id'\?"),
+    ],
+)
+def test_what_a_declared_column_does_not_take_is_refused(tmp_path: Path, item: Any, message: str) -> None:
+    output = prepared("parquet", {"path": "out", "columns": COLUMNS}, tmp_path)
+    handler = built("parquet", {"path": "out", "columns": COLUMNS}, prepared=output.prepared)
+    full = dict.fromkeys(COLUMNS)
+
+    with pytest.raises(FormError, match=message):
+        handler.call(item)
+    assert handler.call_many is not None
+    assert handler.call_many([full])
+    assert not handler.call_many([{**full, **item}])
+
+
+@pytest.mark.parametrize("value", [np.int32(5), 5.0, np.float64(5)])
+def test_a_whole_number_is_one_whatever_it_is_called(tmp_path: Path, value: Any) -> None:
+    assert [{"n": 5}] == written(tmp_path, [{"n": value}], columns={"n": "int64"})
+
+
+def test_a_run_without_items_leaves_a_file_with_the_columns_that_are_declared(tmp_path: Path) -> None:
+    assert [] == written(tmp_path, columns={"n": "int64"})
+    (field,) = parquet.read_schema(tmp_path / "out")
+    assert ("n", "int64") == (field.name, str(field.type))
+
+
+def test_whole_numbers_beside_others_are_as_near_as_a_double_gets(tmp_path: Path) -> None:
+    big = 2**60 + 1
+
+    assert [{"n": float(big)}, {"n": 0.5}, {"n": float(big)}] == written(
+        tmp_path, [{"n": big}], [{"n": 0.5}, {"n": big}]
+    )
+
+
+def test_half_characters_are_escaped(tmp_path: Path) -> None:
+    assert [{"n": "\\udcff"}] == written(tmp_path, [{"n": "\udcff"}])
+
+
 @pytest.mark.parametrize(("path", "made"), [("out", Path.mkdir), ("out/", Path.touch)])
 def test_something_else_in_its_place_is_refused(tmp_path: Path, path: str, made: Any) -> None:
     made(tmp_path / "out")

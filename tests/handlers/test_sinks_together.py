@@ -108,3 +108,15 @@ def test_one_odd_row_of_many_fails_alone_in_a_table(tmp_path: Path, odd: object)
         ]
         assert [(0, 577), (578, 600)] == found.execute("SELECT start, stop FROM mprun_done").fetchall()
     assert [577] == list(caught.value.errors)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "sqlite"])
+def test_a_first_item_that_names_no_columns_fails(tmp_path: Path, kind: str) -> None:
+    options = {"path": str(tmp_path / "out"), **({"table": "t"} if kind == "sqlite" else {})}
+    handler = built(kind, options)
+
+    with pytest.raises((FormError, BatchFailed)) as caught:
+        handler.call([{}] if kind == "sqlite" else {})
+
+    error = caught.value.errors[0] if isinstance(caught.value, BatchFailed) else caught.value
+    assert "names no columns" in str(error)

@@ -51,7 +51,7 @@ class CsvLines:
             row = self._counted(item)
         else:
             found = as_mapping(item)
-            reader = reader if reader.names else RowReader(tuple(map(str, found)))
+            reader = reader if reader.names else RowReader.of(found)
             row = reader.row(found)
         line = self._line(row if is_plain(row) else as_cells(row, reader.names))
         if self._named or reader is not self._reader:

@@ -8,6 +8,7 @@ killed; what is made of it in the end can be made again.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -20,6 +21,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from runner.errors import HandlerError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, REMEDY, Commits, OutputRefused, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import (
@@ -31,11 +33,12 @@ from runner.handlers.sinks.files import (
     remove_abandoned,
 )
 from runner.handlers.sinks.folder import exchange
-from runner.handlers.sinks.forms import FormError, as_json, plain
+from runner.handlers.sinks.forms import FormError, as_json, json_bytes, plain
 from runner.handlers.sinks.rows import RowReader, as_mapping
 from runner.handlers.sources.reading import require
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role
+from runner.text import safe_repr
 
 _LENGTH = struct.Struct("<Q")
 _ROWS = 100_000
@@ -51,6 +54,23 @@ _FAMILIES = {
 }
 """What goes together in one column."""
 _KNOWN = frozenset({*_FAMILIES, type(None)})
+_ALIASES: dict[type, str] = {
+    bool: "bool",
+    int: "int64",
+    float: "float64",
+    str: "string",
+    bytes: "binary",
+    date: "date32",
+    time: "time64[us]",
+    timedelta: "duration[us]",
+}
+_UNIT = "(s|ms|us|ns)"
+_TYPE = (
+    r"(bool|u?int(8|16|32|64)|float(16|32|64)|string|large_string|binary|date32|date64|time32\[(s|ms)\]|"
+    rf"time64\[(us|ns)\]|timestamp\[{_UNIT}(, ?[A-Za-z0-9_/+:-]+)?\]|duration\[{_UNIT}\]|"
+    r"decimal128\([0-9]{1,2}(, ?[0-9]{1,2})?\))"
+)
+_TYPE_PATTERN = f"^({_TYPE}|list<{_TYPE}>)$"
 _REAL = frozenset({int, float, type(None)})
 _WIDE = 2**63
 _SCALARS: tuple[Any, ...] = (int, float, str, bytes)
@@ -64,16 +84,20 @@ class ParquetColumns:
         self._pyarrow = require("pyarrow", "data", "`parquet`")
         self._rows_in_group = options.get("rows", _ROWS)
         self._spool = AppendedFile(options["path"], context)
-        self._reader = RowReader(self._spool.kept.get("names", ()))
+        self._declared = declared_types(options.get("columns", {}))
+        self._reader = RowReader(self._spool.kept.get("names", tuple(self._declared)))
         self._families: dict[str, str] = dict(self._spool.kept.get("families", {}))
         self._columns: list[list[object]] = [[] for _ in self._reader.names]
+        """What came item by item, behind the pieces."""
+        self._pieces: list[Any] = []
+        """Tables of what is gathered."""
         self._seen: dict[tuple[type, ...], tuple[int, ...]] = {}
         """Types of rows that fit; and where whole numbers are, which may be too big."""
 
     def call(self, item: Any) -> None:
         """Take a row in. Raises `FormError`."""
         found = item if type(item) is dict else as_mapping(item, "a row is a mapping")
-        reader = self._reader if self._reader.names else RowReader(tuple(map(str, found)))
+        reader = self._reader if self._reader.names else RowReader.of(found)
         row = reader.row(found)
         kinds = tuple(map(type, row))
         numbers = self._seen.get(kinds)
@@ -91,33 +115,47 @@ class ParquetColumns:
         """Take in all of them; False, and none is in, where one has to be looked at."""
         if set(map(type, items)) != {dict}:
             return False
-        reader = self._reader if self._reader.names else RowReader(tuple(map(str, items[0])))
-        if set(map(len, items)) != {len(reader.names)}:
+        if not all(items) or set(map(len, items)) != {len(self._reader.names or items[0])}:
             return False
-        try:
-            columns = [list(map(itemgetter(name), items)) for name in reader.names]
-        except KeyError:
-            return False
+        reader = self._reader if self._reader.names else RowReader.of(items[0])
         families = dict(self._families)
-        for name, values in zip(reader.names, columns, strict=True):
-            family = _family_of(values, families.get(name))
-            if family is None:
-                return False
-            families[name] = family
+        try:
+            columns = [
+                self._column(name, list(map(itemgetter(name), items)), families) for name in reader.names
+            ]
+        except (KeyError, TypeError, ValueError, OverflowError):  # so are Arrow's own
+            return False
         self._know(reader)
-        self._families = {name: family for name, family in families.items() if family}
-        for column, values in zip(self._columns, columns, strict=True):
-            column.extend(values)
+        self._families = families
+        self._settle()
+        self._pieces.append(self._pyarrow.table(columns, names=list(reader.names)))
         return True
+
+    def _column(self, name: str, values: list[Any], families: dict[str, str]) -> Any:
+        """Return values of a column as Arrow's. Raises ValueError where each has to be looked at."""
+        kinds = frozenset(map(type, values)) - {type(None)}
+        declared = self._declared.get(name)
+        if declared is not None:
+            if self._pyarrow.types.is_integer(declared) and float in kinds:  # it would be cut off
+                raise ValueError
+            return self._pyarrow.array(values, declared)
+        family = {_FAMILIES.get(kind) for kind in kinds}
+        if len(family) > 1 or not family <= {families.get(name, *family)}:
+            raise ValueError
+        families.update((name, each) for each in family if each is not None)
+        return self._pyarrow.array(values, _arrow_type(kinds))
 
     def _looked_at(
         self, names: Sequence[str], row: Sequence[object], kinds: tuple[type, ...]
     ) -> Sequence[object]:
         """Look at each value; where their types say all, not again at rows that have the same."""
         families: dict[str, str] = {}
-        cells = [self._cell(name, value, families) for name, value in zip(names, row, strict=True)]
+        cells = [
+            self._cell(name, value, families) if name not in self._declared else self._fitted(name, value)
+            for name, value in zip(names, row, strict=True)
+        ]
         self._families |= families
-        if _KNOWN.issuperset(kinds):
+        if _KNOWN.issuperset(kinds) and not self._declared:
             self._seen[kinds] = tuple(at for at, kind in enumerate(kinds) if kind is int)
         return cells
 
@@ -133,6 +171,27 @@ class ParquetColumns:
             raise FormError(f"$.{name}: a {family}, and the column has {known}s; make them alike")
         families[name] = family
         return value
+
+    def _fitted(self, name: str, value: object) -> object:
+        """Return a value, or what stands for it, as the declared type of its column takes it. Raises `FormError`."""
+        if value is None or self._fits(name, value):
+            return value
+        form = self._plain(name, value)[0]
+        if isinstance(form, float) and form.is_integer() and self._fits(name, int(form)):
+            return int(form)
+        if form is not None and not self._fits(name, form):
+            raise FormError(f"$.{name}: expected {self._declared[name]}, got {safe_repr(value)}")
+        return form
+
+    def _fits(self, name: str, value: object) -> bool:
+        wanted = self._declared[name]
+        if isinstance(value, float) and self._pyarrow.types.is_integer(wanted):  # it would be cut off
+            return False
+        try:
+            self._pyarrow.array([value], wanted)
+        except (TypeError, ValueError, OverflowError):  # so are Arrow's own
+            return False
+        return True
 
     def _plain(self, name: str, value: object) -> tuple[object, str]:
         """Return a value as Arrow takes it, and what it goes together with."""
@@ -167,22 +226,34 @@ class ParquetColumns:
 
     def flush(self) -> None:
         """Put what was gathered into the spool. Raises OSError."""
-        if not any(self._columns):
+        self._settle()
+        if not self._pieces:
             return
         arrow = self._pyarrow
-        columns = [self._array(column) for column in self._columns]
-        batch = arrow.record_batch(columns, names=list(self._reader.names))
+        table = arrow.concat_tables(alike(self._pieces)).combine_chunks()
         buffer = arrow.BufferOutputStream()
-        with arrow.ipc.new_stream(buffer, batch.schema) as stream:
-            stream.write_batch(batch)
-        data = buffer.getvalue().to_pybytes()
-        self._spool.write(_LENGTH.pack(len(data)) + data)
-        for each in self._columns:
-            each.clear()
+        with arrow.ipc.new_stream(buffer, table.schema) as stream:
+            stream.write_table(table)
+        data = buffer.getvalue()
+        self._spool.write(b"".join((_LENGTH.pack(len(data)), data)))
+        self._pieces.clear()
 
-    def _array(self, column: Sequence[Any]) -> Any:
+    def _settle(self) -> None:
+        """Make a piece of what came item by item."""
+        if any(self._columns):
+            columns = [
+                self._array(column, self._declared.get(name))
+                for name, column in zip(self._reader.names, self._columns, strict=True)
+            ]
+            self._pieces.append(self._pyarrow.table(columns, names=list(self._reader.names)))
+            self._columns = [[] for _ in columns]
+
+    def _array(self, column: Sequence[Any], declared: Any) -> Any:
         try:
-            return self._pyarrow.array(column)
+            return self._pyarrow.array(column, declared)
+        except UnicodeEncodeError:  # half characters, as from a file name that is not UTF-8
+            whole = [json_bytes(each).decode() if isinstance(each, str) else each for each in column]
+            return self._pyarrow.array(whole, declared)
         except self._pyarrow.ArrowInvalid:
             if not _REAL.issuperset(map(type, column)):
                 raise
@@ -198,24 +269,55 @@ class ParquetColumns:
         spool, length = self._spool.path, self._spool.length
         self._spool.close()
         if length:
-            convert(spool, length, self._rows_in_group)
+            convert(spool, length, self._rows_in_group, self._declared)
 
     def handler(self) -> Mapper:
         """Return it as a handler."""
         return Mapper(self.call, self.close, flush=self.flush, call_many=self.call_many, capture=self.capture)
 
 
-def _family_of(values: Sequence[Any], known: str | None) -> str | None:
-    """Return what values of a column go together in, empty where they are all None; None where they are to be seen."""
-    kinds = set(map(type, values))
-    families = {_FAMILIES.get(kind) for kind in kinds - {type(None)}}
-    if known:
-        families.add(known)
-    if int in kinds:
-        numbers = values if len(kinds) == 1 else [each for each in values if type(each) is int]
-        if min(numbers) < -_WIDE or max(numbers) >= _WIDE:
-            return None
-    return families.pop() if len(families) == 1 else None if families else ""
+def _arrow_type(kinds: frozenset[type]) -> Any:
+    """Return the type of a column of plain values, which says it sooner than a look at each."""
+    pyarrow = require("pyarrow", "data", "`parquet`")
+    if kinds == {int, float}:
+        return pyarrow.float64()
+    if len(kinds) != 1:
+        return pyarrow.null()
+    return pyarrow.type_for_alias(_ALIASES[next(iter(kinds))])
+
+
+def declared_types(columns: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the option `columns` says as types of Arrow's. Raises `HandlerError` for what is none."""
+    return {name: _type_of(name, text) for name, text in columns.items()}
+
+
+def _type_of(name: str, text: str) -> Any:
+    pyarrow = require("pyarrow", "data", "`parquet`")
+    within = text[text.find("[") + 1 : -1].split(",", 1)
+    try:
+        if text.startswith("list<"):
+            return pyarrow.list_(_type_of(name, text[5:-1]))
+        if text.startswith("decimal128("):
+            return pyarrow.decimal128(*map(int, text[11:-1].split(",")))
+        if text.startswith("timestamp[") and len(within) == 2:
+            return pyarrow.timestamp(within[0], within[1].strip())
+        return pyarrow.type_for_alias(text)
+    except ValueError as error:
+        raise HandlerError(f"`columns`: '{name}': {text}: {error}") from error
+
+
+def alike(tables: Sequence[Any]) -> Sequence[Any]:
+    """Return tables with the types that all of them have room in."""
+    schemas = list(dict.fromkeys(table.schema for table in tables))
+    if len(schemas) == 1:
+        return tables
+    pyarrow = require("pyarrow", "data", "`parquet`")
+    return _cast(tables, pyarrow.unify_schemas(schemas, promote_options="permissive"))
+
+
+def _cast(tables: Sequence[Any], schema: Any) -> Sequence[Any]:
+    # `safe` would refuse a whole number that is no `double` to the last digit, here where nobody can mend it.
+    return [table if table.schema == schema else table.cast(schema, safe=False) for table in tables]
 
 
 def _json(name: str, value: object) -> str:
@@ -230,18 +332,17 @@ def converted(spool: str, length: int) -> str:
     return f"{spool} {length}.parquet"
 
 
-def convert(spool: str, length: int, rows: int) -> None:
+def convert(spool: str, length: int, rows: int, declared: Mapping[str, Any]) -> None:
     """Make a Parquet file of the first `length` bytes of a spool, in groups of so many rows."""
     pyarrow, parquet = (require(name, "data", "`parquet`") for name in ("pyarrow", "pyarrow.parquet"))
     schemas = list(dict.fromkeys(stream.schema for stream in _streams(spool, length)))
-    schema = pyarrow.unify_schemas(schemas, promote_options="permissive") if schemas else pyarrow.schema([])
+    schemas = schemas or [pyarrow.schema(list(declared.items()))]
+    schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
     partial = f"{spool}.partial"
     with parquet.ParquetWriter(partial, schema) as writer:
         gathered: list[Any] = []
         for stream in _streams(spool, length):
-            table = stream.read_all()
-            # `safe` would refuse a whole number that is no `double` to the last digit, here where nobody can mend it.
-            gathered.append(table if table.schema == schema else table.cast(schema, safe=False))
+            gathered += _cast([stream.read_all()], schema)
             if sum(map(len, gathered)) >= rows:
                 writer.write_table(pyarrow.concat_tables(gathered), row_group_size=rows)
                 gathered = []
@@ -265,10 +366,11 @@ def _streams(spool: str, length: int) -> Iterator[Any]:
 class ParquetOutput:
     """The supervisor's hand on a Parquet file, or on a folder of them. It never imports pyarrow."""
 
-    def __init__(self, path: str, mode: WriteMode, run: str, rows: int) -> None:
+    def __init__(self, path: str, mode: WriteMode, run: str, options: Mapping[str, Any]) -> None:
         """See to it that it may be written. Raises `OutputRefused`, OSError."""
         self._is_folder = path.endswith("/")
-        self._path, self._mode, self._run, self._rows = Path(os.path.realpath(path)), mode, run, rows
+        self._path, self._mode, self._run = Path(os.path.realpath(path)), mode, run
+        self._rows, self._columns = options.get("rows", _ROWS), dict(options.get("columns", {}))
         self._check(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(self._path)
@@ -333,7 +435,8 @@ class ParquetOutput:
         """Return the file made of a spool; where its worker did not come to that, another process makes it."""
         file = converted(spool, length)
         if not os.path.exists(file):  # noqa: PTH110
-            command = [sys.executable, "-m", __name__, spool, str(length), str(self._rows)]
+            shape = str(length), str(self._rows), json.dumps(self._columns)
+            command = [sys.executable, "-m", __name__, spool, *shape]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
@@ -367,7 +470,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         alone=None if path.endswith("/") else _ALONE,
         misfit=_NOT_ADDED_TO if mode is WriteMode.APPEND and not path.endswith("/") else None,
         library=("pyarrow", "data"),
-        open=lambda folder, run: ParquetOutput(_in(folder, path), mode, run, options.get("rows", _ROWS)),
+        open=lambda folder, run: ParquetOutput(_in(folder, path), mode, run, options),
     )
 
 
@@ -388,6 +491,23 @@ PARQUET = HandlerKind(
                 "description": (
                     "The file; where it ends in a slash, a folder, in which each worker of each run makes a file. A "
                     "relative path starts from the stage's working directory. It is there when the run has ended."
+                ),
+            },
+            "columns": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "string",
+                    "pattern": _TYPE_PATTERN,
+                    "title": "a type such as int64, string, timestamp[ms], decimal128(10, 2) or list<string>",
+                },
+                "minProperties": 1,
+                "examples": [{"id": "int64", "at": "timestamp[ms, UTC]", "tags": "list<string>"}],
+                "description": (
+                    "The columns, in their order, each with its type: `bool`, `int8` to `int64`, `uint8` to `uint64`, "
+                    "`float32`, `float64`, `string`, `binary`, `date32`, `timestamp[ms]`, `timestamp[us, UTC]`, "
+                    "`duration[ms]`, `decimal128(10, 2)`, `list<string>`. What a mapping lacks is null; what does not "
+                    "fit, and a name that is no column, fails its item. Without it, the columns are those of the first "
+                    "item, with the types of what they hold."
                 ),
             },
             "rows": {
@@ -415,4 +535,4 @@ stages:
 )
 
 if __name__ == "__main__":
-    convert(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    convert(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), declared_types(json.loads(sys.argv[4])))

@@ -24,6 +24,15 @@ class RowReader:
             itemgetter(*names) if len(names) > 1 else lambda item: tuple(item[name] for name in self.names)
         )
 
+    @classmethod
+    def of(cls, first: Mapping[str, object]) -> RowReader:
+        """Return the reader of what is like the first mapping. Raises `FormError` for one that names nothing."""
+        if not first:
+            raise FormError(
+                "$: an empty mapping names no columns, and they are not known yet; name them in `columns`"
+            )
+        return cls(tuple(map(str, first)))
+
     def row(self, item: Mapping[str, object]) -> Sequence[object]:
         """Return the values of a mapping, None for what it lacks. Raises `FormError` for a name that is no column."""
         if len(item) == len(self.names):

@@ -240,9 +240,8 @@ class SqliteTable:
         """Make the table: with the columns of the options, else those of the first item."""
         declared = dict(self._options.get("columns", {}))
         if not declared and not first:
-            raise FormError(
-                f"$: a list of {len(row)} values names no columns for a new table; name them in `columns`"
-            )
+            what = f"a list of {len(row)} values" if row else "what is empty"
+            raise FormError(f"$: {what} names no columns for a new table; name them in `columns`")
         declared = declared or {str(key): _type_of(_value(each, str(key))) for key, each in first.items()}
         key = self._options.get("key", [])
         if missing := [name for name in key if name not in declared]:
