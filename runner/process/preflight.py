@@ -24,7 +24,7 @@ from runner.spec.plan import Plan
 _SPARE_DESCRIPTORS = 64
 """For the supervisor's own: events, signals, watchdog, selector, control socket, files that it reads in passing."""
 _SPARE_PROCESSES = 8
-"""For the watchdog, the process that shows events, and a helper of multiprocessing where workers are spawned."""
+"""For the watchdog, those that show and record events, and a helper of multiprocessing where workers are spawned."""
 _DESCRIPTORS_PER_WORKER = {"leased": 7, "joinable": 6, "inline": 0}
 """Status page, once open and once mapped, channel and pidfd; two pipes' ends that multiprocessing keeps; under
 `leased` the stream."""

@@ -147,6 +147,8 @@ class _Recording:
         if self.end is not None:
             self.writer.end(self.end)
         self.writer.close()
+        if not self.writer.is_there:
+            raise OSError("its file was removed")
         if self.end is not None:
             with contextlib.suppress(Exception):  # the record of this run is whole
                 _prune_now_and_then(Path(self.begin["folder"]).parent.parent)

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,17 @@ _SERIES_EVERY = 5.0
 """Seconds between two writings of all series, each of which is one blob."""
 _SPARE = 500
 """Events of a name beyond `MOST_EVENTS` that may gather before the oldest are removed."""
+_MOST_CHARACTERS = 2_000_000
+"""In the fields of all events of a name."""
 INCARNATION = 1
+
+
+@dataclass(slots=True)
+class _Kept:
+    """How many events of a name there are, and of how many characters."""
+
+    count: int = 0
+    size: int = 0
 
 
 class RunWriter:
@@ -35,9 +46,10 @@ class RunWriter:
         Raises:
             sqlite3.Error: it can't be written.
         """
-        self._connection, journal = create(folder / DATABASE, lasting=not over)
+        self._file = folder / DATABASE
+        self._connection, journal = create(self._file, lasting=not over)
         self._series_due = 0.0
-        self._events: dict[str, int] = {}
+        self._events: dict[str, _Kept] = {}
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._facts({**_facts_of(begin), "journal": journal})
@@ -71,6 +83,11 @@ class RunWriter:
                 (end["at"], end.get("outcome"), INCARNATION),
             )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the database is still where it was made."""
+        return self._file.exists()
+
     def close(self) -> None:
         """Leave one file behind. Raises nothing."""
         close(self._connection)
@@ -86,16 +103,26 @@ class RunWriter:
             [_row(INCARNATION, r.at, r.name, r.level, r.stage, r.worker, r.fields) for r in rows],
         )
         for row in rows:
-            self._events[row.name] = self._events.get(row.name, 0) + 1
-        for name, count in self._events.items():
-            if count > MOST_EVENTS + _SPARE:
-                fold.left_out += count - MOST_EVENTS
-                self._events[name] = MOST_EVENTS
-                self._connection.execute(
-                    "DELETE FROM event WHERE name = ? AND id <= "
-                    "(SELECT id FROM event WHERE name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                    (name, name, MOST_EVENTS),
-                )
+            kept = self._events.setdefault(row.name, _Kept())
+            kept.count, kept.size = kept.count + 1, kept.size + len(row.fields)
+        for name, kept in self._events.items():
+            if kept.count > MOST_EVENTS + _SPARE or kept.size > _MOST_CHARACTERS:
+                fold.left_out += self._drop_oldest(name, kept)
+
+    def _drop_oldest(self, name: str, kept: _Kept) -> int:
+        """Remove the oldest events of a name, half of them where these are long; return how many."""
+        left = MOST_EVENTS if kept.size <= _MOST_CHARACTERS else min(MOST_EVENTS, kept.count // 2)
+        dropped = kept.count - left
+        self._connection.execute(
+            "DELETE FROM event WHERE name = ? AND id <= "
+            "(SELECT id FROM event WHERE name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (name, name, left),
+        )
+        (size,) = self._connection.execute(
+            "SELECT sum(length(fields)) FROM event WHERE name = ?", (name,)
+        ).fetchone()
+        kept.count, kept.size = left, size or 0
+        return dropped
 
     def _write_failures(self, fold: RunFold) -> None:
         failures = fold.failures

@@ -23,11 +23,14 @@ from runner.store.record import (
     RunFacts,
     RunRecord,
     all_records,
+    by_age,
+    home,
     join_ids,
     matching,
     only_match,
+    records_in,
 )
-from runner.store.run_lock import is_held
+from runner.store.run_lock import LOCK, is_held
 
 KEPT_JOB_LOGS = 20
 """Runs whose logs of jobs are kept beside that of the run under way."""
@@ -40,7 +43,7 @@ _CONNECT_TIMEOUT = 1.0
 def running_records(where: Path | None = None) -> list[RunRecord]:
     """List the runs under way, oldest first, and remove what those left that never got so far."""
     running = []
-    for record in all_records(where):
+    for record in by_age(each for each in records_in(where or home()) if not _is_of_the_past(each)):
         facts = record.facts()
         # What a killed supervisor has forked holds its socket for a moment longer, and answers nobody.
         if (facts is None or is_alive(record, facts)) and _listens(record.folder):
@@ -52,7 +55,8 @@ def running_records(where: Path | None = None) -> list[RunRecord]:
 
 def killed_records(where: Path | None = None) -> list[RunRecord]:
     """List the runs whose supervisor was killed, oldest first: its socket is still there, and it is not."""
-    return [record for record in all_records(where) if _was_killed(record)]
+    known = by_age(each for each in records_in(where or home()) if not _is_of_the_past(each))
+    return [record for record in known if _was_killed(record)]
 
 
 def forget_killed(workflow: str, where: Path) -> None:
@@ -94,9 +98,21 @@ def find_all_running(run: str, where: Path | None = None) -> list[RunRecord]:
 
 def prune_job_logs(where: Path) -> None:
     """Remove the records of ended runs that hold nothing but logs of jobs, all but the newest. Never raises."""
-    ended = [record for record in all_records(where) if _holds_old_logs(record)]
+    with_logs = (
+        each for each in records_in(where) if (each.folder / JOB_LOGS).exists() and not _is_recorded(each)
+    )
+    ended = [record for record in by_age(with_logs) if _holds_old_logs(record)]
     for record in ended[:-KEPT_JOB_LOGS]:
         shutil.rmtree(record.folder, ignore_errors=True)
+
+
+def _is_recorded(record: RunRecord) -> bool:
+    return (record.folder / LOCK).exists()
+
+
+def _is_of_the_past(record: RunRecord) -> bool:
+    """Say, without opening anything, whether a run has a record and has ended: most of what a home holds."""
+    return _is_recorded(record) and not (record.folder / SOCKET).exists()
 
 
 def _holds_old_logs(record: RunRecord) -> bool:

@@ -217,7 +217,11 @@ def records_in(place: Path) -> list[RunRecord]:
 
 def all_records(where: Path | None = None) -> list[RunRecord]:
     """List the records there are, oldest first. Raises `UsageError` where others may have written them."""
-    records = records_in(where or home())
+    return by_age(records_in(where or home()))
+
+
+def by_age(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Sort records, the oldest first, which opens each."""
     return sorted(records, key=lambda record: (facts.at if (facts := record.facts()) else 0.0, record.run))
 
 

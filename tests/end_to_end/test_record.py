@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -99,6 +100,7 @@ class Shop:
     def recorder_of(self, runner: subprocess.Popen[str]) -> int:
         """Wait until the record of a run is being written, and return the process that does."""
         database = wait_for(lambda: next(self.home.glob("runs/*/run.db"), None))
+        wait_for(lambda: has_begun(database))
         found: int = wait_for(lambda: holder_of(database, runner.pid))
         return found
 
@@ -248,6 +250,20 @@ def test_a_recorder_that_is_killed_costs_one_warning(shop: Shop) -> None:
     assert ("done", 0) == (row["outcome"], row["exit_code"])
 
 
+def test_a_record_that_is_removed_in_mid_run_costs_one_warning(shop: Shop) -> None:
+    shop.write_gate(1)
+    process = shop.start("run", "shop.yaml", "-q")
+    shop.recorder_of(process)
+    next(shop.home.glob("runs/*/run.db")).unlink()
+    (shop.folder / "go").touch()
+    _, stderr = process.communicate(timeout=_LONG)
+
+    (row,) = shop.history()
+    assert (0, 1) == (process.returncode, len(stderr.splitlines())), stderr
+    assert stderr.startswith("mprun: the record of the run is incomplete: ")
+    assert ("done", 0) == (row["outcome"], row["exit_code"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("event", KILLED_AT)
 def test_a_run_killed_at_any_event_is_listed_as_killed_and_its_record_is_whole(
@@ -299,6 +315,16 @@ def wait_for(look: Callable[[], Any]) -> Any:
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)
     return found
+
+
+def has_begun(file: Path) -> bool:
+    """Whether a database has more in it than its tables."""
+    with (
+        contextlib.suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database,
+    ):
+        return [(1,)] == database.execute("SELECT count(*) FROM event WHERE name = 'run.started'").fetchall()
+    return False
 
 
 def holder_of(file: Path, runner: int) -> int | None:

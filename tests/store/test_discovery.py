@@ -23,6 +23,7 @@ from runner.store.discovery import (
     running_records,
 )
 from runner.store.record import RunFacts, RunRecord
+from runner.store.run_lock import RunLock
 
 
 class Place:
@@ -172,3 +173,25 @@ def test_all_runs_of_a_name_can_be_meant(place: Place) -> None:
     both = [place.run(run, "kitchen", alive=True, listens=True) for run in ("a1", "a2")]
 
     assert both == find_all_running("kitchen", place.home)
+
+
+def test_the_records_of_runs_that_have_ended_are_not_opened_to_find_those_that_live(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home holds some hundred of them, and each run that begins looks for what to tidy up."""
+    live = place.run("live", "kitchen", alive=True, listens=True)
+    ended = [place.run(f"e{n}", "kitchen", alive=False, listens=False, bound=False) for n in range(3)]
+    for record in ended:
+        RunLock(record.folder).release()
+        record.folder_for("jobs")
+    real = RunRecord.facts
+    monkeypatch.setattr(
+        RunRecord, "facts", lambda self: real(self) if self == live else pytest.fail(f"{self.run} was opened")
+    )
+
+    forget_killed("kitchen", place.home)
+    prune_job_logs(place.home)
+
+    assert [live] == running_records(place.home)
+    assert [] == killed_records(place.home)
+    assert all(record.folder.exists() for record in ended)
