@@ -30,7 +30,7 @@ from runner.record.recorder import NO_RECORD, NoRecord
 from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
 from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
-from runner.store.discovery import forget_killed, prune_job_logs
+from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.record import HOME, JOB_LOGS, LastSeen, RunFacts, RunRecord, home
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.feeder import NO_FEEDER
@@ -183,6 +183,7 @@ def _keep_record(record: RunRecord, plan: Plan, recorder: NoRecord) -> Iterator[
     path, given = str(plan.path.absolute()), plan.given
     facts = RunFacts(record.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
     try:
+        end_left_by_killed(record.home)
         forget_killed(plan.name, record.home)
         recorder.begin(record.make(), lambda: (begin_facts(plan), mask_for(plan)))
         record.write_facts(facts)

@@ -16,9 +16,16 @@ import click
 from runner.cli.options import examples, output_format
 from runner.cli.output import print_message, write
 from runner.errors import UsageError
+from runner.process.watchdog import left_behind
 from runner.render.tables import table, width_of
 from runner.store.control_socket import ask
-from runner.store.discovery import find_all_running, find_running, killed_records, running_records
+from runner.store.discovery import (
+    end_left_by_killed,
+    find_all_running,
+    find_running,
+    killed_records,
+    running_records,
+)
 from runner.store.record import RunRecord, matching
 from runner.units import counted, format_duration, progress_label
 
@@ -82,6 +89,10 @@ def stop(run: str, worker: str | None, job: str | None) -> int:
     if worker is not None and job is not None:
         raise UsageError("--worker and --job don't go together: a run has stages or jobs")
     chosen = {key: value for key, value in (("worker", worker), ("job", job)) if value is not None}
+    if not chosen and (ended := _end_left_by(run)):
+        which = "process" if len(ended) == 1 else "processes"
+        print_message(f"ended {which} {', '.join(map(str, ended))}, which a killed run had left")
+        return 0
     answer = ask(find_running(run).folder, {"do": "stop", **chosen})
     if job is not None:
         print_message(f"cancelled {', '.join(answer['cancelled'])}")
@@ -91,6 +102,12 @@ def stop(run: str, worker: str | None, job: str | None) -> int:
     else:
         print_message("asked the run to stop")
     return 0
+
+
+def _end_left_by(run: str) -> list[int]:
+    """End what is left of the one killed run that `run` means, if that is what it means, and anything is."""
+    killed = [] if matching(run, running_records()) else matching(run, killed_records())
+    return end_left_by_killed(run=killed[0].run) if len(killed) == 1 else []
 
 
 SCALE_EXAMPLES = examples(
@@ -175,10 +192,17 @@ def _how_it_ended(worker: dict[str, Any]) -> str:
 
 
 def _last_words(snapshot: dict[str, Any]) -> list[str]:
+    left = left_behind(snapshot["run"])
+    if left:
+        pids = ", ".join(map(str, left))
+        still = f"process {pids} of it is" if len(left) == 1 else f"processes {pids} of it are"
+        gone = f"its runner and its watchdog were killed; {still} still there; `mprun stop {snapshot['run']}` ends that"
+    else:
+        gone = "its runner was killed, or the machine went down: nothing of it runs any more"
     seen = datetime.fromtimestamp(snapshot["last_seen"]).strftime("%Y-%m-%d %H:%M:%S")
     known = "this was known of it" if snapshot["stages"] else "it began; nothing more is known of it"
     return [
-        "its runner was killed, or the machine went down: nothing of it runs any more",
+        gone,
         f"at {seen} {known}",
     ]
 

@@ -141,6 +141,18 @@ def end_left_behind(sessions: frozenset[int], run: str) -> None:
         time.sleep(_PAUSE)
 
 
+def left_behind(run: str) -> list[int]:
+    """
+    Name the processes of a run that is dead and its watchdog too: by what they inherited, as nobody knows its sessions.
+
+    Nothing where this process is one of them, as in a shell that a handler has left: it would end itself.
+    """
+    tag = tag_of(run)
+    if os.environ.get(RUN_VARIABLE) == run or has_tag(Path("/proc/self"), tag):
+        return []
+    return [pid for pid in _processes() if _belongs(pid, frozenset(), run, tag)]
+
+
 def _belongs(pid: int, sessions: frozenset[int], run: str, tag: Tag) -> bool:
     folder = Path("/proc", str(pid))
     try:

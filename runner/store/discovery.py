@@ -16,6 +16,7 @@ import socket
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.process.watchdog import end_left_behind, left_behind
 from runner.store.control_socket import SOCKET, short_path
 from runner.store.record import (
     FACTS,
@@ -57,6 +58,16 @@ def killed_records(where: Path | None = None) -> list[RunRecord]:
     """List the runs whose supervisor was killed, oldest first: its socket is still there, and it is not."""
     known = by_age(each for each in records_in(where or home()) if not _is_of_the_past(each))
     return [record for record in known if _was_killed(record)]
+
+
+def end_left_by_killed(where: Path | None = None, run: str | None = None) -> list[int]:
+    """End what killed runs have left behind, where their watchdogs were killed too; return its pids."""
+    found: list[int] = []
+    for record in killed_records(where):
+        if run in (None, record.run) and (left := left_behind(record.run)):
+            end_left_behind(frozenset(), record.run)
+            found += left
+    return found
 
 
 def forget_killed(workflow: str, where: Path) -> None:
