@@ -209,7 +209,8 @@ def records_in(place: Path) -> list[RunRecord]:
     """List the records there are, in any order. Raises `UsageError` where others may have written them."""
     require_private(place)
     try:
-        names = [entry.name for entry in (place / "runs").iterdir() if entry.is_dir()]
+        with os.scandir(place / "runs") as entries:  # a home has hundreds, and each run that begins looks
+            names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
     return [RunRecord(name, place) for name in names]
