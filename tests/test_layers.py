@@ -78,7 +78,6 @@ SMALL_ON_PURPOSE = {
     "cli.completion": "a command",
     "cli.graph": "a command",
     "ledger.sharding": "a pure rule with tests of its own",
-    "ipc.descriptors": "for whatever is made from a descriptor and for whoever forks, in three packages",
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",
     "loader.schema.jobs": "imported for files with jobs alone, which others do not wait for",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import binascii
 import contextlib
-import fcntl
 import os
 import resource
 import signal
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from runner.errors import MprunInternalError
-from runner.ipc.descriptors import close_all_but
+from runner.ipc.descriptors import stand_apart
 from runner.process.child import TRACKER_SECONDS, is_resource_tracker
 
 RUN_VARIABLE = "MPRUN_RUN"
@@ -95,16 +94,7 @@ class Watchdog(PidRegistry):
 def _watch(listening: int, run: str) -> NoReturn:
     """The watchdog's whole life, in the forked child."""
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        signal.set_wakeup_fd(-1)
-        os.setsid()
-        # Above the standard three, which a supervisor may have been started without.
-        listening = fcntl.fcntl(listening, fcntl.F_DUPFD_CLOEXEC, 3)
-        close_all_but((0, 1, 2, listening))
-        null = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
+        listening = stand_apart(listening)
         words = _read_to_end(listening)
         if not words.endswith("."):
             end_left_behind(sessions_of(words), run)

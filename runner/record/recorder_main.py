@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.errors import ExitCode
-from runner.ipc.descriptors import close_all_but
+from runner.ipc.descriptors import stand_apart
 from runner.record.fold import RunFold
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def serve(connection: socket.socket, parent: int) -> NoReturn:
     """Keep the record until the supervisor closes or is gone, say what went wrong, and end the process."""
     code = int(ExitCode.INTERNAL)
     try:
-        _detach(connection)
+        connection = socket.socket(fileno=stand_apart(connection.detach()))
+        os.umask(0o077)
         _Recording(connection, parent).run()
         code = 0
     except BaseException as error:
@@ -57,26 +58,6 @@ def serve(connection: socket.socket, parent: int) -> NoReturn:
             connection.sendall(f"{error or type(error).__name__}".encode(errors="backslashreplace"))
     finally:
         os._exit(code)
-
-
-def _detach(connection: socket.socket) -> None:
-    """Stand apart: Ctrl-C is not for this process, and no descriptor of others stays open here."""
-    os.setsid()
-    os.umask(0o077)
-    signal.set_wakeup_fd(-1)
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGQUIT,
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-    ):
-        signal.signal(number, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    close_all_but((0, 1, 2, connection.fileno()))
 
 
 @dataclass(slots=True)

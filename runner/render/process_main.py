@@ -25,7 +25,7 @@ from runner.errors import ExitCode
 from runner.events.base import Event
 from runner.events.bus import Bus, Observer
 from runner.events.run import RunStarted
-from runner.ipc.descriptors import close_all_but
+from runner.ipc.descriptors import stand_apart
 
 _CHUNK = 64 * 1024
 _LONGEST_WAIT = 1.0
@@ -76,7 +76,11 @@ def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoR
     """Show events until the supervisor closes or is gone, say what went wrong, and end the process."""
     code = int(ExitCode.INTERNAL)
     try:
-        _detach(connection, options)
+        stdout = None if options.jobs is None else options.jobs.fd
+        channel = stand_apart(connection.detach(), stdout=stdout, stderr=options.stream_fd)
+        connection = socket.socket(fileno=channel)
+        for descriptor in (1, 2):
+            os.set_blocking(descriptor, True)
         _exit_with(parent)
         _import_ahead(options)
         connection.sendall(_show(connection, options, parent).encode())
@@ -87,21 +91,6 @@ def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoR
             connection.sendall(f"the log stopped: {type(error).__name__}: {error}".encode())
     finally:
         os._exit(code)
-
-
-def _detach(connection: socket.socket, options: RenderOptions) -> None:
-    """Stand apart: Ctrl-C is not for this process, and nothing that others wait for stays open here."""
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    output = os.dup(null if options.jobs is None else options.jobs.fd)
-    for fd, source in ((2, options.stream_fd), (0, null), (1, output)):
-        os.dup2(source, fd)
-    for fd in (1, 2):
-        os.set_blocking(fd, True)
-    close_all_but((0, 1, 2, connection.fileno()))
 
 
 def _exit_with(parent: int) -> None:
