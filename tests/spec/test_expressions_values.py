@@ -135,3 +135,27 @@ def test_whole_numbers_are_compared_to_the_last_digit(left: object, right: objec
         assert not compare("==", left, right)
         assert compare(">", left, right)
     assert compare("==", left, 2**53 + 1)
+
+
+@pytest.mark.parametrize(
+    ("sign", "left", "right", "expected"),
+    [
+        ("<", "a", "[", True),
+        ("<", "a", "_", True),
+        (">", "A", "[", False),
+        ("==", "ß", "ss", False),
+        ("==", "\N{LATIN SMALL LIGATURE FI}", "fi", False),
+        ("==", "\N{LATIN SMALL LETTER DOTLESS I}", "I", False),
+        ("==", "Straße", "STRAßE", True),
+        ("==", "é", "É", True),
+    ],
+)
+def test_texts_are_compared_by_their_capitals_letter_by_letter_as_on_github(
+    sign: str, left: str, right: str, expected: bool
+) -> None:
+    assert expected is compare(sign, left, right)
+
+
+def test_a_letter_begins_no_text_that_begins_with_two_of_which_it_is_one() -> None:
+    assert not starts_with("İ_x", "i")
+    assert starts_with("É_x", "é")

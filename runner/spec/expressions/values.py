@@ -43,10 +43,20 @@ def compare(sign: str, left: object, right: object) -> bool:
     if sign == "!=":
         return not compare("==", left, right)
     if isinstance(left, str) and isinstance(right, str):
-        return _by_sign(sign, left.casefold(), right.casefold())
+        return _by_sign(sign, _caseless(left), _caseless(right))
     if is_collection(left) and is_collection(right):
         return sign in ("==", "<=", ">=") and left is right
     return _by_sign(sign, as_number(left), as_number(right))
+
+
+def _caseless(text: str) -> str:
+    """As GitHub compares: each character by its capital, where that is one character and no other letter's."""
+    if text.isascii():
+        return text.upper()
+    return "".join(
+        capital if len(capital := each.upper()) == 1 and (each.isascii() or not capital.isascii()) else each
+        for each in text
+    )
 
 
 def contains(where: object, what: object) -> bool:
@@ -58,21 +68,21 @@ def contains(where: object, what: object) -> bool:
         return any(compare("==", entry, what) for entry in where.values())
     if isinstance(where, Sequence) and not isinstance(where, str):
         return any(compare("==", entry, what) for entry in where)
-    return not is_collection(what) and as_text(what).casefold() in as_text(where).casefold()
+    return not is_collection(what) and _caseless(as_text(what)) in _caseless(as_text(where))
 
 
 def starts_with(text: object, beginning: object) -> bool:
     """Say whether a text begins so, whatever its case; a list or a map neither does nor is how anything does."""
     if is_collection(text) or is_collection(beginning):
         return False
-    return as_text(text).casefold().startswith(as_text(beginning).casefold())
+    return _caseless(as_text(text)).startswith(_caseless(as_text(beginning)))
 
 
 def ends_with(text: object, ending: object) -> bool:
     """Say whether a text ends so, whatever its case; a list or a map neither does nor is how anything does."""
     if is_collection(text) or is_collection(ending):
         return False
-    return as_text(text).casefold().endswith(as_text(ending).casefold())
+    return _caseless(as_text(text)).endswith(_caseless(as_text(ending)))
 
 
 def as_number(value: object) -> float:
