@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
+import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from types import GetSetDescriptorType, MappingProxyType
 from typing import Any, NamedTuple
 
 from runner.errors import HandlerError
@@ -28,6 +30,8 @@ _SELF = "self"
 _RAISED = (Exception, SystemExit)
 """What user code is taken to have failed with: by `sys.exit` in it, a worker would end as if it had come to its end."""
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_REFERENCES = 3
+"""To a table of attributes that is its instance's alone: by that, by the name for it here, and by the question."""
 _REMEDY = "leave it out in `__getstate__`, and make it anew in `__setstate__`"
 
 
@@ -58,6 +62,27 @@ def capture(instance: object, most: int, given: Mapping[str, object] = _NOTHING)
             f"{format_size(most)}"
         )
     return data
+
+
+def keep_attributes_quick(instance: object) -> None:
+    """
+    Give an instance a table of attributes that CPython reads as quickly after a `capture` as before.
+
+    Whoever asks an object for its `__dict__`, as pickle does, has the values that lie in the object put into a table
+    whose keys are the class's, and code that reads attributes isn't specialised for that: each takes 50 ns more. A
+    table with keys of its own is as quick as none. Where somebody else may hold it, or write to it, nothing is done.
+    """
+    if threading.active_count() > 1 or not isinstance(
+        _descriptor_of_dict(type(instance)), GetSetDescriptorType
+    ):
+        return
+    table = instance.__dict__
+    if type(table) is dict and sys.getrefcount(table) <= _REFERENCES:
+        object.__setattr__(instance, "__dict__", dict(table))
+
+
+def _descriptor_of_dict(cls: type) -> object:
+    return next((vars(each)["__dict__"] for each in cls.__mro__ if "__dict__" in vars(each)), None)
 
 
 def restore(instance: object, data: bytes, given: Mapping[str, object] = _NOTHING) -> object:

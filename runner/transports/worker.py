@@ -222,8 +222,9 @@ class _Worker:
             return None
         if handler.capture is not None:
             return handler.capture
-        from runner.handlers.checkpoint import capture
+        from runner.handlers.checkpoint import capture, keep_attributes_quick
 
+        keep_attributes_quick(handler.instance)
         return lambda: capture(handler.instance, checkpoint.most, given)
 
     def say_that_it_closes(self, handler: Handler) -> None:

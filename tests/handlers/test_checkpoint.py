@@ -6,14 +6,14 @@ import sqlite3
 import sys
 import threading
 from collections import Counter, defaultdict, deque
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import HandlerError
-from runner.handlers.checkpoint import capture, restore
+from runner.handlers.checkpoint import capture, keep_attributes_quick, restore
 
 MOST = 1 << 20
 
@@ -253,3 +253,75 @@ def test_any_state_comes_through(state: dict[str, object]) -> None:
     restore(other, capture(one, MOST))
 
     assert vars(one) == vars(other)
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.total, self.rows = 7, [1]
+
+
+class Borg:
+    shared: ClassVar[dict[str, object]] = {"total": 7}
+
+    def __init__(self) -> None:
+        self.__dict__ = self.shared
+
+
+class Slotted:
+    __slots__ = ("total",)
+
+    def __init__(self) -> None:
+        self.total = 7
+
+
+class Closed(Plain):
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "__dict__":
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
+class Another(Plain):
+    @property
+    def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+        return {"total": 0}
+
+
+@pytest.mark.parametrize("cls", [Plain, Borg, Slotted, Closed, Another])
+def test_an_instance_with_another_table_has_the_attributes_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, cls: type[Any]
+) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    instance = cls()
+
+    keep_attributes_quick(instance)
+    instance.total += 1
+
+    assert 8 == instance.total
+    assert cls is not Plain or {"total": 8, "rows": [1]} == vars(instance)
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_table_that_somebody_else_holds_stays_the_instance_s(
+    monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    instance = Plain()
+    held = vars(instance) if holds else None
+    before = id(vars(instance))
+
+    keep_attributes_quick(instance)
+
+    instance.total += 1
+    assert held is None or held["total"] == 8
+    assert holds is (before == id(vars(instance)))
+
+
+def test_a_table_that_another_thread_may_write_to_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    instance = Plain()
+    before = id(vars(instance))
+
+    keep_attributes_quick(instance)
+
+    assert before == id(vars(instance))
