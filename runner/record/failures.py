@@ -19,21 +19,21 @@ OTHERS = "others"
 """The error of the kind that takes what comes when there are `MOST_KINDS`."""
 _LONGEST = 200
 _MINUTE = 60.0
-# What differs from item to item: quoted text, addresses, numbers.
+# What differs from item to item: quoted text, addresses, numbers. Compiled when something fails, by `re` itself.
 _VARIABLE = (
-    (re.compile(r"'[^'\n]*'|\"[^\"\n]*\""), "'…'"),
-    (re.compile(r"\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b", re.IGNORECASE), "0"),
-    (re.compile(r"\d+(\.\d+)?"), "0"),
+    (r"'[^'\n]*'|\"[^\"\n]*\"", "'…'"),
+    (r"(?i)\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b", "0"),
+    (r"\d+(\.\d+)?", "0"),
 )
-_FRAME = re.compile(r'File "([^"]+)", line \d+, in (\S+)')
+_FRAME = r'File "([^"]+)", line \d+, in (\S+)'
 
 
 def fingerprint(stage: str, error: str, traceback: str = "") -> str:
     """Say what makes failures one kind: the stage, the innermost frame, the error without what differs in it."""
     text = error.partition("\n")[0][: 2 * _LONGEST]
     for pattern, instead in _VARIABLE:
-        text = pattern.sub(instead, text)
-    frames = _FRAME.findall(traceback)
+        text = re.sub(pattern, instead, text)
+    frames = re.findall(_FRAME, traceback)
     place = ":".join((frames[-1][0].rpartition("/")[2], frames[-1][1])) if frames else ""
     return "\0".join((stage, place, text[:_LONGEST]))
 

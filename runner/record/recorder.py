@@ -29,7 +29,7 @@ from runner.store.run_lock import RunLock, write_ended
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of lines that wait for the child. What comes beyond is counted, and the record says that it is incomplete."""
-CLOSE_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 15.0
 """Seconds that the end of a run waits for its record to be written."""
 _CHUNK = 64 * 1024
 

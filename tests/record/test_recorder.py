@@ -1,0 +1,186 @@
+"""The recorder's process: it never holds up its run, and whatever becomes of it is told once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from record_homes import recorded
+
+from runner.events.run import WorkerLogged
+from runner.record import recorder as recorder_module
+from runner.record.history import runs_in
+from runner.record.reader import RunView
+from runner.record.recorder import Recorder
+from runner.store.record import RunFacts, RunRecord
+from runner.store.run_lock import is_held
+
+DAY = 86400.0
+REPORT = {"outcome": "done", "exit_code": 0, "reason": None, "stages": [], "queues": []}
+
+
+def said(number: int) -> WorkerLogged:
+    event = WorkerLogged(worker="neo", stage="chef", pid=1, message="x" * 100, fields={"number": number})
+    return event.stamped(time.time(), "abcd")
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RunRecord:
+    record = RunRecord("abcd", tmp_path)
+    record.write_facts(RunFacts("abcd", "baozi", "baozi.yaml", os.getpid(), time.time()))
+    return record
+
+
+@pytest.fixture
+def recorder(record: RunRecord) -> Iterator[Recorder]:
+    recorder = Recorder()
+    facts = {
+        "workflow": "baozi",
+        "file": "baozi.yaml",
+        "pid": os.getpid(),
+        "at": time.time(),
+        "text": "name: baozi",
+    }
+    recorder.begin(record.folder, lambda: (facts, None))
+    yield recorder
+    recorder.finish()
+
+
+def end(recorder: Recorder) -> None:
+    recorder.note_end(REPORT)
+    recorder.close()
+    recorder.finish()
+
+
+def facts(record: RunRecord) -> dict[str, Any]:
+    with RunView(record.folder) as view:
+        return view.facts()
+
+
+def test_the_run_is_held_from_its_beginning_until_all_of_it_is_written(
+    record: RunRecord, recorder: Recorder
+) -> None:
+    recorder.observe(said(1))
+    recorder.note_end(REPORT)
+    recorder.close()
+    before = is_held(record.folder)
+    recorder.finish()
+
+    assert (True, False, None) == (before, is_held(record.folder), recorder.trouble)
+    assert ["done"] == [run.outcome for run in runs_in(record.home)]
+    assert "name: baozi" == facts(record)["text"]
+
+
+def test_what_comes_too_fast_for_it_is_counted_and_the_run_goes_on(
+    record: RunRecord, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_BYTES", 100_000)
+    os.kill(recorder.pid, signal.SIGSTOP)
+    for number in range(5000):
+        recorder.observe(said(number))
+    os.kill(recorder.pid, signal.SIGCONT)
+    end(recorder)
+
+    (run,) = runs_in(record.home)
+    missing = facts(record)["missing"]
+    assert 0 < missing < 5000
+    assert f"the record of the run is incomplete: {missing:,} events came too fast for it" == recorder.trouble
+    assert ("done", f"{missing:,} events came too fast for the record") == (run.outcome, run.trouble)
+
+
+def test_one_that_hangs_is_ended_and_the_run_shows_what_it_came_to(
+    record: RunRecord, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "CLOSE_TIMEOUT", 0.2)
+    recorder.observe(said(1))
+    os.kill(recorder.pid, signal.SIGSTOP)
+    end(recorder)
+
+    (run,) = runs_in(record.home)
+    why = "the record of the run is incomplete: the process that keeps it was killed by SIGKILL"
+    assert (why, None) == (recorder.trouble, is_held(record.folder))
+    assert ("done", 0, why) == (run.outcome, run.exit_code, run.trouble)
+
+
+def test_without_locks_a_run_lives_as_long_as_its_process(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr("runner.store.run_lock.fcntl.flock", refuse)
+    recorder = Recorder()
+    begun = {"workflow": "baozi", "file": "baozi.yaml", "pid": os.getpid(), "at": time.time()}
+    recorder.begin(record.folder, lambda: (begun, None))
+    recorder.observe(said(1))
+    deadline = time.monotonic() + 30
+    while not runs_in(record.home) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    living = [run.outcome for run in runs_in(record.home)]
+    end(recorder)
+
+    assert (["running"], ["done"]) == (living, [run.outcome for run in runs_in(record.home)])
+
+
+def test_a_run_that_never_began_leaves_no_record(record: RunRecord, recorder: Recorder) -> None:
+    end(recorder)
+    record.remove_if_empty()
+
+    assert (None, False) == (recorder.trouble, record.folder.exists())
+
+
+@pytest.mark.parametrize(("days", "expected"), [(0.5, ["abcd", "old"]), (1.5, ["abcd"])])
+def test_once_a_day_the_end_of_a_run_removes_old_records(
+    record: RunRecord, recorder: Recorder, days: float, expected: list[str]
+) -> None:
+    recorded(record.home, "old", at=time.time() - 90 * DAY)
+    stamp = record.home / "pruned"
+    stamp.touch()
+    os.utime(stamp, (time.time() - days * DAY,) * 2)
+    recorder.observe(said(1))
+    end(recorder)
+
+    assert expected == sorted(run.id for run in runs_in(record.home))
+    assert (days > 1) == (time.time() - stamp.stat().st_mtime < 0.4 * DAY)
+
+
+def test_a_line_that_holds_what_is_no_text_is_kept_all_the_same(
+    record: RunRecord, recorder: Recorder
+) -> None:
+    event = WorkerLogged(worker="neo", stage="包子", pid=1, message="\udcff \ud800", fields={})
+    recorder.observe(event.stamped(time.time(), "abcd"))
+    end(recorder)
+
+    with RunView(record.folder) as view:
+        (stored,) = view.events()
+    assert (None, "包子", "\udcff \ud800") == (recorder.trouble, stored.stage, stored.fields["message"])
+
+
+def test_series_are_there_to_be_read(record: RunRecord, recorder: Recorder) -> None:
+    from runner.events.run import RunProgress
+
+    for number in range(3):
+        stage: Any = {
+            "name": "chef",
+            "received": 0,
+            "sent": number,
+            "done": 0,
+            "failed": 0,
+            "busy": 0.0,
+            "alive": 1,
+        }
+        event = RunProgress(elapsed=float(number), stages=[stage], queues=[])
+        recorder.observe(event.stamped(1000.0 + number, "abcd"))
+    end(recorder)
+
+    with RunView(record.folder) as view:
+        series, none = view.series("stage/chef/sent"), view.series("stage/nobody/sent")
+    assert series is not None and none is None
+    assert (0, 0, 0, 0, 1, 1, 1, 1, 2) == series.values
+    assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(record)["progress"]))["elapsed"]}
