@@ -80,7 +80,11 @@ _COMMAND = r"(?:^|[\s;&|(`])"
 _CODE_READERS = re.compile(
     _COMMAND + r"((?:eval|trap|watch)(?=\s)|ssh(?=\s+(?:-\S+\s+)*[^-\s]\S*\s)|su\s(?:[^;&|\n]*\s)?-\w*c(?=\s)"
     r"|(?:\S*/)?(?:(?:ba|da|k|z|a)?sh\s+(?:-\S+\s+)*-\w*c|(?:python[0-9.]*|php)\s+(?:-\w+\s+)*-\w*[cr]"
-    r"|(?:perl|ruby|node)\s+(?:-\w+\s+)*-\w*e)(?=\s))"
+    r"|(?:perl|ruby|node)\s+(?:-\w+\s+)*-\w*e|env\s+(?:-\w+\s+)*-\w*S"
+    # A script of theirs may run programs, by `system`, `e`, `.shell` and `\\!`. What comes behind it is no script.
+    r"|(?:psql|mysql|mariadb)\s(?:[^;&|\n]*\s)?(?:-\w*[ce]|--command|--execute)"
+    r"|sqlite3\s+(?:-\S+\s+)*[^-\s]\S*)(?=\s)"
+    r"|(?:[gmn]?awk|sed)(?=\s+(?:-\S+\s+)*(?:'[^']*\Z|\"(?:[^\"\\]|\\.)*\Z|\Z)))"
 )
 # What follows is of shells that obey an index, as in `a[$(…)]`, where they want a number or the name of a variable.
 _INTEGER_READERS = re.compile(_COMMAND + r"(let|(?:declare|typeset|local)\s+-\w*[in]\w*)\s")

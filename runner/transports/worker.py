@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from runner.errors import EndOfStream, HandlerError, Stopping
+from runner.errors import ContractBroken, EndOfStream, HandlerError, Stopping
 from runner.handlers import python
 from runner.handlers.kinds import (
     Driver,
@@ -315,8 +315,26 @@ def _with_puts_checked(handler: Handler, plan: WorkerPlan) -> Handler:
     if plan.contract is not None:
         from runner.spec.contracts import contract_check
 
-        handler = check_puts(handler, contract_check(plan.contract, plan.sends))
+        handler = check_puts(handler, _bounded(contract_check(plan.contract, plan.sends), plan))
     return handler
+
+
+def _bounded(check: Callable[[object], object], plan: WorkerPlan) -> Callable[[object], object]:
+    """Have an item that a pattern of the contract comes to no end with fail, as it can't be said to keep it."""
+    if "attern" not in str(plan.contract):  # `pattern`, `patternProperties`
+        return check
+    from runner.process.patterns import EndlessPattern, bounded_matching
+
+    def bounded(item: object) -> object:
+        try:
+            with bounded_matching():
+                return check(item)
+        except EndlessPattern as error:
+            raise ContractBroken(
+                f"queue '{plan.sends}': a pattern of its schema on {safe_repr(item)}: {error}"
+            ) from None
+
+    return bounded
 
 
 def _check_takes_batches(handler: Handler) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,3 +133,20 @@ def test_whoever_drives_the_queue_is_refused_at_the_put(
 
     assert 1 == report.exit_code
     assert "ContractBroken: queue 'costs': $.price: expected number, got 'free'" in str(report.reason)
+
+
+@pytest.mark.parametrize("transport", ["leased", "joinable"])
+def test_a_pattern_that_comes_to_no_end_fails_the_item_and_is_no_hang(
+    tmp_path: Path, run_mprun: Callable[..., Any], transport: str
+) -> None:
+    (tmp_path / "h.py").write_text("def make():\n    yield 'a' * 40 + '!'\n    yield 'a'\ndef eat(x): pass\n")
+    (tmp_path / "flow.yaml").write_text(
+        "name: x\nlimits: {max_errors: 1}\nqueues: {q: {schema: {pattern: '^(a+)+$'}}}\nstages:\n"
+        "  m: {run: 'h:make', to: q, on_error: skip}\n  e: {run: 'h:eat', from: q}\n"
+    )
+
+    done = run_mprun("run", "flow.yaml", "--transport", transport, cwd=tmp_path, timeout=30)
+
+    assert 0 == done.returncode, done.stderr
+    assert "it came to no end: something that repeats is repeated" in done.stderr
+    assert "ledger: 2 put = 1 done + 1 dropped" in done.stderr

@@ -124,7 +124,7 @@ def test_an_empty_input_is_told_of_in_jobs_too(tmp_path: Path) -> None:
     assert ["empty-stdin"] == [found.code for found in check(file).diagnostics]
 
 
-@pytest.mark.parametrize("shell", ["bash -c", "python3 -c", "perl -e"])
+@pytest.mark.parametrize("shell", ["bash -c", "python3 -c", "perl -e", "sed -e"])
 def test_a_shell_that_would_run_the_path_of_its_script_is_told(tmp_path: Path, shell: str) -> None:
     assert ["wrong-format"] == of_shell(tmp_path, shell)
 

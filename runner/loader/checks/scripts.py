@@ -19,8 +19,11 @@ from runner.text import clip
 _EVALUATES = ("bash", "ksh", "zsh")
 """Shells that obey `a[$(…)]` in a variable where a number is wanted."""
 _MOST_SHOWN = 40  # characters of a command
-_READS_NEXT = re.compile(r"(?:ba|da|k|z|a)?sh -[a-z]*c|python[0-9.]* -c|php -r|(?:perl|ruby|node) -[a-z]*e")
-"""A program and the option whose argument it reads as code."""
+_READS_NEXT = re.compile(
+    r"(?:ba|da|k|z|a)?sh -[a-z]*c|python[0-9.]* -c|php -r|(?:perl|ruby|node) -[a-z]*e|env -S|sed -e"
+    r"|(?:psql|mysql|mariadb) -[ce]|[gmn]?awk (?:\S*/)?[gmn]?awk|sed (?:\S*/)?sed"
+)
+"""A program and the option, or of some the name alone, whose next argument it reads as code."""
 _OBEYED_HELP = "check the value first, such as by `case`, or hand it to a program as an argument"
 
 
