@@ -90,7 +90,7 @@ class _Worker:
         self._leftovers: Leftovers | None = None
 
     def watch(self) -> None:
-        """From now on look at what calls leave behind, where nobody else says what becomes of that at a death."""
+        """Note what there is before the handler, where a look at what its calls leave behind is to be taken."""
         plan, watch = self._plan, self._endpoint.watch
         if (
             watch is None
@@ -102,7 +102,6 @@ class _Worker:
         from runner.process.leftovers import Leftovers
 
         self._leftovers = Leftovers(lambda what: self._endpoint.send("holds", what=what))
-        watch(self._leftovers.look)
 
     def build(self) -> Handler:
         """Import and construct the handler. Whatever that raises ends the worker."""
@@ -201,8 +200,9 @@ class _Worker:
     def _consume(self, handler: Mapper) -> None:
         loops, plan = self._endpoint.loops, self._plan
         if handler.flush is None and plan.checkpoint is None:
-            if self._leftovers is not None:
+            if self._leftovers is not None and self._endpoint.watch is not None:
                 self._leftovers.begin()
+                self._endpoint.watch(self._leftovers.look)
             loops.consume(handler.call, self._item_failed)
             return
         loops.consume_holding(handler.call, self._item_failed, self._safe_points(handler))

@@ -74,6 +74,12 @@ def driven(queue):
 class Global:
     def __call__(self, bun):
         SEEN.add(bun)
+
+class Later:
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(2)
+    def __call__(self, bun):
+        self.pool.submit(print, bun)
 """
 WARNING = (
     "Total keeps what it makes of its items in `self.total` (kitchen.py, line 13): if a worker dies, that is lost, and "
@@ -298,3 +304,18 @@ def test_who_drives_its_queue_says_itself_when_an_item_is_done(tmp_path: Path) -
     found = checked(tmp_path, "driven")
 
     assert ((), None) == (found.diagnostics, kept(found))
+
+
+@pytest.mark.parametrize("state", ["", "checkpoint"])
+def test_work_that_a_call_does_not_wait_for_is_warned_of(tmp_path: Path, state: str) -> None:
+    found = checked(tmp_path, "Later", *([f"stages.eater.state={state}"] if state else []))
+
+    (diagnostic,) = found.diagnostics
+    message = (
+        "Later leaves work on its items for `self.pool.submit()`, which a call does not wait for (kitchen.py, line "
+        "LINE): if a worker dies, that is lost, and the run fails"
+    )
+    lines = (tmp_path / "kitchen.py").read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "submit" in text)
+    assert ("stateful-handler", message.replace("LINE", str(line))) == (diagnostic.code, diagnostic.message)
+    assert (diagnostic.help or "").startswith("wait for it before the call returns, or in a method `flush()`")
