@@ -97,7 +97,7 @@ CONFLICTS = [
     ),
     ("{run: cat, filter: true}", "from: q, batch: 3", "batch", "a `filter` answers its items one by one"),
     (
-        "{run: [sed, '${{ item }}'], filter: true}",
+        "{run: [grep, '${{ item }}'], filter: true}",
         "from: q",
         "run",
         "a `filter` is started before there is any 'item'",
