@@ -71,22 +71,3 @@ def modules_of(targets: Iterable[str], beside: Path) -> list[str]:
     names = dict.fromkeys(target.partition(":")[0].replace(".", "/") for target in targets if ":" in target)
     places = (beside / found for name in names for found in (f"{name}.py", f"{name}/__init__.py"))
     return [str(place) for place in places if place.is_file()]
-
-
-def process_start(pid: int) -> int | None:
-    """Return when a process began, in ticks since the machine did: with its pid it is one process for good."""
-    try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
-        return int(fields[19])
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def boot_id() -> str | None:
-    """Return what names the time since the machine was switched on."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.record.series import Series
 
@@ -60,8 +60,7 @@ class FailureKind:
         self.minutes.count(at)
 
 
-@dataclass(frozen=True, slots=True)
-class SampleItem:
+class SampleItem(NamedTuple):
     """An item that failed so; `letter` says whether it is kept as a dead letter."""
 
     kind: int

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.record.failures import MOST_SAMPLES, FailureKinds
 from runner.record.series import Series
@@ -34,8 +34,8 @@ _QUEUE_SERIES = ("size", "put", "done")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+# A tuple: this is imported beside a run that may be short, and some dataclasses take as long to make as sqlite3.
+class EventRow(NamedTuple):
     """One event that is kept."""
 
     at: float
@@ -61,8 +61,7 @@ class JobRow:
     log: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepRow:
+class StepRow(NamedTuple):
     """A step that has ended."""
 
     job: str

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.record.facts import boot_id
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE
 from runner.store.discovery import is_alive
 from runner.store.record import RunFacts, RunRecord
-from runner.store.run_lock import is_held, read_ended
+from runner.store.run_lock import boot_id, is_held, read_ended
 
 RUNNING = "running"
 KILLED = "killed"

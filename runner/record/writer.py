@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
-from runner.record.facts import boot_id, process_start
 from runner.record.fold import MOST_EVENTS, RunFold
 from runner.record.schema import DATABASE, close, create
+from runner.store.run_lock import boot_id, process_start
 
 _SERIES_EVERY = 5.0
 """Seconds between two writings of all series, each of which is one blob."""

@@ -77,3 +77,22 @@ def read_ended(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return ended if isinstance(ended, dict) else None
+
+
+def process_start(pid: int) -> int | None:
+    """Return when a process began, in ticks since the machine did: with its pid it is one process for good."""
+    try:
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def boot_id() -> str | None:
+    """Return what names the time since the machine was switched on."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,3 +186,30 @@ def test_series_are_there_to_be_read(record: RunRecord, recorder: Recorder) -> N
     assert series is not None and none is None
     assert (0, 0, 0, 0, 1, 1, 1, 1, 2) == series.values
     assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(record)["progress"]))["elapsed"]}
+
+
+@pytest.mark.startup
+def test_its_process_imports_little_beside_sqlite() -> None:
+    """It does so beside a run that may be over sooner; what comes before its fork the command needs itself."""
+    program = (
+        "import sys, runner.cli.run, runner.record.recorder, runner.render.process, json; before = set(sys.modules)\n"
+        "import runner.record.recorder_main, runner.record.writer; print(*sorted(set(sys.modules) - before))"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    imported = {
+        name.partition(".")[0] for name in started.stdout.split() if not name.startswith("runner.record.")
+    }
+    assert imported <= {
+        "sqlite3",
+        "_sqlite3",
+        "hashlib",
+        "_hashlib",
+        "_blake2",
+        "zlib",
+        "array",
+        "socket",
+        "_socket",
+    }
