@@ -100,8 +100,14 @@ def check(
         return Checked(None, tuple(in_file_order(error.diagnostics)), None)
     checking = _Checking(source, path)
     spec = checking.run(params, overrides)
-    diagnostics = tuple(in_file_order(checking.diagnostics))
+    diagnostics = tuple(in_file_order(_once_for_slips(checking.diagnostics)))
     return Checked(None if errors_only(diagnostics) else spec, diagnostics, checking.source)
+
+
+def _once_for_slips(diagnostics: Sequence[LocatedDiagnostic]) -> Iterator[LocatedDiagnostic]:
+    """Leave out what is said of a key as the one that it is taken for, where it is said that there is no such key."""
+    slips = {(each.file, each.span) for each in diagnostics if each.code == "unknown-key"}
+    yield from (d for d in diagnostics if d.code == "unknown-key" or (d.file, d.span) not in slips)
 
 
 @dataclass(slots=True)

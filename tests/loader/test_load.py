@@ -525,3 +525,25 @@ def test_a_kind_that_can_not_be_loaded_is_told_where_it_is_used_and_harms_no_oth
         "the handler kind 'xml' can't be loaded: it is a type",
         "there is no handler kind 'kafka'",
     ] == [diagnostic.message for diagnostic in found.diagnostics]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "{run: {command: {run: 'true', timeout: 5s}}, from: q}",
+        "{run: {command: {run: 'true', answer-timeout: 5s}}, from: q}",
+        "{run: {command: 'true'}, from: q, batchs: {size: 0x}, ordr: keep}",
+        "{run: {command: 'true'}, from: q, shard-by: item, untl: source}",
+    ],
+)
+def test_a_key_that_is_none_gets_one_problem_and_none_as_the_key_it_is_taken_for(
+    tmp_path: Path, stage: str
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(
+        f"name: w\nstages:\n  source: {{run: {{range: {{stop: 3}}}}, to: q}}\n  eater: {stage}\n", "utf-8"
+    )
+
+    places = [(found.span.line, found.span.column) for found in check(file).diagnostics]
+
+    assert places and len(places) == len(set(places))
