@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.ipc.frames import unpack
 from runner.ipc.shm.handles import BIG
 from runner.ipc.status_page import StatusPage
 from runner.ipc.stream import CreditMessage, PutBigMessage, PutMessage, open_stream
@@ -14,6 +15,7 @@ from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 from runner.transports.leased.big_items import ArenaRegistry, BigItemWriter
+from runner.transports.leased.loops import FrameLoops
 from runner.transports.leased.session import WorkerSession
 from runner.transports.leased.writer import FrameOutbox
 
@@ -40,7 +42,7 @@ class Bench:
         self._page = StatusPage.private()
         self._arenas = ArenaRegistry(PLAN)
         (neo,) = (worker for worker in PLAN.workers if worker.name == "neo")
-        session = WorkerSession(self._theirs, self._page)
+        session = self.session = WorkerSession(self._theirs, self._page)
         self.outbox = FrameOutbox(
             session, stops=True, big_items=BigItemWriter(self._arenas.allocate_region(neo), session)
         )
@@ -93,3 +95,23 @@ def test_what_was_put_before_a_late_big_item_leaves_before_it(bench: Bench) -> N
 
     counts = [message.count for message in bench.sent()]
     assert SMALL_ONES + 2 == sum(counts)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"n": number} for number in range(200)],
+        [[number] for number in range(200)],
+        [number if number % 100 < 80 else {"n": number} for number in range(200)],
+    ],
+    ids=["mappings", "lists", "both in turn"],
+)
+def test_small_items_leave_in_company_whatever_they_are(bench: Bench, items: list[object]) -> None:
+    def refuse(item: object, error: BaseException, **_: object) -> None:
+        raise AssertionError(item) from error
+
+    FrameLoops(bench.session, None, bench.outbox).produce(iter(items), refuse)
+
+    sent = bench.sent()
+    assert items == [item for put in sent for item in unpack(bytes(put.body), 0, put.count)]
+    assert len(sent) < len(items) // 5

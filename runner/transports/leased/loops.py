@@ -113,11 +113,14 @@ class FrameLoops:
     def _gather(self, iterator: Iterator[object], outbox: FrameOutbox, fail: OnItemFailure) -> bool:
         """Put items as quickly as can be, until there are no more, or one was big: then True."""
         words = self.session.status.words
-        frame = outbox.open_safe()
+        frame, is_open = outbox.open_safe(), True
         append, numbers, texts, big, stop = frame.append, NUMBERS, TEXTS, BIG, Word.STOP
         for item in iterator:
             kind = type(item)
             if kind in numbers or (kind in texts and len(item) < big):  # type: ignore[arg-type]
+                if not is_open:  # what was pickled alone leaves first
+                    frame, is_open = outbox.open_safe(), True
+                    append = frame.append
                 append(item)
                 if len(frame) < outbox.room:
                     continue
@@ -128,8 +131,7 @@ class FrameLoops:
                 self._add(item, outbox, fail)
                 if outbox.looks:
                     return not words[stop]
-                frame = outbox.open_safe()
-                append = frame.append
+                is_open = False
             if words[stop]:
                 return False
         return False
