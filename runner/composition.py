@@ -8,6 +8,7 @@ the caller should have one thread only while it starts workers, as for every `fo
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import StartFailed, UsageError
+from runner.errors import RunFailed, StartFailed, UsageError
 from runner.events.bus import Bus, Observer
 from runner.events.report import Report, ReportBuilder
 from runner.process import child as process
@@ -59,12 +60,13 @@ def run(
         UsageError: the transport does not exist on this system.
         StartFailed: the machine has not enough processes, descriptors or memory, or dead letters can't be kept where
             a stage asks for them. Nothing was started.
+        RunFailed: under `inline` a handler has closed what mprun itself had open.
         MprunInternalError: a bug; everything that was started is gone all the same.
     """
     builder = ReportBuilder()
     bus = Bus(run=os.urandom(4).hex(), observers=[builder, recorder, *observers])
     plan = replace(plan, origin=plan.origin or bus.run)
-    with ExitStack() as last:
+    with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
         record = last.enter_context(_keep_record(RunRecord(bus.run, home()), plan, recorder))
         last.callback(recorder.close)
@@ -72,6 +74,20 @@ def run(
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
+
+
+@contextmanager
+def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
+    """Where handlers share this process, a descriptor that is gone was closed by one of them."""
+    try:
+        yield
+    except OSError as error:
+        if plan.transport != "inline" or error.errno != errno.EBADF:
+            raise
+        raise RunFailed(
+            "a handler has closed files that it had not opened, as by `os.closerange`; under `inline` these are "
+            "mprun's own: run it under `leased` or `joinable`"
+        ) from error
 
 
 def _supervise(plan: Plan, bus: Bus, record: RunRecord) -> None:

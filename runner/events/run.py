@@ -115,7 +115,7 @@ class Problem(TypedDict):
 
 
 class RunRefused(Event, kind="run.refused", level="error"):
-    """There is no run: the file does not check, or the run could not be started. `run` is empty."""
+    """There is no run: the file does not check, or it could not be started, or broke off. `run` is empty."""
 
     error: str = carries(_WHY)
     exitcode: int = carries("What the shell will be told.")
