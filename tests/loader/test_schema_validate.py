@@ -283,3 +283,19 @@ def test_what_only_looks_like_a_colon_and_a_space_is_named(text: str, words: str
     data = {"name": "w", "stages": {"b": {"run": "m:f"}}, **read_text(text, "w.yaml").data}
 
     assert any(words in (found.help or "") for found in check_shape(schema_for(data), data))
+
+
+@pytest.mark.parametrize(
+    ("written", "help_"),
+    [
+        ("null", "the kind of handler 'null' is written run: {\"null\": {}}, with its options within"),
+        ('"null"', "the kind of handler 'null' is written run: {\"null\": {}}, with its options within"),
+        ("print", "the kind of handler 'print' is written run: {print: {}}, with its options within"),
+        ("prints", None),
+        ("[1]", None),
+    ],
+)
+def test_the_name_of_a_kind_alone_is_told_how_it_is_written(written: str, help_: str | None) -> None:
+    text = f"name: n\nstages:\n  a: {{run: {written}, from: q}}\n"
+
+    assert [help_] == [problem[-1] for problem in problems_of(text)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from runner.handlers.registry import all_kinds, built_in_kinds, why_unloadable
+from runner.handlers.registry import all_kinds, built_in_kinds, is_built_in, why_unloadable
 from runner.loader.schema.fitting import surely_fits
 from runner.loader.schema.foreign_keys import instead_of, is_told_of
 from runner.loader.schema.wording import as_written, describe, expected, subject, types_of
@@ -216,6 +216,10 @@ def _is_nan(value: object) -> bool:
 
 def _advice(violation: Violation, value: object, written: Written) -> str | None:
     wanted = types_of(violation.fragment)
+    kind = "null" if value is None else value
+    if violation.path[::2] == ("stages", "run") and isinstance(kind, str) and is_built_in(kind):
+        quoted = '"null"' if kind == "null" else kind
+        return f"the kind of handler '{kind}' is written run: {{{quoted}: {{}}}}, with its options within"
     if isinstance(value, str) and "object" in wanted and (odd := look_alike(value)) is not None:
         return odd
     if isinstance(value, str) and violation.fragment.get("pattern") == NAME_PATTERN:
