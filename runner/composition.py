@@ -201,8 +201,8 @@ def _keep_record(record: RunRecord, plan: Plan, recorder: NoRecord) -> Iterator[
     try:
         end_left_by_killed(record.home)
         forget_killed(plan.name, record.home)
-        recorder.begin(record.make(), lambda: (begin_facts(plan), mask_for(plan)))
         record.write_facts(facts)
+        recorder.begin(record.folder, lambda: (begin_facts(plan), mask_for(plan)))
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:
             raise StartFailed(

@@ -237,10 +237,10 @@ def check_writable(chosen: RunOptions) -> None:
 @contextmanager
 def watchers(chosen: RunOptions) -> Iterator[Watchers]:
     """Start what shows the run, to import what it needs beside the check, and its recorder. A refused run has none."""
-    from runner.record.recorder import NO_RECORD, Recorder
+    from runner.record.recorder import NO_RECORD, open_recorder
     from runner.render.process import open_observers
 
-    recorder = Recorder() if chosen.record and chosen.transport != "inline" else NO_RECORD
+    recorder = open_recorder() if chosen.record and chosen.transport != "inline" else NO_RECORD
     try:
         observers = open_observers(
             stream=sys.stderr,

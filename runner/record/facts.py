@@ -30,7 +30,7 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "params": plan.given.params,
         "overrides": plan.given.overrides,
         "argv": sys.argv,
-        "cwd": str(Path.cwd()),
+        "cwd": _current_folder(),
         "transport": plan.transport,
         "replays_letters": any(worker.handler == SOURCE for worker in plan.workers),
         "jobs": [leg.id for job in plan.jobs for leg in job.legs],
@@ -38,6 +38,13 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "pid": os.getpid(),
         "at": time.time(),
     }
+
+
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it has been removed
+        return ""
 
 
 Mask = Callable[[Any], Any]
@@ -70,4 +77,5 @@ def modules_of(targets: Iterable[str], beside: Path) -> list[str]:
     """Return the files beside a workflow that its handlers, written `module:name`, are in."""
     names = dict.fromkeys(target.partition(":")[0].replace(".", "/") for target in targets if ":" in target)
     places = (beside / found for name in names for found in (f"{name}.py", f"{name}/__init__.py"))
-    return [str(place) for place in places if place.is_file()]
+    # Not `is_file` of a path, which raises where a folder is closed to us.
+    return [str(place) for place in places if os.path.isfile(place)]  # noqa: PTH113

@@ -87,7 +87,12 @@ class Recorder(NoRecord):
         self._is_finished = False
         self._end: dict[str, Any] = {"outcome": "internal", "exit_code": None, "reason": None}
         parent = os.getpid()
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            self._socket.close()
+            theirs.close()
+            raise
         if self.pid == 0:
             from runner.record.recorder_main import serve  # for the child alone
 
@@ -98,12 +103,15 @@ class Recorder(NoRecord):
 
     def begin(self, folder: Path, about: Callable[[], About]) -> None:
         """Keep the record in `folder` from now on, and take the lock of the run."""
-        with contextlib.suppress(
-            OSError
-        ):  # no file system for locks, or a full one: its pid shows that it lives
+        try:
+            facts, self._mask = about()
+        except Exception as error:  # whatever it is, the run can do without
+            self.refuse(f"{type(error).__name__}: {error}")
+            return
+        # Where there are no locks, or a full disk, its pid shows that it lives.
+        with contextlib.suppress(OSError):
             self._lock = RunLock(folder)
         self._folder = folder
-        facts, self._mask = about()
         self._send({"begin": {"folder": str(folder), **facts}})
 
     def refuse(self, why: str) -> None:
@@ -205,3 +213,13 @@ class Recorder(NoRecord):
 
     def _ending(self, status: int) -> str:
         return f"the process that keeps it {describe(os.waitstatus_to_exitcode(status))}"
+
+
+def open_recorder() -> NoRecord:
+    """Start a recorder; where there can be no further process, return one that keeps nothing and says so at the end."""
+    try:
+        return Recorder()
+    except OSError as error:
+        unable = NoRecord()
+        unable.trouble = f"no record of the run is kept: {error.strerror or error}"
+        return unable

@@ -54,6 +54,18 @@ def test_a_run_without_an_end_lives_while_its_lock_is_held_and_was_killed_once_i
     assert 1.0 == runs_in(tmp_path)[0].seconds, "to when it was last heard of"
 
 
+def test_a_killed_run_of_before_the_machine_was_switched_on_went_down_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path, "a", outcome=None)
+    recorded(tmp_path, "b")
+    before = [run.machine_went_down for run in runs_in(tmp_path)]
+    monkeypatch.setattr("runner.record.summary.boot_id", lambda: "another")
+
+    assert [False, False] == before
+    assert {"a": True, "b": False} == {run.id: run.machine_went_down for run in runs_in(tmp_path)}
+
+
 def test_a_run_that_was_killed_before_anything_was_written_is_listed(tmp_path: Path) -> None:
     record = RunRecord("a", tmp_path)
     RunLock(record.make()).release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from runner.events.run import WorkerLogged
 from runner.record import recorder as recorder_module
 from runner.record.history import runs_in
 from runner.record.reader import RunView
-from runner.record.recorder import Recorder
+from runner.record.recorder import Recorder, open_recorder
 from runner.store.record import RunFacts, RunRecord
 from runner.store.run_lock import is_held
 
@@ -186,6 +187,32 @@ def test_series_are_there_to_be_read(record: RunRecord, recorder: Recorder) -> N
     assert series is not None and none is None
     assert (0, 0, 0, 0, 1, 1, 1, 1, 2) == series.values
     assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(record)["progress"]))["elapsed"]}
+
+
+def test_where_there_can_be_no_process_the_run_goes_on_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+
+    recorder = open_recorder()
+
+    assert "no record of the run is kept: Resource temporarily unavailable" == recorder.trouble
+
+
+def test_where_nothing_can_be_told_of_the_run_it_goes_on_and_that_is_said(record: RunRecord) -> None:
+    def fail() -> Any:
+        raise RuntimeError("no idea")
+
+    recorder = Recorder()
+    recorder.begin(record.folder, fail)
+    recorder.observe(said(1))
+    end(recorder)
+
+    assert "no record of the run is kept: RuntimeError: no idea" == recorder.trouble
+    assert [] == runs_in(record.home)
 
 
 @pytest.mark.startup
