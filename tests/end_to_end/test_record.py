@@ -49,6 +49,21 @@ KILLED_AT = (
     *("item.dead_lettered", "worker.exited", "worker.restarted", "item.redelivered", "stage.finished"),
     *("queue.joined", "run.finished"),
 )
+CI = """\
+name: ci
+jobs:
+  build:
+    attempts: {max: 2, backoff: 10ms}
+    steps:
+      - {run: "[ -e again ] || { touch again; exit 1; }"}
+      - {run: sleep 0.1}
+  test: {needs: build, steps: [{run: sleep 0.1}]}
+  never: {needs: build, if: "failure()", steps: [{run: echo no}]}
+"""
+JOBS_KILLED_AT = (
+    *("job.started", "step.started", "step.finished", "job.retried", "job.finished", "job.skipped"),
+    "run.started",
+)
 _LONG = 60.0
 
 
@@ -265,16 +280,22 @@ def test_a_record_that_is_removed_in_mid_run_costs_one_warning(shop: Shop) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("event", KILLED_AT)
+@pytest.mark.parametrize(
+    ("file", "event"),
+    [*(("shop.yaml", event) for event in KILLED_AT), *(("ci.yaml", event) for event in JOBS_KILLED_AT)],
+)
 def test_a_run_killed_at_any_event_is_listed_as_killed_and_its_record_is_whole(
-    shop: Shop, event: str
+    shop: Shop, file: str, event: str
 ) -> None:
-    process = shop.start("run", "shop.yaml", "--log", "json", "--log-level", "debug")
+    (shop.folder / "ci.yaml").write_text(CI)
+    process = shop.start("run", file, "--log", "json", "--log-level", "debug")
     assert process.stderr is not None
     for line in process.stderr:
         if json.loads(line)["event"] == event:
             os.kill(process.pid, signal.SIGKILL)
             break
+    else:
+        pytest.fail(f"there was no {event}")
     process.communicate(timeout=_LONG)
 
     # At once: not after the recorder has written the rest.
