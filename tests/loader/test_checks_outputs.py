@@ -192,3 +192,23 @@ def test_options_of_any_shape_are_a_problem_and_never_a_fault(tmp_path: Path) ->
     for role, run in every_slip():
         path.write_text(f"name: x\nstages: {{s: {{run: {run}, {ROLES[role]}}}}}\n", encoding="utf-8")
         check(path)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (
+            "{jsonl: {path: 's3://buns/out.jsonl'}}",
+            "expected a path on this machine, got a URL: 's3://buns/out.jsonl'",
+        ),
+        ("{parquet: {path: 'memory://out/'}}", "expected a path on this machine, got a URL: 'memory://out/'"),
+        (
+            "{csv: {path: out.csv.gz}}",
+            "'csv' compresses nothing, and the end of 'out.csv.gz' says that it is",
+        ),
+    ],
+)
+def test_a_path_that_promises_what_no_sink_does_is_refused(tmp_path: Path, run: str, words: str) -> None:
+    (found,) = problems(tmp_path, f"  a: {{run: {run}, from: q}}\n")
+
+    assert found.startswith(f"wrong-format: {words}; ")

@@ -127,7 +127,7 @@ def open_file(
         except (
             Exception
         ) as error:  # zlib.error, lzma.LZMAError and zstandard.ZstdError have no base in common
-            if type(error).__module__ in ("zlib", "_lzma", "lzma", "zstandard", "zstd"):
+            if type(error).__module__.partition(".")[0] in ("zlib", "_lzma", "lzma", "zstandard", "zstd"):
                 raise _broken(file.path, how, error) from error
             raise
         finally:

@@ -12,12 +12,16 @@ from importlib.util import find_spec
 from runner.errors import HandlerNotFound
 from runner.handlers.outputs import Writes
 from runner.handlers.registry import find_kind
+from runner.handlers.sources.inputs import is_url
+from runner.handlers.sources.reading import compression_of
 from runner.loader.schema.validate import check_value
 from runner.spec.diagnostics import Diagnostic, UnknownPaths
 from runner.spec.model import StageSpec
 from runner.spec.references import ITEM, names_used
 
 _SHARED = "shared-output"
+
+_AS_TEXT = frozenset({"text", "jsonl", "csv"})
 
 
 def writes_of(stage: StageSpec) -> Writes | None:
@@ -91,9 +95,19 @@ def _check_library(stage: StageSpec, writes: Writes) -> Iterator[Diagnostic]:
 
 
 def _check_path(stage: StageSpec, writes: Writes) -> Iterator[Diagnostic]:
+    path = ("stages", stage.name, "run", stage.handler.kind, "path")
     if any(names[0] == ITEM for names in names_used(writes.path)):
         message = (
             f"'path' of '{stage.handler.kind}' is one for all items, so it can't have a part of an item in it"
         )
-        path = ("stages", stage.name, "run", stage.handler.kind, "path")
         yield Diagnostic(path, "unknown-reference", message, "value", "`dir` writes a file for each item")
+    if is_url(writes.path):
+        message = f"expected a path on this machine, got a URL: '{writes.path}'"
+        yield Diagnostic(
+            path, "wrong-format", message, "value", "write a file, and upload it in a later stage"
+        )
+    if stage.handler.kind in _AS_TEXT and compression_of(writes.path) != "none":
+        message = f"'{stage.handler.kind}' compresses nothing, and the end of '{writes.path}' says that it is"
+        yield Diagnostic(
+            path, "wrong-format", message, "value", "leave out that end; a later stage may pack the file"
+        )
