@@ -70,9 +70,8 @@ for module in (_thread, threading):
     for name in ("start_new_thread", "_start_new_thread", "_start_joinable_thread", "start_joinable_thread"):
         if hasattr(module, name):
             setattr(module, name, never)
-    for name in ("allocate_lock", "_allocate_lock", "Lock", "RLock", "_CRLock"):
-        if hasattr(module, name):
-            setattr(module, name, Green)
+for name in ("_allocate_lock", "Lock", "RLock", "_CRLock"):  # imports take theirs from `_thread`
+    setattr(threading, name, Green)
 class Blind:
     def register(self, *_):
         pass
@@ -133,7 +132,8 @@ def test_threads_that_a_handler_replaces_are_no_hang(
 
     if transport == "inline":
         assert 1 == done.returncode
-        assert "its handler replaces threads by something else" in done.stderr
+        if patch == STAND_IN:  # gevent may fail by itself, outside the main thread, before it can be told
+            assert "its handler replaces threads by something else" in done.stderr
     else:
         assert 0 == done.returncode, done.stderr
         assert "ledger: 100 put = 100 done" in done.stderr

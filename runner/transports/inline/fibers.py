@@ -157,8 +157,7 @@ class Fiber:
             if not self._thread.ident:
                 with real_threading():
                     self._thread.start()
-            else:
-                self._go.release()
+            self._go.release()
         if self._cancelled is signal.SIGKILL and self._unwinds_until == math.inf:
             self._unwinds_until = time.monotonic() + _UNWINDING
         if not self._back.acquire(timeout=patience):
@@ -222,6 +221,7 @@ class Fiber:
         self._note = _ignore  # its last word is said
 
     def _run(self) -> None:
+        self._go.acquire()  # nothing of a handler's runs before the thread that starts this one has done so
         self._thread.has_begun = True
         try:
             if self._cancelled is not None:
