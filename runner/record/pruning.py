@@ -2,7 +2,8 @@
 
     runs ──► PruneCandidate ──► choose (pure) ──► removed, whole or not at all
 
-Never: what runs, what has dead letters that were not replayed. They count all the same, and others go for them.
+Never: what runs or was killed lately, what has dead letters that were not replayed. They count all the same, and others
+go for them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.record.history import runs_in
-from runner.record.summary import RUNNING
+from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.dead_letters import letter_files, replayed
 from runner.store.record import RunRecord
 
 _DAY = 86400.0
+_KILLED_STAY = 14 * _DAY
+"""Seconds for which somebody may want to know more of a killed run, or, where it is on another machine, it may live."""
 _REMOVED = "removed"
 
 
@@ -61,17 +64,20 @@ def choose(runs: Iterable[PruneCandidate], now: float, bounds: RecordBounds = BO
     return going
 
 
-def candidates(place: Path) -> list[PruneCandidate]:
+def candidates(place: Path, now: float) -> list[PruneCandidate]:
     """Look at the runs of a home."""
-    return [
-        PruneCandidate(
-            run.id,
-            run.ended or run.began,
-            _size(RunRecord(run.id, place).folder),
-            "it runs" if run.outcome == RUNNING else _letters_left(RunRecord(run.id, place)),
-        )
-        for run in runs_in(place)
-    ]
+    return [_candidate(run, RunRecord(run.id, place), now) for run in runs_in(place)]
+
+
+def _candidate(run: RunSummary, record: RunRecord, now: float) -> PruneCandidate:
+    ended = run.ended or run.began
+    if run.outcome == RUNNING:
+        needed: str | None = "it runs"
+    elif run.outcome == KILLED and now - ended < _KILLED_STAY:
+        needed = "it was killed lately"
+    else:
+        needed = _letters_left(record)
+    return PruneCandidate(run.id, ended, _size(record.folder), needed)
 
 
 def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = None) -> list[PruneCandidate]:
@@ -94,8 +100,8 @@ def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = No
 
 def prune(place: Path, seconds: float) -> None:
     """Bring a home within bounds, or on the way there; take so long at most."""
-    until = time.monotonic() + seconds
-    remove(place, choose(candidates(place), time.time()), until)
+    until, now = time.monotonic() + seconds, time.time()
+    remove(place, choose(candidates(place, now), now), until)
 
 
 def _size(folder: Path) -> int:

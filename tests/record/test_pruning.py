@@ -66,19 +66,25 @@ def test_what_is_left_is_within_bounds_or_needed_and_nothing_goes_without_need(
         assert not within or NOW - each.ended > BOUNDS.age
 
 
-def test_what_runs_and_what_has_letters_to_replay_is_needed(tmp_path: Path) -> None:
+def test_what_runs_or_was_killed_lately_and_what_has_letters_to_replay_is_needed(tmp_path: Path) -> None:
     lock = RunLock(recorded(tmp_path, "lives", outcome=None).folder)
+    for name, days in (("killed", 13), ("long-killed", 15)):
+        recorded(tmp_path, name, at=NOW - days * DAY, outcome=None)
     for name, replayed in (("letters", ""), ("replayed", '{"numbers": [1, 2]}\n')):
         letters = recorded(tmp_path, name).folder_for("dead-letters")
         (letters / "eater.jsonl").write_text("{}\n{}\n")
         (letters / "eater.replayed").write_text(replayed)
     recorded(tmp_path, "ended")
 
-    needed = {each.id: each.needed for each in candidates(tmp_path)}
+    needed = {each.id: each.needed for each in candidates(tmp_path, NOW)}
     lock.release()
 
-    assert needed.pop("letters") == "it has dead letters that were not replayed"
-    assert {"lives": "it runs", "replayed": None, "ended": None} == needed
+    assert {
+        "lives": "it runs",
+        "killed": "it was killed lately",
+        "letters": "it has dead letters that were not replayed",
+        **dict.fromkeys(("long-killed", "replayed", "ended")),
+    } == needed
 
 
 def test_what_is_removed_is_gone_and_in_no_list(tmp_path: Path) -> None:
@@ -86,7 +92,7 @@ def test_what_is_removed_is_gone_and_in_no_list(tmp_path: Path) -> None:
         recorded(tmp_path, name)
     runs_in(tmp_path)
 
-    gone = remove(tmp_path, [each for each in candidates(tmp_path) if each.id == "a"])
+    gone = remove(tmp_path, [each for each in candidates(tmp_path, NOW) if each.id == "a"])
 
     assert ["a"] == [each.id for each in gone]
     assert ["b"] == [each.id for each in runs_in(tmp_path)]
@@ -98,5 +104,5 @@ def test_what_is_removed_is_gone_and_in_no_list(tmp_path: Path) -> None:
 def test_no_record_is_removed_once_the_time_is_up(tmp_path: Path) -> None:
     recorded(tmp_path, "a")
 
-    assert [] == remove(tmp_path, candidates(tmp_path), until=0.0)
+    assert [] == remove(tmp_path, candidates(tmp_path, NOW), until=0.0)
     assert ["a"] == [each.id for each in runs_in(tmp_path)]

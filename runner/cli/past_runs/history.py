@@ -65,12 +65,13 @@ def command() -> None:
 def prune_runs(dry_run: bool, form: str) -> int:
     """Remove the records of old runs, as the end of a run does once a day.
 
-    200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, and what has dead letters that
-    were not replayed.
+    200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, what was killed less than 14
+    days ago, and what has dead letters that were not replayed.
     """
     place = home()
-    found = candidates(place)
-    chosen = choose(found, time.time())
+    now = time.time()
+    found = candidates(place, now)
+    chosen = choose(found, now)
     going = chosen if dry_run else remove(place, chosen)
     if form == "json":
         kept = {run.id: run.needed for run in found if run.needed is not None}
