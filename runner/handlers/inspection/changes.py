@@ -13,6 +13,7 @@ from typing import NamedTuple
 from runner.handlers.inspection.making import (
     CONTAINERS,
     OwnAttribute,
+    answers_anew,
     assignments,
     entry_of,
     given_by,
@@ -34,7 +35,10 @@ from runner.handlers.inspection.methods import (
     MUTATORS,
     OF_CONTAINERS_ALONE,
     WRITES,
+    adds_up,
+    bound_method,
     goes_on,
+    is_partial,
 )
 from runner.handlers.inspection.names import FunctionNode, dotted_name
 from runner.handlers.inspection.outside import Scope, names_inside
@@ -135,7 +139,7 @@ class Body:
             key = self.key(node) if isinstance(node, ast.Attribute | ast.Name) else None
             made = None if key is None else self._made.get(key)
             if made is not None and (
-                isinstance(made, ast.Lambda | ast.Dict | ast.List | ast.Tuple) or _is_partial(made)
+                isinstance(made, ast.Lambda | ast.Dict | ast.List | ast.Tuple) or is_partial(made)
             ):
                 found += ast.walk(made)
         return found
@@ -258,11 +262,13 @@ class Body:
                 yield key, ""
                 if id(node) in called:
                     yield key, "__call__"
-            match None if key is None else self._made.get(key):
+            match None if key is None else bound_method(self._made.get(key)):
                 case ast.Attribute(value=ast.Attribute(value=ast.Name(), attr=attribute), attr=name):
                     yield attribute, name
                 case ast.Attribute(value=ast.Name(id=held), attr=name) if root := self._scope.key(held):
                     yield root, name
+                case ast.Attribute(value=ast.Call(), attr=name) if key is not None:
+                    yield key, name
             match node:
                 case ast.Attribute(value=part, attr=name, ctx=ast.Load()) if self._is_whole(part):
                     root = self._root(part)
@@ -281,7 +287,7 @@ class Body:
                 yield dotted, calls.get(id(node))
         for node in self.nodes:
             match node:
-                case ast.Call(args=[called, *given], keywords=keywords) if _is_partial(node):
+                case ast.Call(args=[called, *given], keywords=keywords) if is_partial(node):
                     if dotted := dotted_name(called):
                         yield dotted, ast.Call(called, given, keywords)
 
@@ -361,6 +367,8 @@ class Body:
             return self._root(node.args[1]) if applied in CHANGE_THEIR_FIRST else None
         if name in CHANGE_THEIR_FIRST and first is not None and not self._is_own(node.func):
             return self._root(first)
+        if (total := adds_up(node)) is not None:
+            return self._root(total)
         match node.func:
             case ast.Attribute(value=ast.Name(id=cls)) if cls in CONTAINERS and name in MUTATORS:
                 return None if first is None else self._root(first)
@@ -430,6 +438,8 @@ class Body:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == self._own:
                 stands_for = self._made.get(property_of(attribute))
                 return str(stands_for.value) if isinstance(stands_for, OwnAttribute) else attribute
+            case ast.Call(func=ast.Name(id="vars"), args=[ast.Name(id=name)]) if name == self._own:
+                return "__dict__"
             case ast.Call(func=called):
                 key, whole = self._returned(called)
                 return key if whole else None
@@ -470,14 +480,15 @@ class Body:
         match node:
             case ast.Name(id=name) if name == self._own or name in self._aliases:
                 return ITSELF if name == self._own else self._aliases[name]
-            case ast.Name() | ast.Attribute() if (key := self.key(node)) is not None:
+            case ast.Name() | ast.Attribute() | ast.Call() if (key := self.key(node)) is not None:
                 return key
             case ast.Attribute(value=value) | ast.Subscript(value=value):
                 return self._root(value)
             case ast.Call(func=called) if (key := self._returned(called)[0]) is not None:
                 return key
             case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in INTO:
-                return self._root(value)
+                root = self._root(value)
+                return None if root and answers_anew(self._made.get(root), method) else root
         return None
 
     def _read_aliases(self) -> None:
@@ -576,10 +587,6 @@ class Body:
 
 def _mentions(value: ast.expr, names: set[str]) -> bool:
     return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(value))
-
-
-def _is_partial(node: ast.AST | None) -> bool:
-    return isinstance(node, ast.Call) and (dotted_name(node.func) or "").split(".")[-1] == "partial"
 
 
 def _start_of(named: ast.expr) -> str:

@@ -65,6 +65,39 @@ _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetCom
 class OwnInstance(ast.Call):
     """The making of an object whose class is one of the user's, whatever its name."""
 
+    def __init__(self, call: ast.Call, answers: frozenset[str]) -> None:
+        """`answers` are the methods of which is known that they return no part of it."""
+        super().__init__(call.func, call.args, call.keywords)
+        self.answers = answers
+
+
+def answers_anew(made: ast.expr | None, method: str) -> bool:
+    """Say whether what a method of an object returns is no part of that."""
+    return isinstance(made, OwnInstance) and method in made.answers
+
+
+def answers_of(lineage: Iterable[Ancestor]) -> frozenset[str]:
+    """Return the methods of a class that return nothing of a container that an instance has."""
+    ancestors = list(lineage)
+    made, found = made_by(ancestors), dict[str, bool]()
+    for each in ancestors:
+        methods = each.node.body if isinstance(each, Class) else ()
+        for method in (node for node in methods if isinstance(node, ast.FunctionDef)):
+            value = returned(method)
+            held = None if value is None else _attribute_led_to(value, first_parameter(method))
+            found.setdefault(method.name, value is not None and not is_container(made.get(held or "")))
+    return frozenset(name for name, anew in found.items() if anew)
+
+
+def _attribute_led_to(value: ast.expr, own: str | None) -> str | None:
+    """The attribute of `self` of which `value` may be a part."""
+    held = value
+    while isinstance(held, ast.Subscript | ast.Attribute | ast.Call):
+        if isinstance(held, ast.Attribute) and dotted_name(held.value) == own:
+            return held.attr
+        held = held.func if isinstance(held, ast.Call) else held.value
+    return None
+
 
 class OwnGenerator(ast.Call):
     """The call of a generator function of the user's: what it makes remembers all that it has done."""

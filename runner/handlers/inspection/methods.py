@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 
 from runner.handlers.inspection.making import OwnGenerator, opener
+from runner.handlers.inspection.names import dotted_name
 
 OF_CONTAINERS_ALONE = frozenset(
     {"append", "appendleft", "extend", "extendleft", "popitem", "popleft", "setdefault"}
@@ -40,8 +42,8 @@ CHANGE_THEIR_FIRST = frozenset(
         "insort_right",
         "next",
         "shuffle",
-    ]
-)
+    ],
+).union(["delitem", "iadd", "iand", "iconcat", "imul", "ior", "isub", "ixor", "setitem"])
 WRITES = frozenset(["write", "writelines", "writerow", "writerows", "write_table", "write_batch", "writestr"])
 EXECUTES = frozenset({"execute", "executemany"})
 CHANGES_ROWS = ("insert", "update", "delete", "replace")
@@ -65,3 +67,34 @@ def goes_on(made: ast.expr | None, method: str) -> bool:
     if isinstance(made, OwnGenerator):
         return method in _OF_GENERATORS
     return isinstance(made, ast.Call) and (opener(made) or "").split(".")[-1] in _CHANGED_BY.get(method, ())
+
+
+def adds_up(call: ast.Call) -> ast.expr | None:
+    """Return the array that a call adds to: `np.add(sums, n, out=sums)`, `np.add.at(sums, places, n)`."""
+    dotted = dotted_name(call.func) or ""
+    if dotted.endswith(".at") and dotted.count(".") > 1 and call.args:
+        return call.args[0]
+    given = [ast.dump(each) for each in call.args]
+    outs = (keyword.value for keyword in call.keywords if keyword.arg == "out")
+    return next((each for each in outs if ast.dump(each) in given), None)
+
+
+def is_partial(node: ast.AST | None) -> bool:
+    """Say whether it is the call of `partial`."""
+    return isinstance(node, ast.Call) and (dotted_name(node.func) or "").split(".")[-1] == "partial"
+
+
+def bound_method(made: ast.expr | None) -> ast.expr | None:
+    """Return what is called in the end where `made` is a partial; else that itself."""
+    while isinstance(made, ast.Call) and is_partial(made) and made.args:
+        made = made.args[0]
+    return made
+
+
+def registered_for(name: str, body: Iterable[ast.stmt]) -> Iterator[ast.FunctionDef]:
+    """List the functions that `singledispatch` chooses from, beside the one of this name: `@name.register`."""
+    for each in body:
+        for decorator in each.decorator_list if isinstance(each, ast.FunctionDef) else ():
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if isinstance(each, ast.FunctionDef) and dotted_name(called) == f"{name}.register":
+                yield each

@@ -68,13 +68,15 @@ class Namespace:
     names: dict[str, list[Binding]] = field(default_factory=dict)
     """Several bindings where the name depends on a condition."""
     open: bool = False
-    """Running the statements may make more names: a star import, `globals()`, a module's `__getattr__`."""
+    """Running the statements may make more names: `globals()`, a module's `__getattr__`."""
+    stars: list[Imported] = field(default_factory=list)
+    """The modules that all names are taken from: those may make more as well."""
 
     def get(self, name: str) -> Binding | None:
         """Return what `name` stands for: `Built` if that hangs on a condition, None if nothing binds it."""
         found = self.names.get(name)
         if not found:
-            return Built() if self.open else None
+            return Built() if self.open or self.stars else None
         return found[0] if len(found) == 1 else Built()
 
     def bind(self, name: str, binding: Binding, sure: bool) -> None:
@@ -122,7 +124,7 @@ def _read_statement(statement: ast.stmt, into: Namespace, sure: bool) -> None:
         case ast.Try() | ast.TryStar() | ast.For() | ast.While() | ast.With() | ast.Match():
             _read_compound(statement, into, sure)
         case ast.Expr(value=ast.Call(func=func)):
-            into.open |= any(isinstance(n, ast.Name) and n.id in _CHANGES_NAMES for n in ast.walk(func))
+            into.open |= _changes_names(func)
         case ast.Delete(targets=targets):
             for name in filter(None, map(dotted_name, targets)):
                 into.names.pop(name, None)
@@ -139,8 +141,8 @@ def _read_definition(
 
 def _read_import(node: ast.Import | ast.ImportFrom, into: Namespace, sure: bool) -> None:
     for name in node.names:
-        if name.name == "*":
-            into.open = True
+        if name.name == "*" and isinstance(node, ast.ImportFrom):
+            into.stars.insert(0, Imported(node.module or "", None, node.level))
         elif isinstance(node, ast.ImportFrom):
             into.bind(name.asname or name.name, Imported(node.module or "", name.name, node.level), sure)
         else:
@@ -155,6 +157,13 @@ def _assign(target: ast.expr, value: ast.expr, into: Namespace, sure: bool) -> N
         for name in ast.walk(target):
             if isinstance(name, ast.Name):
                 into.bind(name.id, Built(), sure)
+    elif isinstance(target, ast.Subscript):
+        into.open |= _changes_names(target.value)
+
+
+def _changes_names(node: ast.expr) -> bool:
+    """Say whether one of the calls that lead to a module's own names stands in it."""
+    return any(isinstance(inner, ast.Name) and inner.id in _CHANGES_NAMES for inner in ast.walk(node))
 
 
 def _meaning(value: ast.expr) -> Binding:
@@ -239,6 +248,43 @@ def names_of(module: SourceModule) -> Namespace:
     return read_names(module.tree.body)
 
 
+def bindings_in(module: SourceModule, name: str, beside: Path) -> list[Binding]:
+    """Return all that a name of a module may stand for; what a star import brings is imported, by that name."""
+    names = names_of(module)
+    found = names.names.get(name)
+    return found or list(_by_a_star(name, module, beside, (module.name,)))
+
+
+def binding_in(module: SourceModule, name: str, beside: Path) -> Binding | None:
+    """Return what a name of a module stands for, as `Namespace.get` does; star imports are looked into."""
+    names = names_of(module)
+    if name in names.names or not names.stars:
+        return names.get(name)
+    found = next(_by_a_star(name, module, beside, (module.name,)), None)
+    return found or (Built() if names.open else None)
+
+
+def _by_a_star(
+    name: str, module: SourceModule, beside: Path, trail: tuple[str, ...]
+) -> Iterator[Imported | Built]:
+    """What star imports bring under a name: `Built` where a module that they name does not tell."""
+    for star in names_of(module).stars:
+        source = find_module(absolute_name(star, module), beside)
+        if isinstance(source, SourceModule) and source.name not in trail:
+            names = names_of(source)
+            if name in names.names and not name.startswith("_"):
+                yield Imported(source.name, name)
+                return
+            yield from _by_a_star(name, source, beside, (*trail, source.name))
+            if names.open or "__all__" in names.names:
+                yield Built()
+        elif isinstance(source, LiveModule):
+            if hasattr(import_module(source.name), name):
+                yield Imported(source.name, name)
+        elif not isinstance(source, SourceModule):
+            yield Built()
+
+
 def look_up(dotted: str, module: Module, beside: Path) -> Thing:
     """Follow a dotted name from `module`."""
     return _Trail(beside).walk(dotted, module)
@@ -258,7 +304,7 @@ class _Trail:
 
     def in_scope(self, dotted: str, module: SourceModule) -> Thing:
         head = dotted.partition(".")[0]
-        if names_of(module).get(head) is None and hasattr(builtins, head):
+        if binding_in(module, head, self._beside) is None and hasattr(builtins, head):
             return self.walk(dotted, LiveModule("builtins"))
         return self.walk(dotted, module)
 
@@ -286,7 +332,7 @@ class _Trail:
         return here
 
     def _member_of_module(self, module: SourceModule, name: str) -> Thing:
-        binding = names_of(module).get(name)
+        binding = binding_in(module, name, self._beside)
         if binding is not None:
             return self._follow(binding, module, name)
         if module.file.name == "__init__.py":

@@ -21,6 +21,7 @@ from runner.handlers.inspection.imports import SourceModule, find_module, is_lib
 from runner.handlers.inspection.making import (
     OwnGenerator,
     OwnInstance,
+    answers_of,
     assignments,
     defaults_of,
     entry_of,
@@ -34,6 +35,7 @@ from runner.handlers.inspection.making import (
     yields,
 )
 from runner.handlers.inspection.names import (
+    Built,
     Class,
     Defined,
     Function,
@@ -41,6 +43,7 @@ from runner.handlers.inspection.names import (
     Imported,
     Thing,
     absolute_name,
+    bindings_in,
     dotted_name,
     look_up,
     names_of,
@@ -86,7 +89,7 @@ class Outsides:
 
     def look_up(self, dotted: str, module: SourceModule) -> Thing | None:
         """Follow a dotted name from a module; None where that leads to a library, which is not read."""
-        for binding in names_of(module).names.get(dotted.partition(".")[0], ()):
+        for binding in bindings_in(module, dotted.partition(".")[0], self._beside):
             if isinstance(binding, Imported) and not self._is_own(absolute_name(binding, module)):
                 return None
         found = look_up(dotted, module, self._beside)
@@ -99,8 +102,8 @@ class Outsides:
     def of_module(self, name: str, module: SourceModule) -> str | SourceModule | None:
         """Return the key of a module's global, or the module that the name stands for; None for what is not known."""
         for _ in range(_LONGEST_TRAIL):
-            bindings = names_of(module).names.get(name)
-            if not bindings:
+            bindings = bindings_in(module, name, self._beside)
+            if not bindings or (name not in names_of(module).names and isinstance(bindings[0], Built)):
                 return None
             if not isinstance(bindings[0], Imported):
                 return self._noted_global(name, module)
@@ -147,7 +150,9 @@ class Outsides:
     def note_object(self, key: str, value: ast.expr, module: SourceModule) -> None:
         """Note what an object has that is made under a key, where its class is one of the user's."""
         if isinstance(value, ast.Call) and (cls := self.class_of(value.func, module)) is not None:
-            self._made[key] = OwnInstance(value.func, value.args, value.keywords)
+            lineage = lineage_of(cls, self._beside)
+            answers = answers_of(lineage) if isinstance(lineage, list) else frozenset[str]()
+            self._made[key] = OwnInstance(value, answers)
             self._note_members(key, cls)
         elif isinstance(value, ast.Call) and self._makes_generators(value, module):
             self._made[key] = OwnGenerator(value.func, value.args, value.keywords)

@@ -31,6 +31,7 @@ from runner.handlers.inspection.caches import only_a_cache
 from runner.handlers.inspection.changes import ITSELF, Body, Called, Change, OwnPart
 from runner.handlers.inspection.imports import Missing, Opaque, SourceModule, find_module
 from runner.handlers.inspection.making import (
+    OwnGenerator,
     commits_each,
     first_parameter,
     given_by,
@@ -38,7 +39,9 @@ from runner.handlers.inspection.making import (
     opens_database,
     parameters_of,
     shared_by_instances,
+    yields,
 )
+from runner.handlers.inspection.methods import bound_method, registered_for
 from runner.handlers.inspection.names import (
     Class,
     Defined,
@@ -149,9 +152,18 @@ class _Walk:
         self._made = made_by(lineage)
         self._outsides = Outsides(handler, beside, self._made)
         for attribute, value in tuple(self._made.items()):
+            if isinstance(value, ast.Call) and self._is_own_generator_s(value.func):
+                self._made[attribute] = OwnGenerator(value.func, value.args, value.keywords)
             for module in {each.module: None for each in lineage if isinstance(each, Class)}:
                 self._outsides.note_object(attribute, value, module)
         self._is_container = any(not isinstance(each, Class) for each in lineage)
+
+    def _is_own_generator_s(self, called: ast.expr) -> bool:
+        """Say so of `self.method` that is a generator function."""
+        match called:
+            case ast.Attribute(value=ast.Name(id=own), attr=name) if method := self._find(name, 0):
+                return own == first_parameter(method.node) and yields(method.node)
+        return False
 
     def first(self, name: str) -> KeptState | Opaque | None:
         """Return the first change that a call of the method makes of what outlives it."""
@@ -297,6 +309,8 @@ class _Walk:
     def _class_held(self, key: str, method: _Method) -> Class | None:
         """The class of what is held under a key; a library's connections keep things that nobody misses."""
         made, outside = self._made.get(key), self._outsides.known(key)
+        if isinstance(bound := bound_method(made), ast.Attribute):
+            made = bound.value  # `Total().add`
         if made is None and outside is not None and outside.module is not None:
             return self._outsides.class_of(ast.Name(outside.name, ast.Load()), outside.module)
         for module in self._modules_of(key, method):
@@ -318,7 +332,14 @@ class _Walk:
                 seen.add(method)
                 body = self._body(method)
                 yield method, body
-                waiting += self._called(body, method)
+                waiting += [*self._called(body, method), *self._registered_for(method)]
+
+    def _registered_for(self, method: _Method) -> Iterator[_Method]:
+        """The functions one of which is called in its place, by the type of what is given: `@take.register`."""
+        ancestor = None if method.place == _NO_MEMBER else self._lineage[method.place]
+        body = ancestor.node.body if isinstance(ancestor, Class) else method.module.tree.body
+        for node in registered_for(getattr(method.node, "name", ""), body):
+            yield _Method(node, method.module, method.place)
 
     def _body(self, method: _Method) -> Body:
         return Body(

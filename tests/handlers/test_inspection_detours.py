@@ -1,0 +1,277 @@
+"""What a handler keeps of its items where the way there is a detour: a star import, a partial, a register."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.handlers.inspection.state import read_kept_state
+from runner.spec.commits import KeptState
+
+OTHER = """
+import math
+
+SEEN = []
+
+class Sender:
+    def __init__(self):
+        self.pending, self.headers = [], {}
+
+    def post(self, item):
+        self.pending.append(item)
+
+    def get(self, url):
+        return {"url": url, "headers": dict(self.headers)}
+
+class Base:
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, item):
+        self.handle(item)
+
+def record(item):
+    SEEN.append(item)
+"""
+
+FAR = """
+from other import *
+"""
+
+KEEPING = {
+    "an object, by a star import": (
+        """
+        from other import *
+        class handler:
+            def __init__(self): self.sender = Sender()
+            def __call__(self, item): self.sender.post(item)
+        """,
+        "sender.pending",
+    ),
+    "a base, by two star imports": (
+        """
+        from far import *
+        class handler(Base):
+            def handle(self, item): self.rows.append(item)
+        """,
+        "rows",
+    ),
+    "a function, by a star import": (
+        """
+        from other import *
+        def handler(item): record(item)
+        """,
+        "SEEN",
+    ),
+    "a list, by a star import": (
+        """
+        from other import *
+        def handler(item): SEEN.append(item)
+        """,
+        "SEEN",
+    ),
+    "a builtin beside a star import": (
+        """
+        from other import *
+        class handler(list):
+            def __call__(self, item): self.append(item)
+        """,
+        "self",
+    ),
+    "a partial of a method of an object without a name": (
+        """
+        from functools import partial
+        from other import Sender
+        handler = partial(Sender().post)
+        """,
+        "handler.pending",
+    ),
+    "a method of an object without a name": (
+        """
+        from other import Sender
+        handler = Sender().post
+        """,
+        "handler.pending",
+    ),
+    "a partial of a method": (
+        """
+        from functools import partial
+        from other import Sender
+        sender = Sender()
+        handler = partial(sender.post)
+        """,
+        "sender.pending",
+    ),
+    "a partial of a method, held by a class": (
+        """
+        from functools import partial
+        from other import Sender
+        class handler:
+            def __init__(self):
+                self.sender = Sender()
+                self.send = partial(self.sender.post)
+            def __call__(self, item): self.send(item)
+        """,
+        "sender.pending",
+    ),
+    "a generator of its own": (
+        """
+        class handler:
+            def __init__(self):
+                self.adder = self.adding()
+                next(self.adder)
+            def adding(self):
+                total = 0
+                while True: total += yield total
+            def __call__(self, item): self.adder.send(item)
+        """,
+        "adder",
+    ),
+    "a function that is registered for a type": (
+        """
+        from functools import singledispatch
+        SEEN = []
+        @singledispatch
+        def take(item): pass
+        @take.register
+        def _(item: int): SEEN.append(item)
+        @take.register(str)
+        def _(item): pass
+        def handler(item): take(item)
+        """,
+        "SEEN",
+    ),
+    "a method that is registered for a type": (
+        """
+        from functools import singledispatchmethod
+        class handler:
+            def __init__(self): self.total = 0
+            @singledispatchmethod
+            def take(self, item): pass
+            @take.register
+            def _(self, item: int): self.total += item
+            @take.register
+            def _(self, item: str): pass
+            def __call__(self, item): self.take(item)
+        """,
+        "total",
+    ),
+    "a handler that is registered for types": (
+        """
+        from functools import singledispatch
+        SEEN = []
+        @singledispatch
+        def handler(item): pass
+        @handler.register
+        def _(item: int): SEEN.append(item)
+        """,
+        "SEEN",
+    ),
+    "vars": (
+        """
+        class handler:
+            def __init__(self): self.total = 0
+            def __call__(self, item): vars(self)["total"] += item
+        """,
+        "__dict__",
+    ),
+    "an operator": (
+        """
+        import operator
+        class handler:
+            def __init__(self): self.rows = []
+            def __call__(self, item): self.rows = operator.iadd(self.rows, [item])
+        """,
+        "rows",
+    ),
+    "an operator on what is held": (
+        """
+        import operator
+        class handler:
+            def __init__(self): self.rows = []
+            def __call__(self, item): operator.iadd(self.rows, [item])
+        """,
+        "rows",
+    ),
+    "a sum in an array": (
+        """
+        import numpy as np
+        class handler:
+            def __init__(self): self.sums = np.zeros(4)
+            def __call__(self, item): np.add(self.sums, item, out=self.sums)
+        """,
+        "sums",
+    ),
+    "a histogram in an array": (
+        """
+        import numpy as np
+        class handler:
+            def __init__(self): self.sums = np.zeros(4)
+            def __call__(self, item): np.add.at(self.sums, [item % 4], 1)
+        """,
+        "sums",
+    ),
+}
+
+KEEPING_NOTHING = {
+    "an answer that is changed": """
+        from other import Sender
+        class handler:
+            def __init__(self): self.sender = Sender()
+            def __call__(self, item):
+                answer = self.sender.get(f"http://localhost/{item}")
+                answer["seen"] = True
+                return answer
+        """,
+    "what a star import brings from a library": """
+        from math import *
+        from other import *
+        def handler(item): return floor(item) + len([item])
+        """,
+    "an array that each call fills": """
+        import numpy as np
+        class handler:
+            def __init__(self): self.twice = np.empty(4)
+            def __call__(self, item):
+                np.multiply(item, 2, out=self.twice)
+                return self.twice.sum()
+        """,
+    "functions that are registered for types": """
+        from functools import singledispatch
+        @singledispatch
+        def take(item): return [item]
+        @take.register
+        def _(item: int):
+            found = []
+            found.append(item)
+            return found
+        def handler(item): return take(item)
+        """,
+    "a partial of a function": """
+        from functools import partial
+        def add(item, more): return item + more
+        handler = partial(add, more=1)
+        """,
+}
+
+
+def read(folder: Path, source: str) -> object:
+    for name, text in (("other", OTHER), ("far", FAR), ("kitchen", source)):
+        lines = text.strip("\n").splitlines()
+        margin = len(lines[0]) - len(lines[0].lstrip())
+        (folder / f"{name}.py").write_text("\n".join(line[margin:] for line in lines), encoding="utf-8")
+    return read_kept_state("kitchen:handler", folder)
+
+
+@pytest.mark.parametrize(("source", "attribute"), KEEPING.values(), ids=KEEPING)
+def test_what_is_kept_by_a_detour_is_seen(tmp_path: Path, source: str, attribute: str) -> None:
+    kept = read(tmp_path, source)
+
+    assert isinstance(kept, KeptState), kept
+    assert attribute == kept.attribute
+
+
+@pytest.mark.parametrize("source", KEEPING_NOTHING.values(), ids=KEEPING_NOTHING)
+def test_a_detour_that_keeps_nothing_is_no_fault(tmp_path: Path, source: str) -> None:
+    assert not isinstance(read(tmp_path, source), KeptState)
