@@ -93,6 +93,10 @@ def nothing_in_hand() -> NoReturn:
     raise HandlerError("`worker.item_id`: no item is in hand")
 
 
+def nothing_waits() -> None:
+    """What was put has left this worker's memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerEndpoint:
     """A worker's side of a transport."""
@@ -119,6 +123,8 @@ class WorkerEndpoint:
     """Keeps where a source is for whoever takes its place: called with the number of items that lie behind."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
+    flush_puts: Callable[[], None] = nothing_waits
+    """Called when the work is done: blocks until what was put stays where others find it without this worker."""
 
 
 WorkerMain = Callable[[WorkerPlan, WorkerEndpoint], int]

@@ -36,14 +36,17 @@ from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, WorkerPlan
 from runner.text import safe_repr
-from runner.transports.base import Spawned, WorkerEndpoint, WorkerMain
+from runner.transports.base import Spawned, WorkerEndpoint, WorkerMain, nothing_waits
 from runner.transports.item_loops import loops_of
 from runner.transports.pool import PooledTransport, ProcessPool, isolate_forks
 
 _now = time.monotonic
 """What the clock was when this was imported: a handler that puts another in its place has no part in our waits."""
+_sleep = time.sleep
 _LOOK = 0.02
 """Seconds between two looks of a waiting reader or writer at its page: how late it may learn of the end."""
+_FLUSH_LOOK = 0.0005
+"""Seconds until the first look whether all that was put is on its way: it mostly is at once."""
 _LOOKERS = 20
 """Workers of a queue that may look so often; more of them look less often, or they would do nothing else."""
 _SAMPLE = 0.1
@@ -65,6 +68,10 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     _is_producer = False
     _is_forks = False
     _look = _LOOK
+    _entered = 0
+    """Items that this worker has put: they wait in its memory until its feeder, a thread, finds room in the pipe."""
+    _delivered = 0
+    """Those of them that are in the pipe."""
 
     def use_as(self, worker: WorkerPlan, status: StatusPage, look: float) -> None:
         """Called in a worker before its first put or get; `look` is in seconds."""
@@ -74,6 +81,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         self._is_producer = worker.role is Role.PRODUCER
         self._counting = threading.Lock()
         self._notempty = RealCondition()  # its feeder is a real thread, and waits in it
+        self._send_bytes = self._deliver
         Finalize(self, self._give_up_unread, exitpriority=0)  # before it waits for its feeder, a thread
 
     def after_fork(self) -> None:
@@ -92,7 +100,28 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
                 raise
             with self._shown(Wait.ROOM, timeout):
                 self._put_when_room(payload, timeout, words)
-        self._count(Word.SENT)
+        with self._counting:
+            self._entered += 1
+            self._page().words[Word.SENT] += 1
+
+    def _deliver(self, payload: bytes) -> None:
+        """What its feeder calls, alone."""
+        self._writer.send_bytes(payload)
+        self._delivered += 1
+
+    def flush_puts(self) -> None:
+        """
+        Wait until all that this worker has put is in the pipe, where others find it also when this worker is gone.
+
+        It is part of the work, and takes as long as the readers do. Where nobody reads any more it returns at once.
+        """
+        if self._delivered >= self._entered:
+            return
+        words, pause = self._words(), _FLUSH_LOOK
+        with self._shown(Wait.ROOM, None), self._waited(Word.BLOCKED):
+            while self._delivered < self._entered and words[Word.STOP] != StopRequest.WAITING:
+                _sleep(pause)
+                pause = min(self._look, 2 * pause)
 
     def get(self, block: bool = True, timeout: float | None = None) -> object:
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
@@ -348,7 +377,10 @@ class _EndpointFactory:
             end.use_as(plan, status, self.look)
         isolate_forks([end.after_fork for end in ends], status, sender)
         loops = loops_of(self.inbox, self.outbox, status, plan.batch, sender.send)
-        return WorkerEndpoint(loops, self.inbox, self.outbox, status, sender.send, places=_uncounted)
+        flush = nothing_waits if self.outbox is None else self.outbox.flush_puts
+        return WorkerEndpoint(
+            loops, self.inbox, self.outbox, status, sender.send, places=_uncounted, flush_puts=flush
+        )
 
 
 def _uncounted() -> NoReturn:

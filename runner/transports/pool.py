@@ -241,6 +241,8 @@ def _run_worker(
         raise SystemExit(1) from None
     worker = os.getpid()
     code = main(plan, endpoint)
+    if code == 0 and os.getpid() == worker:
+        endpoint.flush_puts()  # also what close() has put
     del endpoint
     if os.getpid() == worker:  # else the handler has forked, and this is the child, come back from it
         code = _end_worker(code, plan, sender, forked=keep is not None)

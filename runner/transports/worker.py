@@ -61,7 +61,7 @@ def work(plan: WorkerPlan, endpoint: WorkerEndpoint) -> int:
         try:
             worker.run(handler)
         finally:
-            worker.say_that_it_closes(handler)
+            worker.leave_work(handler)
             refuse_coroutine(handler.close())
     except ItemError:
         return 1
@@ -227,9 +227,14 @@ class _Worker:
         keep_attributes_quick(handler.instance)
         return lambda: capture(handler.instance, checkpoint.most, given)
 
-    def say_that_it_closes(self, handler: Handler) -> None:
-        """Let the supervisor know how long `close()` takes; a worker that was cancelled says nothing more."""
-        if handler.close is not nothing_to_close and not isinstance(sys.exc_info()[1], Cancelled):
+    def leave_work(self, handler: Handler) -> None:
+        """See to what was put, and let the supervisor know how long `close()` takes; not if it was cancelled."""
+        error = sys.exc_info()[1]
+        if isinstance(error, Cancelled):
+            return
+        if error is None or isinstance(error, EndOfStream | Stopping):
+            self._endpoint.flush_puts()
+        if handler.close is not nothing_to_close:
             self._endpoint.send("closes")
 
     def leave(self, leaving: SystemExit) -> int:

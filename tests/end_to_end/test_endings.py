@@ -626,6 +626,33 @@ def test_a_close_at_the_end_that_never_returns_fails_the_run(
     assert report.seconds < 20
 
 
+SLOW_READER = """
+    import time
+    def src():
+        for _ in range(3):
+            yield bytes(300_000)      # more than a pipe takes: it waits in this process
+    def drive(queue):
+        for item in src():
+            queue.put(item)
+    def sink(item):
+        time.sleep(0.4)
+    """
+
+
+@pytest.mark.parametrize(("transport", "method"), PROCESSES)
+@pytest.mark.parametrize("shape", ["src", "drive"])
+@pytest.mark.quick("src-joinable-fork")
+def test_a_slow_reader_gets_all_that_was_put_however_little_time_there_is_to_end(
+    run: Run, shape: str, transport: str, method: str
+) -> None:
+    """Under `joinable` what waits in the memory of a worker that ends would be lost, and waited for in vain."""
+    source = TWO_STAGES.replace("kitchen:src", f"kitchen:{shape}") + "\nlimits: {close_timeout: 100ms}"
+
+    report = run(source, SLOW_READER, transport, method)
+
+    assert (0, 3, 3) == (report.exit_code, report.queue("q").put, report.queue("q").done), report.reason
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_close_at_the_end_has_more_time_than_one_that_is_asked_for(
