@@ -22,18 +22,24 @@ from runner.handlers.sources.inputs import (
     known_inputs,
     ranges,
 )
-from runner.handlers.sources.lines import ENCODING_OPTION, check_encoding, cuts_lines, text_blocks, text_of
+from runner.handlers.sources.lines import ENCODING_OPTION, check_encoding, cuts_lines, decode, text_of
 from runner.handlers.sources.reading import (
     COMPRESSION_OPTION,
     Block,
     can_be_cut,
+    count_lines,
+    read_blocks,
     shown,
+    skip_lines,
     the_one_file,
     why_whole,
 )
 from runner.spec.model import Role
 from runner.spec.plan import InputFile
+from runner.spec.suggestions import did_you_mean
 
+_Lines = tuple[list[str], int]
+"""Lines of a block, and the index in it of the first."""
 _LONGEST_FIELD = 2**31 - 1
 _NOBODY = WorkerContext("", "", 0, 0)
 """For what is read beside a worker's own share."""
@@ -64,39 +70,54 @@ _TYPES: Mapping[str, tuple[Callable[[str], object], str]] = {
 class _LineFeed:
     """Hands a `csv.reader` the lines of one file, and knows where the row that is being read has begun."""
 
-    def __init__(self, blocks: Iterator[tuple[Block, list[str], int] | Malformed]) -> None:
+    def __init__(self, blocks: Iterator[tuple[Block, _Lines | Malformed]], encoding: str) -> None:
         self._blocks = blocks
+        self._encoding = encoding
         self._lines: Iterator[str] = iter(())
+        self._bad: Malformed | None = None
+        """A line that is no text, and is next."""
         self._block: Block | None = None
-        self._next: tuple[Block, list[str], int] | None = None
+        self._next: tuple[Block, _Lines | Malformed] | None = None
         self._index = 0
-        self._began: tuple[Block, int] | None = None
-        self._row: list[str] = []
+        self._began: tuple[Block, int] | str | None = None
+        self._row: list[str | bytes] = []
+        self._fault: Malformed | None = None
 
     def __iter__(self) -> _LineFeed:
         return self
 
     def __next__(self) -> str:
-        for line in self._lines:
-            self._index += 1
-            if self._began is None and self._block is not None:
-                self._began = self._block, self._index
-            self._row.append(line)
-            return line + "\n"
-        self._advance()
-        return next(self)
+        while True:
+            for line in self._lines:
+                self._index += 1
+                if self._began is None and self._block is not None:
+                    self._began = self._block, self._index
+                self._row.append(line)
+                return line + "\n"
+            if self._bad is not None:
+                return self._guessed(self._bad)
+            self._advance()
+
+    def _guessed(self, bad: Malformed) -> str:
+        """Return something like the line that is no text, so that the row it is in ends where it does."""
+        assert isinstance(bad.raw, bytes)
+        self._bad, self._fault = None, self._fault or bad
+        self._began = self._began or bad.position
+        self._row.append(bad.raw)
+        return bad.raw.decode(self._encoding, "replace") + "\n"
 
     def _advance(self) -> None:
-        """Go on to the next lines of the same file. Raises StopIteration at its end, `_NoText` for one that is none."""
+        """Go on to the next lines of the same file. Raises StopIteration at its end."""
         if self._next is None:
-            each = next(self._blocks)
-            if isinstance(each, Malformed):
-                raise _NoText(each)
-            self._next = each
-        block, lines, first = self._next
+            self._next = next(self._blocks)
+        block, found = self._next
         if self._block is not None and block.range is not self._block.range:
             raise StopIteration
-        self._block, self._lines, self._index, self._next = block, iter(lines), first - 1, None
+        self._block, self._next = block, None
+        if isinstance(found, Malformed):
+            self._bad = found
+        else:
+            self._lines, self._index = iter(found[0]), found[1] - 1
 
     def next_file(self) -> Range | None:
         """Return whose lines come next; None if there are no more."""
@@ -109,25 +130,24 @@ class _LineFeed:
 
     def begin_row(self) -> None:
         """The next line begins a row."""
-        self._began = None
+        self._began = self._fault = None
         self._row.clear()
 
-    def text(self) -> str:
-        """Return the row in hand as it stands in the file."""
-        return "\n".join(self._row)
+    @property
+    def is_text(self) -> bool:
+        """Whether all lines of the row in hand are."""
+        return self._fault is None
 
-    def position(self) -> str:
-        """Return where the row in hand begins."""
-        assert self._began is not None
-        return self._began[0].position(self._began[1])
-
-
-class _NoText(Exception):
-    """A line can't be decoded."""
-
-    def __init__(self, malformed: Malformed) -> None:
-        super().__init__()
-        self.malformed = malformed
+    def malformed(self, why: str) -> Malformed:
+        """Return the row in hand, as it stands in the file, as one that is wrong."""
+        began = self._began
+        assert began is not None
+        position = began if isinstance(began, str) else began[0].position(began[1])
+        if self._fault is not None:
+            lines = (each if isinstance(each, bytes) else each.encode(self._encoding) for each in self._row)
+            return Malformed(b"\n".join(lines), self._fault.error, position)
+        text = "\n".join(map(str, self._row)).removesuffix("\r")
+        return Malformed(text, ValueError(f"{position}: {why}"), position)
 
 
 class CsvRows:
@@ -147,16 +167,19 @@ class CsvRows:
         csv.field_size_limit(_LONGEST_FIELD)
         # Rows may take several lines, so those that were put can't be counted without being read.
         context = replace(self._context, offset=0)
-        feed = _LineFeed(text_blocks(self._parts(), self._options, context))
-        while True:
-            try:
-                part = feed.next_file()
-            except _NoText as error:
-                yield error.malformed
-                continue
-            if part is None:
-                return
+        feed = self._feed(self._parts(), context)
+        while (part := feed.next_file()) is not None:
             yield from self._of_file(part, feed)
+
+    def _feed(self, parts: Iterable[Range], context: WorkerContext) -> _LineFeed:
+        encoding, compression = (
+            self._options.get("encoding", "utf-8"),
+            self._options.get("compression", "auto"),
+        )
+        blocks = read_blocks(parts, context, compression, count_lines, skip_lines)
+        # What ends a line within a field belongs to the field, so it is `csv` that takes it off a row.
+        lines = ((block, each) for block in blocks for each in decode(block, encoding, whole=True))
+        return _LineFeed(lines, encoding)
 
     def _parts(self) -> list[Range]:
         inputs = known_inputs(self._options, self._context)
@@ -167,11 +190,9 @@ class CsvRows:
     def _of_file(self, part: Range, feed: _LineFeed) -> Iterator[object]:
         names = self._names(part)
         for row in self._rows(feed):
-            if isinstance(row, Malformed):
-                yield row
-            elif names is None and self._header is True:
+            if names is None and self._header is True:
                 names = self._check_names(row, part)
-            elif names is None:
+            elif isinstance(row, Malformed) or names is None:
                 yield row
             else:
                 yield self._item(names, row, feed)
@@ -184,10 +205,12 @@ class CsvRows:
             return None
         # The share begins behind the header: look for it at the top of the file.
         first = Range(part.file, 0, 1)
-        row = next(self._rows(_LineFeed(text_blocks([first], self._options, _NOBODY))), None)
-        return self._check_names(row, part) if isinstance(row, list) else []
+        row = next(self._rows(self._feed([first], _NOBODY)), None)
+        return self._check_names(row, part) if row is not None else []
 
-    def _check_names(self, row: list[str], part: Range) -> list[str]:
+    def _check_names(self, row: list[str] | Malformed, part: Range) -> list[str]:
+        if isinstance(row, Malformed):
+            raise HandlerError(f"{row.error}; this is the header, without which no row has names")
         unknown = [name for name in self._types if name not in row]
         twice = sorted({name for name in row if row.count(name) > 1})
         if unknown or twice:
@@ -199,7 +222,7 @@ class CsvRows:
         """Make an item of a row that was kept, by the header that its file has now."""
         file = InputFile(position.rpartition(":")[0], None)
         try:
-            row = next(self._reader(text.split("\n")), [])
+            row = next(self._reader(f"{line}\n" for line in text.split("\n")), [])
             names = self._names(Range(file, 1))
         except (csv.Error, HandlerError) as error:
             return Malformed(text, ValueError(f"{position}: {error}"), position)
@@ -224,21 +247,17 @@ class CsvRows:
                 row = next(reader)
             except StopIteration:
                 return
-            except _NoText as error:
-                yield error.malformed
             except csv.Error as error:
-                yield Malformed(
-                    feed.text(), ValueError(f"{feed.position()}: not CSV: {error}"), feed.position()
-                )
+                yield feed.malformed(f"not CSV: {error}")
             else:
-                if row:  # an empty line holds nothing
+                if not feed.is_text:
+                    yield feed.malformed("")
+                elif row:  # an empty line holds nothing
                     yield row
 
     def _item(self, names: Sequence[str], row: list[str], feed: _LineFeed) -> object:
         item = _mapping(names, row, self._types)
-        if isinstance(item, dict):
-            return item
-        return Malformed(feed.text(), ValueError(f"{feed.position()}: {item}"), feed.position())
+        return feed.malformed(item) if isinstance(item, str) else item
 
 
 def _mapping(names: Sequence[str], row: Sequence[str], types: Mapping[str, str]) -> dict[str, object] | str:
@@ -261,7 +280,20 @@ def _remake(options: Mapping[str, Any], raw: object, position: str) -> object:
     return text if isinstance(text, Malformed) else CsvRows(options, _NOBODY).remade(text, position)
 
 
+def _check_types(options: Mapping[str, Any]) -> None:
+    """Raise `HandlerError` where `types` are of columns that no row can have."""
+    header, types = options.get("header", True), options.get("types", {})
+    if types and header is False:
+        raise HandlerError(
+            "`types` go by the names of columns, and `header: false` gives them none: list them there"
+        )
+    for name in types if isinstance(header, list) else ():
+        if name not in header:
+            raise HandlerError(f"`types`: `header` has no column '{name}'; {did_you_mean(name, header)}")
+
+
 def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
+    _check_types(options)
     check_encoding(options.get("encoding", "utf-8"))
     if not cuts_lines(options.get("encoding", "utf-8")):
         raise HandlerError(f"`csv` can't read {options['encoding']}: convert the file to UTF-8 first")
@@ -282,6 +314,7 @@ CSV = HandlerKind(
             "header": {
                 "type": ["boolean", "array"],
                 "items": {"type": "string"},
+                "uniqueItems": True,
                 "default": True,
                 "title": "true, false, or a list of names",
                 "description": (

@@ -52,34 +52,42 @@ def cuts_lines(encoding: str) -> bool:
     return "\n".encode(encoding) == b"\n"
 
 
-def decode(block: Block, encoding: str) -> Iterator[tuple[list[str], int] | Malformed]:
-    """Yield the lines of a block, as many at once as there are, with the index of the first; and what is no text."""
+def decode(
+    block: Block, encoding: str, *, whole: bool = False
+) -> Iterator[tuple[list[str], int] | Malformed]:
+    """
+    Yield the lines of a block, as many at once as there are, with the index of the first; and what is no text.
+
+    `whole`: a line ends where its newline is, and a carriage return before that belongs to it.
+    """
     data = block.data
     if block.is_first and data.startswith(_BOM) and codecs.lookup(encoding).name == "utf-8":
         data = data[
             len(_BOM) :
         ]  # a mark of the byte order, as some editors write, is no part of the first line
     try:
-        yield _split(data.decode(encoding)), 0
+        yield _split(data.decode(encoding), whole), 0
     except UnicodeDecodeError:
-        yield from _one_by_one(block, data, encoding)
+        yield from _one_by_one(block, data, encoding, "" if whole else "\r")
 
 
-def _split(text: str) -> list[str]:
+def _split(text: str, whole: bool) -> list[str]:
     lines = text.split("\n")
     if not lines[-1]:
         del lines[-1]
-    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+    return [line.removesuffix("\r") for line in lines] if not whole and "\r" in text else lines
 
 
-def _one_by_one(block: Block, data: bytes, encoding: str) -> Iterator[tuple[list[str], int] | Malformed]:
+def _one_by_one(
+    block: Block, data: bytes, encoding: str, end: str
+) -> Iterator[tuple[list[str], int] | Malformed]:
     lines = data.split(b"\n")
     if not lines[-1]:
         del lines[-1]
     good: list[str] = []
     for index, line in enumerate(lines):
         try:
-            good.append(line.decode(encoding).removesuffix("\r"))
+            good.append(line.decode(encoding).removesuffix(end))
         except UnicodeDecodeError as error:
             if good:
                 yield good, index - len(good)
