@@ -136,7 +136,7 @@ def _find(target: str, context: WorkerContext) -> Callable[..., Any]:
 def _import(name: str, beside: str) -> ModuleType:
     if hidden := hidden_module(name, Path(beside)):
         raise HandlerNotFound(f"{hidden.message}: {hidden.help}")
-    _prepend_to_path(str(Path(beside).resolve()))
+    prepend_to_path(str(Path(beside).resolve()))
     _unload_namesake(name.partition(".")[0])
     try:
         return importlib.import_module(name)
@@ -159,7 +159,7 @@ def _module_that_left(leaving: SystemExit) -> str | None:
     return files[-1] if files else None
 
 
-def _prepend_to_path(folder: str) -> None:
+def prepend_to_path(folder: str) -> None:
     """Put the workflow's folder where imports look first, so that handlers find their own neighbours too."""
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)

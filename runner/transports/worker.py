@@ -13,6 +13,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.errors import ContractBroken, EndOfStream, HandlerError, Stopping
@@ -174,11 +175,14 @@ class _Worker:
 
         kind = find_kind(handler.kind)
         try:
-            return kind.build(handler.options, context)
+            built = kind.build(handler.options, context)
         except SystemExit as leaving:
             raise HandlerError(
                 f"the handler '{handler.kind}' called sys.exit while it was built"
             ) from leaving
+        # Items may be of classes beside the file. What the kind itself needs was found elsewhere before.
+        python.prepend_to_path(str(Path(context.beside).resolve()))
+        return built
 
     def run(self, handler: Handler) -> None:
         """Do the work, in the way that fits the handler's shape. Blocks until it is done."""

@@ -53,6 +53,23 @@ HANDLERS = """
         raise ValueError("the other stage")
 """
 
+THINGS = """
+    from dataclasses import dataclass
+    from enum import Enum
+
+    class Kind(Enum):
+        STEAMED = "steamed"
+
+    @dataclass
+    class Bun:
+        n: int
+        kind: Kind
+
+    def make():
+        yield Bun(1, Kind.STEAMED)
+        yield Bun(2, Kind.STEAMED)
+"""
+
 
 def lines_in(path: Path) -> list[int]:
     """What the sink `text` wrote."""
@@ -447,6 +464,26 @@ def test_items_without_a_form_fail_alone_and_the_others_are_written(folder: Fold
     done = folder.run("--set", "limits.max_errors=10", "--log-level", "warning")
 
     assert (0, [n for n in range(100) if n % 10 != 3]) == (done.returncode, json_in(folder.path / "out"))
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "{jsonl: {path: out}}",
+        "{command: {run: [sh, -c, cat >> out], stdin: json}}",
+    ],
+    ids=["a sink", "a command"],
+)
+@pytest.mark.quick("a sink-fork", "a command-spawn")
+def test_items_may_be_of_a_class_beside_the_file(folder: Folder, sink: str, start: str) -> None:
+    folder.write(sink, source="things:make", more=f", start_method: {start}")
+    (folder.path / "things.py").write_text(textwrap.dedent(THINGS), encoding="utf-8")
+
+    done = folder.run()
+
+    written = (folder.path / "out").read_text(encoding="utf-8") if done.returncode == 0 else done.stderr
+    assert (0, '{"n": 1, "kind": "steamed"}\n{"n": 2, "kind": "steamed"}\n') == (done.returncode, written)
 
 
 def test_a_full_disk_is_said_with_the_file_and_nothing_that_is_done_is_lost(folder: Folder) -> None:
