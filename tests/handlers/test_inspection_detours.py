@@ -168,6 +168,108 @@ KEEPING = {
         """,
         "SEEN",
     ),
+    "a list that is made when first needed": (
+        """
+        class handler:
+            def __init__(self): self.rows = None
+            def __call__(self, item):
+                if self.rows is None: self.rows = []
+                self.rows.append(item)
+        """,
+        "rows",
+    ),
+    "an object that is made when first needed": (
+        """
+        from other import Sender
+        class handler:
+            def __init__(self): self.sender: Sender | None = None
+            def __call__(self, item):
+                if self.sender is None: self.sender = Sender()
+                self.sender.post(item)
+        """,
+        "sender.pending",
+    ),
+    "an object that may be given": (
+        """
+        from other import Sender
+        class handler:
+            def __init__(self, sender=None): self.sender = sender or Sender()
+            def __call__(self, item): self.sender.post(item)
+        """,
+        "sender.pending",
+    ),
+    "an object that a function makes": (
+        """
+        from other import Sender
+        def build(): return Sender()
+        class handler:
+            def __init__(self): self.sender = build()
+            def __call__(self, item): self.sender.post(item)
+        """,
+        "sender.pending",
+    ),
+    "an object that a class method makes": (
+        """
+        class Sums:
+            def __init__(self): self.total = 0
+            @classmethod
+            def empty(cls): return cls()
+            def add(self, item): self.total += item
+        class handler:
+            def __init__(self): self.sums = Sums.empty()
+            def __call__(self, item): self.sums.add(item)
+        """,
+        "sums.total",
+    ),
+    "objects of a list, in a loop": (
+        """
+        from other import Sender
+        class handler:
+            def __init__(self): self.senders = [Sender(), Sender()]
+            def __call__(self, item):
+                for sender in self.senders: sender.post(item)
+        """,
+        "senders[].pending",
+    ),
+    "objects of a dict, by their key": (
+        """
+        from other import Sender
+        class handler:
+            def __init__(self): self.senders = {kind: Sender() for kind in range(3)}
+            def __call__(self, item): self.senders[item % 3].post(item)
+        """,
+        "senders[].pending",
+    ),
+    "objects of a dict, all of them": (
+        """
+        from other import Sender
+        SENDERS = {"one": Sender()}
+        def handler(item):
+            for name, sender in SENDERS.items(): sender.post(item)
+        """,
+        "SENDERS[].pending",
+    ),
+    "objects of a defaultdict, by another name": (
+        """
+        from collections import defaultdict
+        from other import Sender
+        class handler:
+            def __init__(self): self.senders = defaultdict(Sender)
+            def __call__(self, item):
+                sender = self.senders[item % 3]
+                sender.post(item)
+        """,
+        "senders[].pending",
+    ),
+    "lists in a list, in a loop": (
+        """
+        class handler:
+            def __init__(self): self.columns = [[], []]
+            def __call__(self, item):
+                for column, value in zip(self.columns, item): column.append(value)
+        """,
+        "columns",
+    ),
     "vars": (
         """
         class handler:
@@ -247,6 +349,46 @@ KEEPING_NOTHING = {
             found.append(item)
             return found
         def handler(item): return take(item)
+        """,
+    "objects of a list that keep nothing": """
+        from other import Sender
+        class handler:
+            def __init__(self): self.senders, self.names = [Sender()], {"a": ["b"]}
+            def __call__(self, item):
+                found = []
+                for sender in self.senders: found.append(sender.get(item))
+                for name, more in self.names.items(): found.extend(more)
+                return found
+        """,
+    "a model that a function makes when first needed": """
+        from other import Sender
+        def build(): return Sender()
+        class handler:
+            def __init__(self): self.sender = None
+            def __call__(self, item):
+                if self.sender is None: self.sender = build()
+                return self.sender.get(item)
+        """,
+    "a client that is dropped after an error": """
+        from other import Sender
+        class handler:
+            def __init__(self): self.sender = None
+            def connected(self):
+                if self.sender is None: self.sender = Sender()
+                return self.sender
+            def __call__(self, item):
+                try:
+                    return self.connected().get(item)
+                except OSError:
+                    self.sender = None
+                    raise
+        """,
+    "an object that each call makes": """
+        from other import Sender
+        class handler:
+            def __call__(self, item):
+                self.sender = Sender()
+                self.sender.post(item)
         """,
     "a partial of a function": """
         from functools import partial

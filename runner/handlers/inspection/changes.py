@@ -15,6 +15,7 @@ from runner.handlers.inspection.making import (
     OwnAttribute,
     answers_anew,
     assignments,
+    entries_of,
     entry_of,
     given_by,
     holds_back,
@@ -22,6 +23,7 @@ from runner.handlers.inspection.making import (
     is_container,
     is_elsewhere,
     is_library_s,
+    loops,
     opener,
     parameters_of,
     property_of,
@@ -39,6 +41,8 @@ from runner.handlers.inspection.methods import (
     bound_method,
     goes_on,
     is_partial,
+    mentions,
+    start_of,
 )
 from runner.handlers.inspection.names import FunctionNode, dotted_name
 from runner.handlers.inspection.outside import Scope, names_inside
@@ -250,7 +254,7 @@ class Body:
                         case ast.Attribute(value=ast.Name(), attr=name):
                             yield Called(name)
                 case ast.Call(func=ast.Name(id="getattr"), args=[ast.Name(id=name), named, *_]):
-                    if name == self._own and (start := _start_of(named)):
+                    if name == self._own and (start := start_of(named)):
                         yield Called(start, starts=True)
 
     def calls_of_parts(self) -> Iterator[tuple[str, str]]:
@@ -274,6 +278,10 @@ class Body:
                     root = self._root(part)
                     if root is not None and root != ITSELF:
                         yield root, name
+                case ast.Attribute(value=part, attr=name, ctx=ast.Load()) if root := self._root(part):
+                    yield from ((each, name) for each in entries_of(root, self._made))
+                case ast.Call(func=part) if root := self._root(part):
+                    yield from ((each, "__call__") for each in entries_of(root, self._made))
 
     def calls_of_functions(self) -> Iterator[tuple[str, ast.Call | None]]:
         """The functions that are called or handed on, by their dotted names."""
@@ -304,7 +312,7 @@ class Body:
         ):
             return None
         given = given_by(called, call, bound=bound)
-        return frozenset(name for name, value in given if _mentions(value, self.from_items))
+        return frozenset(name for name, value in given if mentions(value, self.from_items))
 
     def _changed(self, node: ast.AST) -> str | None:
         match node:
@@ -499,7 +507,11 @@ class Body:
             if isinstance(target, ast.Name) and target.id not in self._declared:
                 bound.setdefault(target.id, set()).add(self._root(value))
                 self._parts |= set() if self.key(value) is not None else {target.id}
-        sure = {id(target) for target, _ in assigned} | self._augmented
+        looped = [pair for node in self.nodes for pair in loops(node)]
+        for target, value in looped:
+            bound.setdefault(target.id, set()).add(self._root(value))
+            self._parts.add(target.id)
+        sure = {id(target) for target, _ in (*assigned, *looped)} | self._augmented
         for node in self.nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in sure:
                 bound.setdefault(node.id, set()).add(None)
@@ -525,7 +537,7 @@ class Body:
             str(each.value) for each in ast.walk(asked) if isinstance(each, ast.Constant)
         }  # hasattr(self, "model")
         for target, value in (pair for statement in made for pair in assignments(statement)):
-            if self._is_kept_as(target, names) and not _mentions(value, self.from_items):
+            if self._is_kept_as(target, names) and not mentions(value, self.from_items):
                 yield target
 
     def _is_kept_as(self, target: ast.expr, names: set[str]) -> bool:
@@ -557,7 +569,9 @@ class Body:
                 if isinstance(target, ast.Name) and target.id == value.id
             ]
             value = given[0] if len(given) == 1 else value
-        if not isinstance(value, ast.Call) or is_container(value) or _mentions(value, self.from_items):
+        if isinstance(value, ast.Constant) and value.value is None:  # to be made again when needed
+            return isinstance(self._made.get(key), ast.Call) and not is_container(self._made[key])
+        if not isinstance(value, ast.Call) or is_container(value) or mentions(value, self.from_items):
             return False
         parts = {id(each.value) for each in ast.walk(value) if isinstance(each, ast.Attribute)}
         inside = [each for each in ast.walk(value) if isinstance(each, ast.expr) and id(each) not in parts]
@@ -579,21 +593,7 @@ class Body:
         while more := {
             target.id
             for target, value in assigned
-            if isinstance(target, ast.Name) and target.id not in found and _mentions(value, found)
+            if isinstance(target, ast.Name) and target.id not in found and mentions(value, found)
         }:
             found |= more
         return found
-
-
-def _mentions(value: ast.expr, names: set[str]) -> bool:
-    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(value))
-
-
-def _start_of(named: ast.expr) -> str:
-    """What a name that is put together begins with: `f"on_{kind}"`, `"on_" + kind`."""
-    match named:
-        case ast.JoinedStr(values=[ast.Constant(value=str(start)), *_]):
-            return start
-        case ast.BinOp(left=ast.Constant(value=str(start)), op=ast.Add()) | ast.Constant(value=str(start)):
-            return start
-    return ""

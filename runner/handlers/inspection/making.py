@@ -110,11 +110,15 @@ def made_by(lineage: Iterable[Ancestor]) -> dict[str, ast.expr]:
 
 
 def first_made(assigned: Iterable[tuple[str, ast.expr]]) -> dict[str, ast.expr]:
-    """Return what each name is first set to; where that is None, the file or database that is opened later."""
-    made: dict[str, ast.expr] = {}
+    """Return what each name is first set to; where that is None, what is made later, a file before all else."""
+    made, empty = dict[str, ast.expr](), set[str]()
     for name, value in assigned:
         before = made.setdefault(name, value)
-        if isinstance(before, ast.Constant) and before.value is None and holds_back(value, {}):
+        if isinstance(before, ast.Constant) and before.value is None:
+            empty.add(name)
+            if isinstance(value, ast.Call) or is_container(value):
+                made[name] = value
+        elif name in empty and holds_back(value, {}) and not holds_back(before, {}):
             made[name] = value
     return made
 
@@ -207,6 +211,62 @@ def _attribute_in(value: ast.expr, own: str | None) -> OwnAttribute | None:
 def entry_of(name: str) -> str:
     """Return the name under which is noted what the entries of a container are made with."""
     return f"{name}[]"
+
+
+def entries_in(value: ast.expr) -> Iterator[ast.expr]:
+    """List what the entries of a container are made with, where that makes them as well."""
+    match value:
+        case (
+            ast.List(elts=entries)
+            | ast.Set(elts=entries)
+            | ast.Tuple(elts=entries)
+            | ast.Dict(values=entries)
+        ):
+            yield from entries
+        case ast.ListComp(elt=entry) | ast.SetComp(elt=entry) | ast.DictComp(value=entry):
+            yield entry
+        case ast.Call(args=[ast.Name() | ast.Attribute() as entry]) if opener(value) == "defaultdict":
+            yield ast.Call(entry, [], [])
+
+
+def makings(value: ast.expr | None) -> Iterator[ast.Call]:
+    """List the calls one of which makes what an expression is: `given or Total()`."""
+    match value:
+        case ast.Call():
+            yield value
+        case ast.BoolOp(values=values):
+            yield from (call for each in values for call in makings(each))
+        case ast.IfExp(body=one, orelse=other):
+            yield from (*makings(one), *makings(other))
+
+
+def entries_of(name: str, made: Iterable[str]) -> list[str]:
+    """List the names under which is noted what the entries of a container are made with."""
+    return [each for each in made if each.startswith(f"{name}[")]
+
+
+def loops(node: ast.AST) -> Iterator[tuple[ast.Name, ast.expr]]:
+    """List the names that a loop binds, each with what it binds an entry of."""
+    match node:
+        case ast.For(target=target, iter=held) | ast.comprehension(target=target, iter=held):
+            yield from _entries_bound(target, held)
+
+
+def _entries_bound(target: ast.expr, held: ast.expr) -> Iterator[tuple[ast.Name, ast.expr]]:
+    match target, held:
+        case ast.Name(), ast.Call(func=ast.Attribute(value=whole, attr="values"), args=[]):
+            yield target, whole
+        case ast.Tuple(elts=[_, ast.Name() as one]), ast.Call(func=ast.Attribute(value=whole, attr="items")):
+            yield one, whole
+        case ast.Tuple(elts=[_, one]), ast.Call(func=ast.Name(id="enumerate"), args=[whole, *_]):
+            yield from _entries_bound(one, whole)
+        case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=several):
+            for one, whole in zip(targets, several, strict=False):
+                yield from _entries_bound(one, whole)
+        case _, ast.Call(func=ast.Name(id="list" | "tuple" | "reversed" | "sorted"), args=[whole, *_]):
+            yield from _entries_bound(target, whole)
+        case ast.Name(), ast.Name() | ast.Attribute() | ast.Subscript():
+            yield target, held
 
 
 def result_of(name: str) -> str:

@@ -98,3 +98,18 @@ def registered_for(name: str, body: Iterable[ast.stmt]) -> Iterator[ast.Function
             called = decorator.func if isinstance(decorator, ast.Call) else decorator
             if isinstance(each, ast.FunctionDef) and dotted_name(called) == f"{name}.register":
                 yield each
+
+
+def start_of(named: ast.expr) -> str:
+    """What a name that is put together begins with: `f"on_{kind}"`, `"on_" + kind`."""
+    match named:
+        case ast.JoinedStr(values=[ast.Constant(value=str(start)), *_]):
+            return start
+        case ast.BinOp(left=ast.Constant(value=str(start)), op=ast.Add()) | ast.Constant(value=str(start)):
+            return start
+    return ""
+
+
+def mentions(value: ast.expr, names: set[str]) -> bool:
+    """Say whether one of some names stands in an expression."""
+    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(value))

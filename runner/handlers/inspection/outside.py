@@ -24,11 +24,14 @@ from runner.handlers.inspection.making import (
     answers_of,
     assignments,
     defaults_of,
+    entries_in,
     entry_of,
     first_made,
+    first_parameter,
     is_cached,
     is_container,
     made_by,
+    makings,
     parameters_of,
     result_of,
     returned,
@@ -75,12 +78,14 @@ class Outsides:
         self._returned: dict[tuple[str, str], tuple[str, bool] | None] = {}
 
     def known(self, key: str) -> Outside | None:
-        """Return what a key stands for; None where it is an attribute of `self`."""
-        return self._known.get(key)
+        """Return what a key stands for; None where it is an attribute of `self`, or an entry of one."""
+        whole, bracket, entry = key.partition("[")
+        outside = self._known.get(whole)
+        return outside and outside._replace(name=f"{outside.name}{bracket}{entry}")
 
     def module_of(self, key: str) -> SourceModule | None:
         """Return where what stands under a key is made; None for an attribute of `self`."""
-        outside = self._known.get(key)
+        outside = self.known(key)
         return None if outside is None else outside.module
 
     def is_own(self, module: SourceModule) -> bool:
@@ -149,10 +154,15 @@ class Outsides:
 
     def note_object(self, key: str, value: ast.expr, module: SourceModule) -> None:
         """Note what an object has that is made under a key, where its class is one of the user's."""
-        if isinstance(value, ast.Call) and (cls := self.class_of(value.func, module)) is not None:
+        for place, each in enumerate(entries_in(value)):
+            entry = f"{key}[{place}]" if place else entry_of(key)
+            if self._made.setdefault(entry, each) is each:
+                self.note_object(entry, each, module)
+        if (found := self.instance_of(value, module)) is not None:
+            call, cls = found
             lineage = lineage_of(cls, self._beside)
             answers = answers_of(lineage) if isinstance(lineage, list) else frozenset[str]()
-            self._made[key] = OwnInstance(value, answers)
+            self._made[key] = OwnInstance(call, answers)
             self._note_members(key, cls)
         elif isinstance(value, ast.Call) and self._makes_generators(value, module):
             self._made[key] = OwnGenerator(value.func, value.args, value.keywords)
@@ -193,11 +203,25 @@ class Outsides:
         self._note(key, Outside(name, Holder.MODULE), None, module)
         return key
 
+    def instance_of(self, value: ast.expr | None, module: SourceModule) -> tuple[ast.Call, Class] | None:
+        """Return the class of the user's that an expression makes an object of, and the call that does."""
+        classes = ((each, self.class_of(each.func, module)) for each in makings(value))
+        return next(((each, cls) for each, cls in classes if cls is not None), None)
+
     def class_of(self, called: ast.expr, module: SourceModule) -> Class | None:
-        """Return the class of the user's that an expression in a module names."""
-        dotted = ast.unparse(called) if isinstance(called, ast.Name | ast.Attribute) else ""
-        found = self.look_up(dotted, module) if dotted.replace(".", "").isidentifier() else None
-        return found if isinstance(found, Class) else None
+        """Return the class of the user's of which a call of what an expression names makes an object."""
+        for _ in range(_LONGEST_TRAIL):
+            dotted = ast.unparse(called) if isinstance(called, ast.Name | ast.Attribute) else ""
+            found = self.look_up(dotted, module) if dotted.replace(".", "").isidentifier() else None
+            if isinstance(found, Class):
+                return found
+            value = returned(found.node) if isinstance(found, Function) else None
+            if not isinstance(value, ast.Call) or not isinstance(found, Function):
+                return None
+            called, module = value.func, found.module
+            if found.inside is not None and dotted_name(called) == first_parameter(found.node):
+                return Class(module, found.inside)
+        return None
 
     def _noted_global(self, name: str, module: SourceModule) -> str:
         key = f"<{module.name}>.{name}"

@@ -224,7 +224,7 @@ class _Walk:
                 yield KeptState(what, method.module.shown, line, holder=Holder.BEGUN)
         for method, body in reached:
             for key, name, walk in self._parts(body, method, through=through):
-                kept = walk.first(name)
+                kept = None if key in anew else walk.first(name)
                 if isinstance(kept, KeptState):
                     yield self._of_part(key, kept)
         for decorator in self._class_decorators(start):
@@ -314,8 +314,8 @@ class _Walk:
         if made is None and outside is not None and outside.module is not None:
             return self._outsides.class_of(ast.Name(outside.name, ast.Load()), outside.module)
         for module in self._modules_of(key, method):
-            if isinstance(made, ast.Call) and (found := self._outsides.class_of(made.func, module)):
-                return found
+            if (found := self._outsides.instance_of(made, module)) is not None:
+                return found[1]
         return None
 
     def _modules_of(self, key: str, method: _Method) -> list[SourceModule]:
