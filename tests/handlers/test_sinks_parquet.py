@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from sink_handlers import built, flush, prepared
 
 from runner.handlers.outputs import OutputRefused
 from runner.handlers.sinks.forms import FormError
+from runner.handlers.sinks.parquet import convert
 
 
 def written(folder: Path, *batches: list[dict[str, Any]], closes: bool = True, **options: Any) -> list[Any]:
@@ -195,3 +197,41 @@ def test_something_else_in_its_place_is_refused(tmp_path: Path, path: str, made:
 
     with pytest.raises(OutputRefused, match="is to be written"):
         prepared("parquet", {"path": path}, tmp_path)
+
+
+def test_a_run_that_makes_the_file_already_is_told_of(tmp_path: Path) -> None:
+    first = prepared("parquet", {"path": "out"}, tmp_path, run="1")
+
+    with pytest.raises(OutputRefused, match="out: another run writes it"):
+        prepared("parquet", {"path": "out"}, tmp_path, run="2")
+    prepared("parquet", {"path": "out", "mode": "replace"}, tmp_path, run="3").finish(
+        complete=False, states={}
+    )
+    first.finish(complete=False, states={})
+    prepared("parquet", {"path": "out"}, tmp_path, run="2").finish(complete=False, states={})
+
+
+def test_what_somebody_else_has_made_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    output = prepared("parquet", {"path": "out"}, tmp_path)
+    (tmp_path / "out").write_text("mine")
+
+    with pytest.raises(OutputRefused, match="out: somebody else has made it while the run wrote to it"):
+        output.finish(complete=True, states={})
+
+    assert [("out", "mine")] == [(each.name, each.read_text()) for each in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_what_can_not_be_written_in_the_end_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closes: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr("runner.handlers.sinks.parquet._convert", full)
+    if closes:
+        with pytest.raises(OSError, match=r"^out: no space is left on the device: make room$"):
+            written(tmp_path, [{"a": 1}])
+    else:
+        with pytest.raises(OSError, match=r"^/x/out: no space is left on the device: make room$"):
+            convert("spool", 1, 1, {}, "/x/out")

@@ -365,8 +365,9 @@ def hidden(path: Path, run: str) -> Path:
     return path.with_name(f".{path.name}.{run}.mprun")
 
 
-def remove_abandoned(path: Path) -> None:
-    """Take away what runs that were killed have left beside `path`. One that goes on holds a lock."""
+def remove_abandoned(path: Path) -> list[Path]:
+    """Take away what runs that were killed have left beside `path`. Return that of those that go on: it is locked."""
+    in_use = []
     pattern = "".join(f"[{each}]" if each in "*?[" else each for each in path.name)
     for left in path.parent.glob(f".{pattern}.*.mprun"):
         try:
@@ -375,7 +376,10 @@ def remove_abandoned(path: Path) -> None:
             continue
         if lock_alone(descriptor):
             shutil.rmtree(left, ignore_errors=True)
+        else:
+            in_use.append(left)
         os.close(descriptor)
+    return in_use
 
 
 def acknowledged_length(state: bytes) -> int:

@@ -28,6 +28,7 @@ from runner.handlers.sinks.files import (
     AppendedFile,
     PreparedFile,
     acknowledged_length,
+    advised,
     hidden,
     lock_alone,
     remove_abandoned,
@@ -269,7 +270,7 @@ class ParquetColumns:
         spool, length = self._spool.path, self._spool.length
         self._spool.close()
         if length:
-            convert(spool, length, self._rows_in_group, self._declared)
+            convert(spool, length, self._rows_in_group, self._declared, self._spool.name)
 
     def handler(self) -> Mapper:
         """Return it as a handler."""
@@ -332,8 +333,15 @@ def converted(spool: str, length: int) -> str:
     return f"{spool} {length}.parquet"
 
 
-def convert(spool: str, length: int, rows: int, declared: Mapping[str, Any]) -> None:
-    """Make a Parquet file of the first `length` bytes of a spool, in groups of so many rows."""
+def convert(spool: str, length: int, rows: int, declared: Mapping[str, Any], name: str) -> None:
+    """Make what becomes file `name` of `length` bytes of a spool, in groups of so many rows. Raises OSError."""
+    try:
+        _convert(spool, length, rows, declared)
+    except OSError as error:  # Arrow names neither the file nor what to do
+        raise advised(name, error) from error
+
+
+def _convert(spool: str, length: int, rows: int, declared: Mapping[str, Any]) -> None:
     pyarrow, parquet = (require(name, "data", "`parquet`") for name in ("pyarrow", "pyarrow.parquet"))
     schemas = list(dict.fromkeys(stream.schema for stream in _streams(spool, length)))
     schemas = schemas or [pyarrow.schema(list(declared.items()))]
@@ -373,7 +381,8 @@ class ParquetOutput:
         self._rows, self._columns = options.get("rows", _ROWS), dict(options.get("columns", {}))
         self._check(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(self._path)
+        if remove_abandoned(self._path) and mode is WriteMode.FAIL and not self._is_folder:
+            raise OutputRefused(f"{path}: another run writes it")
         self._folder = hidden(self._path, run)
         self._folder.mkdir(mode=0o700)
         self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -417,8 +426,7 @@ class ParquetOutput:
                 empty.touch()
                 made = {"empty": self._made(str(empty), 0)}
             for file in made.values():
-                self._settle(file)
-                os.replace(file, self._path)  # noqa: PTH105
+                self._put_in_place(file)
             return
         target = self._folder / "new" if self._mode is WriteMode.REPLACE else self._path
         target.mkdir(parents=True, exist_ok=True)
@@ -427,16 +435,21 @@ class ParquetOutput:
         if self._mode is WriteMode.REPLACE:
             exchange(target, self._path)
 
-    def _settle(self, file: str) -> None:
+    def _put_in_place(self, file: str) -> None:
         if self._path.exists():
+            if self._mode is WriteMode.FAIL:
+                raise OutputRefused(
+                    f"{self._path}: somebody else has made it while the run wrote to it; {_REPLACE}"
+                )
             os.chmod(file, stat.S_IMODE(self._path.stat().st_mode))  # noqa: PTH101
+        os.replace(file, self._path)  # noqa: PTH105
 
     def _made(self, spool: str, length: int) -> str:
         """Return the file made of a spool; where its worker did not come to that, another process makes it."""
         file = converted(spool, length)
         if not os.path.exists(file):  # noqa: PTH110
             shape = str(length), str(self._rows), json.dumps(self._columns)
-            command = [sys.executable, "-m", __name__, spool, *shape]
+            command = [sys.executable, "-m", __name__, spool, *shape, str(self._path)]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
@@ -535,4 +548,6 @@ stages:
 )
 
 if __name__ == "__main__":
-    convert(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), declared_types(json.loads(sys.argv[4])))
+    convert(
+        sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), declared_types(json.loads(sys.argv[4])), sys.argv[5]
+    )
