@@ -134,6 +134,15 @@ def test_what_is_no_url_fails_the_item() -> None:
         built("http", {"url": "ftp://x"}).call("a")
 
 
+@pytest.mark.parametrize(("odd", "written"), [("\n", "%0A"), ("\t", "%09"), (" ", "%20"), ("\x7f", "%7F")])
+def test_what_no_url_has_in_it_is_not_left_out(service: Service, odd: str, written: str) -> None:
+    sink = built("http", {"url": service.url + "/${{ item }}"})
+
+    with pytest.raises(ValueError, match=f"is no URL: it has .* in it, which is written '{written}' there"):
+        sink.call(f"a{odd}b")
+    assert [] == service.requests
+
+
 def test_there_is_no_key_where_nobody_counts(service: Service) -> None:
     def uncounted() -> list[str]:
         raise HandlerError("nobody counts")

@@ -116,6 +116,14 @@ def test_heads_go_to_the_server_that_they_are_for_and_no_other(serve: Callable[.
     assert ["secret", None] == [each.asked[0][1].get("Authorization") for each in (api, other)]
 
 
+def test_an_address_that_is_none_is_not_asked_for_again(serve: Callable[..., Api]) -> None:
+    api = serve(lambda *_: (200, [1], {}))
+
+    with pytest.raises(HandlerError, match=r"/a b: URL can't contain control characters"):
+        items_of("http", {"url": f"{api.url}/a b"})
+    assert [] == api.asked
+
+
 def test_a_server_that_does_not_answer_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

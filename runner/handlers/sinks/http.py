@@ -7,9 +7,10 @@ A kill, or a retry, sends an item again with the same key, so that a service tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from runner.errors import HandlerError, MprunError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _SHOWN = 300
 """Characters of an answer that a message has."""
 _TIMEOUT = 30.0
+_ODD = re.compile(r"[\x00-\x20\x7f]")
 
 
 class RequestFailed(MprunError):
@@ -49,6 +51,10 @@ class Client:
         """
         import http.client
 
+        if odd := _ODD.search(url):  # of which `urlsplit` leaves some out, and asks for something else
+            raise ValueError(
+                f"{url!r} is no URL: it has {odd[0]!r} in it, which is written '{quote(odd[0])}' there"
+            )
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL that begins with http:// or https://")

@@ -168,7 +168,7 @@ class HttpPages:
         raise AssertionError("there is at least one attempt")
 
     def _ask(self, url: str) -> Page:
-        from http.client import HTTPException
+        from http.client import HTTPException, InvalidURL
         from urllib.error import HTTPError, URLError
         from urllib.request import Request, urlopen
 
@@ -188,6 +188,8 @@ class HttpPages:
             raise _Refused(f"no answer: {error.reason}", 0.0) from None
         except TimeoutError:
             raise _Refused(f"no answer within {self._options.get('timeout', '30s')}", 0.0) from None
+        except InvalidURL as error:
+            raise HandlerError(f"{url}: {error}") from None
         except (HTTPException, OSError) as error:
             raise _Refused(f"the answer is cut short: {error}", 0.0) from None
         if missing and len(raw) <= _PAGE_BYTES:
