@@ -96,6 +96,24 @@ def test_short_lines_come_in_blocks_and_long_ones_alone(tmp_path: Path) -> None:
     assert (ItemBlock(["short"] * 3), ["x" * 100_000]) == (first, others)
 
 
+@pytest.mark.parametrize("kind", ["lines", "parquet"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("memory://nowhere", "there is no such file"),
+        ("s4://bucket/key", "Protocol not known: s4"),
+        ("hdfs://host:x/key", ""),
+    ],
+)
+def test_a_url_that_can_not_be_opened_is_named(kind: str, url: str, why: str) -> None:
+    pytest.importorskip("fsspec")
+
+    with pytest.raises(HandlerError) as caught:
+        items_of(kind, {"path": url})
+
+    assert str(caught.value).startswith(f"'{url}' can't be opened: {why}")
+
+
 def test_a_line_that_is_no_text_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "in.txt"
     path.write_bytes(b"ok\n" * 90_000 + b"ab\xffc\r\nlast")

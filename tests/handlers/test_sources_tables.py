@@ -133,6 +133,33 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
         items_of("parquet", {"path": str(tmp_path / "bad.parquet")})
 
 
+def test_of_two_columns_of_one_name_none_is_left_out_unsaid(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    path = str(tmp_path / "twice.parquet")
+    pq.write_table(pa.table([[1], [2], [3]], names=["a", "b", "a"]), path)
+
+    assert [{"b": 2}] == items_of("parquet", {"path": path, "columns": ["b"]})
+    for columns in ({}, {"columns": ["a", "b"]}):
+        with pytest.raises(HandlerError, match=r"twice\.parquet' has two columns 'a'"):
+            items_of("parquet", {"path": path, **columns})
+
+
+def test_a_value_that_python_has_none_for_is_named_with_its_file_and_column(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    path = str(tmp_path / "times.parquet")
+    times = pa.array([10**18, None], pa.duration("s"))
+    pq.write_table(pa.table({"n": [1, 2], "took": times}), path)
+
+    with pytest.raises(
+        HandlerError, match=r"times\.parquet': column 'took' has what Python has no value for: "
+    ):
+        items_of("parquet", {"path": path})
+
+
 def test_how_many_rows_there_are_in_files_is_known_from_their_ends(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
 

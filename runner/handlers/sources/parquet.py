@@ -14,7 +14,7 @@ from typing import Any
 from runner.errors import HandlerError
 from runner.handlers.kinds import Handler, HandlerKind, Source, WorkerContext
 from runner.handlers.sources.inputs import PATH_OPTION, inputs_of, is_url, known_inputs, paths_of
-from runner.handlers.sources.reading import require
+from runner.handlers.sources.reading import open_url, require
 from runner.spec.model import Role
 from runner.spec.plan import InputFile, InputShare
 from runner.spec.suggestions import did_you_mean
@@ -66,9 +66,30 @@ class ParquetRows:
             for batch in self._batches(group):
                 skipped = min(left, batch.num_rows)
                 left -= skipped
-                yield from batch.slice(skipped).to_pylist()
+                yield from self._rows(batch.slice(skipped), group.file)
                 behind += batch.num_rows
                 self._context.progress(behind, total)
+
+    def _rows(self, batch: Any, file: InputFile) -> list[object]:
+        try:
+            rows: list[object] = batch.to_pylist()
+        except (
+            ValueError,
+            OverflowError,
+        ) as error:  # such as a time to the nanosecond, which Python has none for
+            name = self._odd_column(batch)
+            raise HandlerError(
+                f"'{file.path}': column '{name}' has what Python has no value for: {error}"
+            ) from error
+        return rows
+
+    def _odd_column(self, batch: Any) -> str:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.to_pylist()
+            except (ValueError, OverflowError):
+                return str(name)
+        raise AssertionError("one of them failed")
 
     def _groups(self) -> Iterator[RowGroup]:
         for each in self._files:
@@ -87,7 +108,7 @@ class ParquetRows:
     def _open(self, file: InputFile) -> Iterator[Any]:
         try:
             if is_url(file.path):
-                with require("fsspec", "fsspec", f"'{file.path}'").open(file.path, "rb") as raw:
+                with open_url(file.path) as raw:
                     yield self._parquet.ParquetFile(raw)
             else:
                 with self._parquet.ParquetFile(file.path) as opened:
@@ -98,6 +119,9 @@ class ParquetRows:
     def _check_columns(self, there: Sequence[str], file: InputFile) -> None:
         for name in (name for name in self._columns or () if name.split(".")[0] not in there):
             raise HandlerError(f"'{file.path}' has no column '{name}'; {did_you_mean(name, there)}")
+        wanted = {name.split(".")[0] for name in self._columns or there}
+        for name in sorted(name for name in wanted if there.count(name) > 1):
+            raise HandlerError(f"'{file.path}' has two columns '{name}', and an item has one of a name")
 
 
 def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:

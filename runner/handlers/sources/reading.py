@@ -140,12 +140,23 @@ def _broken(path: str, how: str, error: Exception) -> HandlerError:
     return HandlerError(f"'{path}' can't be read as {how}: {error}")
 
 
+def open_url(url: str) -> IO[bytes]:
+    """Open a URL with fsspec. Raises `HandlerError`, which names it, whatever its file system raises."""
+    fsspec = require("fsspec", "fsspec", f"'{url}'")
+    try:
+        opened: IO[bytes] = fsspec.open(url, "rb").open()
+    except FileNotFoundError as error:  # with the path in place of what went wrong, often
+        raise HandlerError(f"'{url}' can't be opened: there is no such file") from error
+    except Exception as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise HandlerError(f"'{url}' can't be opened: {why}") from error
+    return opened
+
+
 def _open_raw(file: InputFile) -> IO[bytes]:
     try:
         if is_url(file.path):
-            fsspec = require("fsspec", "fsspec", f"'{file.path}'")
-            opened: IO[bytes] = fsspec.open(file.path, "rb").open()
-            return opened
+            return open_url(file.path)
         # Unbuffered: a pipe gives what is there, and of a file whole blocks are read anyway.
         raw: IO[bytes] = open(file.path, "rb", buffering=0)  # noqa: PTH123, SIM115 - the caller closes it
     except OSError as error:
