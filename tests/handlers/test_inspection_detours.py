@@ -31,6 +31,13 @@ class Base:
     def __call__(self, item):
         self.handle(item)
 
+class Holder:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def hold(self, item):
+        self.rows.append(item)
+
 def record(item):
     SEEN.append(item)
 """
@@ -270,6 +277,46 @@ KEEPING = {
         """,
         "columns",
     ),
+    "either of two lists": (
+        """
+        class handler:
+            def __init__(self): self.odd, self.even = [], []
+            def __call__(self, item):
+                rows = self.odd if item % 2 else self.even
+                rows.append(item)
+        """,
+        "odd",
+    ),
+    "either of two lists, by an if": (
+        """
+        class handler:
+            def __init__(self): self.odd, self.even = [], []
+            def __call__(self, item):
+                rows = self.even
+                if item % 2: rows = self.odd
+                rows.append(item)
+        """,
+        "even",
+    ),
+    "a list that is put together": (
+        """
+        class handler:
+            def __init__(self, first=()): self.rows = [0] + sorted(first)
+            def __call__(self, item): self.rows.append(item)
+        """,
+        "rows",
+    ),
+    "a list that an object was given": (
+        """
+        from other import Holder
+        class handler:
+            def __init__(self):
+                self.rows = []
+                self.holder = Holder(rows=self.rows)
+            def __call__(self, item): self.holder.hold(item)
+        """,
+        "holder.rows",
+    ),
     "vars": (
         """
         class handler:
@@ -389,6 +436,20 @@ KEEPING_NOTHING = {
             def __call__(self, item):
                 self.sender = Sender()
                 self.sender.post(item)
+        """,
+    "a list of the call's own, or one that is only read": """
+        class handler:
+            def __init__(self): self.known = []
+            def __call__(self, item):
+                rows = self.known
+                if item: rows = [item]
+                rows.append(item)
+        """,
+    "what an object was given that is not kept here": """
+        from other import Holder
+        class handler:
+            def __init__(self, rows): self.holder = Holder(rows)
+            def __call__(self, item): self.holder.hold(item)
         """,
     "a partial of a function": """
         from functools import partial

@@ -31,8 +31,6 @@ from runner.handlers.inspection.making import (
 )
 from runner.handlers.inspection.methods import (
     CHANGE_THEIR_FIRST,
-    CHANGES_ROWS,
-    EXECUTES,
     INTO,
     MUTATORS,
     OF_CONTAINERS_ALONE,
@@ -43,6 +41,7 @@ from runner.handlers.inspection.methods import (
     is_partial,
     mentions,
     start_of,
+    written_to,
 )
 from runner.handlers.inspection.names import FunctionNode, dotted_name
 from runner.handlers.inspection.outside import Scope, names_inside
@@ -173,7 +172,7 @@ class Body:
             if key is not None and isinstance(bound, ast.Attribute) and bound.attr in WRITES:
                 if holds_back(bound.value, self._made):
                     yield Change(key, node.lineno)
-            elif (file := self._written_to(node)) is not None and (key := self._holding(file)) is not None:
+            elif (file := written_to(node)) is not None and (key := self._holding(file)) is not None:
                 yield Change(key, node.lineno)
 
     def _holding(self, file: ast.expr) -> str | None:
@@ -186,19 +185,6 @@ class Body:
         ):
             return None
         return root
-
-    def _written_to(self, node: ast.Call) -> ast.expr | None:
-        if dotted_name(node.func) == "print":
-            files = [keyword.value for keyword in node.keywords if keyword.arg == "file"]
-            return files[0] if files else None
-        if not isinstance(node.func, ast.Attribute):
-            return None
-        method, first = node.func.attr, node.args[0] if node.args else None
-        text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
-        changes_rows = text.lstrip().lower().startswith(CHANGES_ROWS)
-        if method in WRITES or (method in EXECUTES and changes_rows):
-            return node.func.value
-        return None
 
     @property
     def writes_through(self) -> bool:
@@ -492,6 +478,8 @@ class Body:
                 return key
             case ast.Attribute(value=value) | ast.Subscript(value=value):
                 return self._root(value)
+            case ast.IfExp(body=one, orelse=other) if self._root(other):
+                return self._root(one)
             case ast.Call(func=called) if (key := self._returned(called)[0]) is not None:
                 return key
             case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in INTO:
@@ -516,9 +504,8 @@ class Body:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in sure:
                 bound.setdefault(node.id, set()).add(None)
         for name, roots in bound.items():
-            root = next(iter(roots)) if len(roots) == 1 and name not in self._own_parameters else None
-            if root is not None and root != ITSELF:
-                self._aliases[name] = root
+            if roots.isdisjoint({None, ITSELF}) and name not in self._own_parameters:
+                self._aliases[name] = min(filter(None, roots))  # either: one of them is enough to name
 
     def _made_when_first_needed(self, node: ast.AST) -> Iterator[ast.expr]:
         """The targets of `if self.model is None: self.model = load()`: what is made from no item is nothing to lose."""

@@ -25,6 +25,7 @@ CONTAINERS = frozenset(
         "LifoQueue",
         "PriorityQueue",
         "SimpleQueue",
+        "sorted",
     ]
 )
 _ELSEWHERE = (
@@ -413,6 +414,8 @@ def is_container(made: ast.expr | None) -> bool:
         case ast.BoolOp(values=values):  # `given or []`
             return any(map(is_container, values))
         case ast.IfExp(body=one, orelse=other):
+            return is_container(one) or is_container(other)
+        case ast.BinOp(left=one, op=ast.Add() | ast.Mult() | ast.BitOr(), right=other):
             return is_container(one) or is_container(other)
     if isinstance(made, _DISPLAYS):
         return True

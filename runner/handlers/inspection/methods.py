@@ -113,3 +113,18 @@ def start_of(named: ast.expr) -> str:
 def mentions(value: ast.expr, names: set[str]) -> bool:
     """Say whether one of some names stands in an expression."""
     return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(value))
+
+
+def written_to(node: ast.Call) -> ast.expr | None:
+    """Return the file or database that a call writes to."""
+    if dotted_name(node.func) == "print":
+        files = [keyword.value for keyword in node.keywords if keyword.arg == "file"]
+        return files[0] if files else None
+    if not isinstance(node.func, ast.Attribute):
+        return None
+    method, first = node.func.attr, node.args[0] if node.args else None
+    text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+    changes_rows = text.lstrip().lower().startswith(CHANGES_ROWS)
+    if method in WRITES or (method in EXECUTES and changes_rows):
+        return node.func.value
+    return None

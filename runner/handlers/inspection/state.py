@@ -20,7 +20,7 @@ where the user's source makes one.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -32,9 +32,11 @@ from runner.handlers.inspection.changes import ITSELF, Body, Called, Change, Own
 from runner.handlers.inspection.imports import Missing, Opaque, SourceModule, find_module
 from runner.handlers.inspection.making import (
     OwnGenerator,
+    OwnInstance,
     commits_each,
     first_parameter,
     given_by,
+    is_container,
     made_by,
     opens_database,
     parameters_of,
@@ -139,8 +141,13 @@ class _Walk:
         entry: str = "__call__",
         holds_back: bool = True,
         function: Function | None = None,
+        given: Mapping[str, ast.expr] | None = None,
     ) -> None:
-        """`entry`: what is called; `depth`: how many objects stand round this one; `holds_back`: files count."""
+        """
+        `entry`: what is called; `depth`: how many objects stand round this one; `holds_back`: files count.
+
+        `given`: what the containers are made with that the constructor was given.
+        """
         self.entry = entry
         self._lineage = lineage
         self._beside = beside
@@ -150,6 +157,9 @@ class _Walk:
         self._function = function
         self._classes = {each.node.name for each in lineage if isinstance(each, Class)}
         self._made = made_by(lineage)
+        for attribute, value in self._made.items():
+            if isinstance(value, ast.Name) and given and value.id in given:
+                self._made[attribute] = given[value.id]
         self._outsides = Outsides(handler, beside, self._made)
         for attribute, value in tuple(self._made.items()):
             if isinstance(value, ast.Call) and self._is_own_generator_s(value.func):
@@ -304,7 +314,21 @@ class _Walk:
             lineage = lineage_of(cls, self._beside) if cls is not None else None
             if isinstance(lineage, list):
                 depth, holds_back = self._depth + 1, self._holds_back and not through
-                yield key, name, _Walk(lineage, self._beside, self._handler, depth, holds_back=holds_back)
+                given = self._containers_given(key, lineage)
+                yield (
+                    key,
+                    name,
+                    _Walk(lineage, self._beside, self._handler, depth, holds_back=holds_back, given=given),
+                )
+
+    def _containers_given(self, key: str, lineage: list[Ancestor]) -> dict[str, ast.expr]:
+        """What the parameters stand for of the constructor of what is held: containers that are `self`'s."""
+        call, init = self._made.get(key), _find_in(lineage, "__init__")
+        if not isinstance(call, OwnInstance) or init is None:
+            return {}
+        given = given_by(init, call, bound=True)
+        made = {name: self._made.get(each.attr) for name, each in given if isinstance(each, ast.Attribute)}
+        return {name: value for name, value in made.items() if value is not None and is_container(value)}
 
     def _class_held(self, key: str, method: _Method) -> Class | None:
         """The class of what is held under a key; a library's connections keep things that nobody misses."""
@@ -438,6 +462,12 @@ class _Walk:
                 if isinstance(own, Defined) and not isinstance(own.node, ast.ClassDef):
                     return _Method(own.node, ancestor.module, place)
         return None
+
+
+def _find_in(lineage: Sequence[Ancestor], name: str) -> FunctionNode | None:
+    owns = (read_names(each.node.body).get(name) for each in lineage if isinstance(each, Class))
+    nodes = (own.node for own in owns if isinstance(own, Defined))
+    return next((node for node in nodes if not isinstance(node, ast.ClassDef)), None)
 
 
 def _decorated_by(node: FunctionNode) -> Iterator[ast.expr]:
