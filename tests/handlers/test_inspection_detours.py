@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.handlers.inspection.state import read_kept_state
+from runner.handlers.inspection.state import read_kept_state, read_unflushed_state
 from runner.spec.commits import KeptState
 
 OTHER = """
@@ -478,3 +478,21 @@ def test_what_is_kept_by_a_detour_is_seen(tmp_path: Path, source: str, attribute
 @pytest.mark.parametrize("source", KEEPING_NOTHING.values(), ids=KEEPING_NOTHING)
 def test_a_detour_that_keeps_nothing_is_no_fault(tmp_path: Path, source: str) -> None:
     assert not isinstance(read(tmp_path, source), KeptState)
+
+
+@pytest.mark.parametrize(
+    "flush",
+    ["for sender in self.senders.values(): sender.pending = []", "self.senders[0].pending.clear()"],
+)
+def test_what_flush_does_with_each_of_a_dict_is_no_loss(tmp_path: Path, flush: str) -> None:
+    source = f"""
+        from other import Sender
+        class handler:
+            def __init__(self): self.senders = {{kind: Sender() for kind in range(3)}}
+            def __call__(self, item): self.senders[item % 3].post(item)
+            def flush(self):
+                {flush}
+        """
+    read(tmp_path, source)
+
+    assert read_unflushed_state("kitchen:handler", tmp_path) is None

@@ -189,7 +189,7 @@ class _Walk:
             return None
         known = set[str]().union(*(body.mentioned() for _, body in self._reached(flush)))
         names = {outside.name for key in known if (outside := self._outsides.known(key))} | known
-        unknown = (kept for kept in self._kept(start) if kept.attribute.split(".")[0] not in names)
+        unknown = (kept for kept in self._kept(start) if _root_of(kept.attribute) not in names)
         found = None if ITSELF in known else next(unknown, None)
         return None if found is None else replace(found, beside=LostBeside.FLUSH)
 
@@ -493,3 +493,8 @@ def _starts_of(key: str) -> Iterator[str]:
     while "." in key:
         key = key.rpartition(".")[0]
         yield key
+
+
+def _root_of(attribute: str) -> str:
+    """The first of what stands in a name: `senders` of `senders[].pending`."""
+    return attribute.partition(".")[0].partition("[")[0]
