@@ -153,8 +153,10 @@ def _filled(piece: _Piece, value_of: Callable[[TextReference], str]) -> str:
     return piece if isinstance(piece, str) else value_of(piece)
 
 
-def compile_template(template: Any) -> Callable[[object], Any]:
+def compile_template(template: Any, shown: Shown | None = None) -> Callable[[object], Any]:
     """Return a function that fills the template with an item, by mapping key, attribute or list index.
+
+    `shown` says what stands for a value inside longer text.
 
     Raises:
         ValueError: a reference is malformed, or is not to `item`.
@@ -163,12 +165,12 @@ def compile_template(template: Any) -> Callable[[object], Any]:
     inside longer text.
     """
     if isinstance(template, str):
-        return _compile_text(template)
+        return _compile_text(template, shown or _as_in_commands)
     if isinstance(template, Mapping):
-        by_key = {key: compile_template(value) for key, value in template.items()}
+        by_key = {key: compile_template(value, shown) for key, value in template.items()}
         return lambda item: {key: filled(item) for key, filled in by_key.items()}
     if isinstance(template, list | tuple):
-        entries = [compile_template(entry) for entry in template]
+        entries = [compile_template(entry, shown) for entry in template]
         return lambda item: [filled(item) for filled in entries]
     return lambda _item: template
 
@@ -235,6 +237,14 @@ def _texts(data: Any) -> Iterator[str]:
 
 def _is_collection(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple | set | frozenset) and not isinstance(value, JsonMapping)
+
+
+Shown = Callable[[object, str], str]
+"""Makes text of a value, which is at a path in the item, such as `$.price`."""
+
+
+def _as_in_commands(value: object, _path: str) -> str:
+    return _format_value(value)
 
 
 def _format_value(value: object) -> str:
@@ -356,14 +366,31 @@ def _right_name(prefix: tuple[str, ...], name: str, known: list[str]) -> str:
     return meant or did_you_mean(name, known) or f"'{join_names(prefix)}' has no entries"
 
 
-def _compile_text(text: str) -> Callable[[object], Any]:
-    pieces = [_compile_piece(piece) for piece in _pieces(text)]
+def _compile_text(text: str, shown: Shown) -> Callable[[object], Any]:
+    found = [*_pieces(text)]
+    pieces = [_compile_piece(piece) for piece in found]
     if len(pieces) == 1 and callable(pieces[0]):
         return pieces[0]
     if not any(callable(piece) for piece in pieces):
         literal = "".join(str(piece) for piece in pieces)
         return lambda _item: literal
-    return lambda item: "".join([p if isinstance(p, str) else _put_in(p(item), text) for p in pieces])
+    parts = [
+        _text_of(get, f"${'.'.join(('', *piece.names[1:]))}", text, shown)
+        if isinstance(piece, TextReference) and not isinstance(get, str)
+        else str(get)
+        for piece, get in zip(found, pieces, strict=True)
+    ]
+    return lambda item: "".join([each if isinstance(each, str) else each(item) for each in parts])
+
+
+def _text_of(get: Callable[[object], Any], path: str, text: str, shown: Shown) -> Callable[[object], str]:
+    def put_in(item: object) -> str:
+        value = get(item)
+        if _is_collection(value):
+            raise TypeError(f"a {type(value).__name__} can't be put inside the text '{text}'")
+        return shown(value, path)
+
+    return put_in
 
 
 def _compile_piece(piece: _Piece) -> str | Callable[[object], Any]:
@@ -390,9 +417,3 @@ def _getter(names: tuple[str, ...]) -> Callable[[object], Any]:
         )
 
     return get
-
-
-def _put_in(value: object, text: str) -> str:
-    if _is_collection(value):
-        raise TypeError(f"a {type(value).__name__} can't be put inside the text '{text}'")
-    return _format_value(value)

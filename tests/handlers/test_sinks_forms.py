@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.handlers.sinks.forms import FormError, as_cells, as_json, as_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import FormError, as_cells, as_json, as_text, in_text, json_bytes, text_bytes
+from runner.spec.references import compile_template
 
 
 class Colour(Enum):
@@ -186,3 +187,30 @@ def test_bytes_of_a_text_are_those_of_a_file_name_again(text: str) -> None:
     raw = text.encode("utf-8", "surrogatepass")
 
     assert raw == text_bytes(raw.decode("utf-8", "surrogateescape"))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (datetime(2024, 2, 29, 1, tzinfo=UTC), "2024-02-29T01:00:00+00:00"),
+        (timedelta(seconds=90), "90.0"),
+        (Colour.RED, "red"),
+        (None, "null"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("x", "x"),
+    ],
+    ids=str,
+)
+def test_what_is_put_inside_a_text_has_the_form_that_it_has_alone(value: object, expected: str) -> None:
+    fill = compile_template("<${{ item.a.b }}>", in_text)
+
+    assert (f"<{expected}>", expected) == (fill({"a": {"b": value}}), as_text(value))
+
+
+@pytest.mark.parametrize("value", [math.nan, b"x", object()], ids=lambda each: type(each).__name__)
+def test_what_has_no_form_is_not_put_inside_a_text(value: object) -> None:
+    fill = compile_template("<${{ item.a.b }}>", in_text)
+
+    with pytest.raises(FormError, match=r"^\$\.a\.b: .* has no form"):
+        fill({"a": {"b": value}})

@@ -22,7 +22,7 @@ from runner.errors import OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, REMEDY, OutputRefused, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import advised, hidden, remove_abandoned
-from runner.handlers.sinks.forms import FormError, as_json, as_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import FormError, as_json, as_text, in_text, json_bytes, text_bytes
 from runner.spec.model import Role
 
 _NOBODYS_FAULT = frozenset(
@@ -206,8 +206,8 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
     folder = context.prepared or options["path"]
     file = WrittenFile(folder, context.name)
-    named = compile_template(options["name"]) if "name" in options else None
-    filled = compile_template(options["content"]) if "content" in options else None
+    named = compile_template(options["name"], in_text) if "name" in options else None
+    filled = compile_template(options["content"], in_text) if "content" in options else None
 
     def write(item: object) -> None:
         data, suffix = content_of(item if filled is None else filled(item))

@@ -114,6 +114,16 @@ def as_text(value: object) -> str:
         raise FormError(_fault(value) or f"$: {_kind(value)} has no form") from None
 
 
+def in_text(value: object, path: str) -> str:
+    """Return a part of an item, which is at `path` in it, as text. Raises `FormError`, which names it."""
+    if type(value) is str:
+        return value
+    try:
+        return as_text(value)
+    except FormError as error:
+        raise FormError(path + str(error).removeprefix("$")) from None
+
+
 def as_cells(row: Sequence[object], names: tuple[str, ...] = ()) -> Sequence[object]:
     """Return the cells of a row of a table, ready for `csv`. Raises `FormError`, which names the cell."""
     return [_cell(value, index, names) for index, value in enumerate(row)]
@@ -122,11 +132,7 @@ def as_cells(row: Sequence[object], names: tuple[str, ...] = ()) -> Sequence[obj
 def _cell(value: object, index: int, names: tuple[str, ...]) -> object:
     if value is None:
         return ""
-    try:
-        return as_text(value)
-    except FormError as error:
-        path = below("$", names[index]) if index < len(names) else f"$[{index}]"
-        raise FormError(path + str(error).removeprefix("$")) from None
+    return in_text(value, below("$", names[index]) if index < len(names) else f"$[{index}]")
 
 
 def json_bytes(text: str) -> bytes:

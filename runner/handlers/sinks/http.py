@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from runner.errors import HandlerError, MprunError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import Writes
-from runner.handlers.sinks.forms import as_json, as_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import as_json, as_text, in_text, json_bytes, text_bytes
 from runner.spec.model import Role
 from runner.units import DURATION_PATTERN, duration
 
@@ -124,9 +124,9 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
     client = Client(duration(options["timeout"]) if "timeout" in options else _TIMEOUT)
     method = options.get("method", "POST")
-    url: Callable[[object], Any] = compile_template(options["url"])
-    body = compile_template(options["body"]) if "body" in options else None
-    headers = compile_template(dict(options.get("headers", {})))
+    url: Callable[[object], Any] = compile_template(options["url"], in_text)
+    body = compile_template(options["body"], in_text) if "body" in options else None
+    headers = compile_template(dict(options.get("headers", {})), in_text)
 
     def post(item: object) -> None:
         data, kind = body_of(item if body is None else body(item))

@@ -12,7 +12,7 @@ from typing import Any
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import STDOUT, AppendedFile, file_output
-from runner.handlers.sinks.forms import as_json, as_text, json_bytes, json_lines, text_bytes
+from runner.handlers.sinks.forms import as_json, as_text, in_text, json_bytes, json_lines, text_bytes
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role
 
@@ -120,7 +120,7 @@ def _build_text(options: Mapping[str, Any], context: WorkerContext) -> Handler:
         return LineSink(file, _text_line, _text_lines).handler()
     from runner.spec.references import compile_template
 
-    fill = compile_template(template)
+    fill = compile_template(template, in_text)
     return LineSink(
         file,
         lambda item: as_text(fill(item)) + "\n",
