@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sink_handlers import built
@@ -134,12 +135,31 @@ def test_what_is_no_url_fails_the_item() -> None:
         built("http", {"url": "ftp://x"}).call("a")
 
 
+@pytest.mark.parametrize("odd", ["\n", "\t", " ", "\x7f", "a#b", "a?b", "a/../b", "a%2fb", "包"])
+def test_a_value_within_a_url_asks_for_nothing_else(service: Service, odd: str) -> None:
+    sink = built("http", {"url": service.url + "/${{ item }}/buns"})
+    sink.call(odd)
+    sink.close()
+
+    ((_, path, _, _),) = service.requests
+    assert ["", quote(odd, safe=""), "buns"] == path.split("/")
+
+
+@pytest.mark.parametrize("url", ["${{ item }}", "${{ item }}/a%20b?c=d"])
+def test_a_value_that_is_an_address_is_taken_as_it_is(service: Service, url: str) -> None:
+    sink = built("http", {"url": url})
+    sink.call(service.url)
+    sink.close()
+
+    assert [url.removeprefix("${{ item }}") or "/"] == [path for _, path, _, _ in service.requests]
+
+
 @pytest.mark.parametrize(("odd", "written"), [("\n", "%0A"), ("\t", "%09"), (" ", "%20"), ("\x7f", "%7F")])
 def test_what_no_url_has_in_it_is_not_left_out(service: Service, odd: str, written: str) -> None:
-    sink = built("http", {"url": service.url + "/${{ item }}"})
+    sink = built("http", {"url": "${{ item }}"})
 
     with pytest.raises(ValueError, match=f"is no URL: it has .* in it, which is written '{written}' there"):
-        sink.call(f"a{odd}b")
+        sink.call(f"{service.url}/a{odd}b")
     assert [] == service.requests
 
 

@@ -124,7 +124,7 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
     client = Client(duration(options["timeout"]) if "timeout" in options else _TIMEOUT)
     method = options.get("method", "POST")
-    url: Callable[[object], Any] = compile_template(options["url"], in_text)
+    url: Callable[[object], Any] = compile_template(options["url"], _in_url)
     body = compile_template(options["body"], in_text) if "body" in options else None
     headers = compile_template(dict(options.get("headers", {})), in_text)
 
@@ -137,6 +137,12 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
         client.send(method, as_text(url(item)), data, {**usual, **given})
 
     return Mapper(post, client.close)
+
+
+def _in_url(value: object, path: str) -> str:
+    """A value within a URL: what it has of `/`, `?` or `#` is its own, and asks for nothing else. An address is one."""
+    text = in_text(value, path)
+    return text if text.startswith(("http://", "https://")) else quote(text, safe="")
 
 
 def _key(context: WorkerContext) -> dict[str, str]:
@@ -157,7 +163,10 @@ HTTP = HandlerKind(
                 "type": "string",
                 "minLength": 1,
                 "examples": ["https://example.org/buns/${{ item.id }}"],
-                "description": "Where to send it.",
+                "description": (
+                    "Where to send it. A value within it is percent-encoded, unless it is an address by itself, which "
+                    "begins with `http://` or `https://`."
+                ),
             },
             "method": {
                 "enum": ["POST", "PUT", "PATCH"],
