@@ -45,6 +45,16 @@ def test_a_row_is_a_mapping(shop: str, options: dict[str, Any], expected: list[o
     assert expected == items_of("sqlite", {"path": shop, **options})
 
 
+@pytest.mark.parametrize(
+    "made", ["VIEW few AS", "TABLE few (item PRIMARY KEY, price) WITHOUT ROWID; INSERT INTO few"]
+)
+def test_what_has_no_rowid_is_read_too(shop: str, made: str) -> None:
+    with closing(sqlite3.connect(shop)) as connection:
+        connection.executescript(f"CREATE {made} SELECT * FROM orders WHERE price < 3")
+
+    assert ORDERS[:3] == items_of("sqlite", {"path": shop, "table": "few"})
+
+
 @pytest.mark.parametrize("offset", [0, 3, 10, 12])
 def test_whoever_takes_a_readers_place_goes_on_with_the_row_that_is_next(shop: str, offset: int) -> None:
     query = {"path": shop, "query": "SELECT * FROM orders ORDER BY price DESC"}

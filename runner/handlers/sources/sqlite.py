@@ -29,7 +29,8 @@ class SqliteRows:
 
     def __init__(self, options: Mapping[str, Any], context: WorkerContext) -> None:
         self._path = options["path"]
-        self._query = options.get("query") or f"SELECT * FROM {_quoted(options['table'])} ORDER BY rowid"
+        self._query = options.get("query")
+        self._table = options.get("table", "")
         self._given = options.get("parameters", ())
         self._counts = options.get("count", True)
         self._context = context
@@ -49,7 +50,8 @@ class SqliteRows:
     def _rows(self, connection: Connection) -> Iterator[object]:
         # One transaction, so that the rows are those that were counted, whoever writes meanwhile.
         connection.execute("BEGIN")
-        query, offset = self._query.strip().rstrip(";"), self._context.offset
+        query, offset = self._query or _all_of(connection, self._table), self._context.offset
+        query = query.strip().rstrip(";")
         cursor = connection.execute(query, self._given)
         names = _names_of(cursor)
         total = self._total(connection, query) if self._counts else 0
@@ -80,9 +82,26 @@ class SqliteRows:
             return ""
         with closing(sqlite3.connect(f"{self._uri()}?mode=ro", uri=True)) as connection:
             tables = [
-                name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
+                )
             ]
         return f"; {did_you_mean(missing, tables)}" if tables else "; there is none at all"
+
+
+def _all_of(connection: Connection, table: str) -> str:
+    """Return a query for a table, by rowid; a view has none, and a table made `WITHOUT ROWID` lies by its key."""
+    import sqlite3
+
+    query = f"SELECT * FROM {_quoted(table)}"
+    try:
+        connection.execute(f"{query} ORDER BY rowid LIMIT 0")
+    except sqlite3.OperationalError as error:
+        if "rowid" in str(error):
+            return query
+        raise
+    return f"{query} ORDER BY rowid"
 
 
 def _names_of(cursor: Cursor) -> list[str]:
@@ -120,7 +139,7 @@ SQLITE = HandlerKind(
             "table": {
                 "type": "string",
                 "minLength": 1,
-                "description": "The table to read, all of it, by rowid.",
+                "description": "The table or view to read, all of it; by rowid where it has any.",
             },
             "query": {
                 "type": "string",
