@@ -29,8 +29,14 @@ _UNSETTLING = (
 )
 _READ_AT_START = ("PYTHON", "LC_", "LANG")
 
-# How long an example takes says how busy the machine is, and nothing of what is tested.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, and nothing of what is tested. The same examples come each
+# time, so that a change is judged by what it changes; MPRUN_EXPLORE=1 looks for others.
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="MPRUN_EXPLORE" not in os.environ,
+)
 settings.load_profile("any machine")
 
 
