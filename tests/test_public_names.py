@@ -77,6 +77,7 @@ def test_importing_it_imports_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("go.py",), ("-m", "mprun", "w.yaml", "--quiet")])
+@pytest.mark.quick("words0")
 def test_a_program_or_the_module_runs_a_workflow(place: Place, words: tuple[str, ...]) -> None:
     (place / "runner").mkdir()  # a folder without code hides nothing
 

@@ -134,6 +134,7 @@ def test_show_opens_the_item_only_when_told_to_and_says_what_that_means(canteen:
         (("replay", "RUN", "--stage", "chef"), "has no dead letters that were not replayed"),
     ],
 )
+@pytest.mark.quick("arguments0-there is no run 'nobody'")
 def test_what_is_not_there_is_a_usage_error(
     canteen: Canteen, arguments: tuple[str, ...], trouble: str
 ) -> None:
@@ -216,6 +217,7 @@ stages:
     ],
     ids=["raises", "killed", "in order"],
 )
+@pytest.mark.quick("raises")
 def test_outputs_of_an_item_that_are_in_when_it_fails_are_counted_and_left_out_by_a_replay(
     tmp_path: Path, run_mprun: RunMprun, fail: str, queue: str, stage: str
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_replay_that_would_deliver_outputs_again_is_refused(tmp_path: Path, ru
         ("home/runs/RUN/run.json", ("replay",)),
     ],
 )
+@pytest.mark.quick("home/runs/RUN/dead-letters/waiter.jsonl-arguments3")
 def test_letters_that_others_may_have_written_are_neither_put_back_nor_unpickled(
     canteen: Canteen, open_: str, arguments: tuple[str, ...]
 ) -> None:

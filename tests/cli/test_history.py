@@ -56,6 +56,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory, run_mprun: RunMprun) -> Ca
         (("--since", "3000-01-01"), []),
     ],
 )
+@pytest.mark.quick("options2-expected2")
 def test_runs_are_chosen_by_name_end_and_time(
     kitchen: Callable[..., Any], options: tuple[str, ...], expected: list[tuple[str, str]]
 ) -> None:

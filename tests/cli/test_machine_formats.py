@@ -125,6 +125,7 @@ class Asked:
 
 
 @pytest.mark.parametrize("refused", REFUSED)
+@pytest.mark.quick("empty.yaml")
 def test_a_run_of_a_wrong_file_is_told_in_every_format_with_the_problems_of_validate(
     run_mprun: RunMprun, tmp_path: Path, refused: str
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_run_of_a_wrong_file_is_told_in_every_format_with_the_problems_of_vali
 
 
 @pytest.mark.parametrize("words", BAD_CALLS.values(), ids=BAD_CALLS)
+@pytest.mark.quick("jobs at once for stages")
 def test_a_run_that_cannot_be_is_told_in_every_format(
     run_mprun: RunMprun, tmp_path: Path, words: list[str]
 ) -> None:

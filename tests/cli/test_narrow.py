@@ -104,6 +104,7 @@ def test_handlers_are_listed_with_every_word_of_theirs(show: Show) -> None:
 
 
 @pytest.mark.parametrize("words", ["validate", "plan", "run"])
+@pytest.mark.quick("plan")
 def test_the_caret_of_a_problem_stands_below_its_place(show: Show, tmp_path: Path, words: str) -> None:
     (tmp_path / "w.yaml").write_text(
         f"name: w\nstages: {{{LONG}: {{run: {{print: {{}}}}, nise: 3, to: {'q' * 70}}}}}\n"

@@ -184,6 +184,7 @@ def test_events_and_report_are_written_to_their_files(run_mprun: RunMprun, folde
 
 @pytest.mark.parametrize("option", ["--events", "--report"])
 @pytest.mark.parametrize("path", ["none/file", ".", "work.py/file"])
+@pytest.mark.quick("none/file---events")
 def test_a_file_that_cannot_be_written_is_found_before_anything_starts(
     run_mprun: RunMprun, folder: Path, option: str, path: str
 ) -> None:

@@ -158,6 +158,7 @@ def test_wherever_a_consumer_is_killed_every_item_is_done_and_only_a_batch_in_ha
 
 @pytest.mark.parametrize("queue", ["", ", max_bytes: 1MB"], ids=["plain", "bytes"])
 @pytest.mark.parametrize(("where", "nth"), quick_at("between", "torn-half"))
+@pytest.mark.quick("between-2-plain")
 def test_wherever_a_pipe_stage_is_killed_each_output_is_in_once(
     run_mprun: RunMprun, tmp_path: Path, where: str, nth: int, queue: str
 ) -> None:
@@ -215,6 +216,7 @@ def test_an_item_that_fails_is_tried_again_alone_and_the_others_are_done_once(
 
 
 @pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
+@pytest.mark.quick("leased")
 def test_only_those_that_the_handler_names_have_failed(
     run_mprun: RunMprun, tmp_path: Path, transport: str
 ) -> None:
@@ -289,6 +291,7 @@ def test_no_batch_is_waited_for_that_its_queue_has_no_room_for(run_mprun: RunMpr
 
 @pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
 @pytest.mark.parametrize("daemon", ["true", "false"])
+@pytest.mark.quick("true-leased", "true-inline", "false-inline")
 def test_the_last_batch_is_handed_over_when_the_stream_ends(
     run_mprun: RunMprun, tmp_path: Path, transport: str, daemon: str
 ) -> None:

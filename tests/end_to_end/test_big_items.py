@@ -169,6 +169,7 @@ def test_an_array_is_writable_and_whole() -> None:
     assert bool((found == array).all())
 
 
+@pytest.mark.slow
 def test_big_and_small_items_stay_in_order(kitchen: Kitchen) -> None:
     kitchen.handlers(
         """
@@ -197,6 +198,7 @@ def test_several_writers_and_readers_share_one_arena(kitchen: Kitchen, method: s
     assert "done" == report.outcome
 
 
+@pytest.mark.slow
 def test_a_pipe_stage_passes_on_what_it_was_given(kitchen: Kitchen) -> None:
     kitchen.handlers("def pass_on(item):\n    item.view[0] = item.view[0]\n    return item\n")
     kitchen.run(
@@ -206,6 +208,7 @@ def test_a_pipe_stage_passes_on_what_it_was_given(kitchen: Kitchen) -> None:
     assert numbers(40) == sorted(kitchen.notes(), key=int)
 
 
+@pytest.mark.slow
 def test_whoever_keeps_items_finds_them_as_they_were(kitchen: Kitchen) -> None:
     kitchen.handlers(
         """
@@ -224,6 +227,7 @@ def test_whoever_keeps_items_finds_them_as_they_were(kitchen: Kitchen) -> None:
     assert numbers(100) == kitchen.notes()
 
 
+@pytest.mark.slow
 def test_a_handler_that_drives_its_queue_may_hold_an_item_beyond_task_done(kitchen: Kitchen) -> None:
     kitchen.handlers(
         """
@@ -242,6 +246,7 @@ def test_a_handler_that_drives_its_queue_may_hold_an_item_beyond_task_done(kitch
     assert numbers(29) == kitchen.notes()
 
 
+@pytest.mark.slow
 def test_more_items_pass_than_memory_is_set_aside_for(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +315,7 @@ def test_a_writer_that_is_killed_half_way_through_a_copy_loses_nothing_that_it_h
     assert "failed" == report.outcome
 
 
+@pytest.mark.slow
 def test_an_item_on_which_a_handler_raises_is_let_go(kitchen: Kitchen) -> None:
     kitchen.handlers("def pick(item):\n    assert item.view[0] % 3\n    note(number_of(item))\n")
     eater = stage("eater", "pick", reads="q", on_error=OnError.SKIP)

@@ -56,6 +56,7 @@ EACH_ONCE = Counter(map(str, range(20)))
         ("queues: {q: {maxsize: 2}}", 3),
     ],
 )
+@pytest.mark.quick("-1")
 def test_what_was_put_for_an_item_whose_worker_is_killed_is_put_once(
     tmp_path: Path, queues: str, outputs: int
 ) -> None:

@@ -30,6 +30,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased")
 def test_items_go_through_a_filter_a_batch_and_a_call(run: Run, transport: str, tmp_path: Path) -> None:
     done = run(
         "  feed: {run: {command: 'seq 100'}, to: n}\n"

@@ -350,6 +350,7 @@ def test_a_stop_with_a_full_queue_leaves_safe_what_counts_as_done(
 # Under `inline` who waits for something of another stage's, but at a queue, waits for ever.
 @pytest.mark.parametrize(("transport", "start"), ENDED[:-1])
 @pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.quick("checkpoint-leased-fork")
 def test_the_failure_of_another_stage_leaves_safe_what_counts_as_done(
     kitchen: Kitchen, effect: str, transport: str, start: str
 ) -> None:

@@ -194,6 +194,7 @@ def test_what_a_killed_worker_had_left_undone_is_missed(
 
 @START
 @pytest.mark.parametrize("source", WAITED_FOR.values(), ids=WAITED_FOR)
+@pytest.mark.quick("a file that is flushed-fork")
 def test_what_a_call_waits_for_is_safe(run_mprun: RunMprun, tmp_path: Path, source: str, start: str) -> None:
     done = run(run_mprun, tmp_path, source, start)
 

@@ -152,7 +152,7 @@ PROCESSES = [("leased", "fork"), ("leased", "spawn"), ("joinable", "fork")]
 
 
 @pytest.mark.parametrize(("transport", "method"), PROCESSES)
-@pytest.mark.quick("fork")
+@pytest.mark.quick("leased-fork")
 def test_a_worker_ends_as_python_ends(run: Run, tmp_path: Path, transport: str, method: str) -> None:
     kitchen = """
         import atexit, gzip, os, tempfile, threading, time
@@ -262,7 +262,7 @@ def test_what_belongs_to_the_program_does_not_end_with_a_worker(run: Run, tmp_pa
 
 @pytest.mark.parametrize(("transport", "method"), PROCESSES)
 @pytest.mark.parametrize("ends", ["pass", "raise ValueError"])
-@pytest.mark.quick("fork")
+@pytest.mark.quick("raise ValueError-leased-fork")
 def test_no_shared_memory_is_left(run: Run, tmp_path: Path, transport: str, method: str, ends: str) -> None:
     kitchen = f"""
         from multiprocessing import shared_memory
@@ -309,6 +309,7 @@ def test_a_thread_that_does_not_end_keeps_no_worker_for_ever(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.quick("leased")
 def test_a_thread_of_a_handler_is_waited_for(run: Run, tmp_path: Path, transport: str) -> None:
     kitchen = """
         import threading, time
@@ -332,6 +333,7 @@ def test_a_thread_of_a_handler_is_waited_for(run: Run, tmp_path: Path, transport
         ("self.pool = ThreadPoolExecutor(1, 'heartbeat'); self.pool.submit(beat)", "heartbeat_0"),
     ],
 )
+@pytest.mark.quick("self.pool = ThreadPoolExecutor(1, 'heartbeat'); self.pool.submit(beat)-heartbeat_0")
 def test_a_thread_under_inline_keeps_the_command_no_longer_than_a_worker(
     run_mprun: RunMprun, tmp_path: Path, starts: str, name: str
 ) -> None:
@@ -393,7 +395,7 @@ STOPPED_RUNS = [
 
 
 @pytest.mark.parametrize(("transport", "method", "source"), STOPPED_RUNS)
-@pytest.mark.quick("leased-fork-many", "joinable-fork-idle", "inline")
+@pytest.mark.quick("leased-fork-many")
 def test_a_stopped_run_closes_what_is_done(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: str, method: str, source: str
 ) -> None:
@@ -460,6 +462,7 @@ SPAWNED = pytest.param("leased", "spawn", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("transport", "method"), [("leased", "fork"), SPAWNED, ("joinable", "fork")])
+@pytest.mark.quick("leased-fork")
 def test_the_failure_of_one_stage_lets_the_others_close(
     run: Run, tmp_path: Path, transport: str, method: str
 ) -> None:
@@ -486,6 +489,7 @@ def test_the_time_limit_lets_all_close(run: Run, tmp_path: Path, transport: str,
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.quick("leased")
 def test_who_is_at_a_queue_holds_up_no_run_that_has_failed(
     run: Run, events: list[Any], transport: str
 ) -> None:
@@ -564,6 +568,7 @@ INTERRUPTED = """
 
 
 @pytest.mark.parametrize(("signals", "closed"), [(1, True), (2, False)])
+@pytest.mark.quick("2-False")
 def test_who_interrupts_a_run_that_has_failed_lets_it_close_unless_twice(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: int, closed: bool
 ) -> None:
@@ -614,7 +619,7 @@ BOUND = "\nlimits: {close_timeout: 300ms}"
 @pytest.mark.parametrize(
     ("source", "worker"), [(SINK, "sink-1"), (SOURCE, "src-1")], ids=["reader", "producer"]
 )
-@pytest.mark.quick("reader-leased-fork", "producer-joinable-fork")
+@pytest.mark.quick("reader-leased-fork")
 def test_a_close_at_the_end_that_never_returns_fails_the_run(
     run: Run, source: str, worker: str, transport: str, method: str
 ) -> None:
@@ -674,6 +679,7 @@ def test_a_reader_that_is_killed_in_its_close_fails_the_run(run: Run, tmp_path: 
 
 
 @pytest.mark.parametrize("words", ["restart=crash", "state=none", "state=checkpoint"])
+@pytest.mark.quick("state=checkpoint")
 def test_where_the_file_says_so_another_closes(run: Run, tmp_path: Path, words: str) -> None:
     (tmp_path / "kill").touch()
 
@@ -693,6 +699,7 @@ def test_a_close_that_never_returns_is_not_tried_for_ever(run: Run, words: str) 
 
 
 @pytest.mark.parametrize("limit", ["stall_timeout", "timeout"])
+@pytest.mark.quick("timeout")
 def test_other_bounds_end_a_close_at_the_end_too(run: Run, limit: str) -> None:
     limits = (
         "{stall_timeout: 300ms, close_timeout: 20s}" if limit == "stall_timeout" else "{close_timeout: 200ms}"

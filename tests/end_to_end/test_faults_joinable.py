@@ -227,6 +227,7 @@ def test_a_worker_that_is_killed_ends_the_run_at_once_and_is_named(
 
 
 @pytest.mark.parametrize("victim", ["chef", "cook"])
+@pytest.mark.quick("cook")
 def test_a_worker_killed_while_it_waits_for_room_ends_the_run_at_once(scene: Scene, victim: str) -> None:
     scene.handlers(KITCHEN)
     strike = Strike(signal.SIGKILL)
@@ -256,6 +257,7 @@ LEAVES = {
 
 @pytest.mark.parametrize("role", LEAVES)
 @pytest.mark.parametrize("code", [0, 7])
+@pytest.mark.quick("0-producer")
 def test_a_worker_that_exits_without_a_word_has_died_whatever_its_code(
     scene: Scene, role: str, code: int
 ) -> None:
@@ -345,7 +347,7 @@ ENDLESS = """
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("producer", ["steam", "drive"])
-@pytest.mark.quick("drive-SIGTERM", "steam-SIGINT")
+@pytest.mark.quick("steam-SIGINT")
 def test_a_signal_stops_the_producers_and_drains_the_rest(
     scene: Scene, number: signal.Signals, producer: str
 ) -> None:
@@ -444,6 +446,7 @@ sys.exit(run(make_plan(spec), [Tell()]).exit_code)
         ("for a moment", None, 0),
     ],
 )
+@pytest.mark.quick("for ever-9--9")
 def test_nothing_outlives_the_supervisor(
     scene: Scene, what: str, number: signal.Signals | None, code: int
 ) -> None:

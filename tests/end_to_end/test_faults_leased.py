@@ -134,6 +134,7 @@ UNPICKLABLE = {
 
 
 @pytest.mark.parametrize("who", UNPICKLABLE)
+@pytest.mark.quick("leased-a pipe")
 def test_unpicklable_item(scene: Scene, who: str) -> None:
     drives = "drives" in who
 
@@ -167,6 +168,7 @@ def test_exception(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("code", ["", "0", "7", "'enough'"])
+@pytest.mark.quick("leased-'enough'")
 def test_sys_exit_in_a_handler(scene: Scene, code: str) -> None:
     source = f"def eat(item):\n    if item == 3:\n        sys.exit({code})\n    note(item)"
 
@@ -211,6 +213,7 @@ FORKS = {
 
 
 @pytest.mark.parametrize("how", FORKS)
+@pytest.mark.quick("leased-os.fork in a session of its own")
 def test_a_handler_that_forks(scene: Scene, how: str) -> None:
     report = scene.run(FORKS[how])
 
@@ -220,6 +223,7 @@ def test_a_handler_that_forks(scene: Scene, how: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["count", "share", "eat"])
+@pytest.mark.quick("leased-share")
 def test_a_handler_that_forks_and_goes_on_twice(scene: Scene, stage: str) -> None:
     """The child returns into the runner, which must not take it for the worker."""
     sources = {
@@ -405,6 +409,7 @@ SOIL = """
     ["def count(n):\n    soil()\n    yield from range(n)", "def eat(item):\n    soil()"],
     ids=["a producer", "a consumer"],
 )
+@pytest.mark.quick("a producer-a byte-leased")
 def test_a_handler_that_writes_into_its_workers_stream_ends_the_run_with_the_reason(
     scene: Scene, junk: bytes, handler: str
 ) -> None:

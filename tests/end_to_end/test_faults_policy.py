@@ -121,6 +121,7 @@ def test_an_item_that_kills_its_workers_is_a_dead_letter_before_the_budget_of_it
     assert (59, 1) == (report.queue("q").done, report.queue("q").dead_lettered)
 
 
+@pytest.mark.slow
 def test_many_deadly_items_at_once_are_all_dead_letters(scene: Scene) -> None:
     report = scene.run("""
         stages:
@@ -175,6 +176,7 @@ def test_a_stage_whose_every_item_kills_ends_once_that_is_clear(scene: Scene) ->
     assert 3 == len(scene.letters())
 
 
+@pytest.mark.slow
 def test_a_budget_that_the_user_wrote_is_kept_to_by_workers_that_do_not_come_up(scene: Scene) -> None:
     report = scene.run("""
         stages:

@@ -120,6 +120,7 @@ SLEEPER = """
     """
 
 
+@pytest.mark.slow
 def test_an_item_that_takes_too_long_costs_its_worker_and_no_other_item_suffers(scene: Scene) -> None:
     scene.handlers(SLEEPER)
 
@@ -217,6 +218,7 @@ def test_a_stall_ends_a_run_in_one_process_too(scene: Scene) -> None:
     assert report.reason.endswith("it holds 3")
 
 
+@pytest.mark.slow
 def test_a_worker_that_never_acknowledges_is_named(scene: Scene) -> None:
     scene.handlers(
         """

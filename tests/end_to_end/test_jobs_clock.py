@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 RunMprun = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_the_start_of_a_slow_worker_is_not_the_jobs_time(tmp_path: Path, run_mprun: RunMprun) -> None:
     (tmp_path / "slow.py").write_text("import time\ndef start(name):\n    time.sleep(1.5)\n")
     flow = tmp_path / "flow.yaml"

@@ -21,6 +21,7 @@ def runs(tmp_path: Path, mprun: Path, plain_env: Mapping[str, str]) -> Iterator[
     made.close()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_an_attempt_and_the_run_goes_on(runs: Runs) -> None:
     run = runs.start(
         "name: r\njobs:\n"
@@ -166,6 +167,7 @@ def test_one_job_alone_runs_with_what_it_needs(runs: Runs) -> None:
     assert {"a": "passed", "b": "passed", "d (2)": "passed"} == run.results
 
 
+@pytest.mark.slow
 def test_a_gigabyte_of_output_is_in_the_log_and_not_in_anybodys_memory(runs: Runs) -> None:
     run = runs.start("name: r\njobs:\n  a: {run: 'head -c 100000000 /dev/zero'}\n", "-q")
 

@@ -323,7 +323,7 @@ def test_a_worker_struck_at_any_boundary_loses_and_repeats_nothing(
 @pytest.mark.parametrize("name", ["failing", "failed"])
 @pytest.mark.parametrize("role", READERS)
 @pytest.mark.parametrize("on_error", [OnError.SKIP, OnError.DEAD_LETTER])
-@pytest.mark.quick("dead_letter-consumer", "skip-pipe")
+@pytest.mark.quick("skip-pipe-failing")
 def test_an_item_that_fails_is_counted_once_whenever_its_worker_dies(
     strike: Strike, name: str, role: str, on_error: OnError
 ) -> None:

@@ -118,6 +118,9 @@ def in_turns(lines: list[str]) -> bool:
 
 @TRANSPORTS
 @pytest.mark.parametrize("eater", ["run: 'kitchen:eat', lock: mutex", "run: 'kitchen:drive'"])
+@pytest.mark.quick(
+    "run: 'kitchen:drive'-leased", "run: 'kitchen:drive'-inline", "run: 'kitchen:eat', lock: mutex-inline"
+)
 def test_items_are_handled_one_at_a_time_and_none_waits_for_room_under_the_lock(
     transport: str, eater: str, kitchen: Path, capfd: Capture
 ) -> None:

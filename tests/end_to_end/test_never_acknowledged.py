@@ -30,6 +30,7 @@ TAKEN = {"take_three": (3, 0), "take_all": (5, 0), "do_one_of_three": (3, 1)}
 
 @pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
 @pytest.mark.parametrize("handler", TAKEN)
+@pytest.mark.quick("do_one_of_three-leased", "do_one_of_three-inline", "take_three-inline")
 def test_what_was_taken_and_never_acknowledged_is_told_as_such_with_its_stage(
     tmp_path: Path, run_mprun: RunMprun, handler: str, transport: str
 ) -> None:

@@ -213,6 +213,7 @@ def test_a_home_that_cannot_be_written_costs_one_warning(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kilobytes", [48, 64, 100])
+@pytest.mark.quick("64")
 def test_a_disk_that_fills_up_in_mid_run_costs_one_warning(shop: Shop, kilobytes: int) -> None:
     """As a bound on the size of a file, which the kernel holds to as it does to that of a disk."""
     shop.write_gate(1000)

@@ -121,6 +121,7 @@ def run(folder: Path, run_mprun: RunMprun, meddle: str, transport: str, *, late:
         pytest.param("import eventlet; eventlet.monkey_patch()", id="eventlet", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.quick("patch0-leased-at import", "patch0-inline-at import", "patch0-inline-in a call")
 def test_threads_that_a_handler_replaces_are_no_hang(
     tmp_path: Path, run_mprun: RunMprun, patch: str, transport: str, late: bool
 ) -> None:

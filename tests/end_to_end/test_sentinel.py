@@ -102,6 +102,7 @@ def marks(shown: Showing) -> Counter[str]:
 
 
 @TRANSPORTS
+@pytest.mark.quick("leased", "inline")
 def test_each_reader_gets_one_mark_after_every_item(transport: str, kitchen: Path, capfd: Capture) -> None:
     stages = """
         chef: {run: "kitchen:steam", with: {n: 7}, count: 3, to: q}

@@ -277,6 +277,7 @@ def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Fol
 
 
 @pytest.mark.parametrize("place", ["taken", "flushing", "flushed", "sending"])
+@pytest.mark.quick("sending")
 def test_no_line_is_missing_on_standard_output_though_its_writer_was_killed(
     folder: Folder, place: str
 ) -> None:
@@ -292,7 +293,7 @@ def test_no_line_is_missing_on_standard_output_though_its_writer_was_killed(
 
 @pytest.mark.parametrize("transport", ["joinable", "inline"])
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
-@pytest.mark.quick("jsonl-inline", "jsonl-joinable", "sqlite-inline", "dir-joinable", "parquet-inline")
+@pytest.mark.quick("jsonl-joinable")
 def test_a_sink_writes_under_every_transport(folder: Folder, sink: Sink, transport: str) -> None:
     folder.write(sink.options())
 
@@ -351,7 +352,7 @@ def interrupted(folder: Folder, mprun: Path, env: Mapping[str, str]) -> int:
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
-@pytest.mark.quick("jsonl", "sqlite")
+@pytest.mark.quick("jsonl")
 def test_ctrl_c_with_a_full_queue_leaves_what_counts_as_done(
     folder: Folder, sink: Sink, mprun: Path, plain_env: Mapping[str, str]
 ) -> None:
@@ -392,6 +393,7 @@ def test_nothing_that_is_not_done_stays_where_nobody_takes_over(
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("dir")
 def test_a_file_that_is_there_is_not_written_to_unasked(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options())
     make_mine(folder.path / "out", sink)
@@ -408,7 +410,7 @@ ADDING = {name: sink for name, sink in SINKS.items() if "append" in sink.modes}
 
 
 @pytest.mark.parametrize("sink", ADDING.values(), ids=ADDING)
-@pytest.mark.quick("jsonl", "dir")
+@pytest.mark.quick("jsonl")
 def test_a_second_run_adds_to_what_is_there(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(", mode: append"))
     folder.run()

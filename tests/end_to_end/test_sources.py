@@ -217,6 +217,7 @@ def page_of(_path: str, query: dict[str, list[str]], _before: int) -> Answer:
     "options", [{"next": "next"}, {"counter": {"name": "page"}}], ids=["by link", "by number"]
 )
 @pytest.mark.parametrize("seed", range(int(os.environ.get("MPRUN_KILL_SEEDS", "1"))))
+@pytest.mark.quick("0-by number")
 def test_pages_are_gone_on_with_where_their_reader_was_killed(
     tmp_path: Path, run_mprun: RunMprun, options: dict[str, Any], seed: int
 ) -> None:
@@ -323,6 +324,7 @@ def test_a_bad_line_fails_the_run_at_once_and_says_where_it_is(
     ("transport", "on_error"),
     [("leased", "dead_letter"), ("leased", "skip"), ("joinable", "skip"), ("inline", "skip")],
 )
+@pytest.mark.quick("leased-skip", "inline-skip")
 def test_a_bad_line_goes_its_way_and_the_ledger_counts_it(
     tmp_path: Path, run_mprun: RunMprun, transport: str, on_error: str
 ) -> None:
@@ -384,6 +386,7 @@ def test_a_letter_has_the_line_and_where_it_was(tmp_path: Path, run_mprun: RunMp
         (["access.log", "b/c.log"], "there is no file 'b/c.log': there is no folder 'b'"),
     ],
 )
+@pytest.mark.quick("path4-there is no file 'b/c.log': there is no folder 'b'")
 def test_what_is_not_there_is_named(
     tmp_path: Path, run_mprun: RunMprun, path: str | list[str], words: str
 ) -> None:
@@ -406,6 +409,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, run_mprun: RunMpru
 
 
 @pytest.mark.parametrize("stage", ["lines", "timer"])
+@pytest.mark.quick("lines")
 def test_whoever_waits_for_input_ends_when_the_run_is_stopped(
     tmp_path: Path, mprun: Path, plain_env: dict[str, str], stage: str
 ) -> None:

@@ -175,7 +175,7 @@ def stopping(run: Run) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.quick("running-leased", "draining-joinable")
+@pytest.mark.quick("running--leased")
 def test_nothing_is_left_of_a_run_whose_supervisor_is_killed(
     launch: Callable[..., Run], transport: str, reach: Callable[[Run], None], options: dict[str, Any]
 ) -> None:

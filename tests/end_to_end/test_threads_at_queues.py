@@ -98,6 +98,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
 @pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.quick("1-leased")
 def test_each_thread_gets_items_of_its_own_and_its_end_of_the_stream(
     tmp_path: Path, transport: str, threads: int
 ) -> None:
@@ -108,6 +109,7 @@ def test_each_thread_gets_items_of_its_own_and_its_end_of_the_stream(
 
 
 @pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
+@pytest.mark.quick("leased")
 def test_one_thread_gets_what_others_say_is_done(tmp_path: Path, transport: str) -> None:
     counts = noted(tmp_path, transport, 2, "pooled")
 
@@ -116,6 +118,7 @@ def test_one_thread_gets_what_others_say_is_done(tmp_path: Path, transport: str)
 
 
 @pytest.mark.parametrize("dies", [0, 150, ITEMS - 1])
+@pytest.mark.quick("150")
 def test_a_kill_repeats_at_most_what_the_threads_have_in_hand(tmp_path: Path, dies: int) -> None:
     threads = 4
 

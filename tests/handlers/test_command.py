@@ -59,7 +59,7 @@ def test_lines_come_before_the_command_has_ended() -> None:
         ("exec 2>&-; sleep 600", ["a", "b"]),
     ],
 )
-@pytest.mark.quick("pipe")
+@pytest.mark.quick("sleep 0.02; echo late; sleep 600-lines1-pipe")
 def test_a_command_is_over_when_its_program_ends_whatever_it_leaves_in_the_background(
     role: Role, left_behind: str, lines: list[str], tmp_path: Path
 ) -> None:

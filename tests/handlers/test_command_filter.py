@@ -93,6 +93,7 @@ SLOW = ("it closes its output", "it ignores SIGTERM")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FAULTS]
 )
+@pytest.mark.quick("it exits")
 def test_what_goes_wrong_fails_the_item_in_hand_and_the_next_has_a_fresh_program(
     name: str, tmp_path: Path
 ) -> None:
@@ -194,6 +195,7 @@ def test_it_sees_the_end_of_its_input_and_does_what_it_does_then(tmp_path: Path)
         ("trap '' TERM; sleep 600 & wait; wait", "did not end within 500ms"),
     ],
 )
+@pytest.mark.quick("exit 3-exited with code 3")
 def test_an_end_that_is_not_good_is_told_and_nobody_is_left(behind: str, words: str, tmp_path: Path) -> None:
     begun = time.monotonic()
     with kept(

@@ -202,6 +202,7 @@ def test_after_the_first_signal_those_who_talk_may_finish_and_nobody_else_may_be
     assert 1 == len(desk.heard("server.closed"))
 
 
+@pytest.mark.slow
 def test_the_second_signal_hangs_up_on_everybody(desk: Desk) -> None:
     def clients() -> None:
         with desk.connect() as guest:

@@ -61,6 +61,7 @@ def left(folder: Path, kind: str, batches: list[list[Any]], *, together: bool) -
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
 @given(batches=st.lists(st.lists(ROWS, max_size=4), max_size=4))
+@pytest.mark.quick("jsonl")
 def test_what_is_taken_together_is_as_if_it_had_come_alone(
     tmp_path_factory: pytest.TempPathFactory, kind: str, batches: list[list[Any]]
 ) -> None:

@@ -140,6 +140,7 @@ def test_what_is_packed_and_does_not_say_so_is_told_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+@pytest.mark.quick(".gz")
 def test_a_packed_file_that_is_cut_short_gives_what_it_has_and_fails(tmp_path: Path, suffix: str) -> None:
     noise = os.urandom(600_000).hex()
     lines = [noise[at : at + 100] for at in range(0, len(noise), 100)]

@@ -76,6 +76,7 @@ def test_so_many_pages_are_enough(serve: Callable[..., Api]) -> None:
 
 
 @pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.quick("503")
 def test_a_page_that_may_come_later_is_asked_for_again(serve: Callable[..., Api], code: int) -> None:
     api = serve(lambda _path, _query, before: (200, [1], {}) if before else (code, [], {"Retry-After": "0"}))
 

@@ -57,6 +57,7 @@ def held(file: ArenaFile) -> int:
 
 @pytest.mark.parametrize("size", [WINDOW_FROM // 2, WINDOW_FROM, EXTENT + 1])
 @pytest.mark.parametrize("part", [0, 5])
+@pytest.mark.quick("5-67108865")
 def test_an_item_is_read_as_it_was_written(file: ArenaFile, size: int, part: int) -> None:
     reader = ArenaReader(file)
     handle = store(file, block(7, size), part=part)

@@ -99,6 +99,7 @@ def test_a_step_out_of_time_is_stopped_and_ends_the_job(tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_what_ignores_the_signal_is_killed_after_the_grace(tmp_path: Path) -> None:
     what = request(tmp_path, shell("trap '' TERM; echo deaf; sleep 60 & wait; sleep 60", timeout=0.3))
 
@@ -168,6 +169,7 @@ def test_a_silent_job_is_named_and_stopped_and_one_that_prints_is_not(tmp_path: 
     assert 0.3 <= seconds < 20
 
 
+@pytest.mark.slow
 def test_silence_counts_from_the_last_line_and_not_from_a_look_at_the_log(tmp_path: Path) -> None:
     job = request(tmp_path, shell("sleep 0.2; echo a; exec sleep 60"), idle_timeout=1.0)
 

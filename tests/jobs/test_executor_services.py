@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jobs_workers import attempt, is_alive, read_log, request, shell, wait_until
 
 from runner.jobs.requests import CommandRequest, ReadinessRequest, ServiceRequest
@@ -49,6 +50,7 @@ def test_steps_begin_when_the_service_has_printed_its_line(tmp_path: Path) -> No
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.slow
 def test_a_service_that_talks_without_end_is_found_ready_and_the_clock_is_heeded(tmp_path: Path) -> None:
     ready = service(tmp_path, "yes | head -c 20000000; echo ready now; exec sleep 600", prints="^ready")
     never = service(tmp_path, "exec yes", prints="^ready", timeout=0.5)

@@ -63,6 +63,7 @@ def test_people_read_a_script_with_what_is_known_put_in() -> None:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.quick("bash")
 def test_no_value_of_any_kind_is_obeyed(
     shell: str, tmp_path: Path, mprun: Path, plain_env: dict[str, str]
 ) -> None:

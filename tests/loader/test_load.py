@@ -322,6 +322,7 @@ def test_a_run_that_is_wrong_in_any_way_hides_no_other_problem(
 
 
 @pytest.mark.parametrize("kind", sorted(built_in_kinds()))
+@pytest.mark.quick("parquet")
 def test_of_a_handler_kind_that_is_guessed_nothing_is_said_that_only_follows_from_the_guess(
     kitchen: Folder, kind: str
 ) -> None:

@@ -16,6 +16,7 @@ from runner.record.writer import RunWriter
 @pytest.mark.parametrize(
     ("length", "least", "most"), [(10, MOST_EVENTS, MOST_EVENTS + 500), (2000, 400, 1200)]
 )
+@pytest.mark.quick("10-5000-5500")
 def test_of_a_kind_of_event_the_newest_are_kept_by_number_and_by_length(
     tmp_path: Path, length: int, least: int, most: int
 ) -> None:

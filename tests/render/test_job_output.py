@@ -148,6 +148,7 @@ HAPPENINGS = [
 
 @pytest.mark.parametrize("mode", ["stream", "group", "quiet", "json"])
 @given(history=st.lists(st.sampled_from(HAPPENINGS), max_size=25), steps=st.lists(st.integers(0, 25)))
+@pytest.mark.quick("stream")
 def test_no_event_that_is_missing_or_comes_twice_stops_the_output(
     mode: str, history: list[Event], steps: list[int]
 ) -> None:

@@ -257,6 +257,7 @@ def test_the_end_waits_for_a_stopped_reader_only_so_long(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.quick("2")
 def test_a_signal_ends_the_wait_for_a_stopped_reader_and_nothing_else(
     number: signal.Signals, pipe: Pipe
 ) -> None:
@@ -320,6 +321,7 @@ def test_it_holds_nothing_that_somebody_else_waits_for(pipe: Pipe) -> None:
     assert rest == b""
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_supervisor_even_where_a_worker_holds_a_copy_of_its_channel() -> None:
     script = """
 import os, sys, time

@@ -160,6 +160,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(JSON_TEXT, JSON, min_size=1), st.sampled_from([None, 2, "\t"]))
 @example({"a": "\U0001f600 and \\ud83d\\ude00"}, None)
+@pytest.mark.slow
 def test_json_is_read_as_json_is(data: dict[str, Any], indent: int | str | None) -> None:
     """
     Programs write workflows as JSON, by default with each character beyond ASCII as an escape or two.

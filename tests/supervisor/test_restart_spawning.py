@@ -139,6 +139,7 @@ def test_a_successor_has_the_same_name_and_the_next_generation(bench: Bench) -> 
 
 
 @pytest.mark.parametrize("where", ["while it yields", "when its output is pickled"])
+@pytest.mark.quick("while it yields")
 def test_a_pipe_stage_that_is_killed_puts_each_output_exactly_once(bench: Bench, where: str) -> None:
     """Pickling comes after the handler and before the message, which is the worst moment of all."""
     bench.handlers("""

@@ -197,7 +197,9 @@ CONSUMERS = {
 
 @pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize("style", CONSUMERS)
-@pytest.mark.quick("True")
+@pytest.mark.quick(
+    "leased-a driver that is ended by EndOfStream-True", "inline-a function-True", "inline-a class-True"
+)
 def test_each_style_of_consumer_gets_each_item_once(bench: Bench, style: str, daemon: bool) -> None:
     bench.handlers(textwrap.dedent(CONSUMERS[style]))
 
@@ -222,7 +224,9 @@ PIPES = {
 
 @pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize("style", PIPES)
-@pytest.mark.quick("False")
+@pytest.mark.quick(
+    "leased-None puts nothing-False", "inline-None puts nothing-False", "inline-a list is one item-False"
+)
 def test_each_style_of_pipe_puts_what_it_should(bench: Bench, style: str, daemon: bool) -> None:
     source, expected = PIPES[style]
     bench.handlers(source)
@@ -431,6 +435,7 @@ def test_a_row_of_stages_hands_on_every_item(bench: Bench) -> None:
     assert sorted(list(map(str, range(40))) * 6) == sorted(bench.notes())
 
 
+@pytest.mark.quick("leased")
 def test_a_slow_consumer_holds_its_producer_back(bench: Bench) -> None:
     bench.handlers("""
         def steam():
@@ -451,6 +456,7 @@ def test_a_slow_consumer_holds_its_producer_back(bench: Bench) -> None:
     assert most_ahead <= 5
 
 
+@pytest.mark.quick("leased")
 def test_a_daemonic_pipe_keeps_big_items_for_a_slow_reader(bench: Bench) -> None:
     bench.handlers("""
         def swell(item):
@@ -499,6 +505,7 @@ def test_a_stage_starts_when_those_it_needs_have_ended(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("daemon", [False, True])
+@pytest.mark.quick("leased-False", "inline-False", "inline-True")
 def test_no_item_at_all_is_a_run_like_any_other(bench: Bench, daemon: bool) -> None:
     stages = (
         counting(0),
@@ -577,6 +584,7 @@ def test_spawned_workers_leave_no_semaphore_behind(bench: Bench) -> None:
     assert set() == _semaphores()
 
 
+@pytest.mark.quick("leased")
 def test_a_timeout_ends_the_run(bench: Bench) -> None:
     bench.handlers("def rest():\n    while True:\n        time.sleep(0.01)")
 
@@ -595,6 +603,7 @@ def test_two_runs_in_one_process_do_not_meet(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("place", ["_worker_exited", "_do_what_is_due"])
+@pytest.mark.quick("leased-_do_what_is_due")
 def test_a_bug_of_ours_is_raised_and_leaves_nobody_alive(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -690,7 +699,7 @@ LONG = {
     "shape",
     [name if name == "a consumer" else pytest.param(name, marks=pytest.mark.slow) for name in LONG],
 )
-@pytest.mark.quick("leased", "inline")
+@pytest.mark.quick("leased-a consumer")
 def test_a_worker_is_busy_while_it_is_inside_a_long_item(bench: Bench, shape: str) -> None:
     bench.handlers("""
         def wait(item):
@@ -829,6 +838,7 @@ def all_queues_are_used(progress: Any) -> bool:
     return all(queue["put"] for queue in progress.queues)
 
 
+@pytest.mark.quick("leased")
 def test_an_interrupt_stops_the_producers_and_drains_the_rest(bench: Bench) -> None:
     bench.handlers("def steam():\n    while True:\n        yield 1\ndef ignore(item):\n    pass")
     stages = (

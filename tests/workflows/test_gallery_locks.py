@@ -71,6 +71,7 @@ class Killer:
             os.kill(self._pids[self.victim], signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_holds_the_lock_does_not_block_the_others(capfd: Capture) -> None:
     killer = Killer(capfd)
 

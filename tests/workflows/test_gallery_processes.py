@@ -96,6 +96,7 @@ def terminated(request: pytest.FixtureRequest, run_mprun: RunMprun, mprun: Path)
     return show_by_command(run_mprun, "terminate", transport=request.param, env=path)
 
 
+@pytest.mark.quick("leased")
 def test_a_process_that_is_terminated_is_alive_before_and_gone_after(terminated: Showing) -> None:
     states = [
         match[1] for line in terminated.lines if (match := re.match(r"子进程1 +子进程 +\d+ +(\w+)", line))

@@ -176,6 +176,7 @@ def test_a_client_that_says_nothing_or_breaks_off_harms_nobody(serve: Serve) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.quick("15")
 def test_a_signal_lets_open_conversations_finish_and_nobody_in(number: signal.Signals, serve: Serve) -> None:
     running = serve()
     with running.connect() as guest:

@@ -128,6 +128,7 @@ def test_the_ledger_adds_up_to_nine(baozi: Baozi) -> None:
 
 
 @pytest.mark.parametrize("env", [{"LC_ALL": "C"}, ASCII_ONLY, UNBUFFERED], ids=["c", "ascii", "unbuffered"])
+@pytest.mark.quick("ascii")
 def test_whole_lines_of_utf_8_come_out_whatever_the_environment(
     env: dict[str, str], run_mprun: RunMprun
 ) -> None:
@@ -318,6 +319,7 @@ def test_a_slip_in_a_declared_name_is_found_where_the_other_is_asked_for(
 
 
 @pytest.mark.parametrize("name", ["stages", "names", "maxsize", "buns", "steamer", "speed", "minimum"])
+@pytest.mark.quick("steamer")
 def test_the_command_says_so_too_and_starts_nothing(name: str, desk: Path, run_mprun: RunMprun) -> None:
     text = (WORKFLOWS / "baozi.yaml").read_text(encoding="utf-8")
     key = next(key for key in keys_of(text) if key.name == name)
