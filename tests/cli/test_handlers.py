@@ -43,6 +43,7 @@ def test_the_list_is_a_line_a_kind(run_mprun: RunMprun) -> None:
 
 
 @pytest.mark.parametrize("name", ["python", *built_in_kinds()])
+@pytest.mark.quick("csv", "http", "command", "python")
 def test_one_kind_shows_its_options_and_its_example(run_mprun: RunMprun, name: str) -> None:
     done = run_mprun("handlers", name)
 

@@ -150,7 +150,7 @@ def test_a_secret_is_shown_nowhere_whatever_is_printed_inside_it(run_mprun: RunM
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.quick("2")
+@pytest.mark.slow
 def test_a_reader_that_has_stopped_does_not_cost_the_summary_when_a_signal_comes(
     number: signal.Signals, mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:

@@ -262,6 +262,7 @@ def test_equal_keys_stay_with_one_worker_and_in_their_order(run_mprun: RunMprun,
         assert [n for n in range(300) if n % 7 == key] == [n for each, n in pairs if each == key]
 
 
+@pytest.mark.slow
 def test_a_batch_that_takes_too_long_is_killed_and_only_the_culprit_is_lost(
     run_mprun: RunMprun, tmp_path: Path
 ) -> None:

@@ -257,6 +257,7 @@ def test_more_items_pass_than_memory_is_set_aside_for(
     assert numbers(60) == kitchen.notes()
 
 
+@pytest.mark.slow
 def test_an_item_that_can_never_fit_is_refused_at_its_put(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +296,7 @@ def test_a_reader_that_is_killed_with_an_item_half_changed_leaves_it_as_it_was_p
     assert "done" == report.outcome
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_half_way_through_a_copy_loses_nothing_that_it_had_put(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

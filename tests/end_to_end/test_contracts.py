@@ -136,7 +136,7 @@ def test_whoever_drives_the_queue_is_refused_at_the_put(
 
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
-@pytest.mark.quick("leased")
+@pytest.mark.slow
 def test_a_pattern_that_comes_to_no_end_fails_the_item_and_is_no_hang(
     tmp_path: Path, run_mprun: Callable[..., Any], transport: str
 ) -> None:

@@ -290,6 +290,7 @@ def test_a_worker_that_was_stopped_can_still_be_killed(scene: Scene) -> None:
     assert scene.one("run.finished").at - strike.at < SOON
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_does_not_hold_up_the_end(scene: Scene) -> None:
     scene.handlers(KITCHEN)
     strike = Strike(signal.SIGKILL)

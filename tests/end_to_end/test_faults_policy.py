@@ -202,6 +202,7 @@ def test_who_never_comes_up_is_given_up_after_as_many_lives_as_the_user_allows(s
     )
 
 
+@pytest.mark.slow
 def test_an_item_that_hangs_says_so_and_leaves_its_stack(scene: Scene) -> None:
     report = scene.run("""
         stages:
@@ -233,6 +234,7 @@ def test_a_run_that_stalls_keeps_the_stack_of_whom_it_waited_for(scene: Scene) -
     assert "in hang" in str(cause.traceback)
 
 
+@pytest.mark.slow
 def test_a_thread_that_keeps_a_worker_from_ending_is_called_by_its_name(scene: Scene) -> None:
     report = scene.run(
         """

@@ -431,6 +431,7 @@ def test_a_start_that_is_refused_half_way_leaves_nothing(
 # A stop that takes too long.
 
 
+@pytest.mark.slow
 def test_who_overruns_the_time_to_stop_is_named_with_what_it_does(scene: Scene) -> None:
     scene.handlers("def hold(item, worker):\n    worker.log.info('holding')\n    time.sleep(60)\n")
     scene.when("worker.logged", lambda _: os.kill(os.getpid(), signal.SIGTERM), message="holding")

@@ -121,7 +121,7 @@ def noted(folder: Path, worker: str) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("handler", ["eat", "choke"])
-@pytest.mark.quick("eat")
+@pytest.mark.slow
 def test_equal_keys_meet_one_worker_in_order_however_often_it_dies_or_fails(
     tmp_path: Path, cook: Cook, handler: str
 ) -> None:

@@ -306,6 +306,16 @@ def check_sink(strike: Strike, expected: Counter[str], role: str) -> None:
 
 
 @pytest.mark.parametrize(("failpoint", "shape", "role"), sample())
+@pytest.mark.quick(
+    "SIGSTOP",
+    "handler-pipe",
+    "torn-consumer",
+    "blocked-resumable",
+    "born-pipe",
+    "sent-pipe",
+    "received-consumer",
+    "finished-resumable",
+)
 def test_a_worker_that_is_struck_loses_and_repeats_nothing(
     strike: Strike, failpoint: Failpoint, shape: Shape, role: str
 ) -> None:

@@ -262,7 +262,7 @@ ALL = list(range(1000))
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
-@pytest.mark.quick("jsonl", "csv", "sqlite", "dir")
+@pytest.mark.quick("jsonl", "sqlite")
 def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(), more=sink.often)
 

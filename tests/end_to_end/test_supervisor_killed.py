@@ -191,6 +191,7 @@ def test_nothing_is_left_of_a_run_whose_supervisor_is_killed(
     assert [] == [f"{pid} {words(pid)}" for pid in left]
 
 
+@pytest.mark.slow
 def test_the_family_of_a_worker_is_there_before(launch: Callable[..., Run]) -> None:
     """What the other tests find gone was alive."""
     run = launch("eat", stop_timeout="300ms")

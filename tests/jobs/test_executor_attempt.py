@@ -108,6 +108,7 @@ def test_what_ignores_the_signal_is_killed_after_the_grace(tmp_path: Path) -> No
     assert (JobResult.TIMED_OUT, "SIGKILL") == (ended.result, ended.signal)
 
 
+@pytest.mark.slow
 def test_what_a_shell_has_started_gets_the_grace_to_finish(tmp_path: Path) -> None:
     """The shell dies at once of the signal; its child still has something to write."""
     child = "trap 'sleep 0.2; echo finished; exit' TERM; echo up; while :; do sleep 0.05; done"
@@ -155,6 +156,7 @@ def test_the_time_of_the_whole_job_is_for_good_and_that_of_an_attempt_is_not(tmp
     )
 
 
+@pytest.mark.slow
 def test_a_silent_job_is_named_and_stopped_and_one_that_prints_is_not(tmp_path: Path) -> None:
     quiet, told = attempt(request(tmp_path, shell("sleep 60"), idle_timeout=0.3))
     (tmp_path / "second").mkdir()

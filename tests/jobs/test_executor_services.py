@@ -150,6 +150,7 @@ def test_a_service_that_is_never_ready_fails_the_job_before_its_first_step(tmp_p
     assert ["service.exited"] == [name for name, _ in told]
 
 
+@pytest.mark.slow
 def test_an_expression_that_comes_to_no_end_fails_the_job_and_holds_nobody_up(tmp_path: Path) -> None:
     db = service(tmp_path, f"echo {'a' * 40}!; sleep 600", prints="(a+)+$")
 

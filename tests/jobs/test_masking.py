@@ -105,6 +105,7 @@ print([secret], written, shlex.quote(secret), sep="{CUT}")
 
 
 @pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.quick("wJalrXUtn/EMI+K7MDENGbPxRf")
 def test_a_secret_is_masked_however_programs_write_it(secret: str) -> None:
     """
     What is left are a program's own words and, of Base64, the characters that the ends of a secret share.

@@ -76,7 +76,7 @@ def test_a_number_that_loses_something_is_told_of_where_the_file_asks_for_none(
 
 
 @pytest.mark.parametrize("given", [{}, {"p": "a" * 48 + "!"}])
-@pytest.mark.quick("given1")
+@pytest.mark.slow
 def test_a_pattern_that_comes_to_no_end_is_a_problem_and_not_the_end(given: dict[str, str]) -> None:
     params = resolve(
         f"{{type: string, pattern: '^(a+)+$', default: '{'a' * 48}{'' if given else '!'}'}}", **given

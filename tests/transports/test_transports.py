@@ -173,6 +173,7 @@ PRODUCERS = {
 
 
 @pytest.mark.parametrize("style", PRODUCERS)
+@pytest.mark.quick("leased", "inline")
 def test_each_style_of_producer_puts_its_items(bench: Bench, style: str) -> None:
     bench.handlers(PRODUCERS[style])
 
@@ -281,6 +282,7 @@ def test_a_class_is_closed_after_a_failure_too(bench: Bench) -> None:
 
 @pytest.mark.parametrize("raised", ["ValueError('bad state')", "SystemExit(0)"])
 @pytest.mark.parametrize("puts", [None, "r"], ids=["consumer", "pipe"])
+@pytest.mark.quick("leased")
 def test_an_item_that_cannot_be_unpickled_fails_like_one_on_which_the_handler_raised(
     bench: Bench, raised: str, puts: str | None
 ) -> None:
@@ -943,6 +945,7 @@ PUTS_A_LAMBDA = {
 
 
 @pytest.mark.parametrize("style", PUTS_A_LAMBDA)
+@pytest.mark.quick("leased")
 def test_whoever_puts_what_can_not_travel_is_told_so(bench: Bench, style: str) -> None:
     source, reads, puts = PUTS_A_LAMBDA[style]
     bench.handlers(source)
@@ -1006,6 +1009,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("style", BREAKS)
+@pytest.mark.quick("leased")
 def test_what_a_handler_raises_is_the_root_cause(bench: Bench, style: str) -> None:
     bench.handlers(BREAKS[style])
 

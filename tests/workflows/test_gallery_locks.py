@@ -43,7 +43,7 @@ def test_under_the_lock_the_lines_of_one_process_stay_together(transport: str, c
 
 
 @TRANSPORTS
-@pytest.mark.quick("leased")
+@pytest.mark.slow
 def test_without_the_lock_they_mix(transport: str, tmp_path: Path, capfd: Capture) -> None:
     shown = show(capfd, without_lock("mutex", tmp_path), transport, params={"pause": 0.4})
 

@@ -241,6 +241,7 @@ def test_more_workers_share_the_port_and_those_that_are_too_many_let_their_clien
     assert (0, 128 + signal.SIGTERM) == (fewer.returncode, running.end())
 
 
+@pytest.mark.slow
 def test_workers_that_are_spawned_serve_the_one_port_too(serve: Serve) -> None:
     running = serve("--set", "stages.server.start_method=spawn")
 

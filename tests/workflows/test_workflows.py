@@ -240,8 +240,9 @@ def misspelt(text: str, key: Key, slip: str) -> str:
     return text[: key.start] + slip + text[key.start + len(key.name) :]
 
 
-def every_key() -> list[Any]:
-    texts = {path: path.read_text(encoding="utf-8") for path in SHIPPED}
+def every_key(*stems: str) -> list[Any]:
+    """Each key of what ships, or of the files so named."""
+    texts = {path: path.read_text(encoding="utf-8") for path in SHIPPED if path.stem in stems or not stems}
     return [
         pytest.param(path, key, id=f"{path.stem}-{key.line}-{key.column}-{key.name}")
         for path, text in texts.items()
@@ -255,9 +256,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(WORKFLOWS, tmp_path_factory.mktemp("desk") / "workflows"))
 
 
-@pytest.mark.parametrize(("path", "key"), every_key())
+@pytest.mark.parametrize(("path", "key"), every_key("access_log", "baozi", "ci"))
 def test_a_slip_in_any_key_is_found_where_it_is_with_the_right_word(path: Path, key: Key, desk: Path) -> None:
-    """One slip of each; the slow run has them all."""
+    """One slip of each; the slow run has them all, in all files."""
     assert {} == missed_slips(path, key, desk, slips(key.name)[:1])
 
 
