@@ -35,7 +35,7 @@ from runner.process.real_threads import RealCondition, poll, real_threading
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, WorkerPlan
-from runner.text import safe_repr
+from runner.text import describe_error, safe_repr
 from runner.transports.base import Spawned, WorkerEndpoint, WorkerMain, nothing_waits
 from runner.transports.item_loops import loops_of
 from runner.transports.pool import PooledTransport, ProcessPool, isolate_forks
@@ -72,6 +72,8 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     """Items that this worker has put: they wait in its memory until its feeder, a thread, finds room in the pipe."""
     _delivered = 0
     """Those of them that are in the pipe."""
+    _lost: OSError | None = None
+    """Why one of them will never be."""
 
     def use_as(self, worker: WorkerPlan, status: StatusPage, look: float) -> None:
         """Called in a worker before its first put or get; `look` is in seconds."""
@@ -106,7 +108,11 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
 
     def _deliver(self, payload: bytes) -> None:
         """What its feeder calls, alone."""
-        self._writer.send_bytes(payload)
+        try:
+            self._writer.send_bytes(payload)
+        except OSError as error:
+            self._lost = error
+            raise
         self._delivered += 1
 
     def flush_puts(self) -> None:
@@ -114,12 +120,19 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         Wait until all that this worker has put is in the pipe, where others find it also when this worker is gone.
 
         It is part of the work, and takes as long as the readers do. Where nobody reads any more it returns at once.
+
+        Raises:
+            HandlerError: an item could not be sent, as where a handler has closed what it is sent by.
         """
         if self._delivered >= self._entered:
             return
         words, pause = self._words(), _FLUSH_LOOK
         with self._shown(Wait.ROOM, None), self._waited(Word.BLOCKED):
             while self._delivered < self._entered and words[Word.STOP] != StopRequest.WAITING:
+                if self._lost is not None:
+                    raise HandlerError(
+                        f"an item that was put could not be sent: {describe_error(self._lost)}"
+                    )
                 _sleep(pause)
                 pause = min(self._look, 2 * pause)
 

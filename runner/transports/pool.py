@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner.errors import MprunInternalError, StartFailed
+from runner.errors import HandlerError, MprunInternalError, StartFailed
 from runner.ipc.channel import Receiver, Sender, open_channel
 from runner.ipc.messages import Exited, Fact, from_message
 from runner.ipc.status_page import STACKS_SIGNAL, Counters, Pulse, StatusPage, StopRequest, Word
@@ -242,12 +242,21 @@ def _run_worker(
     worker = os.getpid()
     code = main(plan, endpoint)
     if code == 0 and os.getpid() == worker:
-        endpoint.flush_puts()  # also what close() has put
+        code = _flush_puts(endpoint, sender)  # also what close() has put
     del endpoint
     if os.getpid() == worker:  # else the handler has forked, and this is the child, come back from it
         code = _end_worker(code, plan, sender, forked=keep is not None)
     if code:
         raise SystemExit(code)
+
+
+def _flush_puts(endpoint: WorkerEndpoint, sender: Sender) -> int:
+    try:
+        endpoint.flush_puts()
+    except HandlerError as error:
+        sender.send("handler_failed", error=str(error), traceback="")
+        return 1
+    return 0
 
 
 def _end_worker(code: int, plan: WorkerPlan, sender: Sender, *, forked: bool) -> int:

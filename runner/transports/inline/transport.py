@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import StartFailed
@@ -40,6 +42,22 @@ _LOOK = 0.05
 """Seconds between two looks whether the turn was given back, so that signals are heeded during a long item."""
 _GLANCE = 0.001
 """The same, for a fiber with a thread of its own that waits at a queue."""
+
+
+def _bounds() -> tuple[int, int]:
+    """How deep Python may call, and how many descriptors there may be."""
+    return sys.getrecursionlimit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _restore_bounds(depth: int, descriptors: int) -> None:
+    sys.setrecursionlimit(depth)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(
+        ValueError
+    ):  # the hard one is lower now, which nobody can take back: then as many as there may be
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 _GREEN = (
@@ -67,6 +85,7 @@ class InlineTransport:
         self._fibers: dict[str, Fiber] = {}
         self._threads_before = frozenset(threading.enumerate())
         self._open_before = open_descriptors()
+        self._bounds_before = _bounds()
         self._needed = {name for stage in plan.stages for name in stage.spec.needs}
         self._turns: deque[Fiber] = deque()
         self._stuck = 0
@@ -188,7 +207,8 @@ class InlineTransport:
         }
 
     def close(self) -> None:
-        """Give back the pages."""
+        """Give back the pages, and the bounds of this process that a handler has set for what it takes for its own."""
+        _restore_bounds(*self._bounds_before)
         for fiber in self._fibers.values():
             if not fiber.status.left_behind:  # it may yet come to look at it
                 fiber.status.close()
