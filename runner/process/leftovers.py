@@ -214,9 +214,9 @@ def _is_user_s(file: str) -> bool:
 
 def _children() -> set[int]:
     found: set[int] = set()
-    with suppress(OSError):  # a kernel without the file: then nobody tells
-        for task in os.scandir("/proc/self/task"):
-            found.update(map(int, Path(task.path, "children").read_text().split()))
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - often, and nothing but the names
+        with suppress(OSError):  # the thread has just ended; or a kernel without the file: then nobody tells
+            found.update(map(int, Path(f"/proc/self/task/{task}/children").read_text().split()))
     return found
 
 
