@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import logging
 import logging.handlers
@@ -35,6 +36,7 @@ Call = Callable[[ExitStack], object]
 def look_after(call: Call, before: Call = lambda _: None) -> list[str]:
     """What is found once a call has returned; `before` is done when the handler is made."""
     found: list[str] = []
+    gc.collect()  # a file of another test that is closed in between would leave its number to one of this test's
     with ExitStack() as stack:
         GO_ON.clear()
         stack.callback(GO_ON.set)
