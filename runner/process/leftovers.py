@@ -103,15 +103,16 @@ class Leftovers:
     # Files.
 
     def _in_files(self) -> str | None:
-        theirs = _written_files() - self._own.files
-        if not theirs:
+        files = _written_files() - self._own.files
+        if not files:
             return None
+        theirs = {descriptor for descriptor, _ in files}
         objects = living(lambda kind: is_of_files(kind) or issubclass(kind, _databases()))
         for each in objects:
             if (held := _held_back(each, theirs)) is not None:
                 return held
         told = {_descriptor_of(each) for each in objects}
-        untold = sorted(theirs - self._before.files - told)
+        untold = sorted({descriptor for descriptor, _ in files - self._before.files} - told)
         return next((f"{_name(d)} is open for writing" for d in untold if _may_hold_back(d)), None)
 
     # What is to be done later.
@@ -134,10 +135,14 @@ class Leftovers:
         return None
 
 
+_Written = tuple[int, int]
+"""The number of a descriptor, and that of its file."""
+
+
 class _Known:
     """What there is at one moment."""
 
-    def __init__(self, threads: Set[int | None], children: Set[int], files: Set[int]) -> None:
+    def __init__(self, threads: Set[int | None], children: Set[int], files: Set[_Written]) -> None:
         self.threads, self.children, self.files = threads, children, files
 
     @classmethod
@@ -244,8 +249,8 @@ def _running(pid: int) -> str | None:
     return None
 
 
-def _written_files() -> set[int]:
-    """The descriptors of files with a name that are open for writing."""
+def _written_files() -> set[_Written]:
+    """Files with a name that are open for writing. The number of one that is closed may be the next one's."""
     found = set()
     for descriptor in [int(entry.name) for entry in os.scandir("/proc/self/fd")]:
         with suppress(OSError):
@@ -253,7 +258,7 @@ def _written_files() -> set[int]:
                 continue
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode) and status.st_nlink:
-                found.add(descriptor)
+                found.add((descriptor, status.st_ino))
     return found
 
 
