@@ -131,6 +131,7 @@ class _JobExpander:
         self.diagnostics: list[LocatedDiagnostic] = []
 
     def lay_out(self, name: str, data: JobData) -> LaidOut:
+        """Return the legs of a job, each with its data filled in; what is wrong joins `diagnostics`."""
         strategy = data.get("strategy")
         matrix = strategy.get("matrix") if isinstance(strategy, dict) else None
         found = expand(name, matrix, ("jobs", name, "strategy", "matrix"), self._source.scalar_text)

@@ -408,6 +408,7 @@ def given_by(called: FunctionNode, call: ast.Call, *, bound: bool) -> Iterator[t
 
 
 def is_container(made: ast.expr | None) -> bool:
+    """Say whether an expression may give something of the library's that others can be put into."""
     match made:
         case OwnInstance():
             return False
