@@ -5,23 +5,18 @@ The oracle looks at what the handlers have done outside mprun: rows, lines, tota
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
 import subprocess
 import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from runner.testing.failpoints import HOOK, HOOK_VARIABLE, MARK_VARIABLE, VARIABLE
-
-RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
+from struck_runs import RunMprun, StruckFolder
 
 KITCHEN = """
     import os, signal, sqlite3, time
@@ -150,49 +145,30 @@ KITCHEN = """
 """
 
 
-class Kitchen:
+class Kitchen(StruckFolder):
     """A folder with a workflow in it, and what its handlers leave there."""
 
-    def __init__(self, folder: Path, run_mprun: RunMprun) -> None:
-        self.folder = folder
-        self._run_mprun = run_mprun
-        (folder / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
+    def __init__(self, path: Path, run_mprun: RunMprun) -> None:
+        super().__init__(path, run_mprun, file="kitchen.yaml", victim="eater-1")
+        (path / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
 
     def write(self, eater: str, *, chef: str = "kitchen:count, with: {last: 1000}", more: str = "") -> None:
         """Write a workflow of which the stage `eater` is as given, with what follows it."""
-        (self.folder / "kitchen.yaml").write_text(
+        (self.path / "kitchen.yaml").write_text(
             f"name: kitchen\nstages:\n  chef: {{run: {chef}, to: q}}\n  eater: {{{eater}, from: q}}\n{more}",
             encoding="utf-8",
         )
 
-    def run(self, *more: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it."""
-        options = ("-q", "--report", "report.json", *more)
-        return self._run_mprun("run", "kitchen.yaml", *options, cwd=self.folder, env=env)
-
-    def strike(self, place: str, nth: int, *more: str) -> subprocess.CompletedProcess[str]:
-        """Run it, and kill the eater at a place."""
-        mark = self.folder / "struck"
-        failpoint = f"{place}:SIGKILL:{nth}:eater-1"
-        done = self.run(*more, env={HOOK_VARIABLE: HOOK, VARIABLE: failpoint, MARK_VARIABLE: str(mark)})
-        assert mark.exists(), f"nobody came to {place} {nth} times"
-        return done
-
     @property
     def rows(self) -> list[int]:
         """What is in the database."""
-        with closing(sqlite3.connect(self.folder / "rows.db")) as rows:
+        with closing(sqlite3.connect(self.path / "rows.db")) as rows:
             return sorted(item for (item,) in rows.execute("select item from rows"))
 
     @property
     def lines(self) -> list[int]:
         """What is in the file, in order."""
-        return [int(line) for line in (self.folder / "lines.txt").read_text(encoding="utf-8").splitlines()]
-
-    def done(self, queue: str = "q") -> int:
-        """How many items of a queue count as done."""
-        report: dict[str, Any] = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
-        return int(next(each["done"] for each in report["queues"] if each["name"] == queue))
+        return [int(line) for line in (self.path / "lines.txt").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
@@ -280,7 +256,7 @@ def interrupted(
     """Run it until something is safe, end it by a signal, and return the exit code."""
     process = subprocess.Popen(
         [mprun, "run", "kitchen.yaml", "-q", "--report", "report.json", *more],
-        cwd=kitchen.folder,
+        cwd=kitchen.path,
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -288,7 +264,7 @@ def interrupted(
         start_new_session=True,
     )
     deadline = time.monotonic() + 30
-    while not (kitchen.folder / "begun").exists():
+    while not (kitchen.path / "begun").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(number)
@@ -312,7 +288,7 @@ def is_as_counted(kitchen: Kitchen, effect: str) -> bool:
     """Whether what is safe is what counts as done; each item once, since nobody was killed."""
     done = kitchen.done()
     if effect == "checkpoint":
-        return (kitchen.folder / "total").read_text() == str(sum(range(done)))
+        return (kitchen.path / "total").read_text() == str(sum(range(done)))
     return (kitchen.rows if effect == "flush" else kitchen.lines) == list(range(done))
 
 

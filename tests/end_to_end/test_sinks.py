@@ -19,14 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyarrow import parquet  # type: ignore[import-untyped]
-
-from runner.testing.failpoints import HOOK, HOOK_VARIABLE, MARK_VARIABLE, VARIABLE
-
-RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
+from struck_runs import RunMprun, StruckFolder
 
 HANDLERS = """
     import time
@@ -179,12 +175,11 @@ SINKS = {
 FILES = {name: sink for name, sink in SINKS.items() if sink.read in (lines_in, json_in, rows_in)}
 
 
-class Folder:
+class Folder(StruckFolder):
     """A folder with a workflow in it, and what its sink leaves there."""
 
     def __init__(self, path: Path, run_mprun: RunMprun) -> None:
-        self.path = path
-        self._run_mprun = run_mprun
+        super().__init__(path, run_mprun, file="flow.yaml", victim="sink-1")
         (path / "source.py").write_text(textwrap.dedent(HANDLERS), encoding="utf-8")
 
     def write(
@@ -195,25 +190,6 @@ class Folder:
             f"name: flow\nstages:\n  source: {{run: {source}, to: q}}\n  sink: {{run: {sink}, from: q{more}}}\n{rest}",
             encoding="utf-8",
         )
-
-    def run(self, *more: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it."""
-        options = ("-q", "--report", "report.json", *more)
-        return self._run_mprun("run", "flow.yaml", *options, cwd=self.path, env=env)
-
-    def strike(self, place: str, nth: int, *more: str) -> subprocess.CompletedProcess[str]:
-        """Run it, and kill the sink at a place."""
-        mark = self.path / "struck"
-        failpoint = f"{place}:SIGKILL:{nth}:sink-1"
-        done = self.run(*more, env={HOOK_VARIABLE: HOOK, VARIABLE: failpoint, MARK_VARIABLE: str(mark)})
-        assert mark.exists(), f"nobody came to {place} {nth} times"
-        mark.unlink()
-        return done
-
-    def done(self) -> int:
-        """How many items count as done."""
-        report: dict[str, Any] = json.loads((self.path / "report.json").read_text(encoding="utf-8"))
-        return int(next(each["done"] for each in report["queues"] if each["name"] == "q"))
 
     def left(self) -> set[str]:
         """What is there beside what the test has put there."""
