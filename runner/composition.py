@@ -32,7 +32,7 @@ from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
 from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
-from runner.store.record import HOME, JOB_LOGS, LastSeen, RunFacts, RunRecord, home
+from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunRecord, home
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.record.fold import RunFold
 from runner.record.writer import RunWriter
-from runner.store.record import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunRecord
 from runner.store.run_lock import RunLock
 
 

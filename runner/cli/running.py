@@ -26,7 +26,7 @@ from runner.store.discovery import (
     killed_records,
     running_records,
 )
-from runner.store.record import RunRecord, matching
+from runner.store.run_folder import RunRecord, matching
 from runner.units import counted, format_duration, progress_label
 
 KILLED = "killed"

@@ -20,7 +20,7 @@ from runner.errors import MprunError, UsageError
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE, open_to_read
 from runner.store.dead_letters import FOLDER as LETTERS
-from runner.store.record import FACTS, JOB_LOGS, RunRecord
+from runner.store.run_folder import FACTS, JOB_LOGS, RunRecord
 from runner.store.run_lock import ENDED, LOCK
 
 MOST_BYTES = 4_000_000_000

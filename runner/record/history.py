@@ -14,7 +14,7 @@ from runner.record.index import INDEX, read_index, update_index
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary, summarize
 from runner.spec.suggestions import did_you_mean
-from runner.store.record import RunRecord, home, records_in
+from runner.store.run_folder import RunRecord, home, records_in
 
 LATEST = "latest"
 

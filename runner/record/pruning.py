@@ -19,7 +19,7 @@ from pathlib import Path
 from runner.record.history import runs_in
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.dead_letters import letter_files, replayed
-from runner.store.record import RunRecord
+from runner.store.run_folder import RunRecord
 
 _DAY = 86400.0
 _KILLED_STAY = 14 * _DAY

@@ -16,7 +16,7 @@ from typing import Any
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE
 from runner.store.discovery import is_alive
-from runner.store.record import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunRecord
 from runner.store.run_lock import boot_id, is_held, read_ended
 
 RUNNING = "running"

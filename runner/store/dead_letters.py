@@ -42,7 +42,15 @@ from runner.spec.graph import reachable
 from runner.spec.model import HandlerRef, OnError, Role, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, WorkerPlan
 from runner.spec.resources import QueueSpec
-from runner.store.record import RunRecord, all_records, home, join_ids, matching, only_match, require_private
+from runner.store.run_folder import (
+    RunRecord,
+    all_records,
+    home,
+    join_ids,
+    matching,
+    only_match,
+    require_private,
+)
 
 FOLDER = "dead-letters"
 _LETTERS, _REPLAYED, _ITEM = ".jsonl", ".replayed", ".item"

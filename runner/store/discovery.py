@@ -18,7 +18,7 @@ from pathlib import Path
 from runner.errors import UsageError
 from runner.process.watchdog import end_left_behind, left_behind
 from runner.store.control_socket import SOCKET, short_path
-from runner.store.record import (
+from runner.store.run_folder import (
     FACTS,
     JOB_LOGS,
     RunFacts,

@@ -16,7 +16,7 @@ from gallery import Capture, Showing, show
 
 from runner.store.control_socket import ask
 from runner.store.discovery import find_running
-from runner.store.record import HOME
+from runner.store.run_folder import HOME
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["leased", "joinable", "inline"])
 

@@ -16,7 +16,7 @@ from runner.errors import UsageError
 from runner.record.archive import export_run, import_run
 from runner.record.history import runs_in
 from runner.record.schema import open_to_read
-from runner.store.record import RunRecord
+from runner.store.run_folder import RunRecord
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from runner.record.history import find_run, runs_in, unique_prefixes
 from runner.record.reader import RunView
 from runner.record.schema import VERSION, create
 from runner.record.summary import RunSummary
-from runner.store.record import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunRecord
 from runner.store.run_lock import RunLock, write_ended
 
 Wrong = Callable[[Path], object]

@@ -21,7 +21,7 @@ from runner.record import recorder as recorder_module
 from runner.record.history import runs_in
 from runner.record.reader import RunView
 from runner.record.recorder import Recorder, open_recorder
-from runner.store.record import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunRecord
 from runner.store.run_lock import is_held
 
 DAY = 86400.0

@@ -28,7 +28,7 @@ from runner.store.dead_letters import (
     read_letters,
     replayed,
 )
-from runner.store.record import RunRecord
+from runner.store.run_folder import RunRecord
 
 HISTORY = (DeliveryAttempt(1, "neo", 11, 0.0, "ValueError: 包子"),)
 

@@ -22,7 +22,7 @@ from runner.store.dead_letters import (
     dead_letter_queues,
     find_dead_letter_queues,
 )
-from runner.store.record import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunRecord
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 

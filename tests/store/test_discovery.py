@@ -22,7 +22,7 @@ from runner.store.discovery import (
     prune_job_logs,
     running_records,
 )
-from runner.store.record import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunRecord
 from runner.store.run_lock import RunLock
 
 

@@ -22,7 +22,7 @@ from runner.spec.limits import Limits
 from runner.spec.model import WorkflowSpec
 from runner.spec.plan import Plan
 from runner.store.dead_letters import DeadLetterStore
-from runner.store.record import RunRecord
+from runner.store.run_folder import RunRecord
 from runner.supervisor.lifecycle import (
     EndStream,
     Lifecycle,

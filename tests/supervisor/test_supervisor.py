@@ -20,7 +20,7 @@ from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.spec.resources import QueueSpec
 from runner.store.dead_letters import DeadLetterStore
-from runner.store.record import RunRecord
+from runner.store.run_folder import RunRecord
 from runner.supervisor import supervisor as module
 from runner.supervisor.outcome import Cause
 from runner.supervisor.shutdown import LOCK_LOST_GRACE, TERM_GRACE

@@ -27,7 +27,7 @@ from runner.record.pruning import candidates, choose, remove
 from runner.record.summary import RUNNING, RunSummary
 from runner.render.tables import table, width_of
 from runner.spec.suggestions import did_you_mean
-from runner.store.record import RunRecord, home
+from runner.store.run_folder import RunRecord, home
 from runner.text import colour_allowed
 from runner.units import counted, duration, format_size, rough_duration
 

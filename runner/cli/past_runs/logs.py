@@ -23,7 +23,7 @@ from runner.jobs.log import Tail
 from runner.record.reader import RunView, as_event
 from runner.record.summary import RUNNING, summarize
 from runner.spec.suggestions import did_you_mean
-from runner.store.record import RunRecord
+from runner.store.run_folder import RunRecord
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks for more."""

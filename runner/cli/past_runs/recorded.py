@@ -14,7 +14,7 @@ from runner.record.history import find_run, runs_in
 from runner.record.reader import RunView
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, RunSummary
-from runner.store.record import JOB_LOGS, RunRecord, home
+from runner.store.run_folder import JOB_LOGS, RunRecord, home
 
 RUN_HELP = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
 

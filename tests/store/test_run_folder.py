@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.store.record import RunFacts, RunRecord, all_records, home, join_ids, matching, only_match
+from runner.store.run_folder import RunFacts, RunRecord, all_records, home, join_ids, matching, only_match
 
 
 def noted(where: Path, run: str, workflow: str, at: float) -> RunRecord:
