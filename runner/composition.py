@@ -32,7 +32,7 @@ from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
 from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
-from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunRecord, home
+from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs
@@ -68,9 +68,9 @@ def run(
     plan = replace(plan, origin=plan.origin or bus.run)
     with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
-        record = last.enter_context(_keep_record(RunRecord(bus.run, home()), plan, recorder))
+        run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder))
         last.callback(recorder.close)
-        _supervise(plan, bus, record)
+        _supervise(plan, bus, run_folder)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
@@ -90,7 +90,7 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
         ) from error
 
 
-def _supervise(plan: Plan, bus: Bus, record: RunRecord) -> None:
+def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
     with ExitStack() as parts:
         with _refusals_as_start_failed():
@@ -104,21 +104,21 @@ def _supervise(plan: Plan, bus: Bus, record: RunRecord) -> None:
             parts.callback(transport.close)
         feeder = NO_FEEDER
         if plan.jobs and watchdog is not None:
-            feeder = _job_scheduler(plan, transport, bus, record, watchdog)
+            feeder = _job_scheduler(plan, transport, bus, run_folder, watchdog)
         supervisor = Supervisor(
             plan,
             transport,
             bus,
             signals.take,
-            DeadLetterStore(record, plan),
+            DeadLetterStore(run_folder, plan),
             watchdog or PidRegistry(),
             resources.monitor,
             feeder,
             outputs,
         )
         if watchdog is not None:
-            parts.enter_context(_serve_requests(supervisor, transport, record))
-            bus.observers.append(LastSeen(record, supervisor.controller.snapshot))
+            parts.enter_context(_serve_requests(supervisor, transport, run_folder))
+            bus.observers.append(LastSeen(run_folder, supervisor.controller.snapshot))
         supervisor.run()
 
 
@@ -159,7 +159,7 @@ def _open_transport(plan: Plan, wake: int, providers: ResourceProviders) -> Tran
 
 
 def _job_scheduler(
-    plan: Plan, transport: Any, bus: Bus, record: RunRecord, watchdog: Watchdog
+    plan: Plan, transport: Any, bus: Bus, run_folder: RunFolder, watchdog: Watchdog
 ) -> JobScheduler:
     """Make what decides about the jobs of a plan.
 
@@ -172,12 +172,12 @@ def _job_scheduler(
 
     secrets = Secrets.gathered(plan.jobs, os.environ)
     try:
-        prune_job_logs(record.home)
-        logs = record.folder_for(JOB_LOGS)
+        prune_job_logs(run_folder.home)
+        logs = run_folder.make_folder(JOB_LOGS)
     except OSError as error:
-        where = f"the logs of jobs can't be kept under '{record.home}': {error.strerror}"
+        where = f"the logs of jobs can't be kept under '{run_folder.home}': {error.strerror}"
         raise UsageError(f"{where}; set {HOME} to a folder that can be written") from error
-    builder = RequestBuilder(plan, secrets, logs, record.home)
+    builder = RequestBuilder(plan, secrets, logs, run_folder.home)
     known = [pid for pid in process.children() if pid != watchdog.pid]
 
     def end_orphans(alive: Collection[int]) -> None:
@@ -187,40 +187,40 @@ def _job_scheduler(
 
 
 @contextmanager
-def _keep_record(record: RunRecord, plan: Plan, recorder: NoRecord) -> Iterator[RunRecord]:
+def _keep_record(run_folder: RunFolder, plan: Plan, recorder: NoRecord) -> Iterator[RunFolder]:
     """Say what run this is, for whoever wants to reach it or look at its letters, and tidy up at its end.
 
     Where no record can be kept the run goes on without, unless a stage asks for letters: better now than when the
     first of them is lost. What runs in one process can neither be reached nor keep letters.
     """
     if plan.transport == "inline":
-        yield record
+        yield run_folder
         return
     path, given = str(plan.path.absolute()), plan.given
-    facts = RunFacts(record.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
+    facts = RunFacts(run_folder.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
     try:
-        end_left_by_killed(record.home)
-        forget_killed(plan.name, record.home)
-        record.write_facts(facts)
-        recorder.begin(record.folder, lambda: (begin_facts(plan), mask_for(plan)))
+        end_left_by_killed(run_folder.home)
+        forget_killed(plan.name, run_folder.home)
+        run_folder.write_facts(facts)
+        recorder.begin(run_folder.path, lambda: (begin_facts(plan), mask_for(plan)))
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:
             raise StartFailed(
-                f"stage '{stage}' has `on_error: dead_letter`, and '{record.home}' can't be written: "
+                f"stage '{stage}' has `on_error: dead_letter`, and '{run_folder.home}' can't be written: "
                 f"{error.strerror or error}; MPRUN_HOME may name another folder"
             ) from error
-        recorder.refuse(f"'{record.home}' can't be written: {error.strerror or error}")
+        recorder.refuse(f"'{run_folder.home}' can't be written: {error.strerror or error}")
     try:
-        yield record
+        yield run_folder
     finally:
-        record.remove_if_empty()
+        run_folder.remove_if_empty()
 
 
 @contextmanager
-def _serve_requests(supervisor: Supervisor, transport: Transport, record: RunRecord) -> Iterator[None]:
+def _serve_requests(supervisor: Supervisor, transport: Transport, run_folder: RunFolder) -> Iterator[None]:
     """Let `mprun ps`, `stop` and `scale` reach the run. Where no socket can be made, it runs all the same."""
     try:
-        control = ControlSocket(record.folder, transport, AdminApi(supervisor.controller).handle)
+        control = ControlSocket(run_folder.path, transport, AdminApi(supervisor.controller).handle)
     except OSError:
         yield
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.record.fold import RunFold
 from runner.record.writer import RunWriter
-from runner.store.run_folder import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import RunLock
 
 
@@ -19,13 +19,13 @@ def recorded(
     *,
     outcome: str | None = "done",
     over: bool = True,
-) -> RunRecord:
+) -> RunFolder:
     """Leave the record of a run that nobody runs any more, with its end unless `outcome` is None."""
-    record = RunRecord(run, home)
-    RunLock(record.make()).release()
-    record.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
+    run_folder = RunFolder(run, home)
+    RunLock(run_folder.make()).release()
+    run_folder.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
     writer = RunWriter(
-        record.folder,
+        run_folder.path,
         {"workflow": workflow, "file": f"{workflow}.yaml", "pid": os.getpid(), "at": at},
         over=over,
     )
@@ -35,4 +35,4 @@ def recorded(
     if outcome is not None:
         writer.end({"at": at + 2, "outcome": outcome, "exit_code": 0, "report": None})
     writer.close()
-    return record
+    return run_folder

@@ -28,7 +28,7 @@ from runner.store.dead_letters import (
     replay_spec,
     source_name,
 )
-from runner.store.discovery import running_records
+from runner.store.discovery import running_folders
 from runner.text import describe_error, safe_repr, visible
 from runner.units import counted
 
@@ -72,7 +72,7 @@ def list_queues(run: str | None, form: str) -> int:
     """List the stages that have dead letters, run by run."""
     rows = [
         {
-            "run": queue.record.run,
+            "run": queue.run_folder.run,
             "workflow": queue.letters[0].workflow,
             "stage": queue.stage,
             "letters": len(queue.letters),
@@ -145,19 +145,19 @@ def export(run: str, stage: str | None, unpickle: bool, trusted: bool) -> int:
 def remove(run: str, stage: str | None, force: bool) -> int:
     """Remove the letters of RUN, or of one stage of it, once they are replayed; with `--force`, in any case."""
     queues = _queues(run, stage)
-    record = queues[0].record
-    if record in running_records():
-        raise UsageError(f"run '{record.run}' is under way, and may add letters")
+    run_folder = queues[0].run_folder
+    if run_folder in running_folders():
+        raise UsageError(f"run '{run_folder.run}' is under way, and may add letters")
     if not force and (left := sum(len(queue.left) for queue in queues)):
         verb = "was" if left == 1 else "were"
         raise UsageError(
-            f"{counted(left, 'letter')} of run '{record.run}' {verb} not replayed; --force removes all"
+            f"{counted(left, 'letter')} of run '{run_folder.run}' {verb} not replayed; --force removes all"
         )
     for queue in queues:
         queue.require_private()  # what is removed is what the letters name
         queue.remove()
     print_message(
-        f"removed {counted(sum(len(queue.letters) for queue in queues), 'letter')} of run {record.run}"
+        f"removed {counted(sum(len(queue.letters) for queue in queues), 'letter')} of run {run_folder.run}"
     )
     return 0
 
@@ -212,7 +212,7 @@ def _to_replay(
     letters = counted(sum(len(queue.left) for queue in queues), "letter")
     _require_trust(queues, trusted, f"to put {letters} back runs '{path}'")
     if not quiet:
-        print_message(visible(f"replaying {letters} of run {queues[0].record.run} with {path}"))
+        print_message(visible(f"replaying {letters} of run {queues[0].run_folder.run} with {path}"))
     spec = _workflow_of(queues[0], path, params, overrides)
     _check_outputs(queues, spec.transport)
     return spec, queues
@@ -244,10 +244,10 @@ def _require_trust(queues: Sequence[DeadLetterQueue], trusted: bool, what: str) 
     """Ask where the letters of a run may be anybody's. Raises `UsageError` where nobody can be asked, or says no."""
     for queue in queues:
         queue.require_private()
-    record = queues[0].record
-    if trusted or record.is_from_here():
+    run_folder = queues[0].run_folder
+    if trusted or run_folder.is_from_here():
         return
-    doubt = f"the letters of run '{record.run}' were not written here: they were copied, or came with a repository"
+    doubt = f"the letters of run '{run_folder.run}' were not written here: they were copied, or came with a repository"
     danger = f"{what}, and code of whoever wrote them"
     if not sys.stdin.isatty():
         raise UsageError(visible(f"{doubt}; {danger}; say --trust if you know them"))
@@ -270,7 +270,7 @@ def _workflow_of(
     """Load the workflow as the run of the letters had it, with what is given here on top: the last word counts."""
     from runner.loader.load import load
 
-    facts = queue.record.facts()
+    facts = queue.run_folder.facts()
     if facts is None:
         return load(path, params=params, overrides=overrides)
     return load(path, params=[*facts.params, *params], overrides=[*facts.overrides, *overrides])

@@ -1,6 +1,6 @@
 """The commands for runs under way: `mprun ps` shows them, `mprun stop` ends them, `mprun scale` changes their workers.
 
-RUN ──► its record under .mprun/runs ──► a request over its socket ──► tables, JSON, or a line
+RUN ──► its folder under .mprun/runs ──► a request over its socket ──► tables, JSON, or a line
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from runner.store.discovery import (
     end_left_by_killed,
     find_all_running,
     find_running,
-    killed_records,
-    running_records,
+    killed_folders,
+    running_folders,
 )
-from runner.store.run_folder import RunRecord, matching
+from runner.store.run_folder import RunFolder, matching
 from runner.units import counted, format_duration, progress_label
 
 KILLED = "killed"
@@ -93,7 +93,7 @@ def stop(run: str, worker: str | None, job: str | None) -> int:
         which = "process" if len(ended) == 1 else "processes"
         print_message(f"ended {which} {', '.join(map(str, ended))}, which a killed run had left")
         return 0
-    answer = ask(find_running(run).folder, {"do": "stop", **chosen})
+    answer = ask(find_running(run).path, {"do": "stop", **chosen})
     if job is not None:
         print_message(f"cancelled {', '.join(answer['cancelled'])}")
     elif worker is not None:
@@ -106,7 +106,7 @@ def stop(run: str, worker: str | None, job: str | None) -> int:
 
 def _end_left_by(run: str) -> list[int]:
     """End what is left of the one killed run that `run` means, if that is what it means, and anything is."""
-    killed = [] if matching(run, running_records()) else matching(run, killed_records())
+    killed = [] if matching(run, running_folders()) else matching(run, killed_folders())
     return end_left_by_killed(run=killed[0].run) if len(killed) == 1 else []
 
 
@@ -126,7 +126,7 @@ def scale(run: str, change: str) -> int:
     stage, equals, count = change.rpartition("=")
     if not (equals and stage and count.isdecimal()):
         raise UsageError(f"expected STAGE=COUNT as in eater=4, got '{change}'")
-    ask(find_running(run).folder, {"do": "scale", "stage": stage, "count": int(count)})
+    ask(find_running(run).path, {"do": "scale", "stage": stage, "count": int(count)})
     print_message(f"stage '{stage}' goes to {counted(int(count), 'worker')}")
     return 0
 
@@ -208,24 +208,24 @@ def _last_words(snapshot: dict[str, Any]) -> list[str]:
 
 
 def _snapshots(run: str | None) -> list[dict[str, Any]]:
-    killed = killed_records()
+    killed = killed_folders()
     if run is None:
-        running = running_records()
+        running = running_folders()
     else:
         killed = matching(run, killed)
-        running = matching(run, running_records()) if killed else find_all_running(run)
-    found = [_killed_snapshot(record) for record in killed]
-    for record in running:
+        running = matching(run, running_folders()) if killed else find_all_running(run)
+    found = [_killed_snapshot(run_folder) for run_folder in killed]
+    for run_folder in running:
         try:
-            found.append(ask(record.folder, {"do": "status"}))
+            found.append(ask(run_folder.path, {"do": "status"}))
         except UsageError as error:  # it has ended since, or is stopped
             print_message(f"mprun: {error}")
     return found
 
 
-def _killed_snapshot(record: RunRecord) -> dict[str, Any]:
+def _killed_snapshot(run_folder: RunFolder) -> dict[str, Any]:
     """Tell what was known last of a run whose runner is gone, in the form in which it would tell it itself."""
-    facts, seen = record.facts(), record.last_seen()
+    facts, seen = run_folder.facts(), run_folder.last_seen()
     empty: dict[str, Any] = {"elapsed": 0.0, "stages": [], "workers": [], "queues": [], "jobs": []}
     snapshot, at = seen or (empty, 0.0 if facts is None else facts.at)
     known = {} if facts is None else {key: getattr(facts, key) for key in ("run", "workflow", "file", "pid")}

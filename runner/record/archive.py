@@ -20,7 +20,7 @@ from runner.errors import MprunError, UsageError
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE, open_to_read
 from runner.store.dead_letters import FOLDER as LETTERS
-from runner.store.run_folder import FACTS, JOB_LOGS, RunRecord
+from runner.store.run_folder import FACTS, JOB_LOGS, RunFolder
 from runner.store.run_lock import ENDED, LOCK
 
 MOST_BYTES = 4_000_000_000
@@ -33,7 +33,7 @@ _MEMBER = re.compile(
 _DRAFTS = "imports"
 
 
-def export_run(record: RunRecord, file: Path) -> int:
+def export_run(run_folder: RunFolder, file: Path) -> int:
     """
     Write the record of a run that is over into one new file; return how long that is.
 
@@ -46,7 +46,7 @@ def export_run(record: RunRecord, file: Path) -> int:
         with file.open("xb") as out:
             file.chmod(0o600)
             try:
-                _pack(record, out)
+                _pack(run_folder, out)
             except BaseException:
                 file.unlink(missing_ok=True)
                 raise
@@ -57,32 +57,32 @@ def export_run(record: RunRecord, file: Path) -> int:
     return file.stat().st_size
 
 
-def _pack(record: RunRecord, out: object) -> None:
+def _pack(run_folder: RunFolder, out: object) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / DATABASE
-            _copy_database(record, copy)
-            archive.write(copy, f"{record.run}/{DATABASE}")
+            _copy_database(run_folder, copy)
+            archive.write(copy, f"{run_folder.run}/{DATABASE}")
         for name in _OWN_FILES:
-            if (record.folder / name).exists():
-                archive.write(record.folder / name, f"{record.run}/{name}")
+            if (run_folder.path / name).exists():
+                archive.write(run_folder.path / name, f"{run_folder.run}/{name}")
         for below in (LETTERS, JOB_LOGS):
-            for path in sorted((record.folder / below).glob("*")):
+            for path in sorted((run_folder.path / below).glob("*")):
                 if path.is_file():
-                    archive.write(path, f"{record.run}/{below}/{path.name}")
+                    archive.write(path, f"{run_folder.run}/{below}/{path.name}")
 
 
-def _copy_database(record: RunRecord, copy: Path) -> None:
+def _copy_database(run_folder: RunFolder, copy: Path) -> None:
     """Copy it as a whole, with what is still in its log."""
     try:
         with (
-            closing(open_to_read(record.folder / DATABASE)) as source,
+            closing(open_to_read(run_folder.path / DATABASE)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
             target.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
-        raise RecordDamaged(f"the record of run '{record.run}' can't be read: {error}") from error
+        raise RecordDamaged(f"the record of run '{run_folder.run}' can't be read: {error}") from error
 
 
 def import_run(file: Path, place: Path) -> str:
@@ -96,10 +96,10 @@ def import_run(file: Path, place: Path) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             run = _checked(archive, file)
-            record = RunRecord(run, place)
-            if record.folder.exists():
+            run_folder = RunFolder(run, place)
+            if run_folder.path.exists():
                 raise UsageError(f"run '{run}' is there already")
-            _unpack(archive, record)
+            _unpack(archive, run_folder)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UsageError(f"'{file}' is no exported run: {error}") from error
     except OSError as error:
@@ -121,10 +121,10 @@ def _checked(archive: zipfile.ZipFile, file: Path) -> str:
     return runs.pop()
 
 
-def _unpack(archive: zipfile.ZipFile, record: RunRecord) -> None:
-    drafts = record.home / _DRAFTS
-    draft = drafts / record.run
-    RunRecord(record.run, record.home).make().rmdir()
+def _unpack(archive: zipfile.ZipFile, run_folder: RunFolder) -> None:
+    drafts = run_folder.home / _DRAFTS
+    draft = drafts / run_folder.run
+    RunFolder(run_folder.run, run_folder.home).make().rmdir()
     draft.mkdir(mode=0o700, parents=True)
     try:
         for member in archive.infolist():
@@ -137,6 +137,6 @@ def _unpack(archive: zipfile.ZipFile, record: RunRecord) -> None:
             RunView(draft).__exit__(None, None, None)
         except RecordDamaged as error:
             raise UsageError(f"it is no exported run: {error}") from error
-        draft.rename(record.folder)
+        draft.rename(run_folder.path)
     finally:
         shutil.rmtree(drafts, ignore_errors=True)

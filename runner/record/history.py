@@ -14,7 +14,7 @@ from runner.record.index import INDEX, read_index, update_index
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary, summarize
 from runner.spec.suggestions import did_you_mean
-from runner.store.run_folder import RunRecord, home, records_in
+from runner.store.run_folder import RunFolder, home, run_folders_in
 
 LATEST = "latest"
 
@@ -30,19 +30,19 @@ def runs_in(place: Path | None = None) -> list[RunSummary]:
     known = read_index(where / INDEX)
     found: list[RunSummary] = []
     fresh: dict[str, tuple[int, RunSummary]] = {}
-    records = records_in(where)
-    for record in records:
-        stamp = _stamp(record)
-        seen = known.get(record.run)
+    run_folders = run_folders_in(where)
+    for run_folder in run_folders:
+        stamp = _stamp(run_folder)
+        seen = known.get(run_folder.run)
         if seen is not None and seen[0] == stamp:
             found.append(seen[1])
             continue
-        summary = summarize(record)
+        summary = summarize(run_folder)
         if summary is not None:
             found.append(summary)
             if stamp and summary.outcome not in (RUNNING, KILLED, UNKNOWN):
-                fresh[record.run] = stamp, summary
-    gone = known.keys() - {record.run for record in records}
+                fresh[run_folder.run] = stamp, summary
+    gone = known.keys() - {run_folder.run for run_folder in run_folders}
     if fresh or gone:
         update_index(where / INDEX, fresh, gone)
     return sorted(found, key=lambda run: (run.began, run.id))
@@ -94,9 +94,9 @@ def _alike(one: str, other: str) -> int:
     )
 
 
-def _stamp(record: RunRecord) -> int:
+def _stamp(run_folder: RunFolder) -> int:
     """Return what changes with the database of a run; 0 where there is none."""
     try:
-        return (record.folder / DATABASE).stat().st_mtime_ns
+        return (run_folder.path / DATABASE).stat().st_mtime_ns
     except OSError:
         return 0

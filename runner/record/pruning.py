@@ -19,7 +19,7 @@ from pathlib import Path
 from runner.record.history import runs_in
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.dead_letters import letter_files, replayed
-from runner.store.run_folder import RunRecord
+from runner.store.run_folder import RunFolder
 
 _DAY = 86400.0
 _KILLED_STAY = 14 * _DAY
@@ -66,18 +66,18 @@ def choose(runs: Iterable[PruneCandidate], now: float, bounds: RecordBounds = BO
 
 def candidates(place: Path, now: float) -> list[PruneCandidate]:
     """Look at the runs of a home."""
-    return [_candidate(run, RunRecord(run.id, place), now) for run in runs_in(place)]
+    return [_candidate(run, RunFolder(run.id, place), now) for run in runs_in(place)]
 
 
-def _candidate(run: RunSummary, record: RunRecord, now: float) -> PruneCandidate:
+def _candidate(run: RunSummary, run_folder: RunFolder, now: float) -> PruneCandidate:
     ended = run.ended or run.began
     if run.outcome == RUNNING:
         needed: str | None = "it runs"
     elif run.outcome == KILLED and now - ended < _KILLED_STAY:
         needed = "it was killed lately"
     else:
-        needed = _letters_left(record)
-    return PruneCandidate(run.id, ended, _size(record.folder), needed)
+        needed = _letters_left(run_folder)
+    return PruneCandidate(run.id, ended, _size(run_folder.path), needed)
 
 
 def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = None) -> list[PruneCandidate]:
@@ -90,7 +90,7 @@ def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = No
         with contextlib.suppress(OSError):
             trash.mkdir(mode=0o700, exist_ok=True)
             # At once out of sight: who is killed half-way through the files leaves no half of a record.
-            RunRecord(run.id, place).folder.rename(trash / run.id)
+            RunFolder(run.id, place).path.rename(trash / run.id)
             gone.append(run)
             shutil.rmtree(trash / run.id, ignore_errors=True)
     if trash.exists():
@@ -113,8 +113,8 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _letters_left(record: RunRecord) -> str | None:
-    for file in letter_files(record):
+def _letters_left(run_folder: RunFolder) -> str | None:
+    for file in letter_files(run_folder):
         with contextlib.suppress(OSError):
             if file.read_bytes().count(b"\n") > len(replayed(file)):
                 return "it has dead letters that were not replayed"

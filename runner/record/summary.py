@@ -16,7 +16,7 @@ from typing import Any
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE
 from runner.store.discovery import is_alive
-from runner.store.run_folder import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import boot_id, is_held, read_ended
 
 RUNNING = "running"
@@ -65,33 +65,33 @@ class RunSummary:
         return self.outcome == KILLED and self.boot_id not in (None, boot_id())
 
 
-def summarize(record: RunRecord) -> RunSummary | None:
+def summarize(run_folder: RunFolder) -> RunSummary | None:
     """Say what there is to say of a run in one line; None of a folder in which no run was recorded."""
-    facts = record.facts()
-    if not (record.folder / DATABASE).exists():
-        return _without_database(record, facts)
+    facts = run_folder.facts()
+    if not (run_folder.path / DATABASE).exists():
+        return _without_database(run_folder, facts)
     try:
-        with RunView(record.folder) as view:
-            return _summary(record, facts, view)
+        with RunView(run_folder.path) as view:
+            return _summary(run_folder, facts, view)
     except RecordDamaged as error:
-        return _told_by_folder(record, facts, _state(record, facts), str(error))
+        return _told_by_folder(run_folder, facts, _state(run_folder, facts), str(error))
 
 
-def _summary(record: RunRecord, facts: RunFacts | None, view: RunView) -> RunSummary | None:
+def _summary(run_folder: RunFolder, facts: RunFacts | None, view: RunView) -> RunSummary | None:
     known, lives = view.facts(), view.incarnations()
     if not lives:
-        return _without_database(record, facts)
+        return _without_database(run_folder, facts)
     first, last = lives[0], lives[-1]
     outcome, ended, trouble = str(known.get("outcome") or last.outcome), last.ended, None
     exit_code = known.get("exit_code")
     if ended is None:
-        outcome, said = _state(record, facts)
+        outcome, said = _state(run_folder, facts)
         exit_code, trouble = said.get("exit_code"), said.get("trouble")
         ended = None if outcome == RUNNING else said.get("at") or _last_heard_of(known, view, last.began)
     elif known.get("missing"):
         trouble = f"{known['missing']:,} events came too fast for the record"
     return RunSummary(
-        id=record.run,
+        id=run_folder.run,
         workflow=str(known.get("workflow", "")),
         file=str(known.get("file", "")),
         began=first.began,
@@ -135,30 +135,30 @@ def _declared(known: Mapping[str, Any], view: RunView) -> list[Mapping[str, Any]
     return [each for event in view.events("run.started") for each in event.fields.get("stages", ())]
 
 
-def _state(record: RunRecord, facts: RunFacts | None) -> tuple[str, Mapping[str, Any]]:
+def _state(run_folder: RunFolder, facts: RunFacts | None) -> tuple[str, Mapping[str, Any]]:
     """Say what a run is in whose database no end stands, and what else is known of its end."""
-    held = is_held(record.folder)
+    held = is_held(run_folder.path)
     if held is not None:
         return (RUNNING if held else KILLED), {}
-    if (said := read_ended(record.folder)) is not None:
+    if (said := read_ended(run_folder.path)) is not None:
         return str(said.get("outcome") or UNKNOWN), said
-    return (RUNNING if facts is not None and is_alive(record, facts) else UNKNOWN), {}
+    return (RUNNING if facts is not None and is_alive(run_folder, facts) else UNKNOWN), {}
 
 
-def _without_database(record: RunRecord, facts: RunFacts | None) -> RunSummary | None:
-    held = is_held(record.folder)
-    if facts is None or (held is None and read_ended(record.folder) is None):
+def _without_database(run_folder: RunFolder, facts: RunFacts | None) -> RunSummary | None:
+    held = is_held(run_folder.path)
+    if facts is None or (held is None and read_ended(run_folder.path) is None):
         return None
-    return _told_by_folder(record, facts, _state(record, facts), None)
+    return _told_by_folder(run_folder, facts, _state(run_folder, facts), None)
 
 
 def _told_by_folder(
-    record: RunRecord, facts: RunFacts | None, state: tuple[str, Mapping[str, Any]], trouble: str | None
+    run_folder: RunFolder, facts: RunFacts | None, state: tuple[str, Mapping[str, Any]], trouble: str | None
 ) -> RunSummary:
     outcome, said = state
     began = 0.0 if facts is None else facts.at
     return RunSummary(
-        id=record.run,
+        id=run_folder.run,
         workflow="" if facts is None else facts.workflow,
         file="" if facts is None else facts.file,
         began=began,

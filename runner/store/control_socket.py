@@ -100,7 +100,7 @@ class ControlSocket:
 
 
 def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask the run whose record is in `folder`; wait for its answer.
+    """Ask the run whose folder this is; wait for its answer.
 
     Raises:
         UsageError: it does not run any more, or refuses: its own words.

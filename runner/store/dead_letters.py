@@ -1,6 +1,6 @@
 """Dead letters, items that failed for good, kept with their error and history, and the queue that a replay reads.
 
-    supervisor ── keep ──► <record>/dead-letters/<stage>.jsonl ◄── read ── mprun dlq, replay
+    supervisor ── keep ──► <run>/dead-letters/<stage>.jsonl ◄── read ── mprun dlq, replay
                            one JSON object a line, added and never changed; only its owner may read it
                            <stage>.<number>.item     the bytes of a big item, copied bit by bit (`Spill`)
                            <stage>.replayed          numbers of letters that went back into their stage
@@ -43,8 +43,8 @@ from runner.spec.model import HandlerRef, OnError, Role, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, WorkerPlan
 from runner.spec.resources import QueueSpec
 from runner.store.run_folder import (
-    RunRecord,
-    all_records,
+    RunFolder,
+    all_run_folders,
     home,
     join_ids,
     matching,
@@ -118,8 +118,8 @@ class DeadLetter:
 class DeadLetterStore:
     """Keeps the letters of a run that is under way. Makes no file before the first."""
 
-    def __init__(self, record: RunRecord, plan: Plan) -> None:
-        self._record = record
+    def __init__(self, run_folder: RunFolder, plan: Plan) -> None:
+        self._run_folder = run_folder
         self._plan = plan
         self._written: dict[str, int] = {}
         self._spills: deque[tuple[Spill, DeadLetter, Path]] = deque()
@@ -137,7 +137,7 @@ class DeadLetterStore:
         letter = DeadLetter(
             number=number,
             at=_now(),
-            run=self._record.run,
+            run=self._run_folder.run,
             workflow=self._plan.name,
             file=str(self._plan.path.absolute()),
             stage=worker.stage,
@@ -185,8 +185,8 @@ class DeadLetterStore:
         return None
 
     def _make_folder(self) -> Path:
-        self._record.make()
-        place = folder(self._record)
+        self._run_folder.make()
+        place = letters_folder(self._run_folder)
         place.mkdir(mode=0o700, exist_ok=True)
         return place
 
@@ -200,7 +200,7 @@ def stage_with_dead_letters(plan: Plan) -> str | None:
 class DeadLetterQueue:
     """The letters of one stage of one run."""
 
-    record: RunRecord
+    run_folder: RunFolder
     file: Path
     letters: tuple[DeadLetter, ...]
     """Oldest first."""
@@ -229,13 +229,18 @@ class DeadLetterQueue:
     def require_private(self) -> None:
         """Raise `UsageError` if others may have written what a replay obeys and unpickles."""
         place = self.file.parent
-        for each in (self.record.home / "runs", self.record.folder, place, *self.record.folder.iterdir()):
+        for each in (
+            self.run_folder.home / "runs",
+            self.run_folder.path,
+            place,
+            *self.run_folder.path.iterdir(),
+        ):
             require_private(each)
         for each in place.iterdir():
             require_private(each)
 
     def remove(self) -> None:
-        """Remove the letters, and the record of their run if nothing else is in it. Raises OSError."""
+        """Remove the letters, and the folder of their run if nothing else is in it. Raises OSError."""
         # By their names, not by what the letters say.
         item = re.compile(rf"{re.escape(self.file.stem)}\.\d+{re.escape(_ITEM)}")
         bulks = [each for each in self.file.parent.iterdir() if item.fullmatch(each.name)]
@@ -243,7 +248,7 @@ class DeadLetterQueue:
             each.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # those of another stage are in it
             self.file.parent.rmdir()
-            self.record.remove_if_empty()
+            self.run_folder.remove_if_empty()
 
     def letter(self, number: int) -> DeadLetter:
         """Return one letter by its number. Raises `UsageError` if there is none."""
@@ -278,7 +283,7 @@ class DeadLetterQueue:
 
 def dead_letter_queues() -> list[DeadLetterQueue]:
     """Every queue there is, run by run, oldest first."""
-    return _queues_of(all_records())
+    return _queues_of(all_run_folders())
 
 
 def find_dead_letter_queues(run: str) -> list[DeadLetterQueue]:
@@ -290,26 +295,26 @@ def find_dead_letter_queues(run: str) -> list[DeadLetterQueue]:
     Raises:
         UsageError: there is no such run, or there are several.
     """
-    known = all_records()
+    known = all_run_folders()
     found = matching(run, known)
     if not found:
         raise UsageError(f"there is no run '{run}' under {home()}; there: {join_ids(known)}")
-    found = _prefer(found, lambda record: bool(letter_files(record)))
-    found = _prefer(found, lambda record: any(queue.left for queue in _queues_of([record])))
+    found = _prefer(found, lambda run_folder: bool(letter_files(run_folder)))
+    found = _prefer(found, lambda run_folder: any(queue.left for queue in _queues_of([run_folder])))
     return _queues_of([only_match(run, found, "runs with dead letters")])
 
 
-def _prefer(records: list[RunRecord], wanted: Callable[[RunRecord], bool]) -> list[RunRecord]:
+def _prefer(run_folders: list[RunFolder], wanted: Callable[[RunFolder], bool]) -> list[RunFolder]:
     """Leave out what is not wanted, where more than one is there and one is wanted."""
-    return (list(filter(wanted, records)) or records) if len(records) > 1 else records
+    return (list(filter(wanted, run_folders)) or run_folders) if len(run_folders) > 1 else run_folders
 
 
-def _queues_of(records: Iterable[RunRecord]) -> list[DeadLetterQueue]:
+def _queues_of(run_folders: Iterable[RunFolder]) -> list[DeadLetterQueue]:
     queues = []
-    for record in records:
-        for file in letter_files(record):
+    for run_folder in run_folders:
+        for file in letter_files(run_folder):
             if letters := tuple(read_letters(file)):
-                queues.append(DeadLetterQueue(record, file, letters, replayed(file)))
+                queues.append(DeadLetterQueue(run_folder, file, letters, replayed(file)))
     return queues
 
 
@@ -403,9 +408,9 @@ def items(path: str, numbers: list[int], kind: str = "python", options: object =
             yield Resumed(item, letter.outputs) if letter.outputs else item
 
 
-def folder(record: RunRecord) -> Path:
+def letters_folder(run_folder: RunFolder) -> Path:
     """Where a run's letters are, if it has any."""
-    return record.folder / FOLDER
+    return run_folder.path / FOLDER
 
 
 def file_name(stage: str) -> str:
@@ -419,9 +424,9 @@ def file_name(stage: str) -> str:
     return f"{safe[:40]}-{hashlib.sha256(stage.encode()).hexdigest()[:16]}"
 
 
-def letter_files(record: RunRecord) -> list[Path]:
+def letter_files(run_folder: RunFolder) -> list[Path]:
     """Return the files with letters, one a stage."""
-    return sorted(folder(record).glob(f"*{_LETTERS}"))
+    return sorted(letters_folder(run_folder).glob(f"*{_LETTERS}"))
 
 
 def read_letters(file: Path) -> Iterator[DeadLetter]:

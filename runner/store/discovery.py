@@ -1,6 +1,6 @@
-"""Which runs are under way here: those whose control socket answers, whatever else their records say.
+"""Which runs are under way here: those whose control socket answers, whatever else their folders say.
 
-    records ──► connect ──┬── somebody listens ──► running: `ps`, `stop` and `scale` may mean it
+    folders ──► connect ──┬── somebody listens ──► running: `ps`, `stop` and `scale` may mean it
                           └── nobody does, and its process is gone ──► killed: `ps` tells what was known
 
 A supervisor that was killed leaves its socket and its facts behind. A socket alone therefore proves nothing. Whether
@@ -22,14 +22,14 @@ from runner.store.run_folder import (
     FACTS,
     JOB_LOGS,
     RunFacts,
-    RunRecord,
-    all_records,
+    RunFolder,
+    all_run_folders,
     by_age,
     home,
     join_ids,
     matching,
     only_match,
-    records_in,
+    run_folders_in,
 )
 from runner.store.run_lock import LOCK, is_held
 
@@ -41,96 +41,100 @@ _CONNECT_TIMEOUT = 1.0
 """Seconds that a busy supervisor's backlog may take; whoever does not answer by then is still there."""
 
 
-def running_records(where: Path | None = None) -> list[RunRecord]:
+def running_folders(where: Path | None = None) -> list[RunFolder]:
     """List the runs under way, oldest first, and remove what those left that never got so far."""
     running = []
-    for record in by_age(each for each in records_in(where or home()) if not _is_of_the_past(each)):
-        facts = record.facts()
+    for run_folder in by_age(each for each in run_folders_in(where or home()) if not _is_of_the_past(each)):
+        facts = run_folder.facts()
         # What a killed supervisor has forked holds its socket for a moment longer, and answers nobody.
-        if (facts is None or is_alive(record, facts)) and _listens(record.folder):
-            running.append(record)
-        elif not _was_killed(record):
-            _remove_stale(record)
+        if (facts is None or is_alive(run_folder, facts)) and _listens(run_folder.path):
+            running.append(run_folder)
+        elif not _was_killed(run_folder):
+            _remove_stale(run_folder)
     return running
 
 
-def killed_records(where: Path | None = None) -> list[RunRecord]:
+def killed_folders(where: Path | None = None) -> list[RunFolder]:
     """List the runs whose supervisor was killed, oldest first: its socket is still there, and it is not."""
-    known = [each for each in records_in(where or home()) if _has(each, SOCKET)]
-    return [record for record in by_age(known) if _was_killed(record)]
+    known = [each for each in run_folders_in(where or home()) if _has(each, SOCKET)]
+    return [run_folder for run_folder in by_age(known) if _was_killed(run_folder)]
 
 
 def end_left_by_killed(where: Path | None = None, run: str | None = None) -> list[int]:
     """End what killed runs have left behind, where their watchdogs were killed too; return its pids."""
     found: list[int] = []
-    for record in killed_records(where):
-        if run in (None, record.run) and (left := left_behind(record.run)):
-            end_left_behind(frozenset(), record.run)
+    for run_folder in killed_folders(where):
+        if run in (None, run_folder.run) and (left := left_behind(run_folder.run)):
+            end_left_behind(frozenset(), run_folder.run)
             found += left
     return found
 
 
 def forget_killed(workflow: str, where: Path) -> None:
     """Forget the killed runs of a workflow, which begins anew, and of the others all but the newest."""
-    killed = killed_records(where)
-    named = {record.run for record in killed if (facts := record.facts()) and facts.workflow == workflow}
-    others = [record for record in killed if record.run not in named]
-    for record in killed:
-        if record.run in named or record in others[:-KEPT_KILLED]:
-            _remove_stale(record)
+    killed = killed_folders(where)
+    named = {
+        run_folder.run
+        for run_folder in killed
+        if (facts := run_folder.facts()) and facts.workflow == workflow
+    }
+    others = [run_folder for run_folder in killed if run_folder.run not in named]
+    for run_folder in killed:
+        if run_folder.run in named or run_folder in others[:-KEPT_KILLED]:
+            _remove_stale(run_folder)
 
 
-def find_running(run: str, where: Path | None = None) -> RunRecord:
+def find_running(run: str, where: Path | None = None) -> RunFolder:
     """Find the one run that `run` means, as `find_all_running` does. Raises `UsageError` if there are more."""
     return only_match(run, find_all_running(run, where), "runs under way")
 
 
-def find_all_running(run: str, where: Path | None = None) -> list[RunRecord]:
+def find_all_running(run: str, where: Path | None = None) -> list[RunFolder]:
     """
     Find runs under way by the id, the beginning of an id, or the name of their workflow.
 
     Raises:
         UsageError: there is none, or it has ended.
     """
-    running = running_records(where)
+    running = running_folders(where)
     if found := matching(run, running):
         return found
-    if killed := matching(run, killed_records(where)):
+    if killed := matching(run, killed_folders(where)):
         facts = killed[-1].facts()
         pid = facts.pid if facts is not None else "unknown"
         raise UsageError(
             f"run '{run}' was killed: its runner (pid {pid}) is gone, and nothing of it runs any more; "
             f"`mprun ps {run}` shows what was known of it last"
         )
-    if matching(run, all_records(where)):
+    if matching(run, all_run_folders(where)):
         raise UsageError(f"run '{run}' has ended")
     raise UsageError(f"there is no run '{run}' under way; there are: {join_ids(running)}")
 
 
 def prune_job_logs(where: Path) -> None:
-    """Remove the records of ended runs that hold nothing but logs of jobs, all but the newest. Never raises."""
-    with_logs = (each for each in records_in(where) if _has(each, JOB_LOGS) and not _has(each, LOCK))
-    ended = [record for record in by_age(with_logs) if _holds_old_logs(record)]
-    for record in ended[:-KEPT_JOB_LOGS]:
-        shutil.rmtree(record.folder, ignore_errors=True)
+    """Remove the folders of ended runs that hold nothing but logs of jobs, all but the newest. Never raises."""
+    with_logs = (each for each in run_folders_in(where) if _has(each, JOB_LOGS) and not _has(each, LOCK))
+    ended = [run_folder for run_folder in by_age(with_logs) if _holds_old_logs(run_folder)]
+    for run_folder in ended[:-KEPT_JOB_LOGS]:
+        shutil.rmtree(run_folder.path, ignore_errors=True)
 
 
-def _has(record: RunRecord, name: str) -> bool:
-    """Say whether something is in a record: quicker than by paths, as it is asked of hundreds when a run begins."""
-    return os.path.lexists(f"{record.home}/runs/{record.run}/{name}")
+def _has(run_folder: RunFolder, name: str) -> bool:
+    """Say whether it holds something: quicker than by paths, as it is asked of hundreds when a run begins."""
+    return os.path.lexists(f"{run_folder.home}/runs/{run_folder.run}/{name}")
 
 
-def _is_of_the_past(record: RunRecord) -> bool:
+def _is_of_the_past(run_folder: RunFolder) -> bool:
     """Say, without opening anything, whether a run has a record and has ended: most of what a home holds."""
-    return _has(record, LOCK) and not _has(record, SOCKET)
+    return _has(run_folder, LOCK) and not _has(run_folder, SOCKET)
 
 
-def _holds_old_logs(record: RunRecord) -> bool:
+def _holds_old_logs(run_folder: RunFolder) -> bool:
     """Say whether a run has ended, on this machine or another that shares the folder, and left logs of jobs alone."""
-    facts = record.facts()
-    if facts is None or is_alive(record, facts):
+    facts = run_folder.facts()
+    if facts is None or is_alive(run_folder, facts):
         return False
-    left = {each.name for each in record.folder.iterdir()} if record.folder.exists() else set()
+    left = {each.name for each in run_folder.path.iterdir()} if run_folder.path.exists() else set()
     return JOB_LOGS in left and all(name == JOB_LOGS or name.startswith(FACTS) for name in left)
 
 
@@ -146,25 +150,25 @@ def _listens(folder: Path) -> bool:
     return True
 
 
-def _remove_stale(record: RunRecord) -> None:
+def _remove_stale(run_folder: RunFolder) -> None:
     """Take away what a killed supervisor left. One that has just begun, and does not listen yet, is alive."""
-    facts = record.facts()
-    if facts is None or is_alive(record, facts):
+    facts = run_folder.facts()
+    if facts is None or is_alive(run_folder, facts):
         return
     with contextlib.suppress(OSError):  # somebody else removes it too, or the place can't be written
-        (record.folder / SOCKET).unlink(missing_ok=True)
-        record.remove_if_empty()
+        (run_folder.path / SOCKET).unlink(missing_ok=True)
+        run_folder.remove_if_empty()
 
 
-def _was_killed(record: RunRecord) -> bool:
+def _was_killed(run_folder: RunFolder) -> bool:
     """Say whether a run's supervisor is gone and has not taken its socket away, as it does at every end of its own."""
-    facts = record.facts()
-    return facts is not None and (record.folder / SOCKET).exists() and not is_alive(record, facts)
+    facts = run_folder.facts()
+    return facts is not None and (run_folder.path / SOCKET).exists() and not is_alive(run_folder, facts)
 
 
-def is_alive(record: RunRecord, facts: RunFacts) -> bool:
+def is_alive(run_folder: RunFolder, facts: RunFacts) -> bool:
     """Say whether a run's supervisor is there: it holds the lock of the run, or is, without one, at least a process."""
-    held = is_held(record.folder)
+    held = is_held(run_folder.path)
     return _has_process(facts) if held is None else held
 
 

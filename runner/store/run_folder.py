@@ -1,4 +1,4 @@
-"""The record: where a run leaves what others may want of it, and nobody else may read.
+"""The folder of a run: where it leaves what others may want of it, and nobody else may read.
 
 $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
 ├── .gitignore            so that git does not see it
@@ -14,7 +14,7 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
     └── jobs/             the logs of jobs, if it has some
 
 What lies there is obeyed, letters are unpickled: so what is somebody else's, or may be written by others, is refused.
-A record that was copied, or came with a repository, belongs to whoever brought it here, and says anything; that it was
+A folder that was copied, or came with a repository, belongs to whoever brought it here, and says anything; that it was
 written in this place shows in its seal, which holds the moment at which the system says that `run.json` came to be. No
 copy has that moment again, and nobody can set it.
 """
@@ -47,7 +47,7 @@ _SEEN_EVERY = 1.0
 _SEEN_SHARE = 100
 """Times that writing took, at the least, until it is written again."""
 JOB_LOGS = "jobs"
-"""The folder in a record with the logs of jobs."""
+"""The folder in that of a run with the logs of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunFolder:
     """The folder of one run. It is made when the first thing is put there."""
 
     run: str
     home: Path
 
     @property
-    def folder(self) -> Path:
+    def path(self) -> Path:
         """Where it is, whether or not it exists yet."""
         return self.home / "runs" / self.run
 
@@ -88,12 +88,12 @@ class RunRecord:
             self.home.mkdir(mode=0o700, exist_ok=True)
             (self.home / _IGNORES).write_text("*\n", encoding="ascii")
         require_private(self.home)
-        for folder in (self.home / "runs", self.folder):
+        for folder in (self.home / "runs", self.path):
             folder.mkdir(mode=0o700, exist_ok=True)
             require_private(folder)
-        return self.folder
+        return self.path
 
-    def folder_for(self, what: str) -> Path:
+    def make_folder(self, what: str) -> Path:
         """Make a folder in it, for its owner alone, and return it. Raises OSError."""
         folder = self.make() / what
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -109,15 +109,15 @@ class RunRecord:
     def is_from_here(self) -> bool:
         """Say whether a run of this user's wrote it in this place, and nobody brought it."""
         try:
-            sealed = (self.folder / _SEAL).read_text(encoding="ascii")
-            return sealed == str((self.folder / FACTS).stat().st_ctime_ns)
+            sealed = (self.path / _SEAL).read_text(encoding="ascii")
+            return sealed == str((self.path / FACTS).stat().st_ctime_ns)
         except (OSError, ValueError):
             return False
 
     def facts(self) -> RunFacts | None:
         """Read what run this is; None where nothing sensible is written."""
         try:
-            known = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
+            known = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
             given = {key: tuple(map(str, known.get(key, ()))) for key in ("params", "overrides")}
             return RunFacts(**{**known, **given})
         except (OSError, ValueError, TypeError, AttributeError):
@@ -125,11 +125,11 @@ class RunRecord:
 
     def write_seen(self, snapshot: Mapping[str, Any]) -> None:
         """Keep what is known of the run, for the case that it is killed. Raises OSError."""
-        write_atomically(self.folder / _SEEN, json.dumps(snapshot).encode(), mode=0o600)
+        write_atomically(self.path / _SEEN, json.dumps(snapshot).encode(), mode=0o600)
 
     def last_seen(self) -> tuple[dict[str, Any], float] | None:
         """Read what was known of the run last, and when, in seconds since the epoch; None where nothing is."""
-        path = self.folder / _SEEN
+        path = self.path / _SEEN
         try:
             snapshot = json.loads(path.read_text(encoding="utf-8"))
             return (snapshot, path.stat().st_mtime) if isinstance(snapshot, dict) else None
@@ -138,27 +138,27 @@ class RunRecord:
 
     def remove_if_empty(self) -> None:
         """The run is over: keep its folder only if it has a record, or holds what somebody may still want."""
-        left = list(self.folder.iterdir()) if self.folder.exists() else []
+        left = list(self.path.iterdir()) if self.path.exists() else []
         # Also a draft of the facts, where their writer was killed.
         if not all(each.name.removeprefix(".").startswith(FACTS) for each in left):
             return
         for each in left:
             each.unlink(missing_ok=True)
         try:
-            self.folder.rmdir()
+            self.path.rmdir()
             (self.home / "runs").rmdir()
             if [each.name for each in self.home.iterdir()] == [_IGNORES]:
                 (self.home / _IGNORES).unlink()
             self.home.rmdir()
-        except OSError:  # others' records are still in it, or another run makes it anew
+        except OSError:  # others' folders are still in it, or another run makes it anew
             return
 
 
 class LastSeen:
-    """An observer that keeps in the record what the run would tell of itself, every now and then."""
+    """An observer that keeps in the folder of a run what it would tell of itself, every now and then."""
 
-    def __init__(self, record: RunRecord, snapshot: Callable[[], Mapping[str, Any]]) -> None:
-        self._record = record
+    def __init__(self, run_folder: RunFolder, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+        self._run_folder = run_folder
         self._snapshot = snapshot
         self._next = 0.0
 
@@ -168,19 +168,19 @@ class LastSeen:
             return
         began = time.perf_counter()
         with contextlib.suppress(OSError):  # a full disk is no reason to end the run
-            self._record.write_seen(self._snapshot())
+            self._run_folder.write_seen(self._snapshot())
         took = time.perf_counter() - began
         self._next = event.elapsed + max(_SEEN_EVERY, _SEEN_SHARE * took)
 
     def close(self) -> None:
         """The run has come to an end: what was known of it is in its report."""
         with contextlib.suppress(OSError):
-            (self._record.folder / _SEEN).unlink(missing_ok=True)
+            (self._run_folder.path / _SEEN).unlink(missing_ok=True)
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """
-    Where records are: `$MPRUN_HOME`, or `.mprun` in the current folder.
+    Where the folders of runs are: `$MPRUN_HOME`, or `.mprun` in the current folder.
 
     Raises:
         UsageError: that folder has been removed.
@@ -205,43 +205,48 @@ def require_private(place: Path) -> None:
         raise UsageError(f"'{place}' can be written by others; `chmod go-w` it, or {help_}")
 
 
-def records_in(place: Path) -> list[RunRecord]:
-    """List the records there are, in any order. Raises `UsageError` where others may have written them."""
+def run_folders_in(place: Path) -> list[RunFolder]:
+    """List the folders of runs there are, in any order. Raises `UsageError` where others may have written them."""
     require_private(place)
     try:
         with os.scandir(place / "runs") as entries:  # a home has hundreds, and each run that begins looks
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
-    return [RunRecord(name, place) for name in names]
+    return [RunFolder(name, place) for name in names]
 
 
-def all_records(where: Path | None = None) -> list[RunRecord]:
-    """List the records there are, oldest first. Raises `UsageError` where others may have written them."""
-    return by_age(records_in(where or home()))
+def all_run_folders(where: Path | None = None) -> list[RunFolder]:
+    """List the folders of runs there are, oldest first. Raises `UsageError` where others may have written them."""
+    return by_age(run_folders_in(where or home()))
 
 
-def by_age(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Sort records, the oldest first, which opens each."""
-    return sorted(records, key=lambda record: (facts.at if (facts := record.facts()) else 0.0, record.run))
+def by_age(run_folders: Iterable[RunFolder]) -> list[RunFolder]:
+    """Sort them by the age of their runs, the oldest first, which opens each."""
+    return sorted(
+        run_folders,
+        key=lambda run_folder: (facts.at if (facts := run_folder.facts()) else 0.0, run_folder.run),
+    )
 
 
-def matching(run: str, records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Return the records that `run` may mean: by the beginning of their id, else by the name of their workflow."""
-    known = list(records)
-    return [record for record in known if record.run.startswith(run)] or [
-        record for record in known if (facts := record.facts()) is not None and facts.workflow == run
+def matching(run: str, run_folders: Iterable[RunFolder]) -> list[RunFolder]:
+    """Return those that `run` may mean: by the beginning of their id, else by the name of their workflow."""
+    known = list(run_folders)
+    return [run_folder for run_folder in known if run_folder.run.startswith(run)] or [
+        run_folder
+        for run_folder in known
+        if (facts := run_folder.facts()) is not None and facts.workflow == run
     ]
 
 
-def only_match(run: str, found: Sequence[RunRecord], what: str) -> RunRecord:
+def only_match(run: str, found: Sequence[RunFolder], what: str) -> RunFolder:
     """Return the only one of `found`, in which there is at least one. Raises `UsageError` if `run` means several."""
     if len(found) == 1:
         return found[0]
     raise UsageError(f"several {what} match '{run}': {join_ids(found)}; name one by its id")
 
 
-def join_ids(records: Sequence[RunRecord]) -> str:
+def join_ids(run_folders: Sequence[RunFolder]) -> str:
     """Name runs for a message, the last few if there are many."""
-    earlier = f"{len(records) - _MOST_LISTED} older ones, " if len(records) > _MOST_LISTED else ""
-    return earlier + (", ".join(record.run for record in records[-_MOST_LISTED:]) or "none")
+    earlier = f"{len(run_folders) - _MOST_LISTED} older ones, " if len(run_folders) > _MOST_LISTED else ""
+    return earlier + (", ".join(run_folder.run for run_folder in run_folders[-_MOST_LISTED:]) or "none")

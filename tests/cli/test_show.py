@@ -223,8 +223,8 @@ def mprun_of(run_mprun: RunMprun) -> Callable[[Path], Mprun]:
 def test_a_run_of_which_nothing_was_written_says_why(
     tmp_path: Path, mprun_of: Callable[[Path], Mprun]
 ) -> None:
-    record = recorded(tmp_path / "home", "dead0002", outcome=None)
-    (record.folder / "run.db").unlink()
+    run_folder = recorded(tmp_path / "home", "dead0002", outcome=None)
+    (run_folder.path / "run.db").unlink()
 
     refused = mprun_of(tmp_path)("show", "latest")
 
@@ -235,9 +235,9 @@ def test_a_run_of_which_nothing_was_written_says_why(
 def test_a_damaged_record_is_refused_with_what_is_wrong(
     tmp_path: Path, mprun_of: Callable[[Path], Mprun]
 ) -> None:
-    record = recorded(tmp_path / "home", "bad00001")
-    RunLock(record.folder).release()
-    (record.folder / "run.db").write_bytes(b"garbage" * 500)
+    run_folder = recorded(tmp_path / "home", "bad00001")
+    RunLock(run_folder.path).release()
+    (run_folder.path / "run.db").write_bytes(b"garbage" * 500)
 
     refused = mprun_of(tmp_path)("show", "bad", "--format", "json")
 

@@ -199,7 +199,7 @@ def test_readers_that_are_added_get_theirs(kitchen: Path, capfd: Capture) -> Non
             if not helper:
                 code = 1
                 try:
-                    ask(find_running("sentinel").folder, {"do": "scale", "stage": "eater", "count": 3})
+                    ask(find_running("sentinel").path, {"do": "scale", "stage": "eater", "count": 3})
                     code = 0
                 finally:
                     os._exit(code)

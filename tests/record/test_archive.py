@@ -16,17 +16,17 @@ from runner.errors import UsageError
 from runner.record.archive import export_run, import_run
 from runner.record.history import runs_in
 from runner.record.schema import open_to_read
-from runner.store.run_folder import RunRecord
+from runner.store.run_folder import RunFolder
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    record = recorded(tmp_path / "here", "abcd", over=False)
-    (record.folder_for("dead-letters") / "eater.jsonl").write_text("{}\n")
-    (record.folder_for("jobs") / "0001-test.log").write_text("tested\n")
-    (record.folder / "control.sock").touch()
+    run_folder = recorded(tmp_path / "here", "abcd", over=False)
+    (run_folder.make_folder("dead-letters") / "eater.jsonl").write_text("{}\n")
+    (run_folder.make_folder("jobs") / "0001-test.log").write_text("tested\n")
+    (run_folder.path / "control.sock").touch()
     file = tmp_path / "run.zip"
-    export_run(record, file)
+    export_run(run_folder, file)
     return file
 
 
@@ -34,24 +34,24 @@ def test_what_is_exported_is_there_when_imported(tmp_path: Path, archive: Path) 
     assert "abcd" == import_run(archive, tmp_path / "there")
 
     here, there = (runs_in(tmp_path / name)[0] for name in ("here", "there"))
-    record = RunRecord("abcd", tmp_path / "there")
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in record.folder.rglob("*") if path.is_file()}
+    run_folder = RunFolder("abcd", tmp_path / "there")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in run_folder.path.rglob("*") if path.is_file()}
     assert here == there
     assert {0o600} == modes
     assert ["dead-letters", "jobs", "lock", "run.db", "run.json"] == sorted(
-        p.name for p in record.folder.iterdir()
+        p.name for p in run_folder.path.iterdir()
     )
-    assert not record.is_from_here(), "so that its letters are not unpickled without a question"
+    assert not run_folder.is_from_here(), "so that its letters are not unpickled without a question"
     assert ["runs"] == [p.name for p in (tmp_path / "there").iterdir() if p.is_dir()]
 
 
 def test_what_is_still_in_the_log_of_the_database_is_exported_too(tmp_path: Path) -> None:
-    record = recorded(tmp_path / "here", "abcd")
-    with closing(sqlite3.connect(record.folder / "run.db")) as writer:
+    run_folder = recorded(tmp_path / "here", "abcd")
+    with closing(sqlite3.connect(run_folder.path / "run.db")) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("INSERT INTO fact VALUES ('late', 1)")
         writer.commit()
-        export_run(record, tmp_path / "run.zip")
+        export_run(run_folder, tmp_path / "run.zip")
     import_run(tmp_path / "run.zip", tmp_path / "there")
 
     with closing(open_to_read(tmp_path / "there/runs/abcd/run.db")) as copy:
@@ -60,7 +60,7 @@ def test_what_is_still_in_the_log_of_the_database_is_exported_too(tmp_path: Path
 
 def test_no_file_is_written_over_and_no_run_taken_in_twice(tmp_path: Path, archive: Path) -> None:
     with pytest.raises(UsageError, match="is there already; name another file"):
-        export_run(RunRecord("abcd", tmp_path / "here"), archive)
+        export_run(RunFolder("abcd", tmp_path / "here"), archive)
     with pytest.raises(UsageError, match="run 'abcd' is there already"):
         import_run(archive, tmp_path / "here")
 

@@ -19,7 +19,7 @@ from runner.record.history import find_run, runs_in, unique_prefixes
 from runner.record.reader import RunView
 from runner.record.schema import VERSION, create
 from runner.record.summary import RunSummary
-from runner.store.run_folder import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import RunLock, write_ended
 
 Wrong = Callable[[Path], object]
@@ -45,8 +45,8 @@ def test_runs_are_listed_oldest_first_with_what_they_came_to(tmp_path: Path) -> 
 def test_a_run_without_an_end_lives_while_its_lock_is_held_and_was_killed_once_it_is_free(
     tmp_path: Path,
 ) -> None:
-    record = recorded(tmp_path, "a", outcome=None)
-    lock = RunLock(record.folder)
+    run_folder = recorded(tmp_path, "a", outcome=None)
+    lock = RunLock(run_folder.path)
     living = outcomes(tmp_path)
     lock.release()
 
@@ -67,17 +67,17 @@ def test_a_killed_run_of_before_the_machine_was_switched_on_went_down_with_it(
 
 
 def test_a_run_that_was_killed_before_anything_was_written_is_listed(tmp_path: Path) -> None:
-    record = RunRecord("a", tmp_path)
-    RunLock(record.make()).release()
-    record.write_facts(RunFacts("a", "baozi", "baozi.yaml", 4711, 5.0))
+    run_folder = RunFolder("a", tmp_path)
+    RunLock(run_folder.make()).release()
+    run_folder.write_facts(RunFacts("a", "baozi", "baozi.yaml", 4711, 5.0))
 
     assert {"a": "killed"} == outcomes(tmp_path)
 
 
 def test_a_run_that_wanted_no_record_is_not_listed(tmp_path: Path) -> None:
-    record = RunRecord("a", tmp_path)
-    record.write_facts(RunFacts("a", "baozi", "baozi.yaml", 4711, 5.0))
-    record.folder_for("dead-letters")
+    run_folder = RunFolder("a", tmp_path)
+    run_folder.write_facts(RunFacts("a", "baozi", "baozi.yaml", 4711, 5.0))
+    run_folder.make_folder("dead-letters")
 
     assert {} == outcomes(tmp_path)
 
@@ -86,12 +86,14 @@ def test_a_run_that_wanted_no_record_is_not_listed(tmp_path: Path) -> None:
 def test_a_run_whose_record_broke_off_shows_what_it_came_to_where_that_could_be_written(
     tmp_path: Path, has_database: bool
 ) -> None:
-    record = recorded(tmp_path, "a", outcome=None)
-    (record.folder / "lock").unlink()
+    run_folder = recorded(tmp_path, "a", outcome=None)
+    (run_folder.path / "lock").unlink()
     if not has_database:
-        (record.folder / "run.db").unlink()
+        (run_folder.path / "run.db").unlink()
     before = outcomes(tmp_path)
-    write_ended(record.folder, {"outcome": "done", "exit_code": 0, "at": 9.0, "trouble": "the disk was full"})
+    write_ended(
+        run_folder.path, {"outcome": "done", "exit_code": 0, "at": 9.0, "trouble": "the disk was full"}
+    )
 
     assert before == ({"a": "unknown"} if has_database else {})
     assert ("done", 0, "the disk was full") == (
@@ -129,7 +131,7 @@ def test_the_index_answers_for_runs_that_have_not_changed_and_forgets_those_that
         recorded(tmp_path, run)
     before = runs_in(tmp_path)
     monkeypatch.setattr(
-        "runner.record.history.summarize", lambda record: pytest.fail(f"{record.run} was opened")
+        "runner.record.history.summarize", lambda run_folder: pytest.fail(f"{run_folder.run} was opened")
     )
     from_index = runs_in(tmp_path)
     (tmp_path / "runs/a").rename(tmp_path / "elsewhere")
@@ -142,7 +144,7 @@ def test_the_index_answers_for_runs_that_have_not_changed_and_forgets_those_that
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, None])
 def test_a_damaged_database_is_one_line_and_harms_no_other(tmp_path: Path, content: bytes | None) -> None:
     recorded(tmp_path, "a", at=1.0)
-    file = recorded(tmp_path, "b", at=2.0).folder / "run.db"
+    file = recorded(tmp_path, "b", at=2.0).path / "run.db"
     file.write_bytes(file.read_bytes()[:5000] if content is None else content)
 
     shown = {run.id: run for run in runs_in(tmp_path)}
@@ -152,13 +154,13 @@ def test_a_damaged_database_is_one_line_and_harms_no_other(tmp_path: Path, conte
 
 
 def test_a_database_of_another_version_is_shown_as_far_as_it_is_known(tmp_path: Path) -> None:
-    record = recorded(tmp_path, "a")
-    with sqlite3.connect(record.folder / "run.db") as connection:
+    run_folder = recorded(tmp_path, "a")
+    with sqlite3.connect(run_folder.path / "run.db") as connection:
         connection.execute("ALTER TABLE incarnation ADD COLUMN mood TEXT")
         connection.execute("DROP TABLE kind")
         connection.execute(f"PRAGMA user_version={VERSION + 1}")
 
-    with RunView(record.folder) as view:
+    with RunView(run_folder.path) as view:
         note, kinds, events = view.note, view.kinds(), list(view.events())
 
     assert {"a": "done"} == outcomes(tmp_path)
@@ -238,8 +240,8 @@ def test_a_unique_prefix_means_its_run_alone_and_is_the_shortest_that_does(ids: 
 
 
 def test_a_list_of_runs_of_the_present_says_how_long_they_have_taken(tmp_path: Path) -> None:
-    record = recorded(tmp_path, "a", at=time.time() - 60, outcome=None)
-    lock = RunLock(record.folder)
+    run_folder = recorded(tmp_path, "a", at=time.time() - 60, outcome=None)
+    lock = RunLock(run_folder.path)
 
     (run,) = runs_in(tmp_path)
     lock.release()

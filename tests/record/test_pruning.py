@@ -67,11 +67,11 @@ def test_what_is_left_is_within_bounds_or_needed_and_nothing_goes_without_need(
 
 
 def test_what_runs_or_was_killed_lately_and_what_has_letters_to_replay_is_needed(tmp_path: Path) -> None:
-    lock = RunLock(recorded(tmp_path, "lives", outcome=None).folder)
+    lock = RunLock(recorded(tmp_path, "lives", outcome=None).path)
     for name, days in (("killed", 13), ("long-killed", 15)):
         recorded(tmp_path, name, at=NOW - days * DAY, outcome=None)
     for name, replayed in (("letters", ""), ("replayed", '{"numbers": [1, 2]}\n')):
-        letters = recorded(tmp_path, name).folder_for("dead-letters")
+        letters = recorded(tmp_path, name).make_folder("dead-letters")
         (letters / "eater.jsonl").write_text("{}\n{}\n")
         (letters / "eater.replayed").write_text(replayed)
     recorded(tmp_path, "ended")

@@ -21,7 +21,7 @@ from runner.record import recorder as recorder_module
 from runner.record.history import runs_in
 from runner.record.reader import RunView
 from runner.record.recorder import Recorder, open_recorder
-from runner.store.run_folder import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import is_held
 
 DAY = 86400.0
@@ -34,14 +34,14 @@ def said(number: int) -> WorkerLogged:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> RunRecord:
-    record = RunRecord("abcd", tmp_path)
-    record.write_facts(RunFacts("abcd", "baozi", "baozi.yaml", os.getpid(), time.time()))
-    return record
+def run_folder(tmp_path: Path) -> RunFolder:
+    run_folder = RunFolder("abcd", tmp_path)
+    run_folder.write_facts(RunFacts("abcd", "baozi", "baozi.yaml", os.getpid(), time.time()))
+    return run_folder
 
 
 @pytest.fixture
-def recorder(record: RunRecord) -> Iterator[Recorder]:
+def recorder(run_folder: RunFolder) -> Iterator[Recorder]:
     recorder = Recorder()
     facts = {
         "workflow": "baozi",
@@ -50,7 +50,7 @@ def recorder(record: RunRecord) -> Iterator[Recorder]:
         "at": time.time(),
         "text": "name: baozi",
     }
-    recorder.begin(record.folder, lambda: (facts, None))
+    recorder.begin(run_folder.path, lambda: (facts, None))
     yield recorder
     recorder.finish()
 
@@ -61,27 +61,27 @@ def end(recorder: Recorder) -> None:
     recorder.finish()
 
 
-def facts(record: RunRecord) -> dict[str, Any]:
-    with RunView(record.folder) as view:
+def facts(run_folder: RunFolder) -> dict[str, Any]:
+    with RunView(run_folder.path) as view:
         return view.facts()
 
 
 def test_the_run_is_held_from_its_beginning_until_all_of_it_is_written(
-    record: RunRecord, recorder: Recorder
+    run_folder: RunFolder, recorder: Recorder
 ) -> None:
     recorder.observe(said(1))
     recorder.note_end(REPORT)
     recorder.close()
-    before = is_held(record.folder)
+    before = is_held(run_folder.path)
     recorder.finish()
 
-    assert (True, False, None) == (before, is_held(record.folder), recorder.trouble)
-    assert ["done"] == [run.outcome for run in runs_in(record.home)]
-    assert "name: baozi" == facts(record)["text"]
+    assert (True, False, None) == (before, is_held(run_folder.path), recorder.trouble)
+    assert ["done"] == [run.outcome for run in runs_in(run_folder.home)]
+    assert "name: baozi" == facts(run_folder)["text"]
 
 
 def test_what_comes_too_fast_for_it_is_counted_and_the_run_goes_on(
-    record: RunRecord, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    run_folder: RunFolder, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "MOST_BYTES", 100_000)
     os.kill(recorder.pid, signal.SIGSTOP)
@@ -90,29 +90,29 @@ def test_what_comes_too_fast_for_it_is_counted_and_the_run_goes_on(
     os.kill(recorder.pid, signal.SIGCONT)
     end(recorder)
 
-    (run,) = runs_in(record.home)
-    missing = facts(record)["missing"]
+    (run,) = runs_in(run_folder.home)
+    missing = facts(run_folder)["missing"]
     assert 0 < missing < 5000
     assert f"the record of the run is incomplete: {missing:,} events came too fast for it" == recorder.trouble
     assert ("done", f"{missing:,} events came too fast for the record") == (run.outcome, run.trouble)
 
 
 def test_one_that_hangs_is_ended_and_the_run_shows_what_it_came_to(
-    record: RunRecord, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    run_folder: RunFolder, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "CLOSE_TIMEOUT", 0.2)
     recorder.observe(said(1))
     os.kill(recorder.pid, signal.SIGSTOP)
     end(recorder)
 
-    (run,) = runs_in(record.home)
+    (run,) = runs_in(run_folder.home)
     why = "the record of the run is incomplete: the process that keeps it was killed by SIGKILL"
-    assert (why, None) == (recorder.trouble, is_held(record.folder))
+    assert (why, None) == (recorder.trouble, is_held(run_folder.path))
     assert ("done", 0, why) == (run.outcome, run.exit_code, run.trouble)
 
 
 def test_without_locks_a_run_lives_as_long_as_its_process(
-    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError("no locks available")
@@ -120,52 +120,52 @@ def test_without_locks_a_run_lives_as_long_as_its_process(
     monkeypatch.setattr("runner.store.run_lock.fcntl.flock", refuse)
     recorder = Recorder()
     begun = {"workflow": "baozi", "file": "baozi.yaml", "pid": os.getpid(), "at": time.time()}
-    recorder.begin(record.folder, lambda: (begun, None))
+    recorder.begin(run_folder.path, lambda: (begun, None))
     recorder.observe(said(1))
     deadline = time.monotonic() + 30
-    while not runs_in(record.home) and time.monotonic() < deadline:
+    while not runs_in(run_folder.home) and time.monotonic() < deadline:
         time.sleep(0.01)
-    living = [run.outcome for run in runs_in(record.home)]
+    living = [run.outcome for run in runs_in(run_folder.home)]
     end(recorder)
 
-    assert (["running"], ["done"]) == (living, [run.outcome for run in runs_in(record.home)])
+    assert (["running"], ["done"]) == (living, [run.outcome for run in runs_in(run_folder.home)])
 
 
-def test_a_run_that_never_began_leaves_no_record(record: RunRecord, recorder: Recorder) -> None:
+def test_a_run_that_never_began_leaves_no_record(run_folder: RunFolder, recorder: Recorder) -> None:
     end(recorder)
-    record.remove_if_empty()
+    run_folder.remove_if_empty()
 
-    assert (None, False) == (recorder.trouble, record.folder.exists())
+    assert (None, False) == (recorder.trouble, run_folder.path.exists())
 
 
 @pytest.mark.parametrize(("days", "expected"), [(0.5, ["abcd", "old"]), (1.5, ["abcd"])])
 def test_once_a_day_the_end_of_a_run_removes_old_records(
-    record: RunRecord, recorder: Recorder, days: float, expected: list[str]
+    run_folder: RunFolder, recorder: Recorder, days: float, expected: list[str]
 ) -> None:
-    recorded(record.home, "old", at=time.time() - 90 * DAY)
-    stamp = record.home / "pruned"
+    recorded(run_folder.home, "old", at=time.time() - 90 * DAY)
+    stamp = run_folder.home / "pruned"
     stamp.touch()
     os.utime(stamp, (time.time() - days * DAY,) * 2)
     recorder.observe(said(1))
     end(recorder)
 
-    assert expected == sorted(run.id for run in runs_in(record.home))
+    assert expected == sorted(run.id for run in runs_in(run_folder.home))
     assert (days > 1) == (time.time() - stamp.stat().st_mtime < 0.4 * DAY)
 
 
 def test_a_line_that_holds_what_is_no_text_is_kept_all_the_same(
-    record: RunRecord, recorder: Recorder
+    run_folder: RunFolder, recorder: Recorder
 ) -> None:
     event = WorkerLogged(worker="neo", stage="包子", pid=1, message="\udcff \ud800", fields={})
     recorder.observe(event.stamped(time.time(), "abcd"))
     end(recorder)
 
-    with RunView(record.folder) as view:
+    with RunView(run_folder.path) as view:
         (stored,) = view.events()
     assert (None, "包子", "\udcff \ud800") == (recorder.trouble, stored.stage, stored.fields["message"])
 
 
-def test_series_are_there_to_be_read(record: RunRecord, recorder: Recorder) -> None:
+def test_series_are_there_to_be_read(run_folder: RunFolder, recorder: Recorder) -> None:
     from runner.events.run import RunProgress
 
     for number in range(3):
@@ -182,11 +182,11 @@ def test_series_are_there_to_be_read(record: RunRecord, recorder: Recorder) -> N
         recorder.observe(event.stamped(1000.0 + number, "abcd"))
     end(recorder)
 
-    with RunView(record.folder) as view:
+    with RunView(run_folder.path) as view:
         series, none = view.series("stage/chef/sent"), view.series("stage/nobody/sent")
     assert series is not None and none is None
     assert (0, 0, 0, 0, 1, 1, 1, 1, 2) == series.values
-    assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(record)["progress"]))["elapsed"]}
+    assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(run_folder)["progress"]))["elapsed"]}
 
 
 def test_where_there_can_be_no_process_the_run_goes_on_and_that_is_said(
@@ -202,17 +202,17 @@ def test_where_there_can_be_no_process_the_run_goes_on_and_that_is_said(
     assert "no record of the run is kept: Resource temporarily unavailable" == recorder.trouble
 
 
-def test_where_nothing_can_be_told_of_the_run_it_goes_on_and_that_is_said(record: RunRecord) -> None:
+def test_where_nothing_can_be_told_of_the_run_it_goes_on_and_that_is_said(run_folder: RunFolder) -> None:
     def fail() -> Any:
         raise RuntimeError("no idea")
 
     recorder = Recorder()
-    recorder.begin(record.folder, fail)
+    recorder.begin(run_folder.path, fail)
     recorder.observe(said(1))
     end(recorder)
 
     assert "no record of the run is kept: RuntimeError: no idea" == recorder.trouble
-    assert [] == runs_in(record.home)
+    assert [] == runs_in(run_folder.home)
 
 
 @pytest.mark.startup

@@ -21,25 +21,25 @@ from runner.store.dead_letters import (
     DeadLetter,
     DeadLetterStore,
     file_name,
-    folder,
     items,
     letter_files,
+    letters_folder,
     mark_replayed,
     read_letters,
     replayed,
 )
-from runner.store.run_folder import RunRecord
+from runner.store.run_folder import RunFolder
 
 HISTORY = (DeliveryAttempt(1, "neo", 11, 0.0, "ValueError: 包子"),)
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> RunRecord:
-    return RunRecord("3f2a", tmp_path / "home")
+def run_folder(tmp_path: Path) -> RunFolder:
+    return RunFolder("3f2a", tmp_path / "home")
 
 
-def box(record: RunRecord) -> DeadLetterStore:
-    return DeadLetterStore(record, make_plan(WorkflowSpec("baozi", Path("/w/baozi.yaml"), ())))
+def box(run_folder: RunFolder) -> DeadLetterStore:
+    return DeadLetterStore(run_folder, make_plan(WorkflowSpec("baozi", Path("/w/baozi.yaml"), ())))
 
 
 def keep(letters: DeadLetterStore, stage: str = "eater", failed_item: FailedItem | None = None) -> Path:
@@ -50,12 +50,12 @@ def keep(letters: DeadLetterStore, stage: str = "eater", failed_item: FailedItem
     return Path(letters.keep(worker, failure, failed_item))
 
 
-def test_a_letter_is_read_back_as_it_was_kept(record: RunRecord) -> None:
-    file = keep(box(record))
+def test_a_letter_is_read_back_as_it_was_kept(run_folder: RunFolder) -> None:
+    file = keep(box(run_folder))
 
     (letter,) = read_letters(file)
 
-    assert [file] == letter_files(record)
+    assert [file] == letter_files(run_folder)
     assert ("3f2a", "baozi", "/w/baozi.yaml", "eater", "q", "neo") == (
         letter.run,
         letter.workflow,
@@ -70,24 +70,29 @@ def test_a_letter_is_read_back_as_it_was_kept(record: RunRecord) -> None:
     ].items()
 
 
-def test_letters_are_numbered_by_stage(record: RunRecord) -> None:
-    letters = box(record)
+def test_letters_are_numbered_by_stage(run_folder: RunFolder) -> None:
+    letters = box(run_folder)
     files = [keep(letters, stage) for stage in ("eater", "taster", "eater")]
 
     assert [1, 2] == [letter.number for letter in read_letters(files[0])]
     assert [1] == [letter.number for letter in read_letters(files[1])]
 
 
-def test_only_the_owner_can_read_them(record: RunRecord) -> None:
-    file = keep(box(record))
+def test_only_the_owner_can_read_them(run_folder: RunFolder) -> None:
+    file = keep(box(run_folder))
 
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (record.home, record.folder, folder(record), file)]
+    modes = [
+        stat.S_IMODE(path.stat().st_mode)
+        for path in (run_folder.home, run_folder.path, letters_folder(run_folder), file)
+    ]
 
     assert [0o700, 0o700, 0o700, 0o600] == modes
 
 
-def test_a_full_disk_leaves_no_half_of_a_letter(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
-    letters = box(record)
+def test_a_full_disk_leaves_no_half_of_a_letter(
+    run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = box(run_folder)
     file = keep(letters)
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, raw: write(fd, raw[:20]))
@@ -101,16 +106,16 @@ def test_a_full_disk_leaves_no_half_of_a_letter(record: RunRecord, monkeypatch: 
     assert [1, 2] == [letter.number for letter in read_letters(file)]
 
 
-def test_a_line_that_is_not_whole_is_left_out(record: RunRecord) -> None:
-    file = keep(box(record))
+def test_a_line_that_is_not_whole_is_left_out(run_folder: RunFolder) -> None:
+    file = keep(box(run_folder))
     with file.open("a") as out:
         out.write('{"number": 2, "at"\n[]\n{"number": 3}\n')
 
     assert [1] == [letter.number for letter in read_letters(file)]
 
 
-def test_an_item_that_could_not_travel_is_told_of_and_not_there(record: RunRecord) -> None:
-    file = keep(box(record), failed_item=FailedItem(None, 0, ()))
+def test_an_item_that_could_not_travel_is_told_of_and_not_there(run_folder: RunFolder) -> None:
+    file = keep(box(run_folder), failed_item=FailedItem(None, 0, ()))
 
     (letter,) = read_letters(file)
 
@@ -118,8 +123,8 @@ def test_an_item_that_could_not_travel_is_told_of_and_not_there(record: RunRecor
         letter.unpickle(file.parent)
 
 
-def test_what_was_replayed_is_noted_beside_the_letters(record: RunRecord) -> None:
-    letters = box(record)
+def test_what_was_replayed_is_noted_beside_the_letters(run_folder: RunFolder) -> None:
+    letters = box(run_folder)
     file, *_ = [keep(letters) for _ in range(4)]
     before = replayed(file)
     mark_replayed(file, [3, 1], "84af")
@@ -130,8 +135,8 @@ def test_what_was_replayed_is_noted_beside_the_letters(record: RunRecord) -> Non
     assert 4 == len(list(read_letters(file)))
 
 
-def test_a_replay_gets_the_items_of_the_letters_it_asks_for(record: RunRecord) -> None:
-    letters = box(record)
+def test_a_replay_gets_the_items_of_the_letters_it_asks_for(run_folder: RunFolder) -> None:
+    letters = box(run_folder)
     file, *_ = [keep(letters, failed_item=FailedItem(pack_safe([text]), 0, HISTORY)) for text in "abc"]
 
     assert ["a", "c"] == list(items(str(file), [1, 3]))
@@ -148,8 +153,8 @@ def big(data: bytes) -> tuple[FailedItem, int]:
     ), memory
 
 
-def test_a_big_item_is_written_bit_by_bit_into_a_file_of_its_own(record: RunRecord) -> None:
-    data, letters = os.urandom(20 << 20), box(record)
+def test_a_big_item_is_written_bit_by_bit_into_a_file_of_its_own(run_folder: RunFolder) -> None:
+    data, letters = os.urandom(20 << 20), box(run_folder)
     failed_item, memory = big(data)
     file, steps = keep(letters, failed_item=failed_item), 0
     while letters.behind:
@@ -170,9 +175,9 @@ def no_space_left(*_: object) -> int:
 
 
 def test_a_big_item_that_finds_the_disk_full_is_told_of_and_leaves_nothing(
-    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    letters = box(record)
+    letters = box(run_folder)
     failed_item, memory = big(bytes(1 << 20))
     keep(letters, failed_item=failed_item)
     keep(letters)
@@ -183,11 +188,11 @@ def test_a_big_item_that_finds_the_disk_full_is_told_of_and_leaves_nothing(
 
     os.close(memory)
     assert not letters.behind
-    assert ["eater.jsonl"] == [path.name for path in folder(record).iterdir()]
+    assert ["eater.jsonl"] == [path.name for path in letters_folder(run_folder).iterdir()]
 
 
-def test_a_big_item_whose_file_is_gone_is_told_of(record: RunRecord) -> None:
-    letters = box(record)
+def test_a_big_item_whose_file_is_gone_is_told_of(run_folder: RunFolder) -> None:
+    letters = box(run_folder)
     failed_item, memory = big(bytes(1 << 20))
     file = keep(letters, failed_item=failed_item)
     letters.catch_up()
@@ -214,8 +219,8 @@ def test_two_stages_never_share_a_file() -> None:
     assert len(names) == len({file_name(name) for name in names})
 
 
-def test_a_letter_of_a_later_version_is_read_all_the_same(record: RunRecord) -> None:
-    file = keep(box(record))
+def test_a_letter_of_a_later_version_is_read_all_the_same(run_folder: RunFolder) -> None:
+    file = keep(box(run_folder))
     file.write_text(file.read_text().replace('{"number"', '{"colour": "red", "number"'))
 
     assert [DeadLetter] == [type(letter) for letter in read_letters(file)]

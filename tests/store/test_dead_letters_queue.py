@@ -22,7 +22,7 @@ from runner.store.dead_letters import (
     dead_letter_queues,
     find_dead_letter_queues,
 )
-from runner.store.run_folder import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunFolder
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -54,16 +54,16 @@ def carry(parcel, suffix):
 """
 
 
-def letters(home: Path, run: str, count: int) -> RunRecord:
-    record = RunRecord(run, home)
-    record.write_facts(RunFacts(run, "post", "post.yaml", 1, float(len(run))))
+def letters(home: Path, run: str, count: int) -> RunFolder:
+    run_folder = RunFolder(run, home)
+    run_folder.write_facts(RunFacts(run, "post", "post.yaml", 1, float(len(run))))
     carrier = StageSpec("carrier", HandlerRef("python", "m:f"), {}, ("c",), receives="bag")
     plan = make_plan(WorkflowSpec("post", Path("post.yaml"), (carrier,)))
-    box = DeadLetterStore(record, plan)
+    box = DeadLetterStore(run_folder, plan)
     failed_item = FailedItem(pack_safe(["a"]), 0, (DeliveryAttempt(1, "c", 11, 0.0, "no"),))
     for _ in range(count):
         box.keep(plan.workers[0], ItemFailure("c", "'a'", "no"), failed_item)
-    return record
+    return run_folder
 
 
 def report(put: int, *, done: int | None = None, dropped: int = 0, waiting: int = 0, lost: int = 0) -> Report:
@@ -87,8 +87,8 @@ def test_of_several_runs_of_a_name_the_one_with_letters_left_is_meant(home: Path
     (queue,) = find_dead_letter_queues("a")
     queue.mark(report(2), "letters of carrier")
 
-    assert ["bb"] == [each.record.run for each in find_dead_letter_queues("post")]
-    assert ["a", "bb"] == [each.record.run for each in dead_letter_queues()]
+    assert ["bb"] == [each.run_folder.run for each in find_dead_letter_queues("post")]
+    assert ["a", "bb"] == [each.run_folder.run for each in dead_letter_queues()]
 
 
 def test_several_with_letters_left_are_told_apart_by_their_ids(home: Path) -> None:

@@ -18,11 +18,11 @@ from runner.store.discovery import (
     find_all_running,
     find_running,
     forget_killed,
-    killed_records,
+    killed_folders,
     prune_job_logs,
-    running_records,
+    running_folders,
 )
-from runner.store.run_folder import RunFacts, RunRecord
+from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import RunLock
 
 
@@ -36,16 +36,16 @@ class Place:
         ended.wait()
         self._nobody = ended.pid
 
-    def run(self, run: str, workflow: str, *, alive: bool, listens: bool, bound: bool = True) -> RunRecord:
-        record = RunRecord(run, self.home)
+    def run(self, run: str, workflow: str, *, alive: bool, listens: bool, bound: bool = True) -> RunFolder:
+        run_folder = RunFolder(run, self.home)
         pid = os.getpid() if alive else self._nobody
-        record.write_facts(RunFacts(run, workflow, "w.yaml", pid, 1.0))
+        run_folder.write_facts(RunFacts(run, workflow, "w.yaml", pid, 1.0))
         listener = self._parts.enter_context(socket.socket(socket.AF_UNIX))
         if bound:
-            listener.bind(str(record.folder / SOCKET))
+            listener.bind(str(run_folder.path / SOCKET))
         if listens:
             listener.listen()
-        return record
+        return run_folder
 
     def left(self, run: str) -> list[str]:
         folder = self.home / "runs" / run
@@ -63,9 +63,9 @@ def test_a_killed_run_of_the_same_name_is_in_nobodys_way(place: Place) -> None:
     dead = place.run("dead", "kitchen", alive=False, listens=False)
     live = place.run("live", "kitchen", alive=True, listens=True)
 
-    assert [live] == running_records(place.home)
+    assert [live] == running_folders(place.home)
     assert live == find_running("kitchen", place.home)
-    assert [dead] == killed_records(place.home)
+    assert [dead] == killed_folders(place.home)
     with pytest.raises(UsageError, match=r"run 'dead' was killed: its runner \(pid \d+\) is gone"):
         find_running("dead", place.home)
 
@@ -85,30 +85,30 @@ def test_a_killed_run_is_forgotten_when_its_workflow_runs_anew_or_many_others_we
         each.name for each in (place.home / "runs").iterdir()
     )
     assert ["dead-letters", "run.json", "run.json.seal"] == place.left("kitchen")
-    assert ["b", "c"] == [record.run for record in killed_records(place.home)]
+    assert ["b", "c"] == [run_folder.run for run_folder in killed_folders(place.home)]
 
 
 def test_a_run_that_was_killed_and_that_nobody_has_buried_is_not_alive(place: Place) -> None:
-    record = place.run("dead", "kitchen", alive=False, listens=False)
+    run_folder = place.run("dead", "kitchen", alive=False, listens=False)
     zombie = subprocess.Popen([sys.executable, "-c", ""])
-    record.write_facts(RunFacts("dead", "kitchen", "w.yaml", zombie.pid, 1.0))
+    run_folder.write_facts(RunFacts("dead", "kitchen", "w.yaml", zombie.pid, 1.0))
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
 
-    assert [record] == killed_records(place.home)
+    assert [run_folder] == killed_folders(place.home)
     zombie.wait()
 
 
 @pytest.mark.parametrize("written", ["", "[]", "{", "{} {}"])
 def test_what_was_known_last_is_read_only_where_it_is_whole(place: Place, written: str) -> None:
-    record = place.run("dead", "kitchen", alive=False, listens=False)
-    assert record.last_seen() is None
-    record.write_seen({"stages": []})
-    seen = record.last_seen()
+    run_folder = place.run("dead", "kitchen", alive=False, listens=False)
+    assert run_folder.last_seen() is None
+    run_folder.write_seen({"stages": []})
+    seen = run_folder.last_seen()
     assert seen is not None and {"stages": []} == seen[0]
 
-    (record.folder / "run.json.seen").write_text(written, encoding="utf-8")
+    (run_folder.path / "run.json.seen").write_text(written, encoding="utf-8")
 
-    assert record.last_seen() is None
+    assert run_folder.last_seen() is None
 
 
 def test_of_the_logs_of_jobs_the_newest_stay_and_nothing_else_goes(
@@ -117,8 +117,8 @@ def test_of_the_logs_of_jobs_the_newest_stay_and_nothing_else_goes(
     monkeypatch.setattr("runner.store.discovery.KEPT_JOB_LOGS", 2)
     for run in ("a", "b", "c", "d", "letters", "live", "shared"):
         lives = run in ("live", "shared")
-        record = place.run(run, "ci", alive=run == "live", listens=False, bound=lives)
-        record.folder_for("jobs").joinpath("test.log").touch()
+        run_folder = place.run(run, "ci", alive=run == "live", listens=False, bound=lives)
+        run_folder.make_folder("jobs").joinpath("test.log").touch()
     place.home.joinpath("runs/letters/dead-letters").mkdir()
 
     prune_job_logs(place.home)
@@ -129,10 +129,10 @@ def test_of_the_logs_of_jobs_the_newest_stay_and_nothing_else_goes(
 
 
 def test_what_never_came_to_its_socket_is_swept_up_but_for_its_letters(place: Place) -> None:
-    record = place.run("dead", "kitchen", alive=False, listens=False, bound=False)
-    (record.folder / "dead-letters").mkdir()
+    run_folder = place.run("dead", "kitchen", alive=False, listens=False, bound=False)
+    (run_folder.path / "dead-letters").mkdir()
 
-    assert [] == running_records(place.home)
+    assert [] == running_folders(place.home)
     assert ["dead-letters", "run.json", "run.json.seal"] == place.left("dead")
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_does_not_listen_yet_is_left_alone(place: Place, bound: bool)
     place.run("young", "kitchen", alive=True, listens=False, bound=bound)
     before = place.left("young")
 
-    assert [] == running_records(place.home)
+    assert [] == running_folders(place.home)
     assert before == place.left("young")
 
 
@@ -163,7 +163,7 @@ def test_a_pid_that_is_another_programs_by_now_makes_no_run_alive(place: Place) 
 def test_a_run_that_cannot_be_meant_is_refused(place: Place, word: str, expected: str) -> None:
     for run in ("a1", "a2"):
         place.run(run, "kitchen", alive=True, listens=True)
-    (place.run("b1", "oven", alive=False, listens=False, bound=False).folder / "dead-letters").mkdir()
+    (place.run("b1", "oven", alive=False, listens=False, bound=False).path / "dead-letters").mkdir()
 
     with pytest.raises(UsageError, match=expected):
         find_running(word, place.home)
@@ -175,23 +175,23 @@ def test_all_runs_of_a_name_can_be_meant(place: Place) -> None:
     assert both == find_all_running("kitchen", place.home)
 
 
-def test_the_records_of_runs_that_have_ended_are_not_opened_to_find_those_that_live(
+def test_the_folders_of_runs_that_have_ended_are_not_opened_to_find_those_that_live(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A home holds some hundred of them, and each run that begins looks for what to tidy up."""
     live = place.run("live", "kitchen", alive=True, listens=True)
     ended = [place.run(f"e{n}", "kitchen", alive=False, listens=False, bound=False) for n in range(3)]
-    for record in ended:
-        RunLock(record.folder).release()
-        record.folder_for("jobs")
-    real = RunRecord.facts
+    for run_folder in ended:
+        RunLock(run_folder.path).release()
+        run_folder.make_folder("jobs")
+    real = RunFolder.facts
     monkeypatch.setattr(
-        RunRecord, "facts", lambda self: real(self) if self == live else pytest.fail(f"{self.run} was opened")
+        RunFolder, "facts", lambda self: real(self) if self == live else pytest.fail(f"{self.run} was opened")
     )
 
     forget_killed("kitchen", place.home)
     prune_job_logs(place.home)
 
-    assert [live] == running_records(place.home)
-    assert [] == killed_records(place.home)
-    assert all(record.folder.exists() for record in ended)
+    assert [live] == running_folders(place.home)
+    assert [] == killed_folders(place.home)
+    assert all(run_folder.path.exists() for run_folder in ended)

@@ -1,4 +1,4 @@
-"""The record of a run: for its owner alone, found again by id or name, gone when nothing is left in it."""
+"""The folder of a run: for its owner alone, found again by id or name, gone when nothing is left in it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.store.run_folder import RunFacts, RunRecord, all_records, home, join_ids, matching, only_match
+from runner.store.run_folder import RunFacts, RunFolder, all_run_folders, home, join_ids, matching, only_match
 
 
-def noted(where: Path, run: str, workflow: str, at: float) -> RunRecord:
-    record = RunRecord(run, where)
-    record.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
-    return record
+def noted(where: Path, run: str, workflow: str, at: float) -> RunFolder:
+    run_folder = RunFolder(run, where)
+    run_folder.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
+    return run_folder
 
 
 def test_folders_and_facts_are_for_the_owner_alone(tmp_path: Path) -> None:
-    record = noted(tmp_path / "home", "3f2a", "包子", 1.0)
+    run_folder = noted(tmp_path / "home", "3f2a", "包子", 1.0)
 
-    places = [record.home, record.home / "runs", record.folder, record.folder / "run.json"]
+    places = [run_folder.home, run_folder.home / "runs", run_folder.path, run_folder.path / "run.json"]
 
     assert [0o700, 0o700, 0o700, 0o600] == [stat.S_IMODE(place.stat().st_mode) for place in places]
 
@@ -41,9 +41,9 @@ def test_git_does_not_see_what_a_run_leaves(tmp_path: Path) -> None:
 
 def test_a_home_that_was_there_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes").touch(mode=0o600)
-    record = noted(tmp_path, "3f2a", "baozi", 1.0)
+    run_folder = noted(tmp_path, "3f2a", "baozi", 1.0)
 
-    record.remove_if_empty()
+    run_folder.remove_if_empty()
 
     assert ["notes"] == [each.name for each in tmp_path.iterdir()]
 
@@ -54,7 +54,7 @@ def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -
     noted(place, "3f2a", "baozi", 1.0)
     place.chmod(mode)
 
-    for use in (lambda: all_records(place), lambda: RunRecord("77aa", place).make()):
+    for use in (lambda: all_run_folders(place), lambda: RunFolder("77aa", place).make()):
         with pytest.raises(UsageError, match="can be written by others"):
             use()
 
@@ -64,37 +64,37 @@ def test_the_home_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
     with pytest.raises(UsageError, match="belongs to another user"):
-        all_records(tmp_path / "home")
+        all_run_folders(tmp_path / "home")
 
 
 def test_facts_come_back_as_they_were_written(tmp_path: Path) -> None:
-    record = noted(tmp_path, "3f2a", "包子", 2.5)
+    run_folder = noted(tmp_path, "3f2a", "包子", 2.5)
 
-    assert RunFacts("3f2a", "包子", "包子.yaml", 4711, 2.5) == record.facts()
+    assert RunFacts("3f2a", "包子", "包子.yaml", 4711, 2.5) == run_folder.facts()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"run": "a"}', '{"pid": []}'])
 def test_spoilt_facts_are_no_facts(tmp_path: Path, text: str) -> None:
-    record = RunRecord("3f2a", tmp_path)
-    (record.make() / "run.json").write_text(text)
+    run_folder = RunFolder("3f2a", tmp_path)
+    (run_folder.make() / "run.json").write_text(text)
 
-    assert record.facts() is None
+    assert run_folder.facts() is None
 
 
-def test_records_are_listed_oldest_first(tmp_path: Path) -> None:
+def test_they_are_listed_oldest_first(tmp_path: Path) -> None:
     noted(tmp_path, "b", "late", 2.0)
     noted(tmp_path, "a", "early", 1.0)
 
-    assert ["a", "b"] == [record.run for record in all_records(tmp_path)]
+    assert ["a", "b"] == [run_folder.run for run_folder in all_run_folders(tmp_path)]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_and_by_its_workflow(tmp_path: Path) -> None:
     noted(tmp_path, "3f2a", "baozi", 1.0)
     noted(tmp_path, "77aa", "words", 2.0)
 
-    records = all_records(tmp_path)
+    run_folders = all_run_folders(tmp_path)
     assert [["3f2a"], ["77aa"], []] == [
-        [record.run for record in matching(word, records)] for word in ("3f", "words", "xx")
+        [run_folder.run for run_folder in matching(word, run_folders)] for word in ("3f", "words", "xx")
     ]
 
 
@@ -107,37 +107,37 @@ def test_a_name_that_means_several_runs_is_refused_with_those_it_means(tmp_path:
 
 
 def test_of_many_runs_the_last_are_listed(tmp_path: Path) -> None:
-    many = [RunRecord(f"r{number}", tmp_path) for number in range(10)]
+    many = [RunFolder(f"r{number}", tmp_path) for number in range(10)]
 
     assert "2 older ones, r2, r3, r4, r5, r6, r7, r8, r9" == join_ids(many)
     assert "none" == join_ids([])
 
 
 def test_what_was_given_beside_the_file_comes_back_byte_by_byte(tmp_path: Path) -> None:
-    record = RunRecord("3f2a", tmp_path)
+    run_folder = RunFolder("3f2a", tmp_path)
     facts = RunFacts(
         "3f2a", "包子", "包子.yaml", 4711, 2.5, ("name=包子", "raw=\udcff"), ("limits.timeout=3s",)
     )
-    record.write_facts(facts)
+    run_folder.write_facts(facts)
 
-    assert facts == record.facts()
-
-
-def test_a_record_with_nothing_in_it_but_its_facts_is_tidied_away(tmp_path: Path) -> None:
-    record = noted(tmp_path / "home", "3f2a", "baozi", 1.0)
-
-    record.remove_if_empty()
-
-    assert not record.home.exists()
+    assert facts == run_folder.facts()
 
 
-def test_a_record_that_holds_something_is_kept(tmp_path: Path) -> None:
-    record = noted(tmp_path, "3f2a", "baozi", 1.0)
-    (record.folder / "dead-letters").mkdir()
+def test_a_folder_with_nothing_in_it_but_its_facts_is_tidied_away(tmp_path: Path) -> None:
+    run_folder = noted(tmp_path / "home", "3f2a", "baozi", 1.0)
 
-    record.remove_if_empty()
+    run_folder.remove_if_empty()
 
-    assert record.facts() is not None
+    assert not run_folder.home.exists()
+
+
+def test_a_folder_that_holds_something_is_kept(tmp_path: Path) -> None:
+    run_folder = noted(tmp_path, "3f2a", "baozi", 1.0)
+    (run_folder.path / "dead-letters").mkdir()
+
+    run_folder.remove_if_empty()
+
+    assert run_folder.facts() is not None
 
 
 def test_home_is_in_the_current_folder_unless_the_environment_names_another(
@@ -149,32 +149,32 @@ def test_home_is_in_the_current_folder_unless_the_environment_names_another(
 
 
 def test_a_draft_of_the_facts_whose_writer_was_killed_is_taken_away(tmp_path: Path) -> None:
-    record = noted(tmp_path / "home", "3f2a", "baozi", 1.0)
-    (record.folder / ".run.json.4711").write_text("{")
+    run_folder = noted(tmp_path / "home", "3f2a", "baozi", 1.0)
+    (run_folder.path / ".run.json.4711").write_text("{")
 
-    record.remove_if_empty()
+    run_folder.remove_if_empty()
 
-    assert not record.home.exists()
+    assert not run_folder.home.exists()
 
 
-def test_a_record_is_from_here_until_it_is_copied_or_written_again(tmp_path: Path) -> None:
-    record = RunRecord("3f2a", tmp_path / "home")
-    record.write_facts(RunFacts("3f2a", "post", "post.yaml", 1, 1.0))
-    assert record.is_from_here()
+def test_a_folder_is_from_here_until_it_is_copied_or_written_again(tmp_path: Path) -> None:
+    run_folder = RunFolder("3f2a", tmp_path / "home")
+    run_folder.write_facts(RunFacts("3f2a", "post", "post.yaml", 1, 1.0))
+    assert run_folder.is_from_here()
 
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
     (tmp_path / "bare" / "runs" / "3f2a").mkdir(parents=True)
 
-    assert not RunRecord("3f2a", tmp_path / "copy").is_from_here()
-    assert not RunRecord("3f2a", tmp_path / "bare").is_from_here()
+    assert not RunFolder("3f2a", tmp_path / "copy").is_from_here()
+    assert not RunFolder("3f2a", tmp_path / "bare").is_from_here()
 
 
 def test_a_folder_of_a_run_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
-    record = RunRecord("3f2a", tmp_path / "home")
-    record.make().chmod(0o777)
+    run_folder = RunFolder("3f2a", tmp_path / "home")
+    run_folder.make().chmod(0o777)
 
     with pytest.raises(UsageError, match="can be written by others"):
-        record.make()
+        run_folder.make()
 
 
 def test_a_folder_that_has_been_removed_is_a_word_and_no_bug(

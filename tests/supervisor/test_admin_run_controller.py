@@ -18,7 +18,7 @@ from runner.spec.model import HandlerRef, StageSpec, StartMode, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import PipeSpec, QueueSpec
 from runner.store.control_socket import ask
-from runner.store.discovery import running_records
+from runner.store.discovery import running_folders
 from runner.supervisor.admin import ControlHooks, RunController
 from runner.supervisor.shutdown import Phase
 from runner.supervisor.workers import WorkerTable
@@ -96,7 +96,9 @@ class Scene:
         return self._run(*arguments, cwd=self.folder, env={"MPRUN_HOME": str(self.folder / "home")})
 
     def runs(self) -> list[dict[str, Any]]:
-        return [ask(record.folder, {"do": "status"}) for record in running_records(self.folder / "home")]
+        return [
+            ask(run_folder.path, {"do": "status"}) for run_folder in running_folders(self.folder / "home")
+        ]
 
     def worker(self, name: str) -> dict[str, Any]:
         (run,) = self.runs()

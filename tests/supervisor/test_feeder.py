@@ -22,7 +22,7 @@ from runner.spec.limits import Limits
 from runner.spec.model import WorkflowSpec
 from runner.spec.plan import Plan
 from runner.store.dead_letters import DeadLetterStore
-from runner.store.run_folder import RunRecord
+from runner.store.run_folder import RunFolder
 from runner.supervisor.lifecycle import (
     EndStream,
     Lifecycle,
@@ -182,7 +182,7 @@ KILLED = [Exited("worker-1", 7, -9)]
 def run(kitchen: Kitchen, cook: Cook, monkeypatch: pytest.MonkeyPatch, **limits: Any) -> Cause | None:
     monkeypatch.setattr("time.monotonic", lambda: kitchen.now)
     plan = plan_of(**limits)
-    letters = DeadLetterStore(RunRecord("r", Path("home")), plan)  # makes no file before the first letter
+    letters = DeadLetterStore(RunFolder("r", Path("home")), plan)  # makes no file before the first letter
     supervisor = Supervisor(plan, kitchen, Bus("r"), kitchen.take, letters, PidRegistry(), feeder=cook)  # type: ignore[arg-type]
     return supervisor.run()
 

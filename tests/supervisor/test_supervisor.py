@@ -20,7 +20,7 @@ from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.spec.resources import QueueSpec
 from runner.store.dead_letters import DeadLetterStore
-from runner.store.run_folder import RunRecord
+from runner.store.run_folder import RunFolder
 from runner.supervisor import supervisor as module
 from runner.supervisor.outcome import Cause
 from runner.supervisor.shutdown import LOCK_LOST_GRACE, TERM_GRACE
@@ -165,7 +165,7 @@ class Play:
         """Play it to the end."""
         bus = Bus("r", observers=[self])
         letters = DeadLetterStore(
-            RunRecord("r", Path("home")), self.plan
+            RunFolder("r", Path("home")), self.plan
         )  # makes no file before the first letter
         return Supervisor(self.plan, self.script, bus, self.take, letters, self).run()
 

@@ -64,8 +64,8 @@ def _share(limit: str) -> float:
 
 
 def _compared(word: str) -> ComparedRun:
-    run, record = chosen_run(word)
-    with look_into(run, record) as view:
+    run, run_folder = chosen_run(word)
+    with look_into(run, run_folder) as view:
         facts = view.facts()
         given = [*(f"--param {each}" for each in facts.get("params") or ())]
         given += [f"--set {each}" for each in facts.get("overrides") or ()]

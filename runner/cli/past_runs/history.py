@@ -27,7 +27,7 @@ from runner.record.pruning import candidates, choose, remove
 from runner.record.summary import RUNNING, RunSummary
 from runner.render.tables import table, width_of
 from runner.spec.suggestions import did_you_mean
-from runner.store.run_folder import RunRecord, home
+from runner.store.run_folder import RunFolder, home
 from runner.text import colour_allowed
 from runner.units import counted, duration, format_size, rough_duration
 
@@ -108,7 +108,7 @@ def export(run: str, file: Path | None) -> int:
     if chosen.outcome == RUNNING:
         raise UsageError(f"run '{chosen.id}' is under way: it can be exported once it is over")
     target = file or Path(f"run-{chosen.id}.zip")
-    size = export_run(RunRecord(chosen.id, place), target)
+    size = export_run(RunFolder(chosen.id, place), target)
     print_message(f"wrote run {chosen.id} to '{target}', {format_size(size)}")
     return 0
 

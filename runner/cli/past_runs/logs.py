@@ -23,7 +23,7 @@ from runner.jobs.log import Tail
 from runner.record.reader import RunView, as_event
 from runner.record.summary import RUNNING, summarize
 from runner.spec.suggestions import did_you_mean
-from runner.store.run_folder import RunRecord
+from runner.store.run_folder import RunFolder
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks for more."""
@@ -53,16 +53,16 @@ _Wanted = Callable[[str], bool]
 )
 def command(run: str, name: str | None, grep: str | None, since: str | None, follow: bool) -> int:
     wanted = _matcher(grep)
-    summary, record = chosen_run(run)
-    with look_into(summary, record) as view:
+    summary, run_folder = chosen_run(run)
+    with look_into(summary, run_folder) as view:
         jobs = view.facts().get("jobs") or []
         if jobs and since is not None:
             raise UsageError("--since: what jobs print has no times; --grep may find what is meant")
         if jobs:
-            lines = _Jobs(view, record, name, follow).lines()
+            lines = _Jobs(view, run_folder, name, follow).lines()
         else:
             start = 0.0 if since is None else moment(since, time.time())
-            lines = _said(view, record, name, start, follow=follow)
+            lines = _said(view, run_folder, name, start, follow=follow)
         for line in lines:
             if wanted(line):
                 write(line + "\n")
@@ -77,13 +77,13 @@ def _matcher(grep: str | None) -> _Wanted:
     return lambda line: pattern.search(line) is not None
 
 
-def _goes_on(record: RunRecord) -> bool:
-    summary = summarize(record)
+def _goes_on(run_folder: RunFolder) -> bool:
+    summary = summarize(run_folder)
     return summary is not None and summary.outcome == RUNNING
 
 
 def _said(
-    view: RunView, record: RunRecord, worker: str | None, start: float, *, follow: bool
+    view: RunView, run_folder: RunFolder, worker: str | None, start: float, *, follow: bool
 ) -> Iterator[str]:
     """Yield what handlers said, a line each, as the log of the run has it."""
     from runner.render.log import LogObserver
@@ -94,7 +94,7 @@ def _said(
     text = io.BytesIO()
     log, last = LogObserver(text, "text", "debug"), 0
     while True:
-        goes_on = follow and _goes_on(record)
+        goes_on = follow and _goes_on(run_folder)
         for stored in view.events("worker.logged", worker, after=last):
             last = stored.id
             event = as_event(stored, view.run)
@@ -111,9 +111,9 @@ def _said(
 class _Jobs:
     """The logs of the jobs of a run, or of one; each line has the name of its job before it where there are several."""
 
-    def __init__(self, view: RunView, record: RunRecord, name: str | None, follow: bool) -> None:
+    def __init__(self, view: RunView, run_folder: RunFolder, name: str | None, follow: bool) -> None:
         self._view = view
-        self._record = record
+        self._run_folder = run_folder
         self._follow = follow
         self._name = name
         self._tails: dict[str, tuple[Tail, LineCleaner]] = {}
@@ -122,7 +122,7 @@ class _Jobs:
 
     def lines(self) -> Iterator[str]:
         while True:
-            goes_on = self._follow and _goes_on(self._record)
+            goes_on = self._follow and _goes_on(self._run_folder)
             for job in self._view.jobs():
                 if job["log"] and self._name in (None, job["id"]):
                     yield from self._more_of(job)
@@ -134,7 +134,7 @@ class _Jobs:
             yield from self._shown(job_id, cleaner.rest())
 
     def _more_of(self, job: dict[str, Any]) -> Iterator[str]:
-        path = log_file(self._record.folder, job["log"])
+        path = log_file(self._run_folder.path, job["log"])
         known = self._tails.get(job["id"])
         if known is None or known[0].path != path:  # or of another attempt
             known = self._tails[job["id"]] = Tail(path), LineCleaner(colors=False)

@@ -14,20 +14,20 @@ from runner.record.history import find_run, runs_in
 from runner.record.reader import RunView
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, RunSummary
-from runner.store.run_folder import JOB_LOGS, RunRecord, home
+from runner.store.run_folder import JOB_LOGS, RunFolder, home
 
 RUN_HELP = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
 
 
-def chosen_run(word: str) -> tuple[RunSummary, RunRecord]:
+def chosen_run(word: str) -> tuple[RunSummary, RunFolder]:
     """Return the run that a word means, and where its record is. Raises `UsageError` where it means none or several."""
     place = home()
     run = find_run(word, runs_in(place))
-    return run, RunRecord(run.id, place)
+    return run, RunFolder(run.id, place)
 
 
 @contextmanager
-def look_into(run: RunSummary, record: RunRecord) -> Iterator[RunView]:
+def look_into(run: RunSummary, run_folder: RunFolder) -> Iterator[RunView]:
     """
     Open the record of a run; say so where it is of another version, or incomplete.
 
@@ -35,11 +35,11 @@ def look_into(run: RunSummary, record: RunRecord) -> Iterator[RunView]:
         UsageError: nothing of the run was written.
         RecordDamaged: what was can't be read.
     """
-    if not (record.folder / DATABASE).exists():
+    if not (run_folder.path / DATABASE).exists():
         raise UsageError(
             f"nothing is known of run '{run.id}' but that it was {run.outcome}: {why_nothing(run)}"
         )
-    with RunView(record.folder) as view:
+    with RunView(run_folder.path) as view:
         for note in filter(None, (view.note, run.trouble and f"the record is incomplete: {run.trouble}")):
             print_message(f"mprun: {note}")
         yield view

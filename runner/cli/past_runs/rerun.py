@@ -90,8 +90,8 @@ def command(run: str, failed: bool, start: str | None, only: str | None, as_then
 
 def _past(word: str) -> Past:
     """Read what a run was made of. Raises `UsageError` where that is not enough to run it again."""
-    summary, record = chosen_run(word)
-    with look_into(summary, record) as view:
+    summary, run_folder = chosen_run(word)
+    with look_into(summary, run_folder) as view:
         facts, states = view.facts(), {job["id"]: job["state"] for job in view.jobs()}
     if not facts.get("text"):
         raise UsageError(f"run '{summary.id}' can't be run again: its file is not in its record")

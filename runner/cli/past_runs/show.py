@@ -54,8 +54,8 @@ EXAMPLES = examples(
 def command(run: str, events: bool, failures: bool, show_file: bool, form: str) -> int:
     if sum((events, failures, show_file)) > 1:
         raise UsageError("--events, --failures and --file are shown one at a time")
-    summary, record = chosen_run(run)
-    with look_into(summary, record) as view:
+    summary, run_folder = chosen_run(run)
+    with look_into(summary, run_folder) as view:
         if events:
             _show_events(view, form)
         elif failures:
