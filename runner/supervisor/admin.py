@@ -145,7 +145,7 @@ class RunController:
             "phase": self._hooks.phase().name.lower(),
             "elapsed": self._hooks.elapsed(),
             "stages": self._metrics.stage_lines(),
-            "workers": [self._line(worker) for worker in self._metrics.worker_records()],
+            "workers": [self._line(worker) for worker in self._metrics.worker_states()],
             "queues": [account.as_fields() for account in self._metrics.accounts()],
             "jobs": self._feeder.status(),
         }

@@ -412,9 +412,9 @@ class RunMetrics:
             for each in accounts
         ]
 
-    def counters(self, record: WorkerState) -> Counters:
+    def counters(self, worker: WorkerState) -> Counters:
         """Return what a worker has done in all its generations."""
-        return Counters.total((record.earlier, self._transport.counters(record.plan.name)))
+        return Counters.total((worker.earlier, self._transport.counters(worker.plan.name)))
 
     def started(self) -> RunStarted:
         """Return what is about to exist."""
@@ -450,32 +450,30 @@ class RunMetrics:
         """Return one line a stage, as events show it."""
         return [self._stage_line(stage.name) for stage in self._stages]
 
-    def worker_records(self) -> list[WorkerState]:
+    def worker_states(self) -> list[WorkerState]:
         """Return the workers there are, by their stages in the same order."""
         places = {stage.name: place for place, stage in enumerate(self._stages)}
-        return sorted(self._workers.all(), key=lambda record: places[record.plan.stage])
+        return sorted(self._workers.all(), key=lambda worker: places[worker.plan.stage])
 
     def _stage_line(self, stage: str) -> StageCounts:
-        records = [record for record in self._workers.all() if record.plan.stage == stage]
-        sums = Counters.total(self.counters(record) for record in records if record.generation)
-        alive = sum(record.alive for record in records)
-        # Those to come count, and those that were added; who was told to go does not.
-        workers = sum(not record.retired for record in records)
-        read, to_read = self._progress(records)
+        workers = [worker for worker in self._workers.all() if worker.plan.stage == stage]
+        sums = Counters.total(self.counters(worker) for worker in workers if worker.generation)
+        read, to_read = self._progress(workers)
         return {
             "name": stage,
-            "workers": workers,
-            "alive": alive,
+            # Those to come count, and those that were added; who was told to go does not.
+            "workers": sum(not worker.retired for worker in workers),
+            "alive": sum(worker.alive for worker in workers),
             **sums.as_fields(),
             "read": read,
             "to_read": to_read,
         }
 
-    def _progress(self, records: Sequence[WorkerState]) -> tuple[int | None, int | None]:
+    def _progress(self, workers: Sequence[WorkerState]) -> tuple[int | None, int | None]:
         """Return how far the workers of a source have come, and in how much; nothing until each has said so."""
-        pulses = [self._transport.pulse(each.plan.name) if each.generation else Pulse() for each in records]
+        pulses = [self._transport.pulse(each.plan.name) if each.generation else Pulse() for each in workers]
         silent = any(
-            not (pulse.to_read or each.finished) for each, pulse in zip(records, pulses, strict=True)
+            not (pulse.to_read or each.finished) for each, pulse in zip(workers, pulses, strict=True)
         )
         whole = sum(pulse.to_read for pulse in pulses)
         return (None, None) if silent or not whole else (sum(pulse.read for pulse in pulses), whole)
