@@ -22,7 +22,7 @@ from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 
 UNKNOWN_HANDLER: Final = HandlerRef(kind="unknown", target="")
 
-_Record = TypeVar("_Record", LockSpec, SharedSpec, PipeSpec)
+_Model = TypeVar("_Model", LockSpec, SharedSpec, PipeSpec)
 
 
 def build(
@@ -113,11 +113,11 @@ def _queues(
     )
 
 
-def _declared(record: type[_Record], declared: Mapping[str, Any]) -> tuple[_Record, ...]:
+def _declared(model: type[_Model], declared: Mapping[str, Any]) -> tuple[_Model, ...]:
     """Return what a section declares by name, less entries without what they must have: they have been reported."""
-    needed = {name for name, each in keys_of(record).items() if each.is_required}
+    needed = {name for name, each in keys_of(model).items() if each.is_required}
     return tuple(
-        record(name, **values_of(record, keys or {}))
+        model(name, **values_of(model, keys or {}))
         for name, keys in declared.items()
         if needed <= (keys or {}).keys()
     )

@@ -18,7 +18,7 @@ from runner.spec.keys import (
     declares,
     integer,
     key,
-    record,
+    mapping,
     values_of,
 )
 from runner.units import format_duration
@@ -62,7 +62,7 @@ class BatchSpec:
         return cls(**{"size": 1, **given})
 
 
-BATCH = record(
+BATCH = mapping(
     BatchSpec,
     read=BatchSpec.written,
     short="size",
@@ -115,7 +115,7 @@ class StatePolicy:
     """What becomes of what a handler keeps of its items when its worker dies."""
 
     checkpoint: CheckpointPolicy | None = field(
-        metadata=declares(Key(record(CheckpointPolicy), "It is kept: how often, and how much of it."))
+        metadata=declares(Key(mapping(CheckpointPolicy), "It is kept: how often, and how much of it."))
     )
     """None: it does not matter."""
     lasts: bool = False

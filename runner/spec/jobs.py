@@ -36,7 +36,7 @@ from runner.spec.keys import (
     declares,
     integer,
     key,
-    record,
+    mapping,
     text,
     texts,
     values_of,
@@ -211,7 +211,7 @@ class ServiceSpec:
     name: str
     command: CommandSpec = field(metadata=_command_keys("What is kept running.", "service"))
     ready: ReadySpec | None = key(
-        record(ReadySpec, anyOf=[{"required": ["port"]}, {"required": ["run"]}, {"required": ["prints"]}]),
+        mapping(ReadySpec, anyOf=[{"required": ["port"]}, {"required": ["run"]}, {"required": ["prints"]}]),
         "How it is found out that it is ready; the steps wait for it. Without it, it is ready at once.",
         default=None,
         by_hand=True,
@@ -285,10 +285,10 @@ class NeedSpec:
         return cls(need) if isinstance(need, str) else cls(**{"job": "", **values_of(cls, need)})
 
 
-_NEED = record(
+_NEED = mapping(
     NeedSpec, type=["string", "object"], title="a job's name, or a mapping with 'job' and 'optional'"
 )
-_STEP = record(
+_STEP = mapping(
     StepSpec, type=["string", "object"], minLength=1, title="a text for the shell, or a mapping with 'run'"
 )
 _STEPS = Shape({"type": "array", "minItems": 1, "title": "a list of steps"}, items=_STEP)
@@ -375,7 +375,7 @@ class LegSpec:
         default=None,
     )
     attempts: AttemptsSpec = key(
-        record(
+        mapping(
             AttemptsSpec,
             short="max",
             type=["integer", "object"],
@@ -397,7 +397,7 @@ class LegSpec:
         more={ALSO_KNOWN_AS: ["allow-failure", "allow_failure"]},
     )
     concurrency: ConcurrencySpec | None = key(
-        record(
+        mapping(
             ConcurrencySpec,
             short="group",
             read=ConcurrencySpec.written,

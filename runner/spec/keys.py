@@ -42,7 +42,7 @@ class Shape(NamedTuple):
     """Its JSON Schema, less what a key adds: its description, default and examples."""
     read: Callable[[Any], Any] | None = None
     """Makes of what is in the file what the field holds; None takes it as it is."""
-    record: type[Any] | None = None
+    model: type[Any] | None = None
     """For a mapping with keys of its own: the class whose fields declare them."""
     items: Shape | None = None
     """For a list: what is in it, where that is a mapping with keys of its own."""
@@ -100,12 +100,12 @@ class Declared(NamedTuple):
 _TABLES: dict[type[Any], dict[str, Declared]] = {}
 
 
-def keys_of(record: type[Any]) -> Mapping[str, Declared]:
+def keys_of(model: type[Any]) -> Mapping[str, Declared]:
     """Return what is declared on the fields of a class, by name in the file."""
-    if record in _TABLES:
-        return _TABLES[record]
-    found = _TABLES[record] = {}
-    for each in fields(record):
+    if model in _TABLES:
+        return _TABLES[model]
+    found = _TABLES[model] = {}
+    for each in fields(model):
         usual = each.default if each.default_factory is MISSING else None
         for declared in each.metadata.get("keys", ()):
             default = usual if declared.default is MISSING else declared.default
@@ -113,33 +113,33 @@ def keys_of(record: type[Any]) -> Mapping[str, Declared]:
     return found
 
 
-def fragments_of(record: type[Any]) -> Fragment:
+def fragments_of(model: type[Any]) -> Fragment:
     """Return the schema of each key that is declared on the fields of a class, in their order."""
-    return {name: _fragment(declared.key, declared.default) for name, declared in keys_of(record).items()}
+    return {name: _fragment(declared.key, declared.default) for name, declared in keys_of(model).items()}
 
 
-def usual_fragments_of(record: type[Any]) -> Fragment:
+def usual_fragments_of(model: type[Any]) -> Fragment:
     """Return the schema of each key of a class that may stand in `defaults`."""
     return {
         name: _fragment(each.key if each.key.usual is True else each.key.usual, each.default)
-        for name, each in keys_of(record).items()
+        for name, each in keys_of(model).items()
         if each.key.usual
     }
 
 
-def closed_record(record: type[Any]) -> Fragment:
+def closed_mapping(model: type[Any]) -> Fragment:
     """Return the schema of a mapping with the keys of a class and no others, described as the class is."""
-    return {"description": description_of(record), **_closed_record(record)}
+    return {"description": description_of(model), **_closed_mapping(model)}
 
 
-def description_of(record: type[Any]) -> str:
+def description_of(model: type[Any]) -> str:
     """Return what a class says of itself, as the description of a mapping in the file."""
-    return " ".join((record.__doc__ or "").split())
+    return " ".join((model.__doc__ or "").split())
 
 
-def _closed_record(record: type[Any]) -> Fragment:
-    required = [name for name, declared in keys_of(record).items() if declared.is_required]
-    return closed(fragments_of(record), required)
+def _closed_mapping(model: type[Any]) -> Fragment:
+    required = [name for name, declared in keys_of(model).items() if declared.is_required]
+    return closed(fragments_of(model), required)
 
 
 def _fragment(declared: Key, default: Any) -> Fragment:
@@ -150,14 +150,14 @@ def _fragment(declared: Key, default: Any) -> Fragment:
 
 
 def _shape_fragment(shape: Shape) -> Fragment:
-    own = {} if shape.record is None else _closed_record(shape.record)
+    own = {} if shape.model is None else _closed_mapping(shape.model)
     items = {} if shape.items is None else {"items": _shape_fragment(shape.items)}
     return {**own, **items, **shape.fragment}
 
 
-def values_of(record: type[Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def values_of(model: type[Any], written: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a class that `written`, a mapping of the right shape, says; the rest have their defaults."""
-    declared = keys_of(record)
+    declared = keys_of(model)
     return {
         each.field: _read(each.key, value)
         for name, value in written.items()
@@ -165,9 +165,9 @@ def values_of(record: type[Any], written: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def usual_values_of(record: type[Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def usual_values_of(model: type[Any], written: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a class that `written`, its mapping under `defaults`, says."""
-    declared = keys_of(record)
+    declared = keys_of(model)
     return {
         each.field: _read(each.key if each.key.usual is True else each.key.usual, value)
         for name, value in written.items()
@@ -207,18 +207,18 @@ def texts(entry: Shape, title: str) -> Shape:
     return Shape({**both, "title": title}, as_tuple)
 
 
-def record(of: type[Any], *, short: str = "", read: Callable[..., Any] | None = None, **more: Any) -> Shape:
+def mapping(of: type[Any], *, short: str = "", read: Callable[..., Any] | None = None, **more: Any) -> Shape:
     """
     A mapping with the keys of a class, or what is `short` for the one key of that name; `more` says what that may be.
 
     `read` makes the object of its fields, where the class alone would not do.
     """
 
-    def read_record(written: Any) -> Any:
+    def read_mapping(written: Any) -> Any:
         entries = {short: written} if short and not isinstance(written, dict) else written
         return (read or of)(**values_of(of, entries))
 
-    return Shape(more, read_record, of)
+    return Shape(more, read_mapping, of)
 
 
 def named(entry: Fragment, description: str, **more: Any) -> Fragment:

@@ -38,7 +38,7 @@ from runner.spec.keys import (
     declares,
     integer,
     key,
-    record,
+    mapping,
     text,
     texts,
 )
@@ -380,7 +380,7 @@ class StageSpec:
         usual=True,
     )
     retry: RetryPolicy = key(
-        record(RetryPolicy, read=RetryPolicy.written),
+        mapping(RetryPolicy, read=RetryPolicy.written),
         "Whether an item that a handler raised on is tried again. While it waits it keeps its room in the queue, and "
         "others go on. The handler sees the number in `worker.attempt`. Needs `leased`.",
         default=RetryPolicy(),
@@ -389,7 +389,7 @@ class StageSpec:
         more={"examples": [{"attempts": 3, "backoff": "1s", "on": "ConnectionError"}]},
     )
     restart: RestartPolicy | None = key(
-        record(
+        mapping(
             RestartPolicy,
             short="on",
             type=["object", "string"],
@@ -408,7 +408,7 @@ class StageSpec:
         more={"examples": [{"on": "crash", "max": 3, "within": "10m"}, "never"]},
     )
     flush: FlushPolicy | None = key(
-        record(FlushPolicy),
+        mapping(FlushPolicy),
         "How often the handler's `flush()` is called, where it is a class that has one. Its items are done when "
         "`flush()` has returned, and not before: a kill hands out again what was handled since. It is also called when "
         "there is no item to take, at the end of the stream, when the worker is asked to end, and before `close()`. "
@@ -544,7 +544,7 @@ class WorkflowSpec:
         "debugging.",
         default=USUAL_TRANSPORT,
     )
-    limits: Limits = key(record(Limits), "Bounds of the whole run.", default=Limits(), shown=None)
+    limits: Limits = key(mapping(Limits), "Bounds of the whole run.", default=Limits(), shown=None)
     params: Mapping[str, Any] = field(default_factory=dict)
     """Values by name, after `--param` and defaults."""
     env: Mapping[str, str] = key(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from runner.spec.keys import BOOLEAN, DURATION, Shape, choice, closed_record, key, values_of
+from runner.spec.keys import BOOLEAN, DURATION, Shape, choice, closed_mapping, key, values_of
 from runner.spec.model import Role
 from runner.spec.references import is_one_reference
 
@@ -122,7 +122,7 @@ class CommandOptions:
 
 def options_schema() -> dict[str, Any]:
     """Return the schema of what a file has under `command`."""
-    record, short = closed_record(CommandOptions), _RUN.fragment
+    long, short = closed_mapping(CommandOptions), _RUN.fragment
     title = "a program with its arguments as a list, a text for the shell, or a mapping with `run`"
     described = {
         "description": (
@@ -134,7 +134,7 @@ def options_schema() -> dict[str, Any]:
             {"run": "jq -c .price", "stdin": "json", "output": "json"},
         ],
     }
-    return {**record, **short, "type": [*short["type"], "object"], "title": title, **described}
+    return {**long, **short, "type": [*short["type"], "object"], "title": title, **described}
 
 
 def read_options(written: Any) -> CommandOptions:

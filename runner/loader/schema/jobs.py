@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.spec.jobs import JobSpec, LegSpec, ServiceSpec
-from runner.spec.keys import Fragment, closed, closed_record, description_of, fragments_of, named
+from runner.spec.keys import Fragment, closed, closed_mapping, description_of, fragments_of, named
 
 
 def jobs_section() -> Fragment:
@@ -20,7 +20,7 @@ def jobs_section() -> Fragment:
 def _job_keys() -> Fragment:
     """The keys of a job as such, and of each of its legs."""
     job, leg = fragments_of(JobSpec), fragments_of(LegSpec)
-    services = named(closed_record(ServiceSpec), leg["services"]["description"])
+    services = named(closed_mapping(ServiceSpec), leg["services"]["description"])
     return {
         "description": job["description"],
         "needs": job["needs"],

@@ -18,7 +18,7 @@ from runner.handlers.kinds import HandlerKind
 from runner.spec.keys import (
     Fragment,
     closed,
-    closed_record,
+    closed_mapping,
     fragments_of,
     named,
     text,
@@ -42,7 +42,7 @@ def workflow_schema(kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True)
         "params": named(param_schema(), "Values by name, for `--param name=value` to set."),
         "env": own["env"],
         "queues": named(
-            closed_record(QueueSpec), "Queues by name; one that stages use need not be listed here."
+            closed_mapping(QueueSpec), "Queues by name; one that stages use need not be listed here."
         ),
         "stages": named(_stage(kinds), "Stages by name: pools of worker processes.", minProperties=1),
         "jobs": _jobs(with_jobs),
@@ -66,7 +66,7 @@ def workflow_schema(kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True)
 
 
 def _stage(kinds: Mapping[str, HandlerKind]) -> Fragment:
-    stage = closed_record(StageSpec)
+    stage = closed_mapping(StageSpec)
     stage["properties"]["run"]["properties"] = {
         name: {"description": kind.summary, **kind.options} for name, kind in kinds.items()
     }
@@ -85,7 +85,7 @@ def _jobs(wanted: bool) -> Fragment:
 
 def _shared_sections() -> Fragment:
     """What a file declares for its handlers to share."""
-    lock = closed_record(LockSpec) | {"type": ["object", "null"], "title": "a mapping, or nothing"}
+    lock = closed_mapping(LockSpec) | {"type": ["object", "null"], "title": "a mapping, or nothing"}
     return {
         "locks": named(
             lock,
@@ -95,7 +95,7 @@ def _shared_sections() -> Fragment:
             examples=[{"mutex": {"description": "Whoever prints."}}],
         ),
         "shared": named(
-            closed_record(SharedSpec),
+            closed_mapping(SharedSpec),
             "Objects that workers share, by name: a handler that has a parameter of that name gets it. A process of "
             "the run's own holds them, so each use is a message to it and back: for a board that some look at, not for "
             "items. Steps of several uses, such as `board['x'] += 1`, need a lock to be whole. Under `inline` a "
@@ -103,7 +103,7 @@ def _shared_sections() -> Fragment:
             examples=[{"board": {"kind": "dict"}, "scores": {"kind": "Array", "type": "i", "value": [0, 0]}}],
         ),
         "pipes": named(
-            closed_record(PipeSpec),
+            closed_mapping(PipeSpec),
             "Pipes between two workers, by name: a handler that has a parameter of that name gets its end, a "
             "`multiprocessing.connection.Connection`. When one of the two ends, or is killed, the other's `recv()` "
             "raises EOFError. Not under `inline`.",
