@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.errors import HandlerNotFound
 from runner.handlers.kinds import Address, Handler, HandlerKind, WorkerContext
+from runner.handlers.outputs import Writes
 from runner.spec.model import HandlerRef, Role
 from runner.spec.plan import InputFile, WorkerPlan
 from runner.spec.suggestions import did_you_mean
@@ -103,6 +104,14 @@ def listens_at(handler: HandlerRef) -> Address | None:
         return None
     listens = find_kind(handler.kind).listens
     return None if listens is None else listens(handler.options)
+
+
+def writes_of(handler: HandlerRef, role: Role) -> Writes | None:
+    """Return what a stage with this handler leaves; None if its kind says nothing of it. Its options must be valid."""
+    if handler.kind == "python":
+        return None
+    writes = find_kind(handler.kind).of_role(role).writes
+    return None if writes is None else writes(handler.options)
 
 
 def input_files(plan: WorkerPlan) -> tuple[InputFile, ...] | None:

@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.errors import StartFailed, UsageError
+from runner.handlers.registry import writes_of
 from runner.ipc.status_page import Counters
 from runner.spec.model import MOST_WORKERS, Role
 from runner.spec.plan import Plan, StagePlan, WorkerPlan
 from runner.spec.suggestions import did_you_mean
 from runner.supervisor.feeder import NO_FEEDER, Feeder
-from runner.supervisor.outputs import writes_of
 from runner.supervisor.restart import WorkerSpawner
 from runner.supervisor.shutdown import Phase
 from runner.supervisor.workers import (
@@ -191,7 +191,11 @@ class RunController:
         """
         plan = next(each for each in self._plan.stages if each.name == stage)
         self._refuse_unscalable(plan)
-        if count > 1 and (writes := writes_of(plan)) is not None and writes.alone is not None:
+        if (
+            count > 1
+            and (writes := writes_of(plan.spec.handler, plan.role)) is not None
+            and writes.alone is not None
+        ):
             raise UsageError(f"stage '{stage}' can't have {count} workers: {writes.alone[0]}")
         staying = [worker for worker in self._workers.alive(stage) if not worker.retired]
         if not staying:

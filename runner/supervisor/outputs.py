@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.errors import StartFailed
-from runner.handlers.outputs import OutputRefused, StageOutput, Writes
+from runner.handlers.outputs import OutputRefused, StageOutput
+from runner.handlers.registry import writes_of
 from runner.spec.plan import Plan, StagePlan
 from runner.units import counted
 
@@ -56,7 +57,7 @@ def open_outputs(plan: Plan) -> Iterator[tuple[Plan, RunOutputs]]:
     """
     opened, faults = RunOutputs(), []
     for stage in plan.stages:
-        writes = writes_of(stage)
+        writes = writes_of(stage.spec.handler, stage.role)
         if writes is None or writes.open is None:
             continue
         try:
@@ -73,16 +74,6 @@ def open_outputs(plan: Plan) -> Iterator[tuple[Plan, RunOutputs]]:
         yield _told(plan, opened), opened
     finally:
         opened.finish(complete=False, workers=(), state_of=lambda _worker: None)
-
-
-def writes_of(stage: StagePlan) -> Writes | None:
-    """Return what a stage leaves; None where its kind of handler says nothing of it."""
-    if stage.spec.handler.kind == "python":
-        return None
-    from runner.handlers.registry import find_kind
-
-    writes = find_kind(stage.spec.handler.kind).of_role(stage.role).writes
-    return None if writes is None else writes(stage.spec.handler.options)
 
 
 def _told(plan: Plan, opened: RunOutputs) -> Plan:

@@ -19,7 +19,7 @@ from runner.handlers.inspection.imports import Missing, Opaque
 from runner.handlers.inspection.signatures import read_signature
 from runner.handlers.inspection.state import read_class_state, read_kept_state, read_unflushed_state
 from runner.handlers.registry import find_kind
-from runner.loader.checks.outputs import writes_of
+from runner.loader.checks.outputs import valid_writes
 from runner.spec.commits import PLACE_KEPT, FlushPolicy, Holder, KeptState, LostBeside
 from runner.spec.diagnostics import Diagnostic, Severity, UnknownPaths
 from runner.spec.model import RestartOn, Role, StageSpec, WorkflowSpec
@@ -99,7 +99,7 @@ def _resumes(stage: StageSpec) -> bool:
 
 def _with_commits_of_kind(stage: StageSpec, transport: str) -> StageSpec:
     """A kind says itself when items are done; what the stage says of that goes first."""
-    writes = writes_of(stage)
+    writes = valid_writes(stage)
     if writes is None:
         return stage
     commits = writes.commits
@@ -151,7 +151,7 @@ def check_flush(stage: StageSpec, read: Read) -> Iterator[Diagnostic]:
 def _without_flush(stage: StageSpec, read: Read) -> _Misfit | None:
     shown = stage.handler.target.partition(":")[2]
     if stage.handler.kind != "python":
-        if (writes := writes_of(stage)) is not None and writes.commits.flush is not None:
+        if (writes := valid_writes(stage)) is not None and writes.commits.flush is not None:
             return None
         message = (
             f"`flush` is for a class with a method flush(); '{stage.handler.kind}' is safe after each item"

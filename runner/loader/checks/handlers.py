@@ -52,7 +52,7 @@ from runner.handlers.inspection.signatures import read_signature
 from runner.handlers.kinds import Calls, HandlerKind
 from runner.handlers.registry import find_kind
 from runner.ledger.retry import is_signal
-from runner.loader.checks.outputs import writes_of
+from runner.loader.checks.outputs import valid_writes
 from runner.loader.schema.validate import check_value
 from runner.spec.model import HandlerRef, RestartOn, Role, StageSpec
 from runner.spec.suggestions import did_you_mean, nearest, one_slip_from
@@ -351,7 +351,7 @@ def check_batch(
     where = ("batch",)
     if stage.handler.kind == "command":  # what can't hold there is told with its options
         return []
-    if (writes := writes_of(stage)) is not None and writes.commits.batch is not None:
+    if (writes := valid_writes(stage)) is not None and writes.commits.batch is not None:
         return []
     if stage.handler.kind != "python":
         why = _ONE_BY_ONE.get(stage.handler.kind, "takes its items one by one")

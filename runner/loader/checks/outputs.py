@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from runner.errors import HandlerNotFound
 from runner.handlers.outputs import Writes
-from runner.handlers.registry import find_kind
+from runner.handlers.registry import find_kind, writes_of
 from runner.handlers.sources.inputs import is_url
 from runner.handlers.sources.reading import compression_of
 from runner.loader.schema.validate import check_value
@@ -24,21 +24,19 @@ _SHARED = "shared-output"
 _AS_TEXT = frozenset({"text", "jsonl", "csv"})
 
 
-def writes_of(stage: StageSpec) -> Writes | None:
-    """Return what a stage leaves, by its kind and options; None where these don't fit it, or it leaves nothing."""
+def valid_writes(stage: StageSpec) -> Writes | None:
+    """Return what a stage leaves; None where it leaves nothing, or its kind, role and options do not fit together."""
     if stage.handler.kind == "python" or not stage.handler.is_known:
         return None
     try:
         kind = find_kind(stage.handler.kind).of_role(stage.role)
     except HandlerNotFound:
         return None
-    if (
-        kind.writes is None
-        or stage.role not in kind.roles
-        or check_value(kind.options, stage.handler.options)
-    ):
+    if kind.writes is None or stage.role not in kind.roles:
         return None
-    return kind.writes(stage.handler.options)
+    if check_value(kind.options, stage.handler.options):
+        return None
+    return writes_of(stage.handler, stage.role)
 
 
 def check_outputs(
@@ -50,7 +48,7 @@ def check_outputs(
         path = ("stages", stage.name, "run")
         if not all(unknowns.knows("stages", stage.name, key) for key in ("run", "from", "to")):
             continue
-        if (writes := writes_of(stage)) is None:
+        if (writes := valid_writes(stage)) is None:
             continue
         yield from _check_library(stage, writes)
         yield from _check_path(stage, writes)
