@@ -1,0 +1,66 @@
+"""A cut: what a run is at a moment between two facts, so that another runner can go on from there. Facts only.
+
+    LeasedTransport.cut ──► Cut ──► the recorder ──► run.db        … the runner is killed …        run.db ──► Cut
+                                                                                    LeasedTransport begins with it ◄──┘
+
+It is consistent without anybody being stopped, as one thread keeps all the books: an item is in one queue, or has come
+to an end, and what was made of it is in the next. This is Flink's checkpoint without its barriers, which are needed
+where books are kept in many places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runner.ledger.snapshot import QueueSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class SampledItem:
+    """What one item of a producer was, so that it can be seen whether it makes the same again."""
+
+    index: int
+    """Which of all its items, counted from 0."""
+    pickled: bytes = b""
+    """The item; empty where that is too big to be kept."""
+    shown: str = ""
+    """What it looks like, as messages show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterCut:
+    """How far a producer's worker has come."""
+
+    worker: str
+    put: int
+    """Items that are in its queue, or could not be put."""
+    start: int = 0
+    """Items that lie behind the place that it had noted last."""
+    place: bytes = b""
+    """What it has to know to go on there; empty where it had noted none."""
+    samples: tuple[SampledItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """All that it takes to go on with a run."""
+
+    queues: tuple[QueueSnapshot, ...] = ()
+    writers: tuple[WriterCut, ...] = ()
+    states: Mapping[str, bytes] = field(default_factory=dict)
+    """What workers have kept with their last acknowledgement, by name; under `output:STAGE` what a stage leaves."""
+    ended: frozenset[str] = frozenset()
+    """Workers that had come to their own end: they are not started again."""
+    letters: Mapping[str, int] = field(default_factory=dict)
+    """How long the files of dead letters are, in bytes, by stage."""
+
+    @property
+    def unfinished(self) -> int:
+        """Items that have been put and have not come to an end."""
+        return sum(queue.unfinished for queue in self.queues)
+
+    @property
+    def in_hand(self) -> int:
+        """How many of them were in a reader's hand."""
+        return sum(queue.in_hand for queue in self.queues)
