@@ -52,6 +52,10 @@ class Cut:
     """What workers have kept with their last acknowledgement, by name; under `output:STAGE` what a stage leaves."""
     ended: frozenset[str] = frozenset()
     """Workers that had come to their own end: they are not started again."""
+    closed: frozenset[str] = frozenset()
+    """Workers that had closed as the run was ended: what they kept was theirs to see to. They are started again."""
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    """What there was to read for each stage when its first worker was started."""
     letters: Mapping[str, int] = field(default_factory=dict)
     """How long the files of dead letters are, in bytes, by stage."""
 
