@@ -26,7 +26,7 @@ def killed_by(code: int) -> str | None:
     return signal_name(-code) if code < 0 else None
 
 
-def describe(code: int) -> str:
+def describe_status(code: int) -> str:
     """Say how a process ended, behind its name: `exited with code 1`, `was killed by SIGKILL`."""
     return describe_ending(code, killed_by(code))
 
@@ -38,4 +38,4 @@ def describe_ending(code: int | None, signalled: str | None) -> str:
 
 def describe_alone(code: int) -> str:
     """Say the same as a reason that stands alone: `exited with code 1`, `killed by SIGKILL`."""
-    return describe(code).removeprefix("was ")
+    return describe_status(code).removeprefix("was ")

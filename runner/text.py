@@ -1,10 +1,11 @@
 """Text for people, made safe: what users hand us in bounded words, what terminals show, how columns stay straight.
 
     any object ────► safe_repr ──────► one bounded line                  for events, never for data
+    a YAML value ──► describe_value ─► what its writer would call it: the text 'ten', a list
     an exception ──► describe_error ─► "Type: message"
                  ├─► user_traceback ─► the traceback, the user's frames only
     a stack dump ──► own_frames ─────► the same, of what `faulthandler` says
-    any text ──────► visible ────────► no escape codes, no hidden marks; `cells` wide, `cut`, `clip`, `pad`, `columns`
+    any text ──────► visible ────────► no escape codes, no hidden marks; `cells`, `truncate`, `clip`, `pad`, `columns`
 
 Whatever an object's own `__repr__` or `__str__` does, nothing here raises, and no text is as big as it.
 
@@ -19,7 +20,7 @@ import importlib
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -34,6 +35,9 @@ TAB = "    "
 _ZERO_WIDTH_JOINER = "\u200d"
 _JOINERS = "\u200c" + _ZERO_WIDTH_JOINER
 _ELLIPSIS = "…"
+_WIDEST_VALUE = 40
+_WRITABLE_INT = 10_000
+"""In bits. Python refuses to write out integers of many thousand digits."""
 
 
 def cells(text: str) -> int:
@@ -60,7 +64,7 @@ def clusters(text: str) -> Iterator[str]:
         yield cluster
 
 
-def cut(text: str, most: int) -> str:
+def truncate(text: str, most: int) -> str:
     """Shorten `text` to `most` cells, where it is longer: an ellipsis ends it, and what is joined stays whole."""
     if cells(text) <= most:
         return text
@@ -91,6 +95,12 @@ def _first(parts: Iterable[str], most: int) -> list[str]:
 def clip(text: str, most: int) -> str:
     """Shorten `text` to `most` characters, where it is longer: for names and messages, which line up with nothing."""
     return text if len(text) <= most else text[: most - 1] + _ELLIPSIS
+
+
+def printable(text: str, most: int) -> str:
+    """Shorten `text` to `most` characters, on one line; what can't be printed shows as a question mark in a diamond."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: most + 1])
+    return clip(shown, most)
 
 
 def visible(text: str) -> str:
@@ -174,6 +184,26 @@ def safe_repr(item: object, width: int = REPR_WIDTH) -> str:
     except BaseException as error:  # whatever an object raises on being looked at
         text = f"<{type(item).__name__}, whose repr raised {type(error).__name__}>"
     return _shorten(_encodable(text.replace("\n", " ")), width)
+
+
+def describe_value(value: object) -> str:
+    """Say what a value of a file is, with the value itself where it is short: `the text 'ten'`, `a list`."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case int() if value.bit_length() >= _WRITABLE_INT:
+            return "a huge number"
+        case int() | float():
+            return f"the number {printable(str(value), _WIDEST_VALUE)}"
+        case str():
+            return f"the text '{printable(value, _WIDEST_VALUE)}'" if value else "an empty text"
+        case Mapping():
+            return "a mapping" if value else "an empty mapping"
+        case Sequence():
+            return "a list" if value else "an empty list"
+    return f"a {type(value).__name__}"
 
 
 def describe_error(error: BaseException, width: int = ERROR_WIDTH) -> str:

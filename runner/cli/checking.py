@@ -85,8 +85,10 @@ def _as_utf8(name: str) -> str:
 
 def print_problems(diagnostics: Sequence[LocatedDiagnostic]) -> None:
     """Print problems for people on stderr, and their count."""
-    from runner.render.diagnostics import count_line, render
+    from runner.render.diagnostics import count_line, render_diagnostics
     from runner.render.tables import width_of
 
-    print_message(render(diagnostics, "text", colour=colour_allowed(sys.stderr), width=width_of(sys.stderr)))
+    print_message(
+        render_diagnostics(diagnostics, "text", colour=colour_allowed(sys.stderr), width=width_of(sys.stderr))
+    )
     print_message(count_line(diagnostics))

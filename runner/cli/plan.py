@@ -45,13 +45,13 @@ def command(
     """
     plan = checked_plan(file, params, overrides, choice=JobsChoice(jobs))
     if form == "json":
-        write(json.dumps(as_dict(plan), indent=2, ensure_ascii=False, default=str) + "\n")
+        write(json.dumps(plan_as_dict(plan), indent=2, ensure_ascii=False, default=str) + "\n")
     else:
-        write(as_text(plan, width_of(sys.stdout)))
+        write(plan_as_text(plan, width_of(sys.stdout)))
     return 0
 
 
-def as_text(plan: Plan, width: int | None = None) -> str:
+def plan_as_text(plan: Plan, width: int | None = None) -> str:
     """Show a plan as tables without colour, for lines of `width` cells."""
     if plan.jobs:
         return _jobs_as_text(plan, width)
@@ -64,7 +64,7 @@ def as_text(plan: Plan, width: int | None = None) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def as_dict(plan: Plan) -> dict[str, Any]:
+def plan_as_dict(plan: Plan) -> dict[str, Any]:
     """Show a plan as plain data. Stages are as they are fed."""
     if plan.jobs:
         return _jobs_as_dict(plan)

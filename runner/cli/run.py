@@ -156,10 +156,10 @@ def command(
     chosen = RunOptions(**options)
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
-    return run_file(file, params, overrides, chosen, JobsChoice((*chosen.job, *names), chosen.jobs))
+    return run_as_chosen(file, params, overrides, chosen, JobsChoice((*chosen.job, *names), chosen.jobs))
 
 
-def run_file(
+def run_as_chosen(
     file: Path,
     params: Sequence[str],
     overrides: Sequence[str],

@@ -80,7 +80,7 @@ def _report_to_github(report: Report, job_report: JobReport, environ: Mapping[st
         fallback = _within(root, workflow) or report.file
         write(github.annotation(line, tails[line.job], place, fallback) + "\n")
     if path := environ.get("GITHUB_STEP_SUMMARY"):
-        _append(Path(path), github.summary(job_report, tails, report.workflow))
+        _append(Path(path), github.step_summary(job_report, tails, report.workflow))
 
 
 def _located(file: str, beside: Path, root: Path) -> str | None:

@@ -56,7 +56,7 @@ def ps(run: str | None, form: str) -> int:
         print_message("no run is under way here")
     else:
         width = width_of(sys.stdout)
-        write("\n\n".join(as_text(each, width) for each in snapshots) + "\n")
+        write("\n\n".join(run_as_text(each, width) for each in snapshots) + "\n")
     return 0
 
 
@@ -131,7 +131,7 @@ def scale(run: str, change: str) -> int:
     return 0
 
 
-def as_text(snapshot: dict[str, Any], width: int | None = None) -> str:
+def run_as_text(snapshot: dict[str, Any], width: int | None = None) -> str:
     """Show one run as tables, for lines of `width` cells."""
     seconds = format_duration(round(snapshot["elapsed"], 1))
     heading = [

@@ -39,22 +39,24 @@ def command(files: Sequence[Path], form: str, params: Sequence[str], overrides: 
     The exit code is 3 if a file has an error; warnings alone leave it 0.
     """
     from runner.loader.load import check
-    from runner.render.diagnostics import count_line, render
+    from runner.render.diagnostics import count_line, render_diagnostics
     from runner.render.tables import width_of
     from runner.spec.diagnostics import errors_only
 
     checked = {file: check(file, params=params, overrides=overrides) for file in dict.fromkeys(files)}
     diagnostics = [diagnostic for one in checked.values() for diagnostic in one.diagnostics]
-    write(render(diagnostics, form, colour=colour_allowed(sys.stdout), width=width_of(sys.stdout)))
+    write(
+        render_diagnostics(diagnostics, form, colour=colour_allowed(sys.stdout), width=width_of(sys.stdout))
+    )
     for file, one in checked.items():
         if one.spec is not None:
-            print_message(f"{file}: {summary(one.spec)}")
+            print_message(f"{file}: {describe_spec(one.spec)}")
     if diagnostics:
         print_message(("\n" if form == "text" else "") + count_line(diagnostics))
     return ExitCode.INVALID if errors_only(diagnostics) else ExitCode.DONE
 
 
-def summary(spec: WorkflowSpec) -> str:
+def describe_spec(spec: WorkflowSpec) -> str:
     """Say what a file that checks declares: `ok (2 stages, 5 workers, 1 queue)`, or `ok (3 jobs, 7 legs)`."""
     from runner.units import counted
 

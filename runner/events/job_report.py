@@ -259,7 +259,7 @@ class JobReportBuilder:
         times = {line.job: line.seconds for line in lines}
         unreached = max((self._expected or 0) - len(lines), 0)
         return JobReport(
-            result=RunResult.FAILED if unreached or self._run_failed else result_of(lines),
+            result=RunResult.FAILED if unreached or self._run_failed else overall_result(lines),
             jobs=lines,
             unreached=unreached,
             critical_path=path,
@@ -267,7 +267,7 @@ class JobReportBuilder:
         )
 
 
-def result_of(lines: Iterable[JobLine]) -> RunResult:
+def overall_result(lines: Iterable[JobLine]) -> RunResult:
     """Say which of the three colours these jobs have together. Whatever did not come to its end is not green."""
     states = {line.state for line in lines}
     if states & (FAILURES | UNFINISHED | {JobState.CANCELLED}):

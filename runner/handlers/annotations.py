@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,24 +43,6 @@ def adapt(value: object, annotation: str | None) -> object:
     if names & _SETS:
         return frozenset(value) if names & {"frozenset", "FrozenSet"} else set(value)
     return value
-
-
-def describe(value: object) -> str:
-    """Name a value of a YAML file as the one who wrote it would."""
-    match value:
-        case None:
-            return "nothing (null)"
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return f"the number {value}"
-        case str():
-            return f"the text '{value}'" if len(value) <= 60 else f"a text of {len(value)} characters"
-        case Mapping():
-            return "a mapping"
-        case Sequence():
-            return "a list"
-    return f"a {type(value).__name__}"
 
 
 @lru_cache(maxsize=256)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-from runner.handlers.annotations import adapt, describe, fits
+from runner.handlers.annotations import adapt, fits
 from runner.spec.model import Role
+from runner.text import describe_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,7 @@ def check_positional(
             message = f"{shown} gets '{name}' twice: by place in `args`, and here by name"
             yield Fault(("with", name), "key", "unknown-argument", message, "leave out one of the two")
         if fits(value, annotation) is False:
-            message = f"{shown} takes '{name}' as {annotation}, got {describe(value)}"
+            message = f"{shown} takes '{name}' as {annotation}, got {describe_value(value)}"
             yield Fault(("args", number), "value", "wrong-argument-type", message)
 
 

@@ -90,7 +90,7 @@ def bind_partly(
     return partial(handler, **_keywords(signature, arguments, context))
 
 
-def parameters_of(target: str, context: WorkerContext) -> frozenset[str]:
+def import_parameters(target: str, context: WorkerContext) -> frozenset[str]:
     """Import a Python handler and name its parameters; none where it does not tell. Raises as `bind` does."""
     signature = runtime_signature(_find(target, context))
     return frozenset(p.name for p in signature.parameters) if signature else frozenset()

@@ -40,7 +40,7 @@ from runner.handlers.kinds import (
     host_and_port,
     nothing_to_close,
 )
-from runner.handlers.python import bind, bind_partly, parameters_of
+from runner.handlers.python import bind, bind_partly, import_parameters
 from runner.spec.model import Role
 from runner.text import describe_error, user_traceback
 from runner.units import DURATION_PATTERN, duration
@@ -245,7 +245,7 @@ def build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
 def _converse(target: str, context: WorkerContext) -> tuple[Converse, Callable[[], object]]:
     """Return what talks with one client, and what to call once there are no more."""
-    asked = parameters_of(target, context).intersection(CONVERSATION)
+    asked = import_parameters(target, context).intersection(CONVERSATION)
     arguments = context.arguments or {}
     if not asked:
         handler = bind(target, arguments, replace(context, role=Role.CONSUMER))

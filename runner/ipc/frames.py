@@ -116,7 +116,7 @@ def sizes_of(payload: bytes, start: int, stop: int) -> list[int]:
     if payload[:1] == _SERIES:
         return list(lengths[start:stop])
     ends = list(accumulate(lengths, initial=5 + 4 * count))
-    return [size_of(payload[ends[index] : ends[index + 1]]) for index in range(start, stop)]
+    return [item_size(payload[ends[index] : ends[index + 1]]) for index in range(start, stop)]
 
 
 class UnpackError(MprunError):
@@ -188,7 +188,7 @@ class Part:
     frame: bytes
 
 
-def size_of(entry: bytes) -> int:
+def item_size(entry: bytes) -> int:
     """The bytes of an item, wherever they lie."""
     return len(entry) + (BufferHandle.decode(entry).span if is_handle(entry) else 0)
 

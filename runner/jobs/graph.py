@@ -22,7 +22,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe, need_context, root_of, status_of
+from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe_result, need_context, root_of, status_of
 from runner.jobs.slots import ConcurrencySlots
 from runner.jobs.templates import TemplateFiller
 from runner.spec.expressions import evaluate as conditions
@@ -357,7 +357,9 @@ class JobGraph:
         if outcome.result.is_failure and job.spec.fail_fast and job.spec.has_matrix:
             for other in job.legs:
                 if other.phase is not _LegPhase.OVER:
-                    self._cancel(job, other, f"fail-fast: '{state.spec.id}' {describe(outcome.result)}")
+                    self._cancel(
+                        job, other, f"fail-fast: '{state.spec.id}' {describe_result(outcome.result)}"
+                    )
 
     def _cancel(self, job: _Job, state: _LegState, reason: str) -> None:
         if state.cancelled is not None:

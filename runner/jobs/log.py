@@ -150,10 +150,10 @@ class Tail:
             self._fd = None
 
     def _end(self) -> int:
-        return size_of(self.path) if self._limit is None else self._limit
+        return log_size(self.path) if self._limit is None else self._limit
 
 
-def size_of(path: str) -> int:
+def log_size(path: str) -> int:
     """Return how long a log is now; one that is not there is empty."""
     try:
         return os.stat(path).st_size  # noqa: PTH116 - asked for each live job, many times a second

@@ -78,7 +78,7 @@ def expand(job: str, matrix: Mapping[str, Any] | None, path: DataPath, written: 
     return Expansion((), tuple(diagnostics))
 
 
-def keys_of(matrix: Mapping[str, Any] | None) -> tuple[str, ...]:
+def matrix_keys(matrix: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return every key that any leg may have: what `matrix.…` may name."""
     if matrix is None:
         return ()

@@ -112,7 +112,9 @@ def status_of(
     """Say how things stand for a job with these needs, all of which are over. Optional ones don't count."""
     counted = [need.job for need in needs if not need.optional]
     results = {name: result_of(outcomes[name]) for name in outcomes}
-    failed = [f"need '{name}' {describe(results[name])}" for name in counted if results[name].is_failure]
+    failed = [
+        f"need '{name}' {describe_result(results[name])}" for name in counted if results[name].is_failure
+    ]
     failed += [
         f"need '{name}' did not run, as {why}" for name in counted if (why := blocked_by(outcomes[name]))
     ]
@@ -130,13 +132,13 @@ def root_of(needs: Iterable[NeedSpec], outcomes: Mapping[str, LegOutcomes]) -> s
     for need in needs:
         result = result_of(outcomes[need.job])
         if not need.optional and result.is_failure:
-            return f"'{need.job}' {describe(result)}"
+            return f"'{need.job}' {describe_result(result)}"
         if not need.optional and (why := blocked_by(outcomes[need.job])):
             return why
     return None
 
 
-def describe(result: JobResult) -> str:
+def describe_result(result: JobResult) -> str:
     """Return what became of a job as the end of a sentence: `'build' timed out`."""
     return {JobResult.TIMED_OUT: "timed out", JobResult.ALLOWED: "failed, which it may"}.get(
         result, str(result)
@@ -147,7 +149,8 @@ def _needs_are_done(results: Mapping[str, JobResult]) -> str:
     if not results:
         return "it needs nothing"
     one = "need is" if len(results) == 1 else "needs are"
-    return f"{one} done: {summarize([f'{name} {describe(result)}' for name, result in results.items()], _MOST_NAMED)}"
+    ended = [f"{name} {describe_result(result)}" for name, result in results.items()]
+    return f"{one} done: {summarize(ended, _MOST_NAMED)}"
 
 
 def _number_of(name: str) -> int:

@@ -102,7 +102,7 @@ class UpToDateCheck:
         """
         before = self.load()
         now = self.fingerprint(before)
-        decision = compare(before, now)
+        decision = compare_fingerprints(before, now)
         if before is not None and decision.holds and before != replace(now, values=before.values):
             # Files have settled since, and need not be read the next time. What others put beside them stays theirs.
             own = {path: facts for path, facts in now.outputs.items() if path in before.outputs}
@@ -152,7 +152,7 @@ def fingerprint_of(definition: Mapping[str, object]) -> dict[str, str]:
     return {word: _digest(value) for word, value in definition.items()}
 
 
-def compare(before: Fingerprint | None, now: Fingerprint) -> UpToDate:
+def compare_fingerprints(before: Fingerprint | None, now: Fingerprint) -> UpToDate:
     """Say whether what holds now is what held when the job last passed; `before` is None if it never has."""
     if before is None:
         return UpToDate(False, "it has not passed here before")

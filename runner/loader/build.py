@@ -25,7 +25,7 @@ UNKNOWN_HANDLER: Final = HandlerRef(kind="unknown", target="")
 _Model = TypeVar("_Model", LockSpec, SharedSpec, PipeSpec)
 
 
-def build(
+def build_spec(
     data: Mapping[str, Any],
     path: Path,
     params: Mapping[str, Any],

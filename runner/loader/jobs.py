@@ -253,11 +253,13 @@ def _steps(steps: Iterable[Any], usual: _Usual) -> tuple[StepSpec, ...]:
 def _step(keys: Mapping[str, Any], usual: _Usual) -> StepSpec:
     command = _command(keys, usual)
     return StepSpec(
-        name=keys.get("name") or shown(display_command(command)), command=command, **values_of(StepSpec, keys)
+        name=keys.get("name") or step_name(display_command(command)),
+        command=command,
+        **values_of(StepSpec, keys),
     )
 
 
-def shown(run: str | Sequence[str]) -> str:
+def step_name(run: str | Sequence[str]) -> str:
     """Return the first line of what is run, short enough to be a name."""
     text = run if isinstance(run, str) else shlex.join(run)
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")

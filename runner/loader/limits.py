@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.loader.schema.validate import fragments_below
-from runner.loader.schema.wording import describe, subject
+from runner.loader.schema.wording import subject
 from runner.spec.diagnostics import DataPath, Diagnostic
 from runner.spec.keys import Fragment
 from runner.spec.model import MOST_WORKERS
+from runner.text import describe_value
 from runner.units import DURATION_PATTERN, duration
 
 TOO_MANY_WORKERS = "too-many-workers"
@@ -30,7 +31,7 @@ def _durations(fragment: Fragment, value: Any, path: DataPath) -> Iterator[Diagn
         shortest = 0.0 if fragment.get("minimum") == 0 else _SHORTEST
         if fragment.get("pattern") == DURATION_PATTERN and not _can_wait(value, shortest):
             message = f"{subject(path)}: expected a duration from {'1ms' if shortest else '0s'} to 30 years"
-            yield Diagnostic(path, "out-of-range", f"{message}, got {describe(value)}")
+            yield Diagnostic(path, "out-of-range", f"{message}, got {describe_value(value)}")
         return
     for step, each, below in fragments_below(fragment, value):
         yield from _durations(below, each, (*path, step))

@@ -17,7 +17,7 @@ from pathlib import Path
 from runner.errors import SpecError
 from runner.handlers.arguments import Fault
 from runner.handlers.inspection.signatures import read_signature
-from runner.loader.build import build
+from runner.loader.build import build_spec
 from runner.loader.checks.commands import check_commands
 from runner.loader.checks.commits import check_commits, with_done_when
 from runner.loader.checks.handlers import asks as asks_for
@@ -130,7 +130,7 @@ class _Checking:
         data = drop_paths(replaced.data, _unfit(diagnostics, replaced))
         included = tuple((each.file, each.text) for each in self.source.included)
         given = Given(tuple(params), tuple(overrides), self.source.mark.text.text, included)
-        spec = replace(build(data, self.path, replaced.params.values, os.environ), given=given)
+        spec = replace(build_spec(data, self.path, replaced.params.values, os.environ), given=given)
         if "jobs" in data:
             from runner.loader.load_jobs import with_jobs  # only those who have jobs wait for it
 

@@ -82,11 +82,11 @@ def out_of_memory_counter(proc: Path = PROC) -> Path | None:
 
 def count_kills(file: Path) -> int | None:
     """Return the number behind `oom_kill` in a file of the kernel's; None if it has no such line."""
-    found = _KILLS.search(read_text(file))
+    found = _KILLS.search(read_kernel_file(file))
     return None if found is None else int(found[1])
 
 
-def read_text(file: Path) -> str:
+def read_kernel_file(file: Path) -> str:
     """Return what a file of the kernel's says; nothing where it can't be read."""
     try:
         return file.read_text(encoding="utf-8", errors="surrogateescape")
@@ -96,7 +96,7 @@ def read_text(file: Path) -> str:
 
 def read_number(file: Path, otherwise: int = UNLIMITED) -> int:
     """Return the number in a file of the kernel's; `otherwise` where there is none, or the word "max"."""
-    text = read_text(file).strip()
+    text = read_kernel_file(file).strip()
     return int(text) if text.isdecimal() else otherwise
 
 
@@ -109,7 +109,7 @@ def _memory_limit(folder: Path, is_v2: bool) -> Limit | None:
         forgettable = "total_inactive_file"
     if limit is None:
         return None
-    found = re.search(rf"^{forgettable} (\d+)$", read_text(folder / "memory.stat"), re.MULTILINE)
+    found = re.search(rf"^{forgettable} (\d+)$", read_kernel_file(folder / "memory.stat"), re.MULTILINE)
     return limit if found is None else Limit(limit.most, max(0, limit.used - int(found[1])))
 
 
@@ -121,7 +121,7 @@ def _limit(most: Path, used: Path) -> Limit | None:
 def _hierarchies(controller: str, proc: Path) -> Iterator[_Hierarchy]:
     """Yield the trees that may have a controller: its own under v1, and the one of v2, where it may be unused."""
     mounts = _mounts(proc / "self/mountinfo")
-    for line in read_text(proc / "self/cgroup").splitlines():
+    for line in read_kernel_file(proc / "self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         is_v2 = number == "0" and not controllers
@@ -146,7 +146,7 @@ def _way_up(group: PurePosixPath, mounts: list[_Mount]) -> tuple[Path, ...]:
 @cache  # asked for each very big item, and nobody mounts control groups meanwhile
 def _mounts(mountinfo: Path) -> tuple[_Mount, ...]:
     """Find the mounted trees of groups: see "/proc/pid/mountinfo" in proc(5)."""
-    return tuple(_mounts_in(read_text(mountinfo)))
+    return tuple(_mounts_in(read_kernel_file(mountinfo)))
 
 
 def _mounts_in(mountinfo: str) -> Iterator[_Mount]:

@@ -122,7 +122,7 @@ class Leftovers:
         tasks = getattr(module, "_scheduled_tasks", None) or getattr(module, "_all_tasks", None) or ()
         for task in list(tasks):
             code = getattr(task.get_coro(), "cr_code", None)
-            if not task.done() and code is not None and _is_user_s(code.co_filename):
+            if not task.done() and code is not None and _is_users_file(code.co_filename):
                 return f"a task of asyncio, {code.co_name}(), has not ended"
         return None
 
@@ -167,7 +167,7 @@ def _work_of(thread: threading.Thread, frames: list[Any], *, begun: bool) -> str
     if not begun or not files:
         return None
     is_bare = all(map(_is_standard, files)) and not any(map(_is_endless, files))
-    if not (is_bare or any(map(_is_user_s, files)) or type(thread) is threading.Timer):
+    if not (is_bare or any(map(_is_users_file, files)) or type(thread) is threading.Timer):
         return None
     thread.join(_MOMENT)  # the call may have waited for what it has to say
     return f"thread '{name}', which a call has begun, is at work" if thread.is_alive() else None
@@ -213,7 +213,7 @@ def _is_installed(file: str) -> bool:
     return any(f"/{part}/" in file for part in _INSTALLED)
 
 
-def _is_user_s(file: str) -> bool:
+def _is_users_file(file: str) -> bool:
     return not (_is_standard(file) or _is_installed(file) or file.startswith(_OWN))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runner.process import cgroup
-from runner.process.cgroup import PROC, count_kills, out_of_memory_counter, read_text
+from runner.process.cgroup import PROC, count_kills, out_of_memory_counter, read_kernel_file
 from runner.units import format_size
 
 _FREE = 4 << 20
@@ -91,7 +91,7 @@ def _counters() -> list[Path]:
 
 def own_bytes() -> int:
     """What RLIMIT_DATA counts of this process: the sixth number of statm also has its stack, which is small."""
-    return int(read_text(PROC / "self/statm").split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    return int(read_kernel_file(PROC / "self/statm").split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _mebibytes(size: int) -> str:

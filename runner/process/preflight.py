@@ -150,7 +150,7 @@ def _user_processes() -> Headroom | None:
 def _threads() -> Headroom | None:
     """What the whole machine may have: every process and thread takes a number."""
     most = min(cgroup.read_number(cgroup.PROC / "sys/kernel" / name) for name in ("pid_max", "threads-max"))
-    found = re.search(r"/(\d+) ", cgroup.read_text(cgroup.PROC / "loadavg"))
+    found = re.search(r"/(\d+) ", cgroup.read_kernel_file(cgroup.PROC / "loadavg"))
     used = int(found[1]) if found is not None else 0
     return Headroom(
         most - used, most, "the machine's limit", "`sysctl kernel.pid_max` and kernel.threads-max raise it"

@@ -90,7 +90,7 @@ class Comparison:
         ]
 
 
-def compare(before: ComparedRun, after: ComparedRun) -> Comparison:
+def compare_runs(before: ComparedRun, after: ComparedRun) -> Comparison:
     """Lay two runs side by side; a stage, job or kind of failures stands beside the one of its name."""
     old, new = ({kind["print"]: kind for kind in run.kinds} for run in (before, after))
     return Comparison(

@@ -12,7 +12,7 @@ from pathlib import Path
 from runner.errors import UsageError
 from runner.record.index import INDEX, read_index, update_index
 from runner.record.schema import DATABASE
-from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary, summarize
+from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary, summarize_run
 from runner.spec.suggestions import did_you_mean
 from runner.store.run_folder import RunFolder, home, run_folders_in
 
@@ -37,7 +37,7 @@ def runs_in(place: Path | None = None) -> list[RunSummary]:
         if seen is not None and seen[0] == stamp:
             found.append(seen[1])
             continue
-        summary = summarize(run_folder)
+        summary = summarize_run(run_folder)
         if summary is not None:
             found.append(summary)
             if stamp and summary.outcome not in (RUNNING, KILLED, UNKNOWN):

@@ -80,7 +80,9 @@ def _candidate(run: RunSummary, run_folder: RunFolder, now: float) -> PruneCandi
     return PruneCandidate(run.id, ended, _size(run_folder.path), needed)
 
 
-def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = None) -> list[PruneCandidate]:
+def remove_runs(
+    place: Path, runs: Sequence[PruneCandidate], until: float | None = None
+) -> list[PruneCandidate]:
     """Remove runs, up to a moment of the monotonic clock; return those that are gone. Raises nothing."""
     gone = []
     trash = place / _REMOVED
@@ -101,7 +103,7 @@ def remove(place: Path, runs: Sequence[PruneCandidate], until: float | None = No
 def prune(place: Path, seconds: float) -> None:
     """Bring a home within bounds, or on the way there; take so long at most."""
     until, now = time.monotonic() + seconds, time.time()
-    remove(place, choose(candidates(place, now), now), until)
+    remove_runs(place, choose(candidates(place, now), now), until)
 
 
 def _size(folder: Path) -> int:

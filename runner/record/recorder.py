@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.events.base import Event
-from runner.exit_status import describe
+from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.record.facts import Mask
 from runner.store.run_lock import RunLock, write_ended
@@ -212,7 +212,7 @@ class Recorder(NoRecord):
         return farewell.decode("utf-8", "replace"), status
 
     def _ending(self, status: int) -> str:
-        return f"the process that keeps it {describe(os.waitstatus_to_exitcode(status))}"
+        return f"the process that keeps it {describe_status(os.waitstatus_to_exitcode(status))}"
 
 
 def open_recorder() -> NoRecord:

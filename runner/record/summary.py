@@ -65,7 +65,7 @@ class RunSummary:
         return self.outcome == KILLED and self.boot_id not in (None, boot_id())
 
 
-def summarize(run_folder: RunFolder) -> RunSummary | None:
+def summarize_run(run_folder: RunFolder) -> RunSummary | None:
     """Say what there is to say of a run in one line; None of a folder in which no run was recorded."""
     facts = run_folder.facts()
     if not (run_folder.path / DATABASE).exists():

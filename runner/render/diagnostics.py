@@ -28,7 +28,7 @@ _BOLD, _CYAN = "1", "36"
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def render(
+def render_diagnostics(
     diagnostics: Sequence[LocatedDiagnostic], form: str, *, colour: bool = False, width: int | None = None
 ) -> str:
     """Show problems in one of `FORMATS`. The text ends with a newline, or is empty."""
@@ -153,10 +153,10 @@ def _message_with_help(diagnostic: LocatedDiagnostic) -> str:
 
 def _github_line(diagnostic: LocatedDiagnostic) -> str:
     from runner.render.github import (
-        command,
+        workflow_command,
     )  # of the report on jobs, which takes longer to import than to check a file
 
-    return command(
+    return workflow_command(
         diagnostic.severity,
         _message_with_help(diagnostic),
         file=diagnostic.file,

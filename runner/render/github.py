@@ -23,7 +23,7 @@ _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
-def command(name: str, message: str = "", **properties: object) -> str:
+def workflow_command(name: str, message: str = "", **properties: object) -> str:
     """Return a workflow command, escaped, without a newline. Properties that are None are left out."""
     listed = ",".join(
         f"{key}={str(value).translate(_PROPERTY)}" for key, value in properties.items() if value is not None
@@ -38,7 +38,7 @@ def disarm(text: str) -> str:
 
 def masks(secrets: Iterable[str]) -> str:
     """Return the lines that have GitHub hide these values. They must come before any of the values does."""
-    return "".join(command("add-mask", secret) + "\n" for secret in secrets if secret.strip())
+    return "".join(workflow_command("add-mask", secret) + "\n" for secret in secrets if secret.strip())
 
 
 MOST_ANNOTATIONS = 10
@@ -103,7 +103,7 @@ def _frame_in(line: str, locate: Callable[[str], str | None]) -> Place | None:
 def annotation(line: JobLine, tail: Sequence[str], place: Place | None, workflow: str) -> str:
     """Return the command that marks a job that failed, at `place` or else at the workflow file."""
     at = place or Place(workflow, 1)
-    return command(
+    return workflow_command(
         "warning" if line.state is JobState.ALLOWED else "error",
         "\n".join([line.reason, *tail]),
         title=line.job,
@@ -113,7 +113,7 @@ def annotation(line: JobLine, tail: Sequence[str], place: Place | None, workflow
     )
 
 
-def summary(job_report: JobReport, tails: Mapping[str, Sequence[str]], title: str) -> str:
+def step_summary(job_report: JobReport, tails: Mapping[str, Sequence[str]], title: str) -> str:
     """Return the Markdown that the page of the run shows: the result, a table, the last lines of what failed."""
     parts = [f"### {_escaped(title)}: {_COLOURS[job_report.result]}", "", *_table(job_report)]
     if job_report.critical_path:

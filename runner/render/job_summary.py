@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from runner.events.job_report import JobLine, JobReport, JobState, RunResult, ServiceLine, by_cause
 from runner.events.report import Report
 from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine, describe_exit, format_end
-from runner.text import and_more, cells, cut, summarize, visible
+from runner.text import and_more, cells, summarize, truncate, visible
 from runner.units import rough_duration
 
 FEWEST_ROWS, MOST_ROWS = 22, 40
@@ -79,7 +79,7 @@ def final_summary(
     return [*blocks, *after, *_table(job_report, left), *last]
 
 
-def words_of(state: JobState) -> str:
+def state_label(state: JobState) -> str:
     """Return how a state is called where people read it."""
     return _WORDS.get(state, str(state))
 
@@ -150,7 +150,7 @@ def _tail(lines: Sequence[str], *, columns: int, rows: int) -> list[OutputLine]:
 
 def _indented(text: str, columns: int) -> OutputLine:
     # The bar also keeps GitHub from taking a line for a command: what is only indented is one for it.
-    return OutputLine(cut(f"  │ {visible(text)}", _CUT_AFTER * columns))
+    return OutputLine(truncate(f"  │ {visible(text)}", _CUT_AFTER * columns))
 
 
 def _brief(failures: Sequence[JobLine]) -> list[OutputLine]:
@@ -169,11 +169,13 @@ def _listed(job_report: JobReport, state: JobState) -> list[OutputLine]:
     for line in job_report.of(state):
         by_reason.setdefault(line.reason, []).append(visible(line.job))
     lines = [
-        OutputLine(f"{words_of(state)}: {summarize(jobs, _MOST_LISTED)}: {visible(reason)}", Emphasis.ASIDE)
+        OutputLine(
+            f"{state_label(state)}: {summarize(jobs, _MOST_LISTED)}: {visible(reason)}", Emphasis.ASIDE
+        )
         for reason, jobs in list(by_reason.items())[:_MOST_LISTED]
     ]
     more = sum(len(jobs) for jobs in list(by_reason.values())[_MOST_LISTED:])
-    return [*lines, OutputLine(f"{words_of(state)}: {more} more", Emphasis.ASIDE)] if more else lines
+    return [*lines, OutputLine(f"{state_label(state)}: {more} more", Emphasis.ASIDE)] if more else lines
 
 
 def _unreached(job_report: JobReport) -> list[OutputLine]:
@@ -222,7 +224,7 @@ def _table(job_report: JobReport, room: int) -> list[Part]:
 
 
 def _row(line: JobLine, *, retried: bool) -> dict[str, str]:
-    row = {"job": visible(line.job), "result": words_of(line.state), "took": rough_duration(line.seconds)}
+    row = {"job": visible(line.job), "result": state_label(line.state), "took": rough_duration(line.seconds)}
     return row | ({"attempts": str(line.attempts)} if retried else {})
 
 
@@ -237,7 +239,7 @@ def _critical_path(job_report: JobReport) -> list[OutputLine]:
 
 def _last_line(report: Report, job_report: JobReport) -> OutputLine:
     counts = [(state, len(job_report.of(state))) for state in _COUNTED]
-    counted = ", ".join(f"{count:,} {words_of(state)}" for state, count in counts if count) or "no job ran"
+    counted = ", ".join(f"{count:,} {state_label(state)}" for state, count in counts if count) or "no job ran"
     took = rough_duration(report.seconds)
     if report.outcome in ("interrupted", "timeout", "internal"):
         how = {"interrupted": "interrupted", "timeout": "timed out"}.get(

@@ -22,7 +22,7 @@ from typing import Literal, TextIO
 
 from runner.events.base import Event
 from runner.events.run import EventsDropped, RunFinished, RunProgress
-from runner.exit_status import describe
+from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.process.signals import SignalInbox
 from runner.render.process_main import ALIVE, JobOutputOptions, RenderOptions, serve
@@ -196,5 +196,5 @@ class ObserverProcess:
     def _describe(self, status: int) -> str | None:
         if status == 0:
             return None
-        end = describe(os.waitstatus_to_exitcode(status))
+        end = describe_status(os.waitstatus_to_exitcode(status))
         return f"the log is incomplete: the process that writes it {end}"

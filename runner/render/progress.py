@@ -135,7 +135,7 @@ class ProgressObserver:
             case RunProgress():
                 self._model.add(event)
                 self._footer.draw(
-                    lambda columns, most: render(self._model, columns, most, colors=self._colors)
+                    lambda columns, most: render_progress(self._model, columns, most, colors=self._colors)
                 )
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class ProgressObserver:
         self._footer.close()
 
 
-def render(model: ProgressModel, columns: int, most_rows: int, *, colors: bool = True) -> list[str]:
+def render_progress(model: ProgressModel, columns: int, most_rows: int, *, colors: bool = True) -> list[str]:
     """Return the lines of the view, none wider than `columns`; the last counts those that do not fit."""
     stages, queues = model.stage_lines(), model.snapshots[-1].queues
     left_out = len(stages) + len(queues) - (most_rows - 2)

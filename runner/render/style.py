@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import cycle
 
-from runner.render.github import command, disarm
+from runner.render.github import disarm, workflow_command
 from runner.render.lines import Emphasis, OutputLine
 from runner.text import cells, pad, visible
 
@@ -69,19 +69,19 @@ class GitHubStyle(OutputStyle):
 
     def open_group(self, title: str) -> bytes:
         """Open a group and stop listening to commands."""
-        return _line(command("group", title)) + self.guard()
+        return _line(workflow_command("group", title)) + self.guard()
 
     def close_group(self) -> bytes:
         """Listen to commands again and close the group."""
-        return self.unguard() + _line(command("endgroup"))
+        return self.unguard() + _line(workflow_command("endgroup"))
 
     def guard(self) -> bytes:
         """Stop listening to commands."""
-        return _line(command("stop-commands", self.token))
+        return _line(workflow_command("stop-commands", self.token))
 
     def unguard(self) -> bytes:
         """Listen to commands again."""
-        return _line(command(self.token))
+        return _line(workflow_command(self.token))
 
 
 class Prefixes:

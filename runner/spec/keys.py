@@ -4,7 +4,7 @@
         maxsize: int | None = key(integer(1), "The most items that may wait in it. …", default=10_000)
             │
             ├── fragments_of(QueueSpec) ──► the JSON Schema: what is checked, completed, documented
-            └── values_of(QueueSpec, {"maxsize": 10}) ──► the fields: what `build` makes the spec of
+            └── values_of(QueueSpec, {"maxsize": 10}) ──► the fields: what `build_spec` makes the spec of
 
 A declaration is a few small tuples and texts, since workers import the spec too; a schema is made when it is asked for.
 What stands as a `title` is the noun phrase for what is expected, as messages use it.
@@ -62,7 +62,7 @@ class Key(NamedTuple):
     usual: Key | Literal[True] | None = None
     """Whether it may stand in `defaults`; a key of its own where it may be more there."""
     by_hand: bool = False
-    """Whether `build` reads it, since one key alone does not say what the field holds."""
+    """Whether `build_spec` reads it, since one key alone does not say what the field holds."""
 
 
 def key(

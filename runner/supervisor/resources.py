@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from runner.events.bus import Publish
 from runner.events.run import ManagerExited, ManagerSpawned, ServerListening
-from runner.exit_status import describe
+from runner.exit_status import describe_status
 from runner.ipc.messages import Exited
 from runner.process.resources.base import ResourceProvider, ResourceProviders
 from runner.spec.plan import Plan
@@ -55,7 +55,7 @@ class ResourceMonitor:
             return None
         ended = self.manager.exited_if_unreachable() if suspected else self.manager.exited_nowait()
         if ended is not None:
-            reason = f"{_name_of(ended.pid)} {describe(ended.code)}; what they held is gone"
+            reason = f"{_name_of(ended.pid)} {describe_status(ended.code)}; what they held is gone"
             self._report_exit(publish, ended, reason)
             return reason
         if self.manager.is_stopped():

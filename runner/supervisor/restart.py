@@ -34,9 +34,9 @@ from runner.supervisor.workers import (
     WorkerExit,
     WorkerState,
     WorkerTable,
-    left_behind,
     lost_close,
     lost_state,
+    lost_with_reader,
 )
 from runner.transports.base import Transport
 from runner.units import backoff, format_duration
@@ -311,7 +311,7 @@ class WorkerSpawner:
     def exited(self, worker: WorkerState, exited: WorkerExit, phase: Phase) -> Restart | GiveUp | None:
         """Decide whether another takes a worker's place; None where that is no question, or would be of no use."""
         self._registry.unregister(exited.pid)
-        if left := left_behind(worker, exited):
+        if left := lost_with_reader(worker, exited):
             return GiveUp(left)
         if not self._is_replaceable(worker, phase):
             return None

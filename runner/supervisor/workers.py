@@ -332,7 +332,7 @@ def lost_close(worker: WorkerState, exited: WorkerExit) -> str:
     return f"it was in its close(), and what that was to make safe of {done} may be lost; {_OR_GIVE_IT_UP}"
 
 
-def left_behind(worker: WorkerState, exited: WorkerExit) -> str:
+def lost_with_reader(worker: WorkerState, exited: WorkerExit) -> str:
     """
     Say what is lost with a reader that was stopped alone and did not come to its `close()`: nobody takes its place.
 

@@ -137,8 +137,8 @@ def test_ps_has_every_name_and_number_whole() -> None:
         {"job": "last", "state": "waiting", **waits},
     ]
 
-    of_stages = running.as_text({**run, "workers": [worker], "queues": [queue]}, 80)
-    of_jobs = running.as_text({**run, "workers": [], "queues": [], "jobs": jobs}, 80)
+    of_stages = running.run_as_text({**run, "workers": [worker], "queues": [queue]}, 80)
+    of_jobs = running.run_as_text({**run, "workers": [], "queues": [], "jobs": jobs}, 80)
 
     assert [] == _too_wide(of_stages) + _too_wide(of_jobs)
     assert {str(n) for n in range(1234567890, 1234567898)} <= set(re.findall(r"\d{10}", of_stages))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jobs_specs import job
 
-from runner.cli.plan import as_dict, as_text
+from runner.cli.plan import plan_as_dict, plan_as_text
 from runner.jobs.plan import plan_jobs
 from runner.spec.limits import Limits
 from runner.spec.model import HandlerRef, RestartPolicy, RetryPolicy, StageSpec, StartMode, WorkflowSpec
@@ -44,7 +44,7 @@ def baozi() -> Plan:
 
 
 def test_the_text_is_aligned_with_wide_names(baozi: Plan) -> None:
-    assert as_text(baozi) == (
+    assert plan_as_text(baozi) == (
         "baozi: 3 stages, 4 workers, 1 queue, transport leased\n"
         "Buns.\n"
         "\n"
@@ -68,7 +68,7 @@ def test_who_takes_turns_is_told() -> None:
     dry = StageSpec("dry", HandlerRef("python", "kitchen:dry"), workers=("c",), lock="towel", places=(1, "x"))
     plan = make_plan(WorkflowSpec("kitchen", Path("k.yaml"), (wash, dry), locks=(LockSpec("towel"),)))
 
-    told, shown = as_dict(plan), as_text(plan).splitlines()
+    told, shown = plan_as_dict(plan), plan_as_text(plan).splitlines()
 
     assert ["serial", "parallel"] == [stage["start"] for stage in told["stages"]]
     assert [(None, []), ("towel", [1, "x"])] == [(s["run"]["lock"], s["run"]["args"]) for s in told["stages"]]
@@ -77,7 +77,7 @@ def test_who_takes_turns_is_told() -> None:
 
 
 def test_the_json_tells_who_works_where_and_in_which_order(baozi: Plan) -> None:
-    shown = json.loads(json.dumps(as_dict(baozi), default=str))
+    shown = json.loads(json.dumps(plan_as_dict(baozi), default=str))
 
     chef = shown["stages"][0]
     assert chef["workers"] == ["neo", "包子师傅"]
@@ -117,7 +117,7 @@ SAID_OTHERWISE = {
 
 
 def test_the_json_holds_all_that_the_plan_does(baozi: Plan) -> None:
-    shown = json.loads(json.dumps(as_dict(baozi), default=str))
+    shown = json.loads(json.dumps(plan_as_dict(baozi), default=str))
     run, stage, queue = shown["stages"][0]["run"], shown["stages"][0], shown["queues"][0]
     places: dict[Any, dict[str, Any]] = {
         Plan: shown,
@@ -137,8 +137,8 @@ def test_the_json_holds_all_that_the_plan_does(baozi: Plan) -> None:
 
 
 def test_values_of_the_environment_are_never_shown(baozi: Plan) -> None:
-    assert as_dict(baozi)["stages"][0]["run"]["env"] == ["TOKEN"]
-    assert "secret" not in as_text(baozi) + json.dumps(as_dict(baozi), default=str)
+    assert plan_as_dict(baozi)["stages"][0]["run"]["env"] == ["TOKEN"]
+    assert "secret" not in plan_as_text(baozi) + json.dumps(plan_as_dict(baozi), default=str)
 
 
 def test_the_command_prints_every_worker_of_a_shipped_workflow(run_mprun: RunMprun) -> None:
@@ -175,7 +175,7 @@ def test_what_handlers_share_and_where_stages_listen_is_said() -> None:
         pipes=(PipeSpec("wire", ("ask", "answer")),),
     )
 
-    text, told = as_text(make_plan(spec)), as_dict(make_plan(spec))
+    text, told = plan_as_text(make_plan(spec)), plan_as_dict(make_plan(spec))
 
     assert [
         "door listens  on 127.0.0.1, port 8080",
@@ -189,7 +189,7 @@ def test_what_handlers_share_and_where_stages_listen_is_said() -> None:
 def test_jobs_stand_in_waves_with_what_is_said_of_them_where_anything_is() -> None:
     jobs = (replace(job("a"), description="Say a."), job("b", needs="a"))
     described, bare = (
-        as_text(plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=each), 2)).splitlines()[2:]
+        plan_as_text(plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=each), 2)).splitlines()[2:]
         for each in (jobs, (job("a"),))
     )
 

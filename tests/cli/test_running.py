@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runner.cli.running import as_text
+from runner.cli.running import run_as_text
 
 
 def worker(**facts: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def snapshot(*workers: dict[str, Any], **facts: Any) -> dict[str, Any]:
 def test_workers_and_queues_stand_in_tables() -> None:
     queue = {"name": "steamer", "waiting": 2, "maxsize": None, "put": 5, "done": 3}
 
-    shown = as_text(snapshot(worker(), queues=[queue]))
+    shown = run_as_text(snapshot(worker(), queues=[queue]))
 
     assert (
         "3f2a  baozi  running  1.2s  pid 1\n"
@@ -42,13 +42,13 @@ def test_workers_and_queues_stand_in_tables() -> None:
 def test_a_source_that_knows_its_end_is_told_of() -> None:
     stage = {"name": "reader", "read": 1, "to_read": 4}
 
-    shown = as_text({**snapshot(worker()), "elapsed": 30.0, "stages": [stage]})
+    shown = run_as_text({**snapshot(worker()), "elapsed": 30.0, "stages": [stage]})
 
     assert "reader has read 25%, 1m30s left" == shown.splitlines()[1]
 
 
 def test_a_run_without_queues_has_no_table_of_them() -> None:
-    assert "QUEUE" not in as_text(snapshot(worker()))
+    assert "QUEUE" not in run_as_text(snapshot(worker()))
 
 
 def test_a_run_with_jobs_shows_these_and_not_who_works_on_them() -> None:
@@ -59,7 +59,7 @@ def test_a_run_with_jobs_shows_these_and_not_who_works_on_them() -> None:
         {**facts, "job": "publish", "state": "waiting", "attempt": 0, "waits_for": ["test", "docs"]},
     ]
 
-    _, _, *lines = as_text(snapshot(worker(), jobs=jobs)).splitlines()
+    _, _, *lines = run_as_text(snapshot(worker(), jobs=jobs)).splitlines()
 
     assert [
         "JOB          STATE    FOR   ATTEMPT  STEP OR WHAT IT WAITS FOR",
@@ -93,6 +93,6 @@ ENDED = {"state": "ended", "ended_at": 20.0}
 def test_how_a_worker_ended_is_told_with_its_signal_and_how_long_it_took(
     facts: dict[str, Any], expected: str
 ) -> None:
-    heading, line = as_text(snapshot(worker(**facts))).splitlines()[2:]
+    heading, line = run_as_text(snapshot(worker(**facts))).splitlines()[2:]
 
     assert expected == line[heading.index("HOW IT ENDED") :].rstrip()

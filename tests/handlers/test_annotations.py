@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.handlers.annotations import adapt, describe, fits
+from runner.handlers.annotations import adapt, fits
 
 YES, NO, UNCHECKED = True, False, None
 
@@ -103,19 +102,3 @@ def test_a_value_becomes_what_is_asked_for_where_yaml_cannot_write_it(
     adapted = adapt(value, annotation)
 
     assert (adapted, type(adapted)) == (expected, type(expected))
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, "nothing (null)"),
-        (True, "true"),
-        (3, "the number 3"),
-        ("three", "the text 'three'"),
-        ("x" * 100, "a text of 100 characters"),
-        ([1], "a list"),
-        ({}, "a mapping"),
-    ],
-)
-def test_a_value_is_named_as_its_writer_would(value: Any, expected: str) -> None:
-    assert describe(value) == expected

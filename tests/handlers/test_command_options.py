@@ -18,7 +18,7 @@ from runner.errors import CommandFailed
 from runner.handlers.command.kind import COMMAND, build
 from runner.handlers.command.options import CommandOptions, Shell
 from runner.handlers.command.streams import split_lines
-from runner.handlers.command.words import is_split, runs_as, split, words_of
+from runner.handlers.command.words import is_split, runs_as, split, word_builder
 from runner.handlers.kinds import Mapper, Source, WorkerContext
 from runner.spec.model import Role
 
@@ -260,7 +260,7 @@ def test_a_text_that_uses_nothing_of_a_shell_has_none(text: str, alone: bool) ->
 )
 @pytest.mark.parametrize("item", [NASTY, "", "a b"])
 def test_it_means_the_same_to_a_shell(text: str, item: str) -> None:
-    alone = words_of(CommandOptions(run=text), {}, batch=False)(item)
+    alone = word_builder(CommandOptions(run=text), {}, batch=False)(item)
 
     assert alone[0] == "env"
     assert made(text, item) == made(f"{text}; true", item)

@@ -18,7 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.handlers.sinks.forms import FormError, as_cells, as_json, as_text, in_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import (
+    FormError,
+    as_cells,
+    as_json,
+    in_text,
+    item_text,
+    json_bytes,
+    text_bytes,
+)
 from runner.spec.references import compile_template
 
 
@@ -87,7 +95,7 @@ FORMS: dict[str, tuple[Any, str, str]] = {
 
 @pytest.mark.parametrize(("value", "in_json", "as_words"), FORMS.values(), ids=FORMS)
 def test_each_form_is_as_the_table_says(value: object, in_json: str, as_words: str) -> None:
-    assert (in_json, as_words) == (as_json(value), as_text(value))
+    assert (in_json, as_words) == (as_json(value), item_text(value))
 
 
 @pytest.mark.parametrize(("value", "as_words"), [(form[0], form[2]) for form in FORMS.values()], ids=FORMS)
@@ -176,9 +184,9 @@ def test_whatever_has_a_form_in_json_has_one_as_text_and_in_a_cell(item: object)
         as_json(item)
     except FormError:
         with pytest.raises(FormError):
-            as_text(item)
+            item_text(item)
     else:
-        text_bytes(as_text(item)).decode("utf-8", "surrogateescape")
+        text_bytes(item_text(item)).decode("utf-8", "surrogateescape")
         as_cells([item])
 
 
@@ -205,7 +213,7 @@ def test_bytes_of_a_text_are_those_of_a_file_name_again(text: str) -> None:
 def test_what_is_put_inside_a_text_has_the_form_that_it_has_alone(value: object, expected: str) -> None:
     fill = compile_template("<${{ item.a.b }}>", in_text)
 
-    assert (f"<{expected}>", expected) == (fill({"a": {"b": value}}), as_text(value))
+    assert (f"<{expected}>", expected) == (fill({"a": {"b": value}}), item_text(value))
 
 
 @pytest.mark.parametrize("value", [math.nan, b"x", object()], ids=lambda each: type(each).__name__)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ipc.frames import Part, ShardedEntry, pack_batch, pickle_alone, size_of, unpack, unpack_batch
+from runner.ipc.frames import Part, ShardedEntry, item_size, pack_batch, pickle_alone, unpack, unpack_batch
 from runner.ipc.shm.handles import BufferHandle, Form
 
 
 def test_a_handle_counts_what_lies_elsewhere_too() -> None:
     handle = BufferHandle(Form.BYTES, 0, (100_000,)).encode()
 
-    assert len(handle) + 100_032 == size_of(handle)
-    assert 3 == size_of(b"abc")
+    assert len(handle) + 100_032 == item_size(handle)
+    assert 3 == item_size(b"abc")
 
 
 def test_the_parts_say_how_many_and_how_heavy() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from holdings import nothing_left
 
-from runner.jobs.log import CHUNK, Tail, last_lines, size_of
+from runner.jobs.log import CHUNK, Tail, last_lines, log_size
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_it_is_over_when_all_was_read_that_was_there_at_the_end(log: Path) -> No
 
 def test_it_begins_where_it_is_told(log: Path) -> None:
     append(log, b"attempt 1\n")
-    tail = Tail(str(log), start=size_of(str(log)))
+    tail = Tail(str(log), start=log_size(str(log)))
     append(log, b"attempt 2\n")
 
     assert b"attempt 2\n" == tail.read()

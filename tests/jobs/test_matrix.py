@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.jobs.matrix import MOST_LEGS, Expansion, Leg, expand, keys_of
+from runner.jobs.matrix import MOST_LEGS, Expansion, Leg, expand, matrix_keys
 from runner.spec.diagnostics import Diagnostic, Severity
 from runner.spec.source.reader import read_text
 
@@ -131,8 +131,8 @@ def test_a_leg_is_called_by_its_values(value: object, shown: str) -> None:
 
 
 def test_keys_that_any_leg_may_have() -> None:
-    assert ("a", "b", "c") == keys_of({"a": [1], "exclude": [], "include": [{"b": 1, "a": 2}, {"c": 1}]})
-    assert () == keys_of(None)
+    assert ("a", "b", "c") == matrix_keys({"a": [1], "exclude": [], "include": [{"b": 1, "a": 2}, {"c": 1}]})
+    assert () == matrix_keys(None)
 
 
 @pytest.mark.parametrize(

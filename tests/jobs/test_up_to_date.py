@@ -12,7 +12,7 @@ from runner.jobs.up_to_date import (
     FileFacts,
     Fingerprint,
     UpToDate,
-    compare,
+    compare_fingerprints,
     fingerprint_of,
     from_data,
     needs_reading,
@@ -47,17 +47,17 @@ FINGERPRINTS = st.builds(Fingerprint, *[WORDS, FILES, FILES, WORDS])
     ],
 )
 def test_what_is_not_as_it_was_is_the_reason_to_run(now: Fingerprint, reason: str) -> None:
-    assert UpToDate(False, reason) == compare(BASE, now)
+    assert UpToDate(False, reason) == compare_fingerprints(BASE, now)
 
 
 def test_a_job_that_never_passed_runs() -> None:
-    assert UpToDate(False, "it has not passed here before") == compare(None, BASE)
+    assert UpToDate(False, "it has not passed here before") == compare_fingerprints(None, BASE)
 
 
 def test_nothing_changed_is_up_to_date_whatever_the_clock_says() -> None:
     touched = FileFacts("d1", 10, 7, 8)
 
-    decision = compare(BASE, Fingerprint(BASE.parts, {"src/a.py": touched}, {"dist/x": touched}))
+    decision = compare_fingerprints(BASE, Fingerprint(BASE.parts, {"src/a.py": touched}, {"dist/x": touched}))
 
     assert decision.holds
     assert decision.reason.startswith("up to date")
@@ -66,11 +66,13 @@ def test_nothing_changed_is_up_to_date_whatever_the_clock_says() -> None:
 def test_what_it_handed_on_is_handed_on_again() -> None:
     before = Fingerprint(BASE.parts, BASE.inputs, BASE.outputs, {"version": "1"})
 
-    assert {"version": "1"} == compare(before, BASE).values
+    assert {"version": "1"} == compare_fingerprints(before, BASE).values
 
 
 def test_what_others_put_beside_the_outputs_does_not_matter() -> None:
-    assert compare(BASE, Fingerprint(BASE.parts, BASE.inputs, {**BASE.outputs, "dist/y": OLD})).holds
+    assert compare_fingerprints(
+        BASE, Fingerprint(BASE.parts, BASE.inputs, {**BASE.outputs, "dist/y": OLD})
+    ).holds
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_a_fingerprint_is_kept_and_read_back(fingerprint: Fingerprint) -> None:
 
 @given(FINGERPRINTS)
 def test_a_job_is_up_to_date_with_itself(fingerprint: Fingerprint) -> None:
-    assert compare(fingerprint, fingerprint).holds
+    assert compare_fingerprints(fingerprint, fingerprint).holds
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.loader.build import UNKNOWN_HANDLER, build, env_texts
+from runner.loader.build import UNKNOWN_HANDLER, build_spec, env_texts
 from runner.spec.limits import Limits
 from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
 from runner.spec.resources import QueueSpec
@@ -16,7 +16,7 @@ HOME = Path("flows/w.yaml")
 
 
 def built(**data: Any) -> WorkflowSpec:
-    return build({"name": "w", **data}, HOME, {})
+    return build_spec({"name": "w", **data}, HOME, {})
 
 
 def stage(defaults: dict[str, Any] | None = None, **keys: Any) -> StageSpec:

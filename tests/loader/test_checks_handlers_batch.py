@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.loader.checks.commits import check_batch as check_beside
+from runner.loader.checks.commits import check_batch_beside
 from runner.loader.checks.handlers import check_batch
 from runner.loader.checks.stages import check_flow
 from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, StatePolicy
@@ -84,4 +84,6 @@ def test_where_a_retry_holds_up_what_is_behind_it_there_are_no_batches(
     ids=["alone", "flush", "checkpoint", "none"],
 )
 def test_an_item_is_done_in_one_way_only(stage: StageSpec, expected: int) -> None:
-    assert [("conflicting-keys", "batch")] * expected == [(d.code, d.path[2]) for d in check_beside(stage)]
+    assert [("conflicting-keys", "batch")] * expected == [
+        (d.code, d.path[2]) for d in check_batch_beside(stage)
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.jobs.matrix import Leg
-from runner.loader.jobs import Expanded, LaidOut, build_jobs, shown
+from runner.loader.jobs import Expanded, LaidOut, build_jobs, step_name
 from runner.spec.jobs import (
     SHELLS,
     AttemptsSpec,
@@ -170,4 +170,4 @@ def test_times_are_seconds() -> None:
     ],
 )
 def test_what_is_run_has_a_short_name(run: str | tuple[str, ...], expected: str) -> None:
-    assert expected == shown(run)
+    assert expected == step_name(run)

@@ -14,8 +14,8 @@ from runner.process.cgroup import (
     memory_limits,
     out_of_memory_counter,
     process_limits,
+    read_kernel_file,
     read_number,
-    read_text,
 )
 
 V1_UNLIMITED = "9223372036854771712\n"
@@ -260,7 +260,7 @@ def test_a_number_that_is_not_there_is_what_the_caller_takes_for_it(tmp_path: Pa
     (tmp_path / "max").write_text("max\n")
 
     assert [7, UNLIMITED, UNLIMITED] == [read_number(tmp_path / name) for name in ("seven", "max", "missing")]
-    assert (0, "") == (read_number(tmp_path / "missing", 0), read_text(tmp_path))
+    assert (0, "") == (read_number(tmp_path / "missing", 0), read_kernel_file(tmp_path))
 
 
 def test_nothing_bounds_where_the_kernel_tells_nothing(tmp_path: Path) -> None:

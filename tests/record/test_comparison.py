@@ -10,7 +10,7 @@ import pytest
 from runner.events.job_report import JobLine, JobReport, JobState, RunResult
 from runner.events.report import Report
 from runner.events.report_fields import StageLine
-from runner.record.comparison import ComparedRun, Comparison, compare
+from runner.record.comparison import ComparedRun, Comparison, compare_runs
 
 PRODUCER = StageLine(
     "lister", "producer", 1, None, "q", sent=100, items_per_second=50.0, busy=0.1, busy_seconds=1.0
@@ -37,7 +37,7 @@ def job(name: str, seconds: float, state: JobState = JobState.PASSED) -> JobLine
 def test_runs_that_are_alike_differ_in_nothing() -> None:
     run = ran(PRODUCER, CONSUMER, kinds=({"print": "p", "n": 1},))
 
-    found = compare(run, run)
+    found = compare_runs(run, run)
 
     assert ((), (), (), ()) == (found.given, found.text, found.new_kinds, found.gone_kinds)
     assert [1.0, 1.0] == [stage.items_per_second.ratio for stage in found.stages]
@@ -45,7 +45,7 @@ def test_runs_that_are_alike_differ_in_nothing() -> None:
 
 
 def test_what_was_given_and_the_file_are_told_as_a_diff() -> None:
-    found = compare(
+    found = compare_runs(
         ran(given=("--param a=1",)), ran(id="b", given=("--param a=2",), text="name: w\nlimits: {}\n")
     )
 
@@ -56,7 +56,7 @@ def test_what_was_given_and_the_file_are_told_as_a_diff() -> None:
 def test_stages_are_paired_by_name_and_one_that_is_gone_has_no_ratio() -> None:
     slower = replace(CONSUMER, items_per_second=30.0, busy_seconds=18.0)
 
-    found = compare(ran(PRODUCER, CONSUMER), ran(slower, replace(PRODUCER, name="other")))
+    found = compare_runs(ran(PRODUCER, CONSUMER), ran(slower, replace(PRODUCER, name="other")))
 
     by_name = {stage.name: stage for stage in found.stages}
     assert ["lister", "eater", "other"] == list(by_name)
@@ -70,7 +70,7 @@ def test_stages_are_paired_by_name_and_one_that_is_gone_has_no_ratio() -> None:
 def test_kinds_of_failures_are_new_or_gone() -> None:
     old, both, new = ({"print": name, "n": 1} for name in ("old", "both", "new"))
 
-    found = compare(ran(kinds=(old, both)), ran(kinds=(both, new)))
+    found = compare_runs(ran(kinds=(old, both)), ran(kinds=(both, new)))
 
     assert (((new,)), (old,)) == (found.new_kinds, found.gone_kinds)
 
@@ -89,7 +89,7 @@ def test_kinds_of_failures_are_new_or_gone() -> None:
 def test_a_stage_has_worsened_beyond_the_limit(
     changes: dict[str, Any], limit: float, expected: list[str]
 ) -> None:
-    found = compare(ran(CONSUMER), ran(replace(CONSUMER, **changes)))
+    found = compare_runs(ran(CONSUMER), ran(replace(CONSUMER, **changes)))
 
     assert expected == found.worsened(limit)
 
@@ -97,7 +97,7 @@ def test_a_stage_has_worsened_beyond_the_limit(
 def test_where_none_failed_before_any_failure_is_worse() -> None:
     well = replace(CONSUMER, failed=0)
 
-    assert ["in stage 'eater' 1 items failed, and 0 before"] == compare(
+    assert ["in stage 'eater' 1 items failed, and 0 before"] == compare_runs(
         ran(well), ran(replace(well, failed=1))
     ).worsened(5.0)
 
@@ -115,6 +115,6 @@ def test_where_none_failed_before_any_failure_is_worse() -> None:
 def test_a_job_has_worsened_by_its_time_or_its_end(
     before: JobLine, after: JobLine, expected: list[str]
 ) -> None:
-    found: Comparison = compare(ran(jobs=(before,)), ran(jobs=(after,)))
+    found: Comparison = compare_runs(ran(jobs=(before,)), ran(jobs=(after,)))
 
     assert expected == found.worsened(0.2)

@@ -131,7 +131,7 @@ def test_the_index_answers_for_runs_that_have_not_changed_and_forgets_those_that
         recorded(tmp_path, run)
     before = runs_in(tmp_path)
     monkeypatch.setattr(
-        "runner.record.history.summarize", lambda run_folder: pytest.fail(f"{run_folder.run} was opened")
+        "runner.record.history.summarize_run", lambda run_folder: pytest.fail(f"{run_folder.run} was opened")
     )
     from_index = runs_in(tmp_path)
     (tmp_path / "runs/a").rename(tmp_path / "elsewhere")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from record_homes import recorded
 
 from runner.record.history import runs_in
-from runner.record.pruning import PruneCandidate, RecordBounds, candidates, choose, remove
+from runner.record.pruning import PruneCandidate, RecordBounds, candidates, choose, remove_runs
 from runner.store.run_lock import RunLock
 
 DAY = 86400.0
@@ -92,7 +92,7 @@ def test_what_is_removed_is_gone_and_in_no_list(tmp_path: Path) -> None:
         recorded(tmp_path, name)
     runs_in(tmp_path)
 
-    gone = remove(tmp_path, [each for each in candidates(tmp_path, NOW) if each.id == "a"])
+    gone = remove_runs(tmp_path, [each for each in candidates(tmp_path, NOW) if each.id == "a"])
 
     assert ["a"] == [each.id for each in gone]
     assert ["b"] == [each.id for each in runs_in(tmp_path)]
@@ -104,5 +104,5 @@ def test_what_is_removed_is_gone_and_in_no_list(tmp_path: Path) -> None:
 def test_no_record_is_removed_once_the_time_is_up(tmp_path: Path) -> None:
     recorded(tmp_path, "a")
 
-    assert [] == remove(tmp_path, candidates(tmp_path, NOW), until=0.0)
+    assert [] == remove_runs(tmp_path, candidates(tmp_path, NOW), until=0.0)
     assert ["a"] == [each.id for each in runs_in(tmp_path)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.render.diagnostics import FORMATS, SNIPPET_WIDTH, count_line, render
+from runner.render.diagnostics import FORMATS, SNIPPET_WIDTH, count_line, render_diagnostics
 from runner.spec.diagnostics import LocatedDiagnostic, Severity, Span
 from runner.text import cells, visible
 
@@ -26,7 +26,7 @@ UNUSED = LocatedDiagnostic(
 
 
 def test_text_shows_the_line_a_caret_and_the_fix() -> None:
-    shown = render([MISSPELT], "text")
+    shown = render_diagnostics([MISSPELT], "text")
 
     assert shown == (
         "workflows/baozi.yaml:8:13: error[unknown-key]: queue 'steamer' has no key 'maxsise'\n"
@@ -37,7 +37,7 @@ def test_text_shows_the_line_a_caret_and_the_fix() -> None:
 
 
 def test_text_separates_problems_by_a_blank_line() -> None:
-    shown = render([MISSPELT, UNUSED], "text")
+    shown = render_diagnostics([MISSPELT, UNUSED], "text")
 
     assert shown.endswith("'maxsize'?\n\nb.yaml:2:1: warning[unused-param]: nothing uses 'x'\n")
 
@@ -57,14 +57,14 @@ def test_carets_line_up_under_tabs_and_wide_characters(
 ) -> None:
     diagnostic = LocatedDiagnostic("f", Span(1, column, width), "c", "m", snippet=snippet)
 
-    assert render([diagnostic], "text").splitlines()[1:] == [f"  1 | {line}", f"    | {carets}"]
+    assert render_diagnostics([diagnostic], "text").splitlines()[1:] == [f"  1 | {line}", f"    | {carets}"]
 
 
 def test_a_very_long_line_is_cut_to_what_surrounds_the_problem() -> None:
     snippet = "x" * 5000 + "here" + "y" * 5000
     diagnostic = LocatedDiagnostic("f", Span(1, 5001, 4), "c", "m", snippet=snippet)
 
-    line, carets = (row[6:] for row in render([diagnostic], "text").splitlines()[1:])
+    line, carets = (row[6:] for row in render_diagnostics([diagnostic], "text").splitlines()[1:])
 
     assert len(line) <= SNIPPET_WIDTH + 2
     assert line[carets.index("^") : carets.rindex("^") + 1] == "here"
@@ -74,7 +74,7 @@ def test_a_very_long_line_is_cut_to_what_surrounds_the_problem() -> None:
 def test_carets_begin_where_the_text_before_them_ends(snippet: str, column: int, width: int) -> None:
     diagnostic = LocatedDiagnostic("f", Span(1, column, width), "c", "m", snippet=snippet or "-")
 
-    line, carets = (row[6:] for row in render([diagnostic], "text").split("\n")[1:3])
+    line, carets = (row[6:] for row in render_diagnostics([diagnostic], "text").split("\n")[1:3])
 
     assert carets.strip(" ") == "^" * len(carets.strip(" "))
     assert cells(carets) <= cells(line) + 1 or width == 1
@@ -86,7 +86,7 @@ def test_carets_begin_where_the_text_before_them_ends(snippet: str, column: int,
 def test_text_never_lets_a_name_speak_to_the_terminal(message: str, file: str) -> None:
     diagnostic = LocatedDiagnostic(file, Span(1, 1), "c", message, help=message, snippet=message)
 
-    shown = render([diagnostic], "text")
+    shown = render_diagnostics([diagnostic], "text")
 
     assert [c for c in shown if not c.isprintable() and c not in "\n\u200c\u200d"] == []
 
@@ -94,14 +94,14 @@ def test_text_never_lets_a_name_speak_to_the_terminal(message: str, file: str) -
 def test_colour_changes_nothing_but_colour() -> None:
     import click
 
-    colorize = render([MISSPELT], "text", colour=True)
+    colorize = render_diagnostics([MISSPELT], "text", colour=True)
 
     assert "\x1b[" in colorize
-    assert click.unstyle(colorize) == render([MISSPELT], "text")
+    assert click.unstyle(colorize) == render_diagnostics([MISSPELT], "text")
 
 
 def test_json_is_a_list_of_objects() -> None:
-    shown = json.loads(render([MISSPELT], "json"))
+    shown = json.loads(render_diagnostics([MISSPELT], "json"))
 
     assert shown == [
         {
@@ -118,7 +118,7 @@ def test_json_is_a_list_of_objects() -> None:
 
 
 def test_github_pins_a_problem_to_its_line() -> None:
-    assert render([MISSPELT], "github") == (
+    assert render_diagnostics([MISSPELT], "github") == (
         "::error file=workflows/baozi.yaml,line=8,col=13,endColumn=20,title=unknown-key"
         "::queue 'steamer' has no key 'maxsise'%0Adid you mean 'maxsize'?\n"
     )
@@ -127,13 +127,13 @@ def test_github_pins_a_problem_to_its_line() -> None:
 def test_github_escapes_what_would_end_a_property_or_a_line() -> None:
     diagnostic = LocatedDiagnostic("a,b:c%.yaml", Span(1, 1), "c", "50% of\nit, all: yes")
 
-    assert render([diagnostic], "github") == (
+    assert render_diagnostics([diagnostic], "github") == (
         "::error file=a%2Cb%3Ac%25.yaml,line=1,col=1,endColumn=2,title=c::50%25 of%0Ait, all: yes\n"
     )
 
 
 def test_sarif_names_its_rules_and_how_it_counts_columns() -> None:
-    shown = json.loads(render([MISSPELT, UNUSED], "sarif"))
+    shown = json.loads(render_diagnostics([MISSPELT, UNUSED], "sarif"))
 
     (run,) = shown["runs"]
     assert shown["version"] == "2.1.0"
@@ -146,7 +146,7 @@ def test_sarif_names_its_rules_and_how_it_counts_columns() -> None:
 
 
 def test_sarif_points_at_the_place() -> None:
-    (result,) = json.loads(render([MISSPELT], "sarif"))["runs"][0]["results"]
+    (result,) = json.loads(render_diagnostics([MISSPELT], "sarif"))["runs"][0]["results"]
 
     assert result["message"] == {"text": "queue 'steamer' has no key 'maxsise'\ndid you mean 'maxsize'?"}
     assert result["locations"][0]["physicalLocation"] == {
@@ -169,7 +169,7 @@ def test_sarif_points_at_the_place() -> None:
     ],
 )
 def test_sarif_places_are_uris(file: str, expected: str) -> None:
-    shown = json.loads(render([LocatedDiagnostic(file, Span(1, 1), "c", "m")], "sarif"))
+    shown = json.loads(render_diagnostics([LocatedDiagnostic(file, Span(1, 1), "c", "m")], "sarif"))
 
     place = shown["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == expected
@@ -177,14 +177,14 @@ def test_sarif_places_are_uris(file: str, expected: str) -> None:
 
 @pytest.mark.parametrize(("form", "expected"), [("text", ""), ("github", ""), ("json", "[]\n")])
 def test_no_problem_is_nothing_or_an_empty_list(form: str, expected: str) -> None:
-    assert render([], form) == expected
+    assert render_diagnostics([], form) == expected
 
 
 @given(st.text(), st.text(min_size=1), st.sampled_from([*FORMATS]))
 def test_every_format_takes_any_text(message: str, file: str, form: str) -> None:
     diagnostic = LocatedDiagnostic(file, Span(1, 1), "c", message, help=message, snippet=message)
 
-    shown = render([diagnostic], form)
+    shown = render_diagnostics([diagnostic], form)
 
     assert shown.endswith("\n")
 

@@ -15,7 +15,7 @@ from runner.render.github import (
     Place,
     annotation,
     find_place,
-    summary,
+    step_summary,
 )
 
 
@@ -83,7 +83,7 @@ def test_the_summary_has_the_result_a_table_and_the_last_lines_of_what_failed() 
         ]
     )
 
-    assert summary(job_report, {"test": ["assert <b>1</b> == 2"]}, "ci").splitlines() == [
+    assert step_summary(job_report, {"test": ["assert <b>1</b> == 2"]}, "ci").splitlines() == [
         "### ci: ❌ failed",
         "",
         "| job | result | took | reason |",
@@ -107,7 +107,7 @@ def test_the_summary_has_the_result_a_table_and_the_last_lines_of_what_failed() 
 def test_no_name_or_reason_leaves_its_cell_or_is_taken_for_markup() -> None:
     job_report = told(one_job("a|b <img> `c` *d*", 0, 1, "failed", reason="two\nlines | [x](http://y)"))
 
-    row = summary(job_report, {}, "ci").splitlines()[4]
+    row = step_summary(job_report, {}, "ci").splitlines()[4]
 
     assert r"| a\|b &lt;img&gt; \`c\` \*d\* | ❌ failed | 1.0s | two lines \| \[x\]\(http://y\) |" == row
 
@@ -116,7 +116,7 @@ def test_the_summary_of_a_thousand_failures_is_not_too_long_for_github() -> None
     job_report = told([each for n in range(1000) for each in one_job(f"job {n}", 0, 1, "failed")])
     tails = {line.job: ["x" * 500] * 20 for line in job_report.jobs}
 
-    text = summary(job_report, tails, "ci")
+    text = step_summary(job_report, tails, "ci")
 
     assert len(text.encode()) <= MOST_SUMMARY_BYTES
     assert f"| … and {1000 - MOST_ROWS} more | | | |" in text

@@ -6,15 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.render.github import command, disarm, masks
+from runner.render.github import disarm, masks, workflow_command
 
 
 @pytest.mark.parametrize(
     ("expected", "made"),
     [
-        ("::endgroup::", command("endgroup")),
-        ("::group::a%25%0D%0Ab: c, d", command("group", "a%\r\nb: c, d")),
-        ("::error file=a%3Ab%2Cc%25,line=3::boom", command("error", "boom", file="a:b,c%", line=3, col=None)),
+        ("::endgroup::", workflow_command("endgroup")),
+        ("::group::a%25%0D%0Ab: c, d", workflow_command("group", "a%\r\nb: c, d")),
+        (
+            "::error file=a%3Ab%2Cc%25,line=3::boom",
+            workflow_command("error", "boom", file="a:b,c%", line=3, col=None),
+        ),
     ],
 )
 def test_a_command_is_escaped_as_the_runner_reads_it(expected: str, made: str) -> None:
@@ -23,7 +26,7 @@ def test_a_command_is_escaped_as_the_runner_reads_it(expected: str, made: str) -
 
 @given(st.text(), st.text())
 def test_no_message_or_property_can_end_a_command_or_begin_another(message: str, value: str) -> None:
-    made = command("error", message, title=value)
+    made = workflow_command("error", message, title=value)
 
     assert 1 == len(made.split("\n")) == len(made.split("\r"))
     assert 2 == made.removesuffix(made.split("::", 2)[2]).count("::")

@@ -27,7 +27,7 @@ from runner.render.progress import (
     bar,
     paint,
     release,
-    render,
+    render_progress,
     reserve,
 )
 
@@ -87,7 +87,7 @@ def model(*snapshots: RunProgress) -> ProgressModel:
 
 
 def test_the_view_says_for_each_stage_and_queue_what_it_does_now() -> None:
-    lines = render(model(snapshot(1.0, 4, 2), snapshot(3.0, 14, 6, failed=1)), 100, 12, colors=False)
+    lines = render_progress(model(snapshot(1.0, 4, 2), snapshot(3.0, 14, 6, failed=1)), 100, 12, colors=False)
 
     assert [line.rstrip() for line in lines] == [
         "baozi  00:03  running",
@@ -98,7 +98,7 @@ def test_the_view_says_for_each_stage_and_queue_what_it_does_now() -> None:
 
 
 def test_a_source_that_knows_its_end_shows_how_far_it_is_and_how_long_the_rest_will_take() -> None:
-    lines = render(model(snapshot(30.0, 4, read=(1, 4))), 100, 12, colors=False)
+    lines = render_progress(model(snapshot(30.0, 4, read=(1, 4))), 100, 12, colors=False)
 
     assert "25%, 1m30s left" in lines[1]
 
@@ -107,13 +107,13 @@ def test_a_queue_that_counts_bytes_is_as_full_as_the_nearer_of_its_bounds() -> N
     heavy = snapshot(1.0, 4, 3)
     heavy.queues[0] |= {"max_bytes": 1 << 20, "bytes": 3 << 18}
 
-    lines = render(model(heavy), 100, 12, colors=False)
+    lines = render_progress(model(heavy), 100, 12, colors=False)
 
     assert "→ steamer  1/10, 768KiB/1MiB  █████████···  75% full  4 in  3 out" == lines[-1].rstrip()
 
 
 def test_a_stage_that_was_scaled_shows_how_many_workers_it_should_have_now() -> None:
-    lines = render(model(snapshot(1.0, 4, 3, workers=5)), 100, 12, colors=False)
+    lines = render_progress(model(snapshot(1.0, 4, 3, workers=5)), 100, 12, colors=False)
 
     assert "食客        2/5" == lines[2][:14].rstrip()
 
@@ -136,7 +136,9 @@ def test_old_snapshots_are_forgotten() -> None:
 @pytest.mark.parametrize("columns", [20, 40, 55, 71, 72, 200])
 @pytest.mark.parametrize("colors", [True, False])
 def test_no_line_is_wider_than_the_terminal(columns: int, colors: bool) -> None:
-    lines = render(model(snapshot(1.0, 4, 2), snapshot(3.0, 10**9, 6, failed=1)), columns, 12, colors=colors)
+    lines = render_progress(
+        model(snapshot(1.0, 4, 2), snapshot(3.0, 10**9, 6, failed=1)), columns, 12, colors=colors
+    )
 
     assert max(cell_len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in lines) <= columns
     assert any("\x1b" in line for line in lines) is colors
@@ -150,7 +152,7 @@ def test_names_are_cut_and_no_number_is(columns: int) -> None:
             stage | {"name": f"a-stage-with-a-long-name-{stage['name']}"} for stage in each.stages
         ]
 
-    lines = [line.rstrip() for line in render(model(*long), columns, 12, colors=False)]
+    lines = [line.rstrip() for line in render_progress(model(*long), columns, 12, colors=False)]
 
     assert max(map(cell_len, lines)) <= columns
     assert all(
@@ -163,7 +165,7 @@ def test_stages_that_do_not_fit_are_counted() -> None:
     many = snapshot(1.0, 1)
     many.stages[:] = [many.stages[0] | {"name": f"stage-{number}"} for number in range(30)]
 
-    lines = render(model(many), 80, 8, colors=False)
+    lines = render_progress(model(many), 80, 8, colors=False)
 
     assert len(lines) == 8
     assert lines[-1] == "… and 25 more"
@@ -173,7 +175,7 @@ def test_a_run_of_which_nothing_is_known_yet_has_a_heading_alone() -> None:
     nothing = RunProgress(elapsed=1.0, stages=[], queues=[]).stamped(0.0, "r1")
 
     assert ["baozi  00:01  running"] == [
-        line.rstrip() for line in render(model(nothing), 80, 12, colors=False)
+        line.rstrip() for line in render_progress(model(nothing), 80, 12, colors=False)
     ]
 
 
@@ -181,7 +183,7 @@ def test_a_queue_without_limit_has_no_fill() -> None:
     endless = snapshot(1.0, 4)
     endless.queues[0]["maxsize"] = None
 
-    assert "4/∞" in render(model(endless), 100, 12, colors=False)[-1]
+    assert "4/∞" in render_progress(model(endless), 100, 12, colors=False)[-1]
 
 
 @given(share=st.floats(allow_nan=False), width=st.integers(1, 40))

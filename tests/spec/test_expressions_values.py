@@ -15,8 +15,8 @@ from runner.spec.expressions.values import (
     compare,
     contains,
     ends_with,
+    format_value,
     is_true,
-    shown,
     starts_with,
 )
 
@@ -125,7 +125,7 @@ def test_what_spells_no_number(text: str) -> None:
 
 @given(st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3)))
 def test_what_is_shown_is_short(value: object) -> None:
-    assert len(shown(value)) <= 60
+    assert len(format_value(value)) <= 60
 
 
 @pytest.mark.parametrize("left", [2**53 + 1, str(2**53 + 1), f" {2**53 + 1} ", hex(2**53 + 1)])

@@ -17,9 +17,9 @@ from runner.supervisor.workers import (
     FROM_OUTSIDE,
     WorkerExit,
     WorkerState,
-    left_behind,
     lost_close,
     lost_state,
+    lost_with_reader,
 )
 
 SEEN = KeptState("total", "counting.py", 8)
@@ -156,7 +156,7 @@ def test_a_function_whose_source_cannot_be_read_keeps_nothing() -> None:
 def left(stage: StageSpec, outcome: WorkerOutcome, earlier: int = 0, done: int = 0) -> str:
     spec = WorkflowSpec("t", Path("t.yaml"), (stage,), (QueueSpec("q"),))
     worker = WorkerState(make_plan(spec).workers[0], earlier=Counters(done=earlier))
-    return left_behind(
+    return lost_with_reader(
         worker, WorkerExit("eater-1", 12, -15, outcome, FROM_OUTSIDE, counters=Counters(done=done))
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.exit_status import describe, describe_alone
+from runner.exit_status import describe_alone, describe_status
 from runner.ipc.messages import Exited
 
 
@@ -18,7 +18,7 @@ from runner.ipc.messages import Exited
     ],
 )
 def test_an_exit_is_told_by_its_code_or_its_signal(code: int, expected: str) -> None:
-    assert (expected, expected.removeprefix("was ")) == (describe(code), describe_alone(code))
+    assert (expected, expected.removeprefix("was ")) == (describe_status(code), describe_alone(code))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.text import describe_error, safe_repr, user_traceback
+from runner.text import describe_error, describe_value, safe_repr, user_traceback
 
 HERE = Path(__file__).parent
 ELSEWHERE = HERE / "no-such-package"
@@ -199,3 +199,31 @@ def test_an_endless_traceback_is_bounded() -> None:
 
 def test_an_error_without_words_has_a_traceback() -> None:
     assert "SilentError" in user_traceback(SilentError(), own=ELSEWHERE)
+
+
+LONG = "x" * 99
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "nothing"),
+        (True, "true"),
+        (3, "the number 3"),
+        (3.5, "the number 3.5"),
+        ("ten", "the text 'ten'"),
+        ("", "an empty text"),
+        (LONG, f"the text '{LONG[:39]}…'"),
+        ("a\nb\x1b", "the text 'a\ufffdb\ufffd'"),
+        ([1], "a list"),
+        ([], "an empty list"),
+        ({"a": 1}, "a mapping"),
+        ({}, "an empty mapping"),
+    ],
+)
+def test_values_are_described(value: object, words: str) -> None:
+    assert words == describe_value(value)
+
+
+def test_a_number_that_python_would_not_write_out_is_just_huge() -> None:
+    assert "a huge number" == describe_value(10**20_000)

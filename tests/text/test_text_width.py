@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.text import cells, clusters, columns, cut, pad, visible
+from runner.text import cells, clusters, columns, pad, truncate, visible
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_clusters_make_up_the_text_and_its_cells(text: str) -> None:
     ],
 )
 def test_a_long_text_is_cut_and_what_is_joined_stays_whole(text: str, most: int, expected: str) -> None:
-    assert cut(text, most) == expected
+    assert truncate(text, most) == expected
 
 
 @given(JOINED, st.integers(1, 12))
 def test_a_cut_text_takes_no_more_cells_than_it_may(text: str, most: int) -> None:
-    assert cells(cut(text, most)) <= most
+    assert cells(truncate(text, most)) <= most
 
 
 @pytest.mark.parametrize(

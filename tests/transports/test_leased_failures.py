@@ -21,7 +21,7 @@ from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame, HandOver, Lease
 from runner.spec.model import HandlerRef, OnError, RetryPolicy, Role
 from runner.spec.plan import WorkerPlan
-from runner.transports.leased.failures import failure_message, judge, take_back
+from runner.transports.leased.failures import failure_message, settle_failure, take_back
 
 ITEMS = ["a", "b", "c"]
 WORDS = {
@@ -79,7 +79,7 @@ def kept(failed_item: FailedItem | None) -> object:
 def test_a_final_failure_leaves_one_dead_letter_and_finishes_those_before(payload: bytes) -> None:
     ledger, lease = leased(payload)
 
-    fact = judge(ledger, lease, plan(), 11, reported(payload, 1, "b"), now=1.0)
+    fact = settle_failure(ledger, lease, plan(), 11, reported(payload, 1, "b"), now=1.0)
 
     account = ledger.account()
     assert (1, 1, 1, 0) == (account.done, account.dead_lettered, account.leased, account.waiting)
@@ -95,7 +95,9 @@ def test_a_failure_with_attempts_left_waits_for_its_backoff() -> None:
     ledger, lease = leased(payload)
     policy = plan(attempts=2, backoff=4.0)
 
-    fact = judge(ledger, lease, policy, 11, reported(payload, 0, "a", action=RetryAction.RETRY), now=1.0)
+    fact = settle_failure(
+        ledger, lease, policy, 11, reported(payload, 0, "a", action=RetryAction.RETRY), now=1.0
+    )
 
     assert (
         ItemJudged("neo", ItemFailure("neo", "'b'", "ValueError: b", action=RetryAction.RETRY), 1, delay=4.0)
@@ -109,7 +111,9 @@ def test_the_stage_says_what_a_final_failure_means_not_the_worker(action: str) -
     payload = pack_safe(ITEMS)
     ledger, lease = leased(payload)
 
-    fact = judge(ledger, lease, plan(OnError.SKIP), 11, reported(payload, 1, "b", action=action), now=1.0)
+    fact = settle_failure(
+        ledger, lease, plan(OnError.SKIP), 11, reported(payload, 1, "b", action=action), now=1.0
+    )
 
     assert ("skip", None) == (fact.failure.action, fact.failed_item)
     assert 1 == ledger.account().dropped
@@ -122,7 +126,7 @@ def test_a_report_that_makes_no_sense_fails_the_item_all_the_same(body: bytes) -
     ledger, lease = leased(pack_safe(ITEMS))
     message = FailedMessage(lease.number, 0, body=body)
 
-    fact = judge(ledger, lease, plan(), 11, message, now=1.0)
+    fact = settle_failure(ledger, lease, plan(), 11, message, now=1.0)
 
     assert "an error that can't be read" == fact.failure.error
     assert 1 == ledger.account().dead_lettered

@@ -17,7 +17,7 @@ from runner.cli.options import examples, output_format
 from runner.cli.output import print_message, write
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of
 from runner.errors import ExitCode, UsageError
-from runner.record.comparison import ComparedRun, Comparison, NumberChange, compare
+from runner.record.comparison import ComparedRun, Comparison, NumberChange, compare_runs
 from runner.render.tables import table, width_of
 from runner.text import visible
 
@@ -40,7 +40,7 @@ EXAMPLES = examples(
 def command(a: str, b: str, limit: str | None, form: str) -> int:
     share = None if limit is None else _share(limit)
     before, after = _compared(a), _compared(b)
-    comparison = compare(before, after)
+    comparison = compare_runs(before, after)
     worse = [] if share is None else comparison.worsened(share)
     if form == "json":
         document = {"before": before.id, "after": after.id, **_as_dict(comparison), "worse": worse}

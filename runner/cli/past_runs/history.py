@@ -23,7 +23,7 @@ from runner.cli.options import FILE, examples, output_format
 from runner.cli.output import print_message, write
 from runner.errors import UsageError
 from runner.record.history import find_run, runs_in, unique_prefixes
-from runner.record.pruning import candidates, choose, remove
+from runner.record.pruning import candidates, choose, remove_runs
 from runner.record.summary import RUNNING, RunSummary
 from runner.render.tables import table, width_of
 from runner.spec.suggestions import did_you_mean
@@ -72,7 +72,7 @@ def prune_runs(dry_run: bool, form: str) -> int:
     now = time.time()
     found = candidates(place, now)
     chosen = choose(found, now)
-    going = chosen if dry_run else remove(place, chosen)
+    going = chosen if dry_run else remove_runs(place, chosen)
     if form == "json":
         kept = {run.id: run.needed for run in found if run.needed is not None}
         told = {
@@ -145,7 +145,7 @@ def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, 
         chosen = _of_workflow(workflow, chosen, known)
     shown = chosen[-last:]
     if form == "json":
-        write(json.dumps([as_dict(run) for run in shown], indent=2, ensure_ascii=False) + "\n")
+        write(json.dumps([run_as_dict(run) for run in shown], indent=2, ensure_ascii=False) + "\n")
     elif form == "csv":
         write(_as_csv(shown))
     elif shown:
@@ -157,7 +157,7 @@ def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, 
     return 0
 
 
-def as_dict(run: RunSummary) -> dict[str, Any]:
+def run_as_dict(run: RunSummary) -> dict[str, Any]:
     """Return what programs are told of a run."""
     return {**asdict(run), "seconds": round(run.seconds, 3)}
 
@@ -229,7 +229,9 @@ def _with_bold_prefix(line: str, prefixes: dict[str, int]) -> str:
 
 def _as_csv(runs: Sequence[RunSummary]) -> str:
     lines = io.StringIO()
-    writer = csv.DictWriter(lines, fieldnames=list(as_dict(runs[0])) if runs else ["id"], lineterminator="\n")
+    writer = csv.DictWriter(
+        lines, fieldnames=list(run_as_dict(runs[0])) if runs else ["id"], lineterminator="\n"
+    )
     writer.writeheader()
-    writer.writerows(map(as_dict, runs))
+    writer.writerows(map(run_as_dict, runs))
     return lines.getvalue()

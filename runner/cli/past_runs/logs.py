@@ -21,7 +21,7 @@ from runner.errors import ExitCode, UsageError
 from runner.jobs.ansi import LineCleaner
 from runner.jobs.log import Tail
 from runner.record.reader import RunView, as_event
-from runner.record.summary import RUNNING, summarize
+from runner.record.summary import RUNNING, summarize_run
 from runner.spec.suggestions import did_you_mean
 from runner.store.run_folder import RunFolder
 
@@ -78,7 +78,7 @@ def _matcher(grep: str | None) -> _Wanted:
 
 
 def _goes_on(run_folder: RunFolder) -> bool:
-    summary = summarize(run_folder)
+    summary = summarize_run(run_folder)
     return summary is not None and summary.outcome == RUNNING
 
 

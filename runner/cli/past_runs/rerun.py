@@ -15,7 +15,7 @@ import click
 
 from runner.cli.options import RunOptions, examples
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
-from runner.cli.run import how_shown, run_file
+from runner.cli.run import how_shown, run_as_chosen
 from runner.errors import RerunRefused, UsageError
 from runner.spec.suggestions import did_you_mean
 from runner.text import visible
@@ -83,7 +83,7 @@ def command(run: str, failed: bool, start: str | None, only: str | None, as_then
         jobs = [only]
     elif failed or start is not None:
         jobs = _with_followers(past, [start] if start is not None else past.failed, text)
-    return run_file(
+    return run_as_chosen(
         past.file, past.params, past.overrides, RunOptions(**shown), JobsChoice(tuple(jobs)), text
     )
 

@@ -13,7 +13,7 @@ import click
 
 from runner.cli.options import examples, output_format
 from runner.cli.output import write
-from runner.cli.past_runs.history import as_dict, when
+from runner.cli.past_runs.history import run_as_dict, when
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of
 from runner.errors import ExitCode, UsageError
 from runner.events.report import Report
@@ -64,7 +64,7 @@ def command(run: str, events: bool, failures: bool, show_file: bool, form: str) 
             _show_file(view, form)
         elif form == "json":
             told = {key: value for key, value in view.facts().items() if key in _TOLD}
-            document = {**as_dict(summary), **told, "report": report_of(summary, view).as_dict()}
+            document = {**run_as_dict(summary), **told, "report": report_of(summary, view).as_dict()}
             write(_json(document))
         else:
             _show_end(summary, report_of(summary, view))

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from runner.errors import CommandFailed
-from runner.exit_status import describe
+from runner.exit_status import describe_status
 from runner.handlers.command.program import Program, readable, start, write_some
 from runner.text import clip, visible
 from runner.units import format_duration
@@ -141,7 +141,7 @@ class Filter:
         if not program.has_ended(_LAST_WORDS):
             return program.failure(f"closed its standard output{part}")
         program.hear_last_words(_LAST_WORDS)
-        return program.failure(f"{describe(program.wait())}{part or ' before it had answered'}")
+        return program.failure(f"{describe_status(program.wait())}{part or ' before it had answered'}")
 
     def _silence(self, program: Program, unread: int) -> CommandFailed:
         bound = format_duration(self._timeout)

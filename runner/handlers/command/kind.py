@@ -20,9 +20,9 @@ from typing import Any
 
 from runner.handlers.command.filter import Filter
 from runner.handlers.command.options import CommandOptions, OutputForm, options_schema, read_options
-from runner.handlers.command.program import run
-from runner.handlers.command.streams import given_to, items_of, json_of, line_of, text_of
-from runner.handlers.command.words import words_of
+from runner.handlers.command.program import run_program
+from runner.handlers.command.streams import decode_output, given_to, items_of, json_of, line_of
+from runner.handlers.command.words import word_builder
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, Source, Task, WorkerContext
 from runner.spec.diagnostics import Severity
 from runner.spec.model import Role
@@ -49,7 +49,7 @@ class _Call:
     """One call of a program for each item, each batch, or once."""
 
     def __init__(self, command: CommandOptions, context: WorkerContext) -> None:
-        self._words = words_of(command, context.values, batch=context.in_batches)
+        self._words = word_builder(command, context.values, batch=context.in_batches)
         self._given = given_to(command.stdin_of(), batch=context.in_batches)
         self._output = command.output_of(context.role)
         self._env = cache(_environment)
@@ -57,23 +57,25 @@ class _Call:
     def __call__(self, item: object) -> None:
         """Run the program to its end; its output is the run's."""
         sys.stdout.flush()
-        for _ in run(self._words(item), self._read_by(item), read=False, env=self._env()):
+        for _ in run_program(self._words(item), self._read_by(item), read=False, env=self._env()):
             pass
 
     def items(self, item: object) -> Iterator[object]:
         """Run the program and yield the items that it prints. One that is abandoned is terminated."""
         words = self._words(item)
-        yield from items_of(self._output, run(words, self._read_by(item), read=True, env=self._env()), words)
+        yield from items_of(
+            self._output, run_program(words, self._read_by(item), read=True, env=self._env()), words
+        )
 
     def _read_by(self, item: object) -> bytes | None:
         return None if self._given is None else self._given(item)
 
 
 def _filter(command: CommandOptions, context: WorkerContext) -> Handler:
-    words = words_of(command, context.values, batch=False)(None)
+    words = word_builder(command, context.values, batch=False)(None)
     kept = Filter(words, _environment, command.answer_timeout, context.close_timeout)
     line = line_of(command.stdin_of())
-    read: Callable[[bytes], object] = text_of
+    read: Callable[[bytes], object] = decode_output
     if command.output_of(context.role) is OutputForm.JSON:
         read = lambda answer: json_of(answer, words, "its answer")  # noqa: E731
     passes_on = context.role is Role.PIPE

@@ -139,10 +139,10 @@ def options_schema() -> dict[str, Any]:
 
 def read_options(written: Any) -> CommandOptions:
     """Return what fits the schema as options."""
-    return CommandOptions(**values_of(CommandOptions, as_mapping(written)))
+    return CommandOptions(**values_of(CommandOptions, long_form(written)))
 
 
-def as_mapping(written: Any) -> Mapping[str, Any]:
+def long_form(written: Any) -> Mapping[str, Any]:
     """Return the options in their long form."""
     return written if isinstance(written, Mapping) else {"run": written}
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from runner.errors import CommandFailed
-from runner.exit_status import describe
+from runner.exit_status import describe_status
 from runner.text import visible
 
 _KEPT_LINES = 10
@@ -155,12 +155,12 @@ class Program:
     def failure(self, how: str = "") -> CommandFailed:
         """Return the error for how it has ended, or for `how` it fails where that is said."""
         code = self.code or None
-        ending = how or describe(self.code or 0)
+        ending = how or describe_status(self.code or 0)
         last = self.said.last_lines()
-        return CommandFailed(f"`{shown(self.words)}` {ending}{f': {last}' if last else ''}", code)
+        return CommandFailed(f"`{display_words(self.words)}` {ending}{f': {last}' if last else ''}", code)
 
 
-def shown(words: list[str]) -> str:
+def display_words(words: list[str]) -> str:
     """Return a command for a message."""
     return visible(shlex.join(words)[:_SHOWN])
 
@@ -212,9 +212,9 @@ def _spawn(
         raise CommandFailed(f"'{visible(words[0])}' is not a program that may be run") from None
     except ValueError:
         message = "an argument can't hold a NUL character; `stdin` hands the item over as it is"
-        raise CommandFailed(f"`{shown(words)}`: {message}") from None
+        raise CommandFailed(f"`{display_words(words)}`: {message}") from None
     except OSError as error:
-        raise CommandFailed(f"`{shown(words)}` could not be started: {_why(error, words)}") from None
+        raise CommandFailed(f"`{display_words(words)}` could not be started: {_why(error, words)}") from None
 
 
 def _why(error: OSError, words: list[str]) -> str:
@@ -224,7 +224,9 @@ def _why(error: OSError, words: list[str]) -> str:
     return f"its {len(words) - 1:,} arguments, {size:,} bytes, are more than the system takes; hand over with `stdin`"
 
 
-def run(words: list[str], given: bytes | None, *, read: bool, env: Mapping[bytes, bytes]) -> Iterator[bytes]:
+def run_program(
+    words: list[str], given: bytes | None, *, read: bool, env: Mapping[bytes, bytes]
+) -> Iterator[bytes]:
     """
     Run a program to its end and yield what it prints, as it comes. One that is abandoned is terminated.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from runner.errors import CommandFailed
 from runner.handlers.command.options import OutputForm, Stdin
-from runner.handlers.command.program import shown
+from runner.handlers.command.program import display_words
 from runner.handlers.command.words import argument
 from runner.handlers.sinks.forms import as_json, json_bytes
 from runner.text import clip, visible
@@ -26,7 +26,7 @@ def given_to(stdin: Stdin, *, batch: bool) -> Callable[[object], bytes] | None:
     if batch:
         line = line_of(stdin)
         return lambda items: b"".join(line(item) for item in items)  # type: ignore[attr-defined]
-    return _json_line if stdin is Stdin.JSON else text_bytes
+    return _json_line if stdin is Stdin.JSON else stdin_bytes
 
 
 def line_of(stdin: Stdin) -> Callable[[object], bytes]:
@@ -34,13 +34,13 @@ def line_of(stdin: Stdin) -> Callable[[object], bytes]:
     return _json_line if stdin is Stdin.JSON else _text_line
 
 
-def text_bytes(item: object) -> bytes:
+def stdin_bytes(item: object) -> bytes:
     """Return an item as a program reads it; a byte of a file name that is not UTF-8 is that byte again."""
     return item if isinstance(item, bytes) else os.fsencode(argument(item))
 
 
 def _text_line(item: object) -> bytes:
-    text = text_bytes(item)
+    text = stdin_bytes(item)
     if b"\n" in text:
         raise ValueError(
             "the item has a line end in it, and would be several lines; `stdin: json` makes one of it"
@@ -56,7 +56,7 @@ def items_of(output: OutputForm, chunks: Iterable[bytes], words: list[str]) -> I
     """Yield the items in what a program of these words prints. Raises CommandFailed for JSON that is none."""
     match output:
         case OutputForm.TEXT:
-            yield text_of(b"".join(chunks))
+            yield decode_output(b"".join(chunks))
         case OutputForm.JSON:
             for number, line in enumerate(split_lines(chunks), start=1):
                 yield json_of(line, words, f"line {number:,} of its output")
@@ -79,7 +79,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield last
 
 
-def text_of(line: bytes) -> str:
+def decode_output(line: bytes) -> str:
     """Return what a program printed as text. File names may hold any bytes: as an argument they are what they were."""
     return line.decode("utf-8", "surrogateescape")
 
@@ -91,7 +91,9 @@ def json_of(line: bytes, words: list[str], what: str) -> object:
     except (ValueError, RecursionError) as error:
         why = getattr(error, "msg", None) or str(error).partition(":")[0]
         got = clip(visible(line.decode("utf-8", "backslashreplace")), _MOST_SHOWN)
-        raise CommandFailed(f"`{shown(words)}`: {what} is not JSON: {why}: {got or 'it is empty'}") from None
+        raise CommandFailed(
+            f"`{display_words(words)}`: {what} is not JSON: {why}: {got or 'it is empty'}"
+        ) from None
 
 
 def _no_constant(name: str) -> object:

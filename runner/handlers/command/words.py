@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any
 
 from runner.handlers.command.options import CommandOptions, Shell, read_options
-from runner.handlers.sinks.forms import as_text
+from runner.handlers.sinks.forms import item_text
 from runner.spec.references import (
     ITEM,
     as_template,
@@ -50,7 +50,7 @@ _OF_SHELLS = ("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT")
 """Variables by which a shell reads a text otherwise."""
 
 
-def words_of(options: CommandOptions, known: Mapping[str, str], *, batch: bool) -> OfItem:
+def word_builder(options: CommandOptions, known: Mapping[str, str], *, batch: bool) -> OfItem:
     """
     Return what makes the words of a call. `known` has what references in a script stand for, by expression.
 
@@ -188,4 +188,4 @@ def argument(value: object) -> str:
     """Return a value as an argument, or as the text that a program reads. Raises `FormError` for what has no form."""
     if isinstance(value, str):
         return value
-    return os.fsdecode(value) if isinstance(value, bytes) else as_text(value)
+    return os.fsdecode(value) if isinstance(value, bytes) else item_text(value)

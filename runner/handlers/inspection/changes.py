@@ -22,12 +22,12 @@ from runner.handlers.inspection.making import (
     holds_containers,
     is_container,
     is_elsewhere,
-    is_library_s,
+    is_library_object,
     loops,
     opener,
     parameters_of,
     property_of,
-    result_of,
+    result_name,
 )
 from runner.handlers.inspection.methods import (
     CHANGE_THEIR_FIRST,
@@ -36,8 +36,8 @@ from runner.handlers.inspection.methods import (
     OF_CONTAINERS_ALONE,
     WRITES,
     adds_up,
+    advances,
     bound_method,
-    goes_on,
     is_partial,
     mentions,
     start_of,
@@ -312,7 +312,7 @@ class Body:
             case ast.Subscript(ctx=ast.Store() | ast.Del()):
                 root = self._changed_within(node)
                 made = None if root is None else self._made.get(root)
-                is_scratch = isinstance(node.slice, ast.Slice) and is_library_s(made)
+                is_scratch = isinstance(node.slice, ast.Slice) and is_library_object(made)
                 return (
                     None if is_elsewhere(made) or (is_scratch and id(node) not in self._augmented) else root
                 )
@@ -348,7 +348,7 @@ class Body:
         of_attribute = isinstance(node, ast.Attribute) or not self._is_whole(node.value)
         if root is None or id(node) in self._augmented or not of_attribute:
             return root
-        return None if is_library_s(self._made.get(root)) else root
+        return None if is_library_object(self._made.get(root)) else root
 
     def _changed_by_call(self, node: ast.Call) -> str | None:
         name = (dotted_name(node.func) or "").split(".")[-1]
@@ -372,7 +372,7 @@ class Body:
         """Whoever reads a method that changes things calls it, or hands it to someone who does."""
         if isinstance(node, ast.Attribute) and self._is_whole(node.value):
             root = self._root(node.value)
-            if root is not None and goes_on(self._made.get(root), node.attr) and not self._is_reset(root):
+            if root is not None and advances(self._made.get(root), node.attr) and not self._is_reset(root):
                 return root
         if isinstance(node, ast.Attribute) and node.attr in MUTATORS:
             key = self._root(node.value)
@@ -449,10 +449,10 @@ class Body:
         """The key of what a method or a function of the user's returns, or returns a part of; and whether it is all."""
         match called:
             case ast.Attribute(value=ast.Name(id=name), attr=method) if name == self._own:
-                made = self._made.get(result_of(method))
+                made = self._made.get(result_name(method))
                 if isinstance(made, OwnAttribute):
                     return str(made.value), made.whole
-                return (None if made is None else result_of(method)), True
+                return (None if made is None else result_name(method)), True
         dotted = dotted_name(called)
         if not dotted or dotted.split(".")[0] in self._local or dotted.split(".")[0] == self._own:
             return None, False

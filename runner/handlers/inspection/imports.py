@@ -98,10 +98,10 @@ def is_library(name: str, beside: Path) -> bool:
     if spec is None or isinstance(spec, Missing):
         return True
     places = [spec.origin, *(spec.submodule_search_locations or ())]
-    return any(place is not None and is_library_s(Path(place)) for place in places)
+    return any(place is not None and is_library_file(Path(place)) for place in places)
 
 
-def is_library_s(file: Path) -> bool:
+def is_library_file(file: Path) -> bool:
     """Say whether a file is where libraries are."""
     return not _INSTALLED.isdisjoint(file.parts) or file.is_relative_to(sysconfig.get_path("stdlib"))
 

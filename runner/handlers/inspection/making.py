@@ -187,9 +187,9 @@ def _returned_by(method: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
             yield property_of(method.name), found
     elif value is not None:
         if decorated & _CACHES:
-            yield result_of(method.name), value
+            yield result_name(method.name), value
         elif (found := _attribute_in(value, first_parameter(method))) is not None:
-            yield result_of(method.name), found
+            yield result_name(method.name), found
 
 
 class OwnAttribute(ast.Constant):
@@ -270,7 +270,7 @@ def _entries_bound(target: ast.expr, held: ast.expr) -> Iterator[tuple[ast.Name,
             yield target, held
 
 
-def result_of(name: str) -> str:
+def result_name(name: str) -> str:
     """Return the name under which is noted what a function or a method returns."""
     return f"{name}()"
 
@@ -291,7 +291,7 @@ def returned(node: FunctionNode) -> ast.expr | None:
         return node.body
     inside = [each for statement in node.body for each in own_nodes(statement)]
     values = [each.value for each in inside if isinstance(each, ast.Return) and each.value is not None]
-    if len({ast.dump(each) for each in values}) != 1 or yields(node):
+    if len({ast.dump(each) for each in values}) != 1 or has_yield(node):
         return None
     name = values[0].id if isinstance(values[0], ast.Name) else None
     made = [value for each in inside for target, value in assignments(each) if dotted_name(target) == name]
@@ -299,7 +299,7 @@ def returned(node: FunctionNode) -> ast.expr | None:
     return made[0] if name is not None and name not in declared and len(made) == 1 else values[0]
 
 
-def yields(node: FunctionNode) -> bool:
+def has_yield(node: FunctionNode) -> bool:
     """Say whether a function is a generator's."""
     body = [node.body] if isinstance(node, ast.Lambda) else node.body
     return any(isinstance(each, ast.Yield | ast.YieldFrom) for part in body for each in own_nodes(part))
@@ -437,7 +437,7 @@ def is_elsewhere(made: ast.expr | None) -> bool:
     )
 
 
-def is_library_s(made: ast.expr | None) -> bool:
+def is_library_object(made: ast.expr | None) -> bool:
     """Say whether its attributes are the matter of a library, as those of a session are."""
     called = opener(made) if isinstance(made, ast.Call) and not isinstance(made, OwnInstance) else None
     return called is not None and not is_container(made) and called.split(".")[-1] not in _HOLDS_ATTRIBUTES

@@ -62,7 +62,7 @@ _CHANGED_BY = {
 _OF_GENERATORS = frozenset({"send", "__next__", "throw"})
 
 
-def goes_on(made: ast.expr | None, method: str) -> bool:
+def advances(made: ast.expr | None, method: str) -> bool:
     """Say whether a method changes what was made so, which is no container: a generator, a hash, a context variable."""
     if isinstance(made, OwnGenerator):
         return method in _OF_GENERATORS

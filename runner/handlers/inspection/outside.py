@@ -28,14 +28,14 @@ from runner.handlers.inspection.making import (
     entry_of,
     first_made,
     first_parameter,
+    has_yield,
     is_cached,
     is_container,
     made_by,
     makings,
     parameters_of,
-    result_of,
+    result_name,
     returned,
-    yields,
 )
 from runner.handlers.inspection.names import (
     Built,
@@ -170,7 +170,7 @@ class Outsides:
     def _makes_generators(self, call: ast.Call, module: SourceModule) -> bool:
         dotted = dotted_name(call.func)
         found = self.look_up(dotted, module) if dotted else None
-        return isinstance(found, Function) and yields(found.node)
+        return isinstance(found, Function) and has_yield(found.node)
 
     def returned_by(self, dotted: str, module: SourceModule) -> tuple[str, bool] | None:
         """Return the key of what a function of the user's returns that outlives it; and whether it is all of that."""
@@ -186,8 +186,8 @@ class Outsides:
         if value is None or not isinstance(found, Function):
             return None
         if is_cached(found.node):
-            key = result_of(f"<{found.module.name}>.{dotted}")
-            self._note(key, Outside(result_of(dotted), Holder.MODULE), value, found.module)
+            key = result_name(f"<{found.module.name}>.{dotted}")
+            self._note(key, Outside(result_name(dotted), Holder.MODULE), value, found.module)
             return key, True
         held = value
         while isinstance(held, ast.Attribute | ast.Subscript):

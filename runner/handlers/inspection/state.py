@@ -36,12 +36,12 @@ from runner.handlers.inspection.making import (
     commits_each,
     first_parameter,
     given_by,
+    has_yield,
     is_container,
     made_by,
     opens_database,
     parameters_of,
     shared_by_instances,
-    yields,
 )
 from runner.handlers.inspection.methods import bound_method, registered_for
 from runner.handlers.inspection.names import (
@@ -162,17 +162,17 @@ class _Walk:
                 self._made[attribute] = given[value.id]
         self._outsides = Outsides(handler, beside, self._made)
         for attribute, value in tuple(self._made.items()):
-            if isinstance(value, ast.Call) and self._is_own_generator_s(value.func):
+            if isinstance(value, ast.Call) and self._is_own_generator(value.func):
                 self._made[attribute] = OwnGenerator(value.func, value.args, value.keywords)
             for module in {each.module: None for each in lineage if isinstance(each, Class)}:
                 self._outsides.note_object(attribute, value, module)
         self._is_container = any(not isinstance(each, Class) for each in lineage)
 
-    def _is_own_generator_s(self, called: ast.expr) -> bool:
+    def _is_own_generator(self, called: ast.expr) -> bool:
         """Say so of `self.method` that is a generator function."""
         match called:
             case ast.Attribute(value=ast.Name(id=own), attr=name) if method := self._find(name, 0):
-                return own == first_parameter(method.node) and yields(method.node)
+                return own == first_parameter(method.node) and has_yield(method.node)
         return False
 
     def first(self, name: str) -> KeptState | Opaque | None:
@@ -223,7 +223,7 @@ class _Walk:
         scratch = self._scratch(reached)
         anew = scratch.set_first | scratch.closed
         for method, body in reached:
-            changes = [each for each in body.changes() if not self._is_a_cache_s(each, reached)]
+            changes = [each for each in body.changes() if not self._is_cache_change(each, reached)]
             changes = [each for each in changes if each.attribute not in anew]
             if self._holds_back and not through:
                 held = (each for each in body.held_back() if each.attribute not in scratch.closed)
@@ -271,7 +271,7 @@ class _Walk:
         name, holder = (outside.name, outside.holder) if outside else (key, Holder.INSTANCE)
         return replace(kept, attribute=f"{name}.{kept.attribute}", holder=holder)
 
-    def _is_a_cache_s(self, change: Change, reached: list[tuple[_Method, Body]]) -> bool:
+    def _is_cache_change(self, change: Change, reached: list[tuple[_Method, Body]]) -> bool:
         if not change.is_entry:
             return False
         nodes = {method.node for method, _ in reached}

@@ -22,7 +22,7 @@ from runner.errors import OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, REMEDY, OutputRefused, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import advised, hidden, remove_abandoned
-from runner.handlers.sinks.forms import FormError, as_json, as_text, in_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import FormError, as_json, in_text, item_text, json_bytes, text_bytes
 from runner.spec.model import Role
 
 _NOBODYS_FAULT = frozenset(
@@ -226,7 +226,7 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
 def _name(value: object) -> str:
     try:
-        return as_text(value)
+        return item_text(value)
     except FormError as error:
         raise FormError(f"`name`: {error}") from None
 

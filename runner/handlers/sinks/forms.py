@@ -102,14 +102,14 @@ def json_lines(items: Iterable[object]) -> str:
     return "\n".join(map(_encode, items)) + "\n"
 
 
-def as_text(value: object) -> str:
+def item_text(value: object) -> str:
     """Return an item, or a part of one, as text. Raises `FormError`."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bool | int | float | list | tuple | dict) or value is None:
         return as_json(value)
     try:
-        return as_text(plain(value))
+        return item_text(plain(value))
     except (TypeError, RecursionError):
         raise FormError(_fault(value) or f"$: {_kind(value)} has no form") from None
 
@@ -119,7 +119,7 @@ def in_text(value: object, path: str) -> str:
     if type(value) is str:
         return value
     try:
-        return as_text(value)
+        return item_text(value)
     except FormError as error:
         raise FormError(path + str(error).removeprefix("$")) from None
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from runner.errors import HandlerError, MprunError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import Writes
-from runner.handlers.sinks.forms import as_json, as_text, in_text, json_bytes, text_bytes
+from runner.handlers.sinks.forms import as_json, in_text, item_text, json_bytes, text_bytes
 from runner.spec.model import Role
 from runner.units import DURATION_PATTERN, duration
 
@@ -130,11 +130,11 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
 
     def post(item: object) -> None:
         data, kind = body_of(item if body is None else body(item))
-        given = {name: as_text(value) for name, value in headers(item).items()}
+        given = {name: item_text(value) for name, value in headers(item).items()}
         named = {name.lower() for name in given}
         own = {"Content-Type": kind, **_key(context)}
         usual = {name: value for name, value in own.items() if name.lower() not in named}
-        client.send(method, as_text(url(item)), data, {**usual, **given})
+        client.send(method, item_text(url(item)), data, {**usual, **given})
 
     return Mapper(post, client.close)
 

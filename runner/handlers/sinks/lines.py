@@ -12,7 +12,7 @@ from typing import Any
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import STDOUT, AppendedFile, file_output
-from runner.handlers.sinks.forms import as_json, as_text, in_text, json_bytes, json_lines, text_bytes
+from runner.handlers.sinks.forms import as_json, in_text, item_text, json_bytes, json_lines, text_bytes
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role
 
@@ -123,13 +123,13 @@ def _build_text(options: Mapping[str, Any], context: WorkerContext) -> Handler:
     fill = compile_template(template, in_text)
     return LineSink(
         file,
-        lambda item: as_text(fill(item)) + "\n",
-        lambda items: "\n".join([as_text(fill(item)) for item in items]) + "\n",
+        lambda item: item_text(fill(item)) + "\n",
+        lambda items: "\n".join([item_text(fill(item)) for item in items]) + "\n",
     ).handler()
 
 
 def _text_line(item: object) -> str:
-    return as_text(item) + "\n"
+    return item_text(item) + "\n"
 
 
 def _text_lines(items: list[Any]) -> str:

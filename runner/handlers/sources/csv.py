@@ -17,19 +17,19 @@ from runner.handlers.kinds import Handler, HandlerKind, Malformed, Source, Worke
 from runner.handlers.sources.inputs import (
     PATH_OPTION,
     Range,
-    goes_on,
+    can_resume,
     inputs_of,
     known_inputs,
     ranges,
 )
-from runner.handlers.sources.lines import ENCODING_OPTION, check_encoding, cuts_lines, decode, text_of
+from runner.handlers.sources.lines import ENCODING_OPTION, check_encoding, cuts_lines, decode, line_text
 from runner.handlers.sources.reading import (
     COMPRESSION_OPTION,
     Block,
     can_be_cut,
     count_lines,
+    input_name,
     read_blocks,
-    shown,
     skip_lines,
     the_one_file,
     why_whole,
@@ -215,7 +215,7 @@ class CsvRows:
         twice = sorted({name for name in row if row.count(name) > 1})
         if unknown or twice:
             what = f"has no column '{unknown[0]}'" if unknown else f"has two columns '{twice[0]}'"
-            raise HandlerError(f"{shown(part.file)}: the header {what}: {', '.join(row)}")
+            raise HandlerError(f"{input_name(part.file)}: the header {what}: {', '.join(row)}")
         return row
 
     def remade(self, text: str, position: str) -> object:
@@ -276,7 +276,7 @@ def _mapping(names: Sequence[str], row: Sequence[str], types: Mapping[str, str])
 
 
 def _remake(options: Mapping[str, Any], raw: object, position: str) -> object:
-    text = text_of(options, raw, position)
+    text = line_text(options, raw, position)
     return text if isinstance(text, Malformed) else CsvRows(options, _NOBODY).remade(text, position)
 
 
@@ -368,7 +368,7 @@ stages:
     build=_build,
     unshared=_why_whole,
     inputs=inputs_of,
-    resumes=goes_on,
+    resumes=can_resume,
     rejects=True,
     remake=_remake,
 )

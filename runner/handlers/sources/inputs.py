@@ -54,7 +54,7 @@ def why_unshared(options: Mapping[str, Any]) -> str | None:
     return "`-` is one stream, which one worker reads" if "-" in paths_of(options.get("path", ())) else None
 
 
-def goes_on(options: Mapping[str, Any]) -> bool:
+def can_resume(options: Mapping[str, Any]) -> bool:
     """Say whether a worker can go on where another was: what was read of a stream is gone. For `resumes`."""
     return "-" not in paths_of(options.get("path", ()))
 

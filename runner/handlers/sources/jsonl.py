@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.handlers.kinds import Handler, HandlerKind, Malformed, Source, WorkerContext
-from runner.handlers.sources.inputs import PATH_OPTION, goes_on, inputs_of
-from runner.handlers.sources.lines import parts_of, text_blocks, text_of
+from runner.handlers.sources.inputs import PATH_OPTION, can_resume, inputs_of
+from runner.handlers.sources.lines import line_text, parts_of, text_blocks
 from runner.handlers.sources.reading import COMPRESSION_OPTION, why_whole
 from runner.spec.model import Role
 
@@ -55,7 +55,7 @@ def _not_json(line: str, position: str, error: Exception) -> Malformed:
 
 
 def _remake(options: Mapping[str, Any], raw: object, position: str) -> object:
-    text = text_of(options, raw, position)
+    text = line_text(options, raw, position)
     if isinstance(text, Malformed):
         return text
     try:
@@ -90,7 +90,7 @@ stages:
     build=_build,
     unshared=why_whole,
     inputs=inputs_of,
-    resumes=goes_on,
+    resumes=can_resume,
     rejects=True,
     remake=_remake,
 )

@@ -16,7 +16,7 @@ from runner.handlers.kinds import SMALL, Handler, HandlerKind, ItemBlock, Malfor
 from runner.handlers.sources.inputs import (
     PATH_OPTION,
     Range,
-    goes_on,
+    can_resume,
     inputs_of,
     known_inputs,
     ranges,
@@ -29,9 +29,9 @@ from runner.handlers.sources.reading import (
     can_be_cut,
     compression_in,
     count_lines,
+    input_name,
     open_file,
     read_blocks,
-    shown,
     skip_lines,
     why_whole,
 )
@@ -170,7 +170,9 @@ def _wide_lines_of(file: InputFile, options: Mapping[str, Any]) -> Iterator[str]
             try:
                 *lines, rest = (rest + decoder.decode(data, final=not data)).split("\n")
             except UnicodeError as error:
-                raise HandlerError(f"{shown(file)}: not {encoding} behind line {number:,}: {error}") from None
+                raise HandlerError(
+                    f"{input_name(file)}: not {encoding} behind line {number:,}: {error}"
+                ) from None
             number += len(lines)
             yield from (line.removesuffix("\r") for line in lines)
             if not data:
@@ -192,7 +194,7 @@ def _build(options: Mapping[str, Any], context: WorkerContext) -> Handler:
     return Source(lambda: _lines(options, context))
 
 
-def text_of(options: Mapping[str, Any], raw: object, position: str) -> str | Malformed:
+def line_text(options: Mapping[str, Any], raw: object, position: str) -> str | Malformed:
     """Return what was kept of a line as text: the bytes of one that was none are decoded anew."""
     encoding = options.get("encoding", "utf-8")
     try:
@@ -227,7 +229,7 @@ stages:
     build=_build,
     unshared=why_whole,
     inputs=inputs_of,
-    resumes=goes_on,
+    resumes=can_resume,
     rejects=True,
-    remake=text_of,
+    remake=line_text,
 )

@@ -282,10 +282,10 @@ class Block:
 
     def position(self, index: int) -> str:
         """Return where a line of the block is: `access.log:17`."""
-        return f"{shown(self.range.file)}:{self.number(index)}"
+        return f"{input_name(self.range.file)}:{self.number(index)}"
 
 
-def shown(file: InputFile) -> str:
+def input_name(file: InputFile) -> str:
     """Return what a file is called in messages."""
     return "stdin" if file.path == STDIN else file.path
 
@@ -365,7 +365,7 @@ def _whole_lines(content: IO[bytes], part: Range) -> Iterator[tuple[int, bytes]]
         if not end:
             parts.append(data)
             if len(parts) * BLOCK > LONGEST_LINE and sum(map(len, parts)) > LONGEST_LINE:
-                where = f"'{shown(part.file)}': the line that begins at byte {at:,}"
+                where = f"'{input_name(part.file)}': the line that begins at byte {at:,}"
                 raise HandlerError(f"{where} is longer than {format_size(LONGEST_LINE)}: is this text?")
             continue
         whole, parts = b"".join((*parts, data[:end])), [data[end:]] if end < len(data) else []

@@ -27,7 +27,7 @@ from runner.handlers.sources.lines import (
     cuts_lines,
     decode,
     in_blocks,
-    text_of,
+    line_text,
 )
 from runner.handlers.sources.reading import LONGEST_LINE, Block, LineNumbers
 from runner.spec.model import Role
@@ -177,5 +177,5 @@ stages:
     build=_build,
     unshared=lambda _options: "each would have a connection of its own, and get all lines",
     rejects=True,
-    remake=text_of,
+    remake=line_text,
 )

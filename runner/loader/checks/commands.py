@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from runner.handlers.command.options import CommandOptions, OutputForm, Shell, Stdin, as_mapping, read_options
+from runner.handlers.command.options import CommandOptions, OutputForm, Shell, Stdin, long_form, read_options
 from runner.handlers.command.words import has_item, split
 from runner.loader.checks.scripts import check_pipes, check_program, check_script, check_stdin
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, UnknownPaths
@@ -44,7 +44,7 @@ def check_commands(
         path = ("stages", stage.name, "run", "command")
         if stage.handler.kind != "command" or not unknowns.knows_whole(*path):
             continue
-        written = as_mapping(stage.handler.options)
+        written = long_form(stage.handler.options)
         options = read_options(written)
         if all(unknowns.knows("stages", stage.name, end) for end in ("from", "to", "batch")):
             for found in conflicts(stage, options, written):

@@ -128,7 +128,7 @@ def check_commits(spec: WorkflowSpec, unknowns: UnknownPaths) -> Iterator[Diagno
         for diagnostic in (
             *check_flush(stage, read),
             *check_checkpoint(stage, spec.transport, read),
-            *check_batch(stage),
+            *check_batch_beside(stage),
             *check_state(stage),
         ):
             keys = ("run", "from", "restart", "state", str(diagnostic.path[2]))
@@ -195,7 +195,7 @@ def _no_class(shown: str, therefore: str) -> _Misfit:
     return message, "key", "leave it out, or make it a class with `__call__`"
 
 
-def check_batch(stage: StageSpec) -> Iterator[Diagnostic]:
+def check_batch_beside(stage: StageSpec) -> Iterator[Diagnostic]:
     """Refuse to say in two ways when an item is done."""
     if stage.batch is None or stage.receives is None or (stage.flush is None and stage.checkpoint is None):
         return

@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 from runner.errors import HandlerNotFound
-from runner.handlers.annotations import describe, fits
+from runner.handlers.annotations import fits
 from runner.handlers.arguments import (
     INJECTED,
     OFFSET,
@@ -56,6 +56,7 @@ from runner.loader.checks.outputs import valid_writes
 from runner.loader.schema.validate import check_value
 from runner.spec.model import HandlerRef, RestartOn, Role, StageSpec
 from runner.spec.suggestions import did_you_mean, nearest, one_slip_from
+from runner.text import describe_value
 
 __all__ = ["INJECTED", "Fault", "check_handler"]
 
@@ -258,7 +259,7 @@ def _wrong_types(
     for parameter in settable(signature, role):
         name, annotation = parameter.name, parameter.annotation
         if _by_name(parameter) and name in arguments and fits(arguments[name], annotation) is False:
-            message = f"{shown} takes '{name}' as {annotation}, got {describe(arguments[name])}"
+            message = f"{shown} takes '{name}' as {annotation}, got {describe_value(arguments[name])}"
             yield Fault(("with", name), "value", "wrong-argument-type", message)
 
 

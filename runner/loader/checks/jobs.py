@@ -24,7 +24,7 @@ from typing import Any
 
 from runner.jobs.files import read_dotenv
 from runner.jobs.masking import unfit_secrets
-from runner.jobs.matrix import keys_of
+from runner.jobs.matrix import matrix_keys
 from runner.jobs.templates import KNOWN_EARLY
 from runner.loader.checks.scripts import OF_JOBS, check_pipes, check_program, check_script, check_stdin
 from runner.loader.jobs import Expanded, LaidOut
@@ -135,7 +135,7 @@ class _One:
         declared = {name: self.values[name] for name in needed} if is_sure else self.values
         strategy = self.job.data.get("strategy", {})
         many = [name for name in needed if name in self.specs and self.specs[name].has_matrix]
-        return KnownNames(declared, keys_of(strategy.get("matrix")), self.around.params, many)
+        return KnownNames(declared, matrix_keys(strategy.get("matrix")), self.around.params, many)
 
     def matrix_slips(self) -> Iterator[Diagnostic]:
         """Find keys of a matrix that are no values of its own, but `include` or `exclude` misspelt."""

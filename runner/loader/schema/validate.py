@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from runner.handlers.registry import all_kinds, built_in_kinds, is_built_in, why_unloadable
 from runner.loader.schema.fitting import surely_fits
 from runner.loader.schema.foreign_keys import instead_of, is_told_of
-from runner.loader.schema.wording import as_written, describe, expected, subject, types_of
+from runner.loader.schema.wording import as_written, expected, subject, types_of
 from runner.loader.schema.workflow import workflow_schema
 from runner.spec.diagnostics import DataPath, Diagnostic
 from runner.spec.keys import ALSO_KNOWN_AS, NAME_PATTERN, NAMING, Fragment
 from runner.spec.suggestions import did_you_mean, is_affordable, look_alike, nearest
+from runner.text import describe_value
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -149,7 +150,9 @@ def _bad_key(violation: Violation) -> Diagnostic:
     wanted = expected(violation.fragment)
     path = (*violation.path, str(violation.key))
     help_ = NAMING if violation.fragment.get("pattern") == NAME_PATTERN else None
-    return Diagnostic(path, "bad-name", f"expected {wanted}, got {describe(violation.key)}", "key", help_)
+    return Diagnostic(
+        path, "bad-name", f"expected {wanted}, got {describe_value(violation.key)}", "key", help_
+    )
 
 
 def _conflict(violation: Violation) -> Diagnostic:
@@ -166,7 +169,7 @@ def _conflict(violation: Violation) -> Diagnostic:
 
 def _repeated(violation: Violation, value: list[Any]) -> Diagnostic:
     at = next(i for i, entry in enumerate(value) if entry in value[:i])
-    message = f"{subject(violation.path)} has {describe(value[at])} twice"
+    message = f"{subject(violation.path)} has {describe_value(value[at])} twice"
     return Diagnostic((*violation.path, at), "duplicate-entry", message, help="each must be there once")
 
 
@@ -204,7 +207,7 @@ def mismatch(violation: Violation, value: object) -> str:
     # A bound that only keeps the absurd away has no place in the title, which speaks of what is usual.
     beyond = violation.keyword in _BOUNDS and "title" in fragment and not _is_nan(value)
     wanted = f"{_BOUNDS[violation.keyword]} {fragment[violation.keyword]}" if beyond else expected(fragment)
-    got = describe(value)
+    got = describe_value(value)
     if violation.keyword == "maxProperties" and isinstance(value, Mapping):
         got += f" with {len(value)}: {', '.join(list(value)[:_MOST_SHOWN])}"
     return f"expected {wanted}, got {got}"

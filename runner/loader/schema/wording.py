@@ -1,37 +1,19 @@
-"""Plain English for the schema's messages: what a fragment expects, what a value is, what a path is about."""
+"""Plain English for the schema's messages: what a fragment expects, what a path is about."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from runner.spec.diagnostics import DataPath
-from runner.text import clip
+from runner.text import printable
 
 _WIDEST_TEXT = 40
 
 _OWNERS = {"params": "param", "queues": "queue", "stages": "stage", "jobs": "job"}
 _NUMBERED = {"steps": "step", "ensure": "step", "needs": "need"}
 """Lists whose entries people speak of by their number."""
-
-
-def describe(value: object) -> str:
-    """Say what a value is, with the value itself where it is short: `the text 'ten'`, `a list`."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {_short(str(value))}" if _is_printable(value) else "a huge number"
-        case str():
-            return f"the text '{_short(value)}'" if value else "an empty text"
-        case Mapping():
-            return "a mapping" if value else "an empty mapping"
-        case Sequence():
-            return "a list" if value else "an empty list"
-    return f"a {type(value).__name__}"
 
 
 # What is said of a schema that only asks for keys, say, and so has no words of its own for a value.
@@ -71,7 +53,7 @@ def subject(path: DataPath) -> str:
     if not path:
         return "the workflow"
     if len(path) > 1 and path[0] in _OWNERS:
-        owner, rest = f"{_OWNERS[str(path[0])]} '{_short(str(path[1]))}'", path[2:]
+        owner, rest = f"{_OWNERS[str(path[0])]} '{printable(str(path[1]), _WIDEST_TEXT)}'", path[2:]
         if path[0] == "jobs" and len(rest) > 1 and rest[0] in _NUMBERED and isinstance(rest[1], int):
             within = " of 'ensure'" if rest[0] == "ensure" else ""
             owner, rest = f"{_NUMBERED[str(rest[0])]} {rest[1] + 1}{within} of {owner}", rest[2:]
@@ -83,7 +65,7 @@ def _dotted(path: DataPath) -> str:
     """Entries of lists count from 1 for people: `'names'[2]` would be misread."""
     if isinstance(path[-1], int):
         return f"entry {path[-1] + 1} of {_dotted(path[:-1])}"
-    return "'" + _short(".".join(map(str, path))) + "'"
+    return "'" + printable(".".join(map(str, path)), _WIDEST_TEXT) + "'"
 
 
 def _expected_of(kind: str, fragment: Mapping[str, Any]) -> str:
@@ -128,16 +110,3 @@ def _between(low: object, high: object, of: str) -> str:
     if low is not None:
         return f"{of} at least {low}"
     return "" if high is None else f"{of} at most {high}"
-
-
-def _short(text: str) -> str:
-    """Cut a long text, and keep it on one line and printable."""
-    shown = "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: _WIDEST_TEXT + 1]
-    )
-    return clip(shown, _WIDEST_TEXT)
-
-
-def _is_printable(number: int | float) -> bool:
-    """Python refuses to write out integers of many thousand digits."""
-    return isinstance(number, float) or number.bit_length() < 10_000

@@ -39,9 +39,9 @@ from runner.spec.expressions.values import (
     compare,
     contains,
     ends_with,
+    format_value,
     is_collection,
     is_true,
-    shown,
     starts_with,
 )
 from runner.spec.model import JobResult
@@ -241,7 +241,7 @@ def _look_up(reference: Reference, context: Context) -> _Evaluated:
     root, *names = reference.names
     found, depth = follow(getattr(context, root), names)
     value = found if depth == len(names) else None
-    return _Evaluated(value, (f"{reference.dotted} is {shown(value)}",))
+    return _Evaluated(value, (f"{reference.dotted} is {format_value(value)}",))
 
 
 def _call(call: Call, context: Context) -> _Evaluated:

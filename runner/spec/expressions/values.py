@@ -108,7 +108,7 @@ def as_text(value: object) -> str:
     return str(value)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as a reason shows it: texts in quotes, all of it short."""
     if value is None:
         return "not set"

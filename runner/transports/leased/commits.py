@@ -17,12 +17,12 @@ from runner.errors import Stopping
 from runner.ipc.frames import (
     ShardedEntry,
     is_safe,
+    item_size,
     pack_batch,
     pack_mixed,
     pack_safe,
     pack_series,
     pickle_alone,
-    size_of,
 )
 from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import AckMessage, CommitMessage, Ended
@@ -61,7 +61,7 @@ class OutputGatherer:
             return
         shard = 0 if self._shard_of is None else self._shard_of(item)
         data = self._pack(item)
-        size = size_of(data)
+        size = item_size(data)
         self._big_items.check_bound(size)
         if self._safe:
             self._entries = [ShardedEntry(pickle_alone(each), 0, 0) for each in self._safe]

@@ -57,7 +57,7 @@ def describe_failure(lease: LeaseMessage, item: object, words: Mapping[str, Any]
     return len(payload).to_bytes(_LENGTH, "little") + payload + frame
 
 
-def judge(
+def settle_failure(
     ledger: QueueLedger, lease: Lease, plan: WorkerPlan, pid: int, message: FailedMessage, now: float
 ) -> ItemJudged:
     """A worker reports that item `upto` of a lease failed: decide what becomes of it, and have the ledger do it."""

@@ -60,7 +60,7 @@ from runner.transports.leased.connection import (
     reconcile_counters,
 )
 from runner.transports.leased.endpoint import EndpointFactory
-from runner.transports.leased.failures import judge, take_back
+from runner.transports.leased.failures import settle_failure, take_back
 from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 from runner.transports.leased.prefetch import OneByOne, Prefetch
 from runner.transports.pool import PooledTransport, ProcessPool
@@ -468,7 +468,7 @@ class LeasedTransport(PooledTransport):
         if lease is None or connection.inbox is None or message.upto == lease.item_range.stop:
             return
         connection.done += message.upto - lease.at
-        judged = judge(connection.inbox, lease, connection.plan, connection.pid, message, now)
+        judged = settle_failure(connection.inbox, lease, connection.plan, connection.pid, message, now)
         if judged.delay is None:
             connection.failed += 1
         else:

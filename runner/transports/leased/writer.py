@@ -25,11 +25,11 @@ from runner.ipc.frames import (
     TEXTS,
     ShardedEntry,
     is_safe,
+    item_size,
     pack_batch,
     pack_safe,
     pack_series,
     pickle_alone,
-    size_of,
 )
 from runner.ipc.shm.handles import BIG
 from runner.ipc.status_page import StopRequest, Wait, Word
@@ -178,7 +178,7 @@ class BatchPacker:
         """Gather one item; return how many there are now. Raises as a frame's packer does, and `ShardKeyError`."""
         shard = self._shard_of(item)  # first: an item without a key must not take room in the arena
         data = self._big_items.pack(item, self._wait_for_slot)
-        size = size_of(data)
+        size = item_size(data)
         self._big_items.check_bound(size)
         if self._gathered - self._left + size > self._most_bytes:
             self._flush()
