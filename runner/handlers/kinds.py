@@ -220,6 +220,8 @@ class WorkerContext:
     note_place: Callable[[int, bytes], object] = lambda _start, _state: None
     """Says where a source is, for whoever takes its place: called with the number of items that lie behind, those of
     earlier generations too, and what has to be known to go on there."""
+    resumed: bool = False
+    """Whether the run goes on where another runner had been killed or had ended it."""
     in_batches: bool = False
     """Whether the stage has `batch`: what the handler is called with is a list."""
     close_timeout: float = 5.0

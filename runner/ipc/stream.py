@@ -3,7 +3,7 @@
     header (56 bytes): mark and kind, length │ six numbers           then `length` bytes, never opened here
 
     worker ──► PutMessage, AckMessage, FailedMessage, CommitMessage, HeldMessage, JoinRequest,       ──► supervisor
-               MoreRequest, StockRequest
+               MoreRequest, StockRequest, PlaceMessage, SampleMessage
            ◄── LeaseMessage, CreditMessage, EnoughMessage, EndMessage, JoinAnswer, StockAnswer,      ◄──
                FreedMessage
 
@@ -164,6 +164,14 @@ class PlaceMessage(Message):
 
 
 @dataclass(slots=True)
+class SampleMessage(Message):
+    """What item `index` of a source is, counted over all its generations: its pickle, or else what it looks like."""
+
+    index: int
+    is_pickled: bool = True
+
+
+@dataclass(slots=True)
 class JoinRequest(Message):
     """Say when the queue written to has no unfinished item."""
 
@@ -240,6 +248,7 @@ KINDS: tuple[type[Message], ...] = (
     CommitMessage,
     HeldMessage,
     PlaceMessage,
+    SampleMessage,
     JoinRequest,
     MoreRequest,
     StockRequest,

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from runner.errors import HandlerError, WorkerSignal
 from runner.handlers.kinds import QueueEnd
@@ -22,6 +22,9 @@ from runner.ledger.accounts import Account
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.plan import WorkerPlan
 from runner.transports.commit_pace import CommitPace
+
+if TYPE_CHECKING:  # only `leased` has it
+    from runner.transports.cut import SampledItem
 
 OWN_FOLDER = Path(__file__).parent.parent
 """Frames from here have no place in a traceback for the user."""
@@ -121,6 +124,10 @@ class WorkerEndpoint:
     empty where that is nothing."""
     note_place: Callable[[int, bytes], object] = lambda _start, _state: None
     """Keeps where a source is for whoever takes its place: called with the number of items that lie behind."""
+    resumed: bool = False
+    """Whether another runner had begun the run, and was killed or ended it."""
+    samples: tuple[SampledItem, ...] = ()
+    """What some of the items of a producer were that earlier generations have put."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
     flush_puts: Callable[[], None] = nothing_waits

@@ -135,6 +135,7 @@ class _Worker:
             progress=self._note_progress,
             report=self._report,
             revoked=lambda: self._status.words[Word.REVOKED],
+            resumed=self._endpoint.resumed,
         )
         self._context = context
         handler = self._resumed(self._bind(context), context)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.ipc.messages import Fact, StateKept
-from runner.transports.leased.kept_states import KeptStates, SourcePlaces
+from runner.ipc.stream import SampleMessage
+from runner.transports.cut import SampledItem, WriterCut
+from runner.transports.leased.kept_states import MOST_SAMPLES, KeptStates, SourcePlaces
 
 
 def test_a_successor_gets_the_last_state() -> None:
@@ -62,10 +66,11 @@ def test_a_place_that_lies_behind_what_is_in_is_kept_for_later() -> None:
     places.put("reader-1", 9)
     places.note("reader-1", 10, b"second")
 
-    assert (9, b"first") == places.begin("reader-1")
+    assert WriterCut("reader-1", 9, 0, b"first") == places.begin("reader-1")
     places.put("reader-1", 1)
-    assert (10, b"first") == places.begin("reader-1"), "what the dead one said of the second is void"
-    assert (0, b"") == places.begin("reader-2")
+    void = "what the dead one said of the second is void"
+    assert WriterCut("reader-1", 10, 0, b"first") == places.begin("reader-1"), void
+    assert WriterCut("reader-2", 0) == places.begin("reader-2")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5))), st.integers(0, 20))
@@ -84,4 +89,67 @@ def test_a_successor_begins_at_the_last_place_behind_which_no_more_lies_than_is_
     places.put("reader-1", more)
 
     last = max(each for each in noted if each <= offset + more)
-    assert (offset + more, str(last).encode()) == places.begin("reader-1")
+    snapshot = places.snapshot()
+    begun = places.begin("reader-1")
+    assert WriterCut("reader-1", offset + more, last, str(last).encode()) == begun
+    assert (begun,) == snapshot
+
+
+def _sampled(places: SourcePlaces, worker: str) -> list[int]:
+    return [item.index for item in places.begin(worker).samples]
+
+
+def test_an_item_that_was_shown_counts_only_if_it_is_in() -> None:
+    places = SourcePlaces()
+    for index in (0, 8, 16):
+        places.take("lister-1", SampleMessage(index, body=b"%d" % index))
+    places.put("lister-1", 16)
+
+    assert WriterCut("lister-1", 16, samples=(SampledItem(0, b"0"), SampledItem(8, b"8"))) == places.begin(
+        "lister-1"
+    )
+    places.put("lister-1", 1)
+    assert [0, 8] == _sampled(places, "lister-1"), "the successor shows another"
+
+
+def test_an_item_that_was_too_big_to_be_pickled_is_kept_as_it_looks() -> None:
+    places = SourcePlaces()
+    places.take("lister-1", SampleMessage(0, is_pickled=False, body=b"array(\xff"))
+    places.put("lister-1", 1)
+
+    assert (SampledItem(0, shown="array(\ufffd"),) == places.begin("lister-1").samples
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=1000))
+def test_of_many_items_the_first_and_the_last_are_kept_and_some_between_wherever_there_were_any(
+    steps: list[int],
+) -> None:
+    places, shown = SourcePlaces(), [0]
+    for step in steps:
+        shown.append(shown[-1] + step)
+    for index in shown:
+        places.take("lister-1", SampleMessage(index))
+    places.put("lister-1", shown[-1] + 1)
+
+    kept = _sampled(places, "lister-1")
+    widest = max(after - before for before, after in pairwise(kept))
+    assert (kept[0], kept[-1]) == (shown[0], shown[-1])
+    assert len(kept) <= MOST_SAMPLES
+    assert kept == sorted(set(kept))
+    assert widest <= shown[-1] / 8 + max(steps)
+
+
+def test_another_runner_goes_on_with_the_places_of_the_first() -> None:
+    places, next_places = SourcePlaces(), SourcePlaces()
+    places.put("reader-1", 9)
+    places.note("reader-1", 5, b"fifth")
+    places.note("reader-1", 10, b"tenth")
+    places.put("lister-1", 3)
+    places.take("lister-1", SampleMessage(2, body=b"two"))
+
+    next_places.restore(places.snapshot())
+
+    assert (False, True) == (places.resumed, next_places.resumed)
+    assert places.snapshot() == next_places.snapshot()
+    assert WriterCut("reader-1", 9, 5, b"fifth") == next_places.begin("reader-1")
+    assert WriterCut("lister-1", 3, samples=(SampledItem(2, b"two"),)) == next_places.begin("lister-1")

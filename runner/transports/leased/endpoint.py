@@ -22,6 +22,7 @@ from runner.transports.leased.writer import FrameOutbox
 from runner.transports.pool import isolate_forks
 
 if TYPE_CHECKING:
+    from runner.transports.cut import WriterCut
     from runner.transports.leased.by_hand import HeldOutbox
     from runner.transports.leased.writer import BatchPolicy
 
@@ -31,7 +32,8 @@ class EndpointFactory:
     """Made in the supervisor, called in the worker: puts the worker's ends together."""
 
     stream: WorkerStream
-    offset: int
+    begin: WriterCut
+    """Where a producer begins."""
     asks: bool
     region: WriterRegion | None
     arena: ArenaFile | None
@@ -40,7 +42,9 @@ class EndpointFactory:
     origin: str = ""
     """The run that items have their ids of."""
     state: bytes = b""
-    """What the handler of the worker whose place this one takes had kept."""
+    """What the handler of the worker whose place this one takes had kept. That of a source is in `begin`."""
+    resumed: bool = False
+    """Whether another runner had begun the run."""
 
     @property
     def descriptors(self) -> list[int]:
@@ -87,10 +91,12 @@ class EndpointFactory:
             made,
             status,
             sender.send,
-            self.offset,
+            self.begin.put,
             places=places,
             origin=self.origin,
-            state=self.state,
+            state=self.state if plan.receives is not None else self.begin.place,
+            resumed=self.resumed,
+            samples=self.begin.samples,
             note_place=lambda start, state: self.stream.send(PlaceMessage(start, body=state)),
             watch=_watch(inbox),
         )
@@ -123,6 +129,7 @@ class EndpointFactory:
             sender.send,
             places=batches.places,
             origin=self.origin,
+            resumed=self.resumed,
             watch=_watch(inbox),
         )
 

@@ -3,17 +3,24 @@
 CommitMessage ──► keep ──► of(worker) ──► the next generation
                    └─ every few seconds, and at the worker's end ──► StateKept
 PlaceMessage ──► note ──► begin(worker) ──► the next generation, at a place behind which no more lies than is in
+SampleMessage ──► sample ───┘           └──► compares what it makes again with what its predecessors had made
+                  snapshot ──► the cut ──► restore ──► begin(worker), when another runner goes on with the run
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from runner.ipc.messages import Fact, StateKept
+from runner.ipc.stream import PlaceMessage, SampleMessage
+from runner.transports.cut import SampledItem, WriterCut
 
 _QUIET = 5.0
 """Seconds between two words about the state of one worker."""
+MOST_SAMPLES = 64
+"""Items that are kept of each producer, to see whether it makes the same again."""
 
 
 @dataclass(slots=True)
@@ -75,6 +82,24 @@ class _Place:
     state: bytes
 
 
+@dataclass(slots=True)
+class _Samples:
+    """The first of the items that were shown, the last, and some between, about as far from each other."""
+
+    kept: list[SampledItem] = field(default_factory=list)
+    gap: int = 1
+
+    def add(self, item: SampledItem) -> None:
+        kept = self.kept
+        if len(kept) > 1 and kept[-1].index - kept[-2].index < self.gap:
+            kept[-1] = item
+            return
+        kept.append(item)
+        if len(kept) > MOST_SAMPLES:
+            del kept[1:-1:2]
+            self.gap = max(1, (kept[-1].index - kept[0].index) // len(kept))
+
+
 class SourcePlaces:
     """How many items of each source are in, and the last places that it has noted. Nobody reads one here.
 
@@ -85,10 +110,23 @@ class SourcePlaces:
         self._in: Counter[str] = Counter()
         """Items of each that are in, or could not be put, over all its generations."""
         self._noted: dict[str, list[_Place]] = {}
+        self._samples: dict[str, _Samples] = {}
+        self.resumed = False
+        """Whether another runner has begun with these."""
 
     def put(self, worker: str, count: int) -> None:
         """So many more items are in."""
         self._in[worker] += count
+
+    def take(self, worker: str, message: PlaceMessage | SampleMessage) -> None:
+        """Take in what a source has said."""
+        body = bytes(message.body)
+        if isinstance(message, PlaceMessage):
+            self.note(worker, message.start, body)
+        elif message.is_pickled:
+            self.sample(worker, SampledItem(message.index, body))
+        else:
+            self.sample(worker, SampledItem(message.index, shown=body.decode(errors="replace")))
 
     def note(self, worker: str, start: int, state: bytes) -> None:
         """A source is at a place behind which so many items lie."""
@@ -97,12 +135,44 @@ class SourcePlaces:
         while len(noted) > 1 and noted[1].start <= self._in[worker]:
             del noted[0]
 
-    def begin(self, worker: str) -> tuple[int, bytes]:
+    def sample(self, worker: str, item: SampledItem) -> None:
+        """Keep what an item was, or forget one for it. They come in their order, since their worker says when."""
+        samples = self._samples.setdefault(worker, _Samples())
+        if not samples.kept or samples.kept[-1].index < item.index:
+            samples.add(item)
+
+    def begin(self, worker: str) -> WriterCut:
         """
         Return how many items are in, and the state of the last place behind which no more lie; empty where none is.
 
         That is where another generation begins. What its predecessor had noted beyond is void.
         """
-        offset, noted = self._in[worker], self._noted.get(worker, [])
+        offset = self._in[worker]
+        noted = self._noted.get(worker, [])
         noted[:] = [place for place in noted if place.start <= offset]
-        return offset, noted[-1].state if noted else b""
+        if (samples := self._samples.get(worker)) is not None:
+            samples.kept[:] = [item for item in samples.kept if item.index < offset]
+        return self._cut_of(worker)
+
+    def snapshot(self) -> tuple[WriterCut, ...]:
+        """Return how far each source is."""
+        return tuple(map(self._cut_of, sorted(self._in.keys() | self._noted.keys())))
+
+    def restore(self, writers: Iterable[WriterCut]) -> None:
+        """Begin with what another runner had."""
+        self.resumed = True
+        for writer in writers:
+            self._in[writer.worker] = writer.put
+            if writer.place:
+                self._noted[writer.worker] = [_Place(writer.start, writer.place)]
+            samples = self._samples[writer.worker] = _Samples()
+            for item in writer.samples:
+                samples.add(item)
+
+    def _cut_of(self, worker: str) -> WriterCut:
+        offset = self._in[worker]
+        places = [place for place in self._noted.get(worker, ()) if place.start <= offset]
+        place = places[-1] if places else _Place(0, b"")
+        samples = self._samples.get(worker, _Samples()).kept
+        kept = tuple(item for item in samples if item.index < offset)
+        return WriterCut(worker, offset, place.start, place.state, kept)

@@ -36,6 +36,7 @@ from runner.ipc.stream import (
     PlaceMessage,
     PutBigMessage,
     PutMessage,
+    SampleMessage,
     StockAnswer,
     StockRequest,
     SupervisorStream,
@@ -118,16 +119,16 @@ class LeasedTransport(PooledTransport):
         try:
             asks = worker.sends is not None and not self._ledgers[worker.sends].shares
             region = self._arenas.allocate_region(worker) if worker.sends else None
-            offset, state = self._places.begin(worker.name)
             factory = EndpointFactory(
                 theirs,
-                offset,
+                self._places.begin(worker.name),
                 asks,
                 region,
                 self._arenas.arena(worker.receives) if worker.receives else None,
                 self._partitioned.batch_policy(worker),
                 self._origin,
-                self._states.of(worker.name) if worker.receives else state,
+                self._states.of(worker.name),
+                self._places.resumed,
             )
             spawned = self.pool.start(worker, factory, factory.descriptors)
         except BaseException:
@@ -363,8 +364,8 @@ class LeasedTransport(PooledTransport):
                     self._commit(connection, message, now)
                 case HeldMessage() if connection.inbox is not None:
                     self._held(connection, message, connection.inbox, now)
-                case PlaceMessage():
-                    self._places.note(connection.plan.name, message.start, bytes(message.body))
+                case PlaceMessage() | SampleMessage():
+                    self._places.take(connection.plan.name, message)
                 case JoinRequest() if connection.outbox is not None:
                     connection.wants_join = True
                     # Looked at again: it may have been settled for a while.
@@ -373,8 +374,6 @@ class LeasedTransport(PooledTransport):
                     self._wants_more(connection, connection.inbox, message, now)
                 case StockRequest():
                     self._answer_stock(connection, message)
-                case _:
-                    pass
 
     def _send(self, connection: WorkerConnection, message: Message) -> None:
         before = connection.stream.backlogged
