@@ -34,11 +34,13 @@ from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home
 from runner.supervisor.admin import AdminApi
+from runner.supervisor.cuts import Resumption, with_added
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs
 from runner.supervisor.resources import open_resources
 from runner.supervisor.supervisor import Supervisor
 from runner.transports.base import Transport
+from runner.transports.cut import Cut
 from runner.transports.worker import work
 
 if TYPE_CHECKING:
@@ -50,8 +52,11 @@ def run(
     observers: Sequence[Observer] = (),
     keep: Callable[[Report], object] = lambda _: None,
     recorder: NoRecord = NO_RECORD,
+    resumed: Resumption | None = None,
 ) -> Report:
     """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
+
+    With `resumed` it goes on where another runner was killed or has ended, as the same run.
 
     `keep` gets the report before observers are closed: one that shows the run may wait for a screen that is stopped.
     What `recorder` has left to do when this returns, whoever made it waits for.
@@ -64,13 +69,18 @@ def run(
         MprunInternalError: a bug; everything that was started is gone all the same.
     """
     builder = ReportBuilder()
-    bus = Bus(run=os.urandom(4).hex(), observers=[builder, recorder, *observers])
+    bus = Bus(
+        run=os.urandom(4).hex() if resumed is None else resumed.run, observers=[builder, recorder, *observers]
+    )
     plan = replace(plan, origin=plan.origin or bus.run)
+    cut = None
+    if resumed is not None:
+        cut, plan = resumed.cut, with_added(plan, resumed.cut)
     with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
         run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder))
         last.callback(recorder.close)
-        _supervise(plan, bus, run_folder)
+        _supervise(plan, bus, run_folder, recorder, cut)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
@@ -90,7 +100,7 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
         ) from error
 
 
-def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder) -> None:
+def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder, recorder: NoRecord, cut: Cut | None) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
     with ExitStack() as parts:
         with _refusals_as_start_failed():
@@ -100,8 +110,11 @@ def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder) -> None:
             plan, outputs = parts.enter_context(open_outputs(plan))
             watchdog = parts.enter_context(_leave_no_process(bus.run)) if plan.transport != "inline" else None
             resources = parts.enter_context(open_resources(plan))
-            transport = _open_transport(plan, signals.wake, resources.providers)
+            transport = _open_transport(plan, signals.wake, resources.providers, cut)
             parts.callback(transport.close)
+            letters = DeadLetterStore(run_folder, plan)
+            if cut is not None:
+                letters.resume(cut.letters)
         feeder = NO_FEEDER
         if plan.jobs and watchdog is not None:
             feeder = _job_scheduler(plan, transport, bus, run_folder, watchdog)
@@ -110,11 +123,13 @@ def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder) -> None:
             transport,
             bus,
             signals.take,
-            DeadLetterStore(run_folder, plan),
+            letters,
             watchdog or PidRegistry(),
             resources.monitor,
             feeder,
             outputs,
+            recorder,
+            cut,
         )
         if watchdog is not None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder))
@@ -143,7 +158,7 @@ def run_file(
     return run(plan_for(spec), observers)
 
 
-def _open_transport(plan: Plan, wake: int, providers: ResourceProviders) -> Transport:
+def _open_transport(plan: Plan, wake: int, providers: ResourceProviders, cut: Cut | None) -> Transport:
     # Each is imported only where it is wanted: multiprocessing alone takes as long to import as a short run.
     if plan.transport == "inline":
         from runner.transports.inline.transport import InlineTransport
@@ -155,7 +170,7 @@ def _open_transport(plan: Plan, wake: int, providers: ResourceProviders) -> Tran
         return JoinableTransport(plan, work, wake, providers)
     from runner.transports.leased.transport import LeasedTransport
 
-    return LeasedTransport(plan, work, wake, providers)
+    return LeasedTransport(plan, work, wake, providers, cut)
 
 
 def _job_scheduler(

@@ -25,6 +25,7 @@ from runner.errors import MprunInternalError
 from runner.ledger.accounts import Account
 from runner.ledger.credit import GRANT_DELAY, Credit, Granted
 from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease
+from runner.ledger.snapshot import GONE, DelayedItem, ParkedItems, PartitionSnapshot, QueueSnapshot
 
 
 @dataclass(slots=True)
@@ -336,6 +337,45 @@ class LeaseQueue:
         yield from (item_range for _, _, item_range in self._delayed)
         for reader in self._readers.values():
             yield from (lease.item_range.after(lease.at) for lease in reader.leases.values())
+
+    def snapshot(self, now: float) -> QueueSnapshot:
+        """Return all that another runner must know to go on. It shares its frames with the ledger."""
+        parked = tuple(ParkedItems(offer.writer, offer.item_range, offer.owed) for offer in self._parked)
+        return QueueSnapshot(
+            self.name, self._offered, (self.partition_snapshot(now),), parked, in_hand=self._n_leased
+        )
+
+    def partition_snapshot(self, now: float) -> PartitionSnapshot:
+        """The same without what has found no room: a partition has everything let in by its queue."""
+        leases = (lease for reader in self._readers.values() for lease in reader.leases.values())
+        held = [replace(lease.item_range.after(lease.at), partial=lease.partial) for lease in leases]
+        first = [*held, *self._waiting] if self._in_order else held
+        first.sort(key=lambda item_range: item_range.position)
+        return PartitionSnapshot(
+            waiting=tuple(first) if self._in_order else (*first, *self._waiting),
+            delayed=tuple(DelayedItem(max(0.0, due - now), each) for due, _, each in sorted(self._delayed)),
+            put=self._put,
+            done=self._done,
+            dropped=self._dropped,
+            dead_lettered=self._dead,
+        )
+
+    def restore(self, snapshot: QueueSnapshot, now: float) -> None:
+        """Begin with what another runner had left; called before anything else. No writer of then is answered."""
+        self._offered = snapshot.offered
+        self._parked.extend(_WaitingOffer(GONE, each.item_range, now, each.owed) for each in snapshot.parked)
+        self.restore_partition(snapshot.partitions[0], now)
+
+    def restore_partition(self, snapshot: PartitionSnapshot, now: float) -> None:
+        """The same of a partition."""
+        self._put, self._done = snapshot.put, snapshot.done
+        self._dropped, self._dead = snapshot.dropped, snapshot.dead_lettered
+        self._waiting.extend(snapshot.waiting)
+        for each in snapshot.delayed:
+            self._numbers += 1
+            heapq.heappush(self._delayed, (now + each.seconds, self._numbers, each.item_range))
+        self._count_waiting(sum(map(len, snapshot.waiting)) + len(snapshot.delayed))
+        self.advance(now)
 
     def lease(self, number: int) -> Lease:
         """Return a lease that has not ended. Raises `MprunInternalError` if there is none of this number."""

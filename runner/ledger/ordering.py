@@ -14,13 +14,14 @@ is bounded by what the workers may hold at once. The `Resequencer` alone knows t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from runner.errors import MprunInternalError
-from runner.ledger.partitioned import Offer, PartitionedQueue
+from runner.ledger.partitioned import Offer, PartitionedQueue, ShardFrame
 from runner.ledger.ranges import ItemRange, Lease
+from runner.ledger.snapshot import GONE, HeldOutputs, ParkedItems, QueueSnapshot
 from runner.spec.model import MOST_HELD_BACK
 
 Output = TypeVar("Output")
@@ -73,6 +74,17 @@ class Resequencer(Generic[Output]):
         self._by_first.clear()
         self._by_next.clear()
         return [output for stretch in stretches for output in stretch.outputs]
+
+    def held(self) -> list[tuple[int, int, list[Output]]]:
+        """Return what has come early: of which items, from the first to behind the last, and what these made."""
+        stretches = sorted(self._by_first.values(), key=lambda stretch: stretch.first)
+        return [(stretch.first, stretch.next, stretch.outputs) for stretch in stretches]
+
+    def restore(self, expected: int, held: Iterable[tuple[int, int, list[Output]]]) -> None:
+        """Begin with what another had held."""
+        self._expected = expected
+        for first, upto, outputs in held:
+            self._hold(first, upto, outputs)
 
     def _hold(self, first: int, upto: int, made: list[Output]) -> None:
         stretch = self._before(first)
@@ -178,6 +190,22 @@ class OrderedStage:
             self.outbox.offer(offer, now)
         self._items = self._size = 0
 
+    def with_held(self, snapshot: QueueSnapshot) -> QueueSnapshot:
+        """Add to what its queue is what it holds of it."""
+        held = tuple(
+            HeldOutputs(first, upto, tuple(each for offer in outputs for each in _parked(offer)))
+            for first, upto, outputs in self._resequencer.held()
+        )
+        return replace(snapshot, expected=self._resequencer.expected, held=held)
+
+    def restore(self, snapshot: QueueSnapshot, now: float) -> None:
+        """Begin with what another runner's had held of this queue."""
+        held = [(each.first, each.next, [_unparked(o, now) for o in each.outputs]) for each in snapshot.held]
+        self._resequencer.restore(snapshot.expected, held)
+        offers = [offer for _, _, outputs in held for offer in outputs]
+        self._items, self._size = sum(each.items for each in offers), sum(each.size for each in offers)
+        self._inbox.window(snapshot.expected + self._window, now)
+
     def _report(self, base: int, at: int, upto: int, offer: Offer | None, now: float) -> None:
         before = self._resequencer.expected
         for released in self._resequencer.report(base + at, base + upto, offer):
@@ -219,3 +247,14 @@ class OrderedStage:
                 if first + lease.at <= position < first + lease.item_range.stop:
                     return worker
         return None
+
+
+def _parked(offer: Offer) -> Iterator[ParkedItems]:
+    for each in offer.frames:
+        item_range = ItemRange(each.frame, 0, each.frame.count, partial=offer.partial)
+        yield ParkedItems(offer.writer, item_range, offer.owed, each.shard)
+
+
+def _unparked(each: ParkedItems, now: float) -> Offer:
+    frames = (ShardFrame(each.shard, each.item_range.frame),)
+    return Offer(GONE, frames, now, answered=True, owed=each.owed, partial=each.item_range.partial)

@@ -26,6 +26,7 @@ from runner.ledger.accounts import Account
 from runner.ledger.credit import GRANT_DELAY, Granted
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease
+from runner.ledger.snapshot import GONE, ParkedItems, PartitionSnapshot, QueueSnapshot
 from runner.spec.resources import WhenFull
 
 _NUMBERS = 40
@@ -67,6 +68,11 @@ class Partition:
         """Let items in, whatever their number."""
         self.size += item_range.size
         self.queue.enter(item_range, now)
+
+    def restore(self, snapshot: PartitionSnapshot, now: float) -> None:
+        """Begin with what another runner had left."""
+        self.queue.restore_partition(snapshot, now)
+        self.size = sum(item_range.size for item_range in self.queue.unfinished())
 
     def verify(self) -> None:
         """Raise `MprunInternalError` if the sums and the ranges disagree."""
@@ -340,6 +346,34 @@ class PartitionedQueue:
         """Raise `MprunInternalError` if the sums and the ranges disagree."""
         for partition in self._partitions:
             partition.verify()
+
+    def snapshot(self, now: float) -> QueueSnapshot:
+        """Return all that another runner must know to go on."""
+        parked = (
+            ParkedItems(offer.writer, item_range, offer.owed, shard)
+            for offer in self._parked
+            for shard, item_range in offer.left
+        )
+        return QueueSnapshot(
+            self.name,
+            self._positions,
+            tuple(queue.partition_snapshot(now) for queue in self._queues),
+            tuple(parked),
+            self._turned_away,
+            self._dead_at_once,
+            in_hand=sum(queue.account().leased for queue in self._queues),
+        )
+
+    def restore(self, snapshot: QueueSnapshot, now: float) -> None:
+        """Begin with what another runner had left; called before anything else. No writer of then is answered."""
+        self._positions = snapshot.offered
+        self._turned_away, self._dead_at_once = snapshot.turned_away, snapshot.dead_at_once
+        for partition, its in zip(self._partitions, snapshot.partitions, strict=True):
+            partition.restore(its, now)
+        for each in snapshot.parked:
+            left = deque([(each.shard, each.item_range)])
+            self._parked.append(Offer(GONE, (), now, answered=True, owed=each.owed, left=left))
+        self._admit(now)
 
     # How it moves.
 

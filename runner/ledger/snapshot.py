@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from runner.ledger.ranges import Frame, ItemRange
 
+GONE = ""
+"""The writer of what another runner's workers had put: nobody waits to be told that it is in."""
+
 
 @dataclass(frozen=True, slots=True)
 class DelayedItem:

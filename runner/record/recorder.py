@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -26,6 +27,7 @@ from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.record.facts import Mask
 from runner.store.run_lock import RunLock, write_ended
+from runner.transports.cut import Cut
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of lines that wait for the child. What comes beyond is counted, and the record says that it is incomplete."""
@@ -55,6 +57,16 @@ class NoRecord:
 
     def observe(self, event: Event) -> None:
         """Something happened. Never blocks."""
+
+    keeps_cuts: bool = False
+    """Whether cuts of the run are wanted."""
+
+    def cut_due(self) -> float:
+        """When the next cut is wanted, by the monotonic clock; infinity for never."""
+        return math.inf
+
+    def cut(self, cut: Cut) -> None:
+        """Keep this cut instead of the one before it. Never blocks."""
 
     def note_end(self, report: Mapping[str, Any]) -> None:
         """This is what the run came to."""

@@ -162,6 +162,26 @@ class DeadLetterStore:
         self._written[worker.stage] = number
         return str(path)
 
+    def lengths(self) -> dict[str, int]:
+        """Return how long the file of each stage is that has letters, in bytes."""
+        folder = letters_folder(self._run_folder)
+        return {stage: (folder / (file_name(stage) + _LETTERS)).stat().st_size for stage in self._written}
+
+    def resume(self, lengths: Mapping[str, int]) -> None:
+        """
+        Cut back the files that an earlier runner has written to these lengths: what is behind comes again.
+
+        Raises:
+            OSError: they can't be written.
+        """
+        folder = letters_folder(self._run_folder)
+        for stage in self._plan.stages:
+            path, length = folder / (file_name(stage.name) + _LETTERS), lengths.get(stage.name, 0)
+            if path.exists():
+                os.truncate(path, min(length, path.stat().st_size))
+                if length:
+                    self._written[stage.name] = path.read_bytes().count(b"\n")
+
     @property
     def behind(self) -> bool:
         """Whether letters with big items are still to be written."""

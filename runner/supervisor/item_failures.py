@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from base64 import b64decode
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.events.bus import Publish
@@ -109,6 +109,15 @@ class DeadLetterWriter:
     def lost_of(self, queue: str) -> int:
         """How many of the letters of this queue could not be written, up to now."""
         return self._lost[queue]
+
+    def all_lost(self) -> dict[str, int]:
+        """How many of each queue could not be written, where any could not."""
+        return dict(self._lost)
+
+    def resume(self, lost: Mapping[str, int]) -> None:
+        """So many could not be written under earlier runners."""
+        self._lost.update(lost)
+        self._trouble = self._trouble or "they could not be written under an earlier runner"
 
     def _lose(self, queue: str, error: OSError) -> str:
         self._lost[queue] += 1

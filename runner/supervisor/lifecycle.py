@@ -15,7 +15,7 @@ A daemonic pipe stage gets the end too: stopped by a signal, it would take with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from runner.ledger.accounts import Account
@@ -96,6 +96,20 @@ class Lifecycle:
         self._downstream = {stage.name: _downstream(stage, plan) for stage in plan.stages}
         self._fed = {queue.name for queue in plan.queues if queue.fed}
         self._decided: set[Decision] = set()
+
+    def resume(self, ended: Collection[str]) -> None:
+        """Before anything is decided: these workers had come to their own end under an earlier runner."""
+        for stage in self._plan.stages:
+            left = [worker.name for worker in stage.workers if worker.name not in ended]
+            if stage.receives is not None:
+                gone = (worker.name for worker in stage.workers if worker.name in ended)
+                self._decided.update(EndStream(stage.receives, worker) for worker in gone)
+            if stage.serial:
+                self._turns[stage.name] = left
+            if not left:
+                del self._unstarted[stage.name]
+                self._decided.add(MarkFinished(stage.name))
+                self._begun.add(stage.name)
 
     def started(self, worker: str, stage: str | None = None) -> None:
         """Note that a worker exists; one that is not in the plan comes with its stage."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runner.errors import HandlerError, StartFailed
@@ -264,6 +264,15 @@ class WorkerSpawner:
     def next_due(self) -> float:
         """When the next successor is to be spawned; infinity if none is."""
         return self._budget.soonest
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[InputFile, ...] | None]:
+        """What there was to read for each stage that has begun."""
+        return self._inputs
+
+    def resume(self, inputs: Mapping[str, tuple[InputFile, ...] | None]) -> None:
+        """Before anything is spawned: what there was to read when an earlier runner began."""
+        self._inputs.update(inputs)
 
     def spawn(self, worker: WorkerState) -> None:
         """Start a worker's first or next generation. Raises `StartFailed`."""

@@ -42,11 +42,13 @@ from runner.ipc.messages import (
     StateKept,
 )
 from runner.process.watchdog import PidRegistry
+from runner.record.recorder import NO_RECORD, NoRecord
 from runner.spec.model import Role
 from runner.spec.plan import Plan
 from runner.store.dead_letters import DeadLetterStore
 from runner.supervisor import outcome, shutdown
 from runner.supervisor.admin import ControlHooks, RunController
+from runner.supervisor.cuts import CutParts, RunCuts, inputs_of, lost_letters_of
 from runner.supervisor.feeder import NO_FEEDER, Feeder
 from runner.supervisor.item_failures import CrashLoopDetector, DeadLetterWriter, ItemFailures
 from runner.supervisor.lifecycle import (
@@ -78,6 +80,7 @@ from runner.supervisor.workers import (
     judge,
 )
 from runner.transports.base import Transport
+from runner.transports.cut import Cut
 from runner.units import format_duration
 
 _PROGRESS_EVERY = 0.25
@@ -101,9 +104,11 @@ class Supervisor:
         resources: ResourceMonitor = NO_RESOURCES,
         feeder: Feeder = NO_FEEDER,
         outputs: RunOutputs = NO_OUTPUTS,
+        recorder: NoRecord = NO_RECORD,
+        resumed: Cut | None = None,
     ) -> None:
         """`pending_signals` returns the signals that came since it was last called; `feeder` puts the items of queues
-        that are fed from inside."""
+        that are fed from inside; with `resumed` the transport has begun already."""
         self._plan = plan
         self._transport = transport
         self._pending_signals = pending_signals
@@ -119,6 +124,10 @@ class Supervisor:
         self._spawner = WorkerSpawner(
             transport, self._lifecycle, workers, self._metrics, bus.publish, pids, budget
         )
+        parts = CutParts(transport, letters, self._letters, outputs, workers, lambda: self._spawner.inputs)
+        self._cuts = RunCuts(plan, parts, recorder, resumed)
+        if resumed is not None:
+            self._resume(resumed)
         crash_loops = CrashLoopDetector(plan, transport.account, lambda: self._over_budget() is not None)
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
         self._stop = Stop()
@@ -135,6 +144,11 @@ class Supervisor:
             bus.run, plan, transport, workers, self._metrics, self._spawner, self._control_hooks(), feeder
         )
         """What can be told of the run and changed in it, from inside `Transport.wait`, while `run` runs."""
+
+    def _resume(self, cut: Cut) -> None:
+        self._lifecycle.resume(cut.ended)
+        self._spawner.resume(inputs_of(cut))
+        self._letters.resume(lost_letters_of(cut))
 
     def run(self) -> Cause | None:
         """Run to the end; return why the run is not simply done, or None if it is.
@@ -153,6 +167,7 @@ class Supervisor:
                 self._handle_signals()
                 self._do_what_is_due()
                 self._decide()
+                self._cuts.take_if_due()
         except BaseException:
             self._transport.abandon()
             raise
@@ -172,9 +187,9 @@ class Supervisor:
             return outcome.internal(str(error))
         cause = self._cause or self._feeder.cause()
         cause = cause or outcome.unaccounted(self._metrics.accounts()) or lost or self._over_budget()
-        workers = [(each.plan.name, each.plan.stage) for each in self._workers.started()]
+        self._cuts.take()
         fault = self._outputs.finish(
-            complete=cause is None, workers=workers, state_of=self._transport.kept_state
+            complete=cause is None, workers=self._cuts.workers(), state_of=self._transport.kept_state
         )
         cause = cause or (None if fault is None else outcome.failed(fault))
         return cause if cause is None or lost is None else cause.and_also(lost)
@@ -220,6 +235,7 @@ class Supervisor:
         self._single.schedule.ended(worker.plan.name)
         if not isinstance(decision, Restart):
             given_up = "" if decision is None else decision.why
+            self._cuts.worker_ended(worker, exited, self._stop.phase)
             self._not_replaced(worker, replace(exited, given_up=given_up))
 
     def _examine(self, worker: WorkerState, fact: Exited) -> WorkerExit:
@@ -264,6 +280,7 @@ class Supervisor:
             return 0.0
         dues = [
             self._next_progress,
+            self._cuts.due,
             self._spawner.next_due,
             self._stop.until,
             self._single.schedule.soonest,
@@ -348,7 +365,7 @@ class Supervisor:
     def _carry_out(self, decision: Decision) -> None:
         match decision:
             case StartStage(stage):
-                self._start(worker for worker in self._workers.all() if worker.plan.stage == stage)
+                self._start(self._cuts.to_start(stage))
             case StartWorker(name):
                 self._start([self._workers[name]])
             case EndStream(queue, reader):

@@ -22,6 +22,7 @@ from runner.ledger.accounts import Account
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.plan import WorkerPlan
 from runner.transports.commit_pace import CommitPace
+from runner.transports.cut import Cut
 
 if TYPE_CHECKING:  # only `leased` has it
     from runner.transports.cut import SampledItem
@@ -183,6 +184,9 @@ class Transport(Protocol):
 
     def kept_state(self, worker: str) -> bytes | None:
         """Return what a worker has kept with its last acknowledgement, empty for nothing; None where nobody keeps."""
+
+    def cut(self, now: float) -> Cut | None:
+        """Return what the run is at this moment; None where nobody could go on from there, or not at this moment."""
 
     def close_accounts(self) -> None:
         """

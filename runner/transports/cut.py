@@ -49,13 +49,16 @@ class Cut:
     queues: tuple[QueueSnapshot, ...] = ()
     writers: tuple[WriterCut, ...] = ()
     states: Mapping[str, bytes] = field(default_factory=dict)
-    """What workers have kept with their last acknowledgement, by name; under `output:STAGE` what a stage leaves."""
+    """What workers have kept with their last acknowledgement, by name; under `output:STAGE` what a stage leaves, under
+    `lost:QUEUE` how many of its dead letters could not be written."""
     ended: frozenset[str] = frozenset()
     """Workers that had come to their own end: they are not started again."""
     closed: frozenset[str] = frozenset()
     """Workers that had closed as the run was ended: what they kept was theirs to see to. They are started again."""
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     """What there was to read for each stage when its first worker was started."""
+    added: Mapping[str, str] = field(default_factory=dict)
+    """Workers that are not in the plan, as their stage was scaled up, and that stage."""
     letters: Mapping[str, int] = field(default_factory=dict)
     """How long the files of dead letters are, in bytes, by stage."""
 

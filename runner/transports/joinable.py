@@ -37,6 +37,7 @@ from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, WorkerPlan
 from runner.text import describe_error, safe_repr
 from runner.transports.base import Spawned, WorkerEndpoint, WorkerMain, nothing_waits
+from runner.transports.cut import Cut
 from runner.transports.item_loops import loops_of
 from runner.transports.pool import PooledTransport, ProcessPool, isolate_forks
 
@@ -332,6 +333,10 @@ class JoinableTransport(PooledTransport):
 
     def kept_state(self, worker: str) -> bytes | None:
         """Nobody takes a worker's place, so nothing is kept for one that would."""
+        return None
+
+    def cut(self, now: float) -> Cut | None:
+        """What is in a queue that hands out its own items nobody could take along."""
         return None
 
     def close_accounts(self) -> None:

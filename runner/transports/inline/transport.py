@@ -33,6 +33,7 @@ from runner.process.real_threads import threads_are_green, undo_patches
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import HasFileno, Spawned, WorkerMain
+from runner.transports.cut import Cut
 from runner.transports.inline.fibers import Fiber
 from runner.transports.inline.locks import InlineLocks
 
@@ -159,6 +160,10 @@ class InlineTransport:
 
     def kept_state(self, worker: str) -> bytes | None:
         """Nobody takes a worker's place, so nothing is kept for one that would."""
+        return None
+
+    def cut(self, now: float) -> Cut | None:
+        """What is in a queue that hands out its own items nobody could take along."""
         return None
 
     def close_accounts(self) -> None:

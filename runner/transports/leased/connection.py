@@ -18,6 +18,7 @@ from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import PutMessage, SupervisorStream
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame, ItemRange, Lease
+from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.plan import WorkerPlan
 from runner.transports.leased.prefetch import Prefetch
 
@@ -137,9 +138,44 @@ class NoPartitionedQueues:
     def release_held(self, now: float) -> None:
         """Nothing is held for its turn."""
 
+    def snapshot(self, ledger: QueueLedger, now: float) -> QueueSnapshot:
+        """Return what a queue is at this moment."""
+        return ledger.snapshot(now)
+
+    def restore(self, ledger: QueueLedger, snapshot: QueueSnapshot, now: float) -> None:
+        """Have a queue begin with what another runner had left."""
+        ledger.restore(snapshot, now)
+
     def news(self, now: float, *, all_of_it: bool) -> list[Fact]:
         """What queues have dropped."""
         return []
+
+
+def take_in_page(connection: WorkerConnection, page: StatusPage, now: float) -> dict[int, range]:
+    """Read from a dead reader's page which items it was handling, as `in_hand` does. What it is sure to have done is
+    done."""
+    assert connection.inbox is not None
+    number, index = page.words[Word.LEASE], page.words[Word.MARK]
+    if connection.plan.commits or page.words[Word.HOLDS]:
+        # What comes before the mark need not be safe: as much as the worker itself has counted is.
+        _acknowledge_oldest(connection, page.words[Word.DONE] - connection.done, now)
+        return in_hand(connection.leases, number, index, max(1, page.words[Word.IN_HAND]))
+    found = in_hand(connection.leases, number, index, 1)
+    if found and connection.outbox is None:
+        (lease,) = (held for held in connection.leases if held.number == number)
+        connection.done += index - lease.at
+        connection.inbox.acked(number, index, now)
+    return found
+
+
+def _acknowledge_oldest(connection: WorkerConnection, count: int, now: float) -> None:
+    """A reader is dead that had done so many of the oldest items that it held, and not said so yet."""
+    for lease in connection.leases:
+        done = min(max(0, count), lease.left)
+        if done and connection.inbox is not None:
+            connection.inbox.acked(lease.number, lease.at + done, now)
+            connection.done += done
+            count -= done
 
 
 def in_hand(leases: Sequence[Lease], number: int, index: int, count: int) -> dict[int, range]:

@@ -10,7 +10,7 @@ SampleMessage ──► sample ───┘           └──► compares what
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from runner.ipc.messages import Fact, StateKept
@@ -37,10 +37,24 @@ class KeptStates:
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._finished: set[str] = set()
+        self._spent: dict[str, bytes] = {}
+        """What workers had kept that have closed, and whose place nobody takes in this run: their last states."""
 
     def of(self, worker: str) -> bytes:
         """Return the state that a worker of this name begins with; empty for that of a new one."""
         return self._kept[worker].state if worker in self._kept else b""
+
+    def snapshot(self) -> dict[str, bytes]:
+        """
+        Return the state that each worker would begin with under another runner.
+
+        One that closes while the run is being ended has not heard of all its items: it goes on with its state, too.
+        """
+        return self._spent | {worker: kept.state for worker, kept in self._kept.items()}
+
+    def restore(self, states: Mapping[str, bytes]) -> None:
+        """Begin with the states of an earlier runner's workers."""
+        self._kept.update({worker: _Kept(state) for worker, state in states.items()})
 
     def keep(self, worker: str, state: bytes, now: float, facts: list[Fact]) -> None:
         """A worker has sent its state. That is a fact, but not each time."""
@@ -64,8 +78,8 @@ class KeptStates:
         kept = self._kept.get(worker)
         if kept is not None and kept.untold:
             _tell(worker, kept, facts)
-        if worker in self._finished and code == 0 and not lasts:
-            self._kept.pop(worker, None)
+        if worker in self._finished and code == 0 and not lasts and kept is not None:
+            self._spent[worker] = self._kept.pop(worker).state
         self._finished.discard(worker)
 
 

@@ -14,6 +14,7 @@ from runner.ipc.stream import PutMessage
 from runner.ledger.ordering import BufferLimit, OrderedStage
 from runner.ledger.partitioned import Offer, PartitionedQueue, QueueLedger, QueuePolicy, ShardFrame
 from runner.ledger.ranges import Frame, ItemRange, Lease
+from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.plan import Plan, QueuePlan, StagePlan, WorkerPlan
 from runner.spec.resources import WhenFull
 from runner.transports.leased.big_items import SharedFrame
@@ -39,6 +40,9 @@ class PartitionedQueues:
             stage.name: self._ordered_stage(stage)
             for stage in plan.stages
             if stage.spec.keeps_order and stage.sends
+        }
+        self._ordered_inboxes = {
+            stage.receives: self._ordered[stage.name] for stage in plan.stages if stage.name in self._ordered
         }
         self._told: dict[str, tuple[float, int]] = {}
         """When was told last what a queue dropped, and how many."""
@@ -81,6 +85,17 @@ class PartitionedQueues:
         """No worker is left: nothing is held for its turn any more."""
         for ordered in self._ordered.values():
             ordered.release_all(now)
+
+    def snapshot(self, ledger: QueueLedger, now: float) -> QueueSnapshot:
+        """Return what a queue is at this moment, with what its stage holds where that keeps order."""
+        ordered = self._ordered_inboxes.get(ledger.name)
+        return ledger.snapshot(now) if ordered is None else ordered.with_held(ledger.snapshot(now))
+
+    def restore(self, ledger: QueueLedger, snapshot: QueueSnapshot, now: float) -> None:
+        """Have a queue begin with what another runner had left."""
+        ledger.restore(snapshot, now)
+        if (ordered := self._ordered_inboxes.get(ledger.name)) is not None:
+            ordered.restore(snapshot, now)
 
     def news(self, now: float, *, all_of_it: bool) -> list[Fact]:
         """Tell what queues have dropped; not too often, unless `all_of_it`: somebody has just died."""

@@ -50,15 +50,16 @@ from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.model import OnError
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
+from runner.transports.cut import Cut
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import (
     KeptItems,
     NoPartitionedQueues,
     Suspicion,
     WorkerConnection,
-    in_hand,
     never_acknowledged,
     reconcile_counters,
+    take_in_page,
 )
 from runner.transports.leased.endpoint import EndpointFactory
 from runner.transports.leased.failures import settle_failure, take_back
@@ -87,9 +88,14 @@ class LeasedTransport(PooledTransport):
     outlives_workers = True
 
     def __init__(
-        self, plan: Plan, main: WorkerMain, wake: int, providers: ResourceProviders = NO_PROVIDERS
+        self,
+        plan: Plan,
+        main: WorkerMain,
+        wake: int,
+        providers: ResourceProviders = NO_PROVIDERS,
+        cut: Cut | None = None,
     ) -> None:
-        """Make the ledgers; start nothing."""
+        """Make the ledgers; start nothing. They begin with what is in `cut`, where another runner had worked on it."""
         self.pool = ProcessPool(main, wake, providers)
         self._origin = plan.origin
         self._unsettled: set[str] = set()
@@ -112,6 +118,8 @@ class LeasedTransport(PooledTransport):
         self._kept = KeptItems()
         self._states = KeptStates()
         self._places = SourcePlaces()
+        if cut is not None:
+            self._restore(cut)
 
     def start(self, worker: WorkerPlan, generation: int) -> Spawned:
         """Give birth to a worker. Raises `StartFailed`."""
@@ -154,6 +162,13 @@ class LeasedTransport(PooledTransport):
         """Take stock of a queue. What a reader took, and nobody is left to take again, counts as begun."""
         ledger = self._ledgers[queue]
         return ledger.account().with_kept(0 if self._has_readers(ledger) else self._kept.of(queue))
+
+    def cut(self, now: float) -> Cut | None:
+        """Return what the run is at this moment; None while something is to be told that has happened."""
+        if self._item_facts:
+            return None
+        queues = tuple(self._partitioned.snapshot(ledger, now) for ledger in self._ledgers.values())
+        return Cut(queues, self._places.snapshot(), self._states.snapshot())
 
     def kept_state(self, worker: str) -> bytes:
         """Return what a worker has kept with its last acknowledgement."""
@@ -214,6 +229,14 @@ class LeasedTransport(PooledTransport):
 
     # Starts and deaths.
 
+    def _restore(self, cut: Cut) -> None:
+        now = time.monotonic()
+        for snapshot in cut.queues:
+            self._partitioned.restore(self._ledgers[snapshot.queue], snapshot, now)
+            self._unsettled.add(snapshot.queue)
+        self._places.restore(cut.writers)
+        self._states.restore(cut.states)
+
     def _reject(self, failure: ItemFailure) -> None:
         """A producer had an item that it could not put. Those of readers are told of by their streams."""
         self._places.put(failure.worker, 1)
@@ -261,7 +284,7 @@ class LeasedTransport(PooledTransport):
         connection.stream.close()
         now, page = time.monotonic(), self.pool.status(worker)
         if connection.inbox is not None:
-            suspects = self._in_hand(connection, now)
+            suspects = take_in_page(connection, page, now)
             kept = never_acknowledged(page, connection, exited.code)
             items = [
                 connection.inbox.lease(number).item(at) for number, those in suspects.items() for at in those
@@ -298,31 +321,6 @@ class LeasedTransport(PooledTransport):
             for connection in self._connections.values():
                 if connection.inbox is ledger and connection.held:
                     self._send(connection, EnoughMessage())
-
-    def _in_hand(self, connection: WorkerConnection, now: float) -> dict[int, range]:
-        """Read from the dead worker's page which items it was handling. What it is sure to have done is done."""
-        assert connection.inbox is not None
-        page = self.pool.status(connection.plan.name)
-        number, index = page.words[Word.LEASE], page.words[Word.MARK]
-        if connection.plan.commits or page.words[Word.HOLDS]:
-            # What comes before the mark need not be safe: as much as the worker itself has counted is.
-            self._acknowledge_oldest(connection, page.words[Word.DONE] - connection.done, now)
-            return in_hand(connection.leases, number, index, max(1, page.words[Word.IN_HAND]))
-        found = in_hand(connection.leases, number, index, 1)
-        if found and connection.outbox is None:
-            (lease,) = (held for held in connection.leases if held.number == number)
-            connection.done += index - lease.at
-            connection.inbox.acked(number, index, now)
-        return found
-
-    def _acknowledge_oldest(self, connection: WorkerConnection, count: int, now: float) -> None:
-        """A reader is dead that had done so many of the oldest items that it held, and not said so yet."""
-        for lease in connection.leases:
-            done = min(max(0, count), lease.left)
-            if done and connection.inbox is not None:
-                connection.inbox.acked(lease.number, lease.at + done, now)
-                connection.done += done
-                count -= done
 
     # Streams.
 

@@ -1,0 +1,161 @@
+"""When a cut of the run is taken, and what is in it beside the books of the transport.
+
+    Transport.cut ── queues, states, places ──┐
+    letters · outputs · inputs · who has ended ┴──► Cut ──► Recorder.cut        and back again, in the next runner
+
+A cut is taken where every fact has been handled: what the books count as a dead letter is in its file by then.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+
+from runner.events.run import WorkerOutcome
+from runner.record.recorder import NO_RECORD, NoRecord
+from runner.spec.plan import InputFile, Plan, StagePlan
+from runner.store.dead_letters import DeadLetterStore
+from runner.supervisor.item_failures import DeadLetterWriter
+from runner.supervisor.outputs import RunOutputs
+from runner.supervisor.shutdown import Phase
+from runner.supervisor.workers import WorkerExit, WorkerState, WorkerTable
+from runner.transports.base import Transport
+from runner.transports.cut import Cut
+
+OUTPUT = "output:"
+LOST = "lost:"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A run that another runner had begun, as the one that goes on with it must know it."""
+
+    run: str
+    cut: Cut
+    incarnation: int
+    """Which of its runners this one is, counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutParts:
+    """What a cut is put together from."""
+
+    transport: Transport
+    letters: DeadLetterStore
+    writer: DeadLetterWriter
+    outputs: RunOutputs
+    workers: WorkerTable
+    inputs: Callable[[], Mapping[str, tuple[InputFile, ...] | None]]
+    """What there was to read for each stage that has begun."""
+
+
+class RunCuts:
+    """Takes the cuts of one run, and knows what an earlier runner's last one says of its workers."""
+
+    def __init__(
+        self, plan: Plan, parts: CutParts, recorder: NoRecord = NO_RECORD, resumed: Cut | None = None
+    ) -> None:
+        """`resumed` is what the run goes on from."""
+        self._parts = parts
+        self._recorder = recorder if resumable(plan) else NO_RECORD
+        self._planned = {worker.name for worker in plan.workers} - set(resumed.added if resumed else ())
+        self._closed: set[str] = set()
+        self.ended: set[str] = set(resumed.ended) if resumed is not None else set()
+        """Workers that have come to their own end, under an earlier runner or this one."""
+
+    @property
+    def due(self) -> float:
+        """When the next one is to be taken, by the monotonic clock; infinity where none is kept."""
+        return math.inf if self._parts.writer.behind else self._recorder.cut_due()
+
+    def worker_ended(self, worker: WorkerState, exited: WorkerExit, phase: Phase) -> None:
+        """A worker is gone, and nobody takes its place."""
+        if exited.outcome is not WorkerOutcome.FINISHED or worker.retired:
+            return
+        (self.ended if phase is Phase.RUNNING else self._closed).add(worker.plan.name)
+
+    def take_if_due(self) -> None:
+        """Take one where it is time. Called where all that has happened has been handled."""
+        if time.monotonic() >= self.due:
+            self.take()
+
+    def take(self) -> None:
+        """Take one, whatever the time: the last one of a run that has ended."""
+        now = time.monotonic()
+        if self._recorder.keeps_cuts and (cut := self._parts.transport.cut(now)) is not None:
+            self._recorder.cut(self._completed(cut))
+
+    def to_start(self, stage: str) -> list[WorkerState]:
+        """Return the workers of a stage that have not come to their end under an earlier runner."""
+        its = (each for each in self._parts.workers.all() if each.plan.stage == stage)
+        return [each for each in its if each.plan.name not in self.ended]
+
+    def workers(self) -> list[tuple[str, str]]:
+        """Name each worker that there was, under earlier runners too, and its stage."""
+        return [
+            (each.plan.name, each.plan.stage)
+            for each in self._parts.workers.all()
+            if each.generation or each.plan.name in self.ended
+        ]
+
+    def _completed(self, cut: Cut) -> Cut:
+        parts = self._parts
+        outputs = {OUTPUT + stage: kept for stage, kept in parts.outputs.kept().items()}
+        lost = {LOST + queue: str(count).encode() for queue, count in parts.writer.all_lost().items()}
+        return replace(
+            cut,
+            states={**cut.states, **outputs, **lost},
+            ended=frozenset(self.ended),
+            closed=frozenset(self._closed),
+            inputs={stage: _packed(files) for stage, files in parts.inputs().items()},
+            added={each.plan.name: each.plan.stage for each in parts.workers.all() if self._is_added(each)},
+            letters=parts.letters.lengths(),
+        )
+
+    def _is_added(self, worker: WorkerState) -> bool:
+        return worker.plan.name not in self._planned and bool(worker.generation)
+
+
+def resumable(plan: Plan) -> bool:
+    """Whether a runner could go on with a run of this plan after the death of another."""
+    return plan.transport == "leased" and not plan.jobs
+
+
+def with_added(plan: Plan, cut: Cut) -> Plan:
+    """Return a plan with the workers that stages were scaled up by."""
+    return replace(plan, stages=tuple(_with_added(stage, cut.added) for stage in plan.stages))
+
+
+def _with_added(stage: StagePlan, added: Mapping[str, str]) -> StagePlan:
+    known = {worker.name for worker in stage.workers}
+    names = sorted(name for name, its in added.items() if its == stage.name and name not in known)
+    return replace(stage, workers=(*stage.workers, *(replace(stage.workers[0], name=name) for name in names)))
+
+
+def outputs_of(cut: Cut) -> dict[str, bytes]:
+    """Return what a cut says of what stages leave, by stage."""
+    return dict(_prefixed(cut.states, OUTPUT))
+
+
+def lost_letters_of(cut: Cut) -> dict[str, int]:
+    """Return how many dead letters could not be written, by queue."""
+    return {queue: int(count) for queue, count in _prefixed(cut.states, LOST)}
+
+
+def inputs_of(cut: Cut) -> dict[str, tuple[InputFile, ...] | None]:
+    """Return what there was to read for each stage that had begun."""
+    return {
+        stage: None if (files := json.loads(packed)) is None else tuple(InputFile(**each) for each in files)
+        for stage, packed in cut.inputs.items()
+    }
+
+
+def _packed(files: Collection[InputFile] | None) -> bytes:
+    return json.dumps(None if files is None else [asdict(each) for each in files]).encode()
+
+
+def _prefixed(states: Mapping[str, bytes], prefix: str) -> Iterator[tuple[str, bytes]]:
+    return ((name.removeprefix(prefix), state) for name, state in states.items() if name.startswith(prefix))
