@@ -129,8 +129,9 @@ def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder, recorder: NoRecord, 
             feeder,
             outputs,
             recorder,
-            cut,
         )
+        if cut is not None:
+            supervisor.resume(cut)
         if watchdog is not None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder))
             bus.observers.append(LastSeen(run_folder, supervisor.controller.snapshot))

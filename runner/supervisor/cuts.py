@@ -55,16 +55,19 @@ class CutParts:
 class RunCuts:
     """Takes the cuts of one run, and knows what an earlier runner's last one says of its workers."""
 
-    def __init__(
-        self, plan: Plan, parts: CutParts, recorder: NoRecord = NO_RECORD, resumed: Cut | None = None
-    ) -> None:
-        """`resumed` is what the run goes on from."""
+    def __init__(self, plan: Plan, parts: CutParts, recorder: NoRecord) -> None:
+        """Take none yet."""
         self._parts = parts
         self._recorder = recorder if resumable(plan) else NO_RECORD
-        self._planned = {worker.name for worker in plan.workers} - set(resumed.added if resumed else ())
+        self._planned = {worker.name for worker in plan.workers}
         self._closed: set[str] = set()
-        self.ended: set[str] = set(resumed.ended) if resumed is not None else set()
+        self.ended: set[str] = set()
         """Workers that have come to their own end, under an earlier runner or this one."""
+
+    def resume(self, cut: Cut) -> None:
+        """Go on from this one."""
+        self._planned -= cut.added.keys()
+        self.ended.update(cut.ended)
 
     @property
     def due(self) -> float:
@@ -145,7 +148,7 @@ def lost_letters_of(cut: Cut) -> dict[str, int]:
     return {queue: int(count) for queue, count in _prefixed(cut.states, LOST)}
 
 
-def inputs_of(cut: Cut) -> dict[str, tuple[InputFile, ...] | None]:
+def listed_inputs(cut: Cut) -> dict[str, tuple[InputFile, ...] | None]:
     """Return what there was to read for each stage that had begun."""
     return {
         stage: None if (files := json.loads(packed)) is None else tuple(InputFile(**each) for each in files)

@@ -48,7 +48,7 @@ from runner.spec.plan import Plan
 from runner.store.dead_letters import DeadLetterStore
 from runner.supervisor import outcome, shutdown
 from runner.supervisor.admin import ControlHooks, RunController
-from runner.supervisor.cuts import CutParts, RunCuts, inputs_of, lost_letters_of
+from runner.supervisor.cuts import CutParts, RunCuts, listed_inputs, lost_letters_of
 from runner.supervisor.feeder import NO_FEEDER, Feeder
 from runner.supervisor.item_failures import CrashLoopDetector, DeadLetterWriter, ItemFailures
 from runner.supervisor.lifecycle import (
@@ -105,10 +105,9 @@ class Supervisor:
         feeder: Feeder = NO_FEEDER,
         outputs: RunOutputs = NO_OUTPUTS,
         recorder: NoRecord = NO_RECORD,
-        resumed: Cut | None = None,
     ) -> None:
         """`pending_signals` returns the signals that came since it was last called; `feeder` puts the items of queues
-        that are fed from inside; with `resumed` the transport has begun already."""
+        that are fed from inside."""
         self._plan = plan
         self._transport = transport
         self._pending_signals = pending_signals
@@ -125,9 +124,7 @@ class Supervisor:
             transport, self._lifecycle, workers, self._metrics, bus.publish, pids, budget
         )
         parts = CutParts(transport, letters, self._letters, outputs, workers, lambda: self._spawner.inputs)
-        self._cuts = RunCuts(plan, parts, recorder, resumed)
-        if resumed is not None:
-            self._resume(resumed)
+        self._cuts = RunCuts(plan, parts, recorder)
         crash_loops = CrashLoopDetector(plan, transport.account, lambda: self._over_budget() is not None)
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
         self._stop = Stop()
@@ -145,9 +142,11 @@ class Supervisor:
         )
         """What can be told of the run and changed in it, from inside `Transport.wait`, while `run` runs."""
 
-    def _resume(self, cut: Cut) -> None:
+    def resume(self, cut: Cut) -> None:
+        """Before `run`: go on from a cut, as the transport does."""
+        self._cuts.resume(cut)
         self._lifecycle.resume(cut.ended)
-        self._spawner.resume(inputs_of(cut))
+        self._spawner.resume(listed_inputs(cut))
         self._letters.resume(lost_letters_of(cut))
 
     def run(self) -> Cause | None:
