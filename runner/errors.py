@@ -3,6 +3,7 @@
     MprunError
     ├── UsageError             2   the command line is wrong
     ├── RerunRefused           6   what a past run was made of is no longer what it was
+    ├── ResumeRefused          6   a run can't be gone on with
     ├── SpecError              3   the workflow file is wrong; carries the problems
     ├── HandlerError           3   a handler can't be had
     │   └── HandlerNotFound
@@ -53,6 +54,12 @@ class UsageError(MprunError):
 
 class RerunRefused(MprunError):
     """A run can't be run again as it was: what it was made of has changed since. Carries what has."""
+
+    exit_code = ExitCode.RESUME_REFUSED
+
+
+class ResumeRefused(MprunError):
+    """A run can't be gone on with: it is not over, nothing is left of it, or what it was made of has changed since."""
 
     exit_code = ExitCode.RESUME_REFUSED
 

@@ -22,11 +22,11 @@ MOST_EVENTS = 5000
 MOST_SERIES = 1000
 _LONGEST_TEXT = 8 * 1024
 """Characters of one field of an event."""
-_FAILURES = frozenset(
+FAILURES = frozenset(
     {"item.failed", "item.retried", "item.dead_lettered", "item.redelivered", "batch.failed"}
 )
 """Of these the first 100 a kind are kept."""
-_COUNTED = frozenset({"item.failed", "item.dead_lettered", "worker.exited"})
+COUNTED = frozenset({"item.failed", "item.dead_lettered", "worker.exited"})
 """What makes a kind of failure; of `worker.exited` where it died."""
 _NOT_KEPT = frozenset({"run.progress", "job.printed"})
 _STAGE_SERIES = ("received", "sent", "done", "failed", "busy", "alive")
@@ -88,7 +88,8 @@ class RunFold:
     began: float | None = None
     left_out: int = 0
     """Events that were not kept since there were too many like them."""
-    _of_kind: Counter[str] = field(default_factory=Counter)
+    of_kind: Counter[str] = field(default_factory=Counter)
+    """How often each kind of event has come that is kept to a number; `event_key` says which is which."""
     _last_failed: tuple[Any, ...] = ()
 
     def take(self, name: str, at: float, level: str, fields: dict[str, Any]) -> None:
@@ -99,7 +100,7 @@ class RunFold:
             self._progress(at, fields)
         elif name.startswith(("job.", "step.")):
             self._job(name, at, fields)
-        if name in _NOT_KEPT or (name in _FAILURES and self._is_one_too_many(name, at, fields)):
+        if name in _NOT_KEPT or (name in FAILURES and self._is_one_too_many(name, at, fields)):
             return
         if name == "worker.exited" and fields.get("outcome") == "died":
             self.failures.note(at, {"item": ", ".join(fields.get("items", ())) or None, **fields})
@@ -112,14 +113,14 @@ class RunFold:
         kind = ""
         who = (fields.get("worker"), fields.get("item"), fields.get("error"))
         is_its_letter = name == "item.dead_lettered" and who == self._last_failed
-        if name in _COUNTED and not is_its_letter:
+        if name in COUNTED and not is_its_letter:
             letter = name == "item.dead_lettered"
             kind = self.failures.note(at, fields, letter=letter).print
         if name == "item.failed":
             self._last_failed = who
-        key = f"{name}\0{kind or fields.get('stage')}"
-        self._of_kind[key] += 1
-        if self._of_kind[key] <= MOST_SAMPLES:
+        key = event_key(name, kind or fields.get("stage"))
+        self.of_kind[key] += 1
+        if self.of_kind[key] <= MOST_SAMPLES:
             return False
         self.left_out += 1
         return True
@@ -170,6 +171,11 @@ class RunFold:
                         fields["duration"],
                     )
                 )
+
+
+def event_key(name: str, kind: str | None) -> str:
+    """Name a kind of event: what happened, and to which kind of failure or at which stage."""
+    return f"{name}\0{kind}"
 
 
 def _bounded(value: object) -> object:

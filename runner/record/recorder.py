@@ -20,14 +20,17 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.events.base import Event
 from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.record.facts import Mask
-from runner.store.run_lock import RunLock, write_ended
+from runner.store.run_lock import RunLock, forget_ended, write_ended
 from runner.transports.cut import Cut
+
+if TYPE_CHECKING:
+    from runner.record.resumption import TakenRun
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of lines that wait for the child. What comes beyond is counted, and the record says that it is incomplete."""
@@ -46,10 +49,11 @@ class NoRecord:
     trouble: str | None = None
     """After `finish`: what is missing and why; None if nothing is."""
 
-    def begin(self, folder: Path, about: Callable[[], About]) -> None:
+    def begin(self, folder: Path, about: Callable[[], About], taken: TakenRun | None = None) -> None:
         """The run has a folder that is its alone, and is about to begin. Without this nothing is kept.
 
-        `about` returns the facts of the run, and what takes secrets out of these and of all that follows.
+        `about` returns the facts of the run, and what takes secrets out of these and of all that follows. `taken`: it
+        is gone on with; its lock is the recorder's from now on.
         """
 
     def refuse(self, why: str) -> None:
@@ -95,6 +99,7 @@ class Recorder(NoRecord):
         self._mask: Mask | None = None
         self._missing = 0
         self._has_events = False
+        self._is_new = True
         self._is_closed = False
         self._is_finished = False
         self._end: dict[str, Any] = {"outcome": "internal", "exit_code": None, "reason": None}
@@ -113,18 +118,24 @@ class Recorder(NoRecord):
         theirs.close()
         self._lines = LineSender(self._socket)
 
-    def begin(self, folder: Path, about: Callable[[], About]) -> None:
+    def begin(self, folder: Path, about: Callable[[], About], taken: TakenRun | None = None) -> None:
         """Keep the record in `folder` from now on, and take the lock of the run."""
+        self._lock = None if taken is None else taken.lock
         try:
             facts, self._mask = about()
         except Exception as error:  # whatever it is, the run can do without
             self.refuse(f"{type(error).__name__}: {error}")
             return
-        # Where there are no locks, or a full disk, its pid shows that it lives.
-        with contextlib.suppress(OSError):
-            self._lock = RunLock(folder)
+        self._is_new = taken is None
+        if taken is None:
+            # Where there are no locks, or a full disk, its pid shows that it lives.
+            with contextlib.suppress(OSError):
+                self._lock = RunLock(folder)
+        else:
+            forget_ended(folder)
+        incarnation = 1 if taken is None else taken.incarnation
         self._folder = folder
-        self._send({"begin": {"folder": str(folder), **facts}})
+        self._send({"begin": {"folder": str(folder), "incarnation": incarnation, **facts}})
 
     def refuse(self, why: str) -> None:
         """Say at the end why there is no record."""
@@ -152,7 +163,7 @@ class Recorder(NoRecord):
         if self._folder is None or self._is_closed:
             return
         self._is_closed = True
-        if self._lock is not None and not self._has_events:
+        if self._lock is not None and self._is_new and not self._has_events:
             self._lock.remove()
         if self._missing:
             self._send({"missing": self._missing})
@@ -168,6 +179,7 @@ class Recorder(NoRecord):
         self._lines.end()
         if self._folder is None:
             self._reap(time.monotonic() + CLOSE_TIMEOUT)
+            self._release(gone=False)
             return
         farewell, status = self._reap(time.monotonic() + CLOSE_TIMEOUT)
         if status != 0:
@@ -177,18 +189,22 @@ class Recorder(NoRecord):
             self.trouble = (
                 f"the record of the run is incomplete: {self._missing:,} events came too fast for it"
             )
-        if self._lock is not None:
-            if status != 0:
-                self._lock.remove()
-            self._lock.release()
+        self._release(gone=status != 0)
 
     def abandon(self) -> None:
         """End it at once, with nothing kept: instead of `close` and `finish`, where there is no run after all."""
+        self._is_closed = self._is_finished = True
         os.kill(self.pid, signal.SIGKILL)
         self._reap(time.monotonic() + CLOSE_TIMEOUT)
+        self._release(gone=self._is_new)
+
+    def _release(self, *, gone: bool) -> None:
+        """Let go of the run. `gone`: that it is free is to say nothing, as its record does not tell its end."""
         if self._lock is not None:
-            self._lock.remove()
+            if gone:
+                self._lock.remove()
             self._lock.release()
+            self._lock = None
 
     def _say_ended(self) -> None:
         assert self._folder is not None

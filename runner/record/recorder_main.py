@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from runner.errors import ExitCode
 from runner.ipc.descriptors import stand_apart
 from runner.record.fold import RunFold
+from runner.store.run_lock import WriterHold
 
 if TYPE_CHECKING:
     from runner.record.writer import RunWriter
@@ -71,6 +72,8 @@ class _Recording:
     end: dict[str, Any] | None = None
     missing: int = 0
     writer: RunWriter | None = None
+    hold: WriterHold | None = None
+    """Kept to the end of the process."""
     due: float | None = None
     """When what has happened is to be written; None while nothing has."""
 
@@ -89,9 +92,21 @@ class _Recording:
             if self.due is None:
                 self.due = time.monotonic() + (OPEN_AFTER if self.writer is None else COMMIT_EVERY)
         else:
-            self.begin = line.get("begin", self.begin)
+            if "begin" in line:
+                self._begin(line["begin"])
             self.end = line.get("end", self.end)
             self.missing += line.get("missing", 0)
+
+    def _begin(self, begin: dict[str, Any]) -> None:
+        """Make ready. Of a run that is gone on with the record is there, and is opened to know what is in it."""
+        self.begin = begin
+        is_new = begin["incarnation"] == 1
+        # One that the last incarnation has left writes for as long as its grace, if at all.
+        self.hold = WriterHold(Path(begin["folder"]), 0.0 if is_new else _GRACE + 2)
+        if not is_new:
+            self._open(over=False)
+            assert self.writer is not None
+            self.fold = self.writer.last_fold()
 
     def _chunks(self) -> Iterator[bytes]:
         """Yield whole lines as they come, and nothing where it is time to write, until there is no more."""
@@ -137,13 +152,16 @@ class _Recording:
     def _write(self, *, over: bool) -> None:
         self.due = None
         if self.writer is None:
-            from runner.record.writer import RunWriter
-
-            assert self.begin is not None
-            self.writer = RunWriter(
-                Path(self.begin["folder"]), self.begin, over=over and self.end is not None
-            )
+            self._open(over=over and self.end is not None)
+        assert self.writer is not None
         self.writer.commit(self.fold, time.monotonic(), last=over, missing=self.missing)
+
+    def _open(self, *, over: bool) -> None:
+        from runner.record.writer import RunWriter
+
+        assert self.begin is not None
+        folder, incarnation = Path(self.begin["folder"]), self.begin["incarnation"]
+        self.writer = RunWriter(folder, self.begin, over=over, incarnation=incarnation)
 
 
 def _prune_now_and_then(home: Path) -> None:

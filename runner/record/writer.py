@@ -1,6 +1,6 @@
 """Writes what is known of a run into its database, a transaction at a time.
 
-RunFold ── what has changed ──► commit ──► run.db
+RunFold ── what has changed ──► commit ──► run.db          the next incarnation: run.db ──► read_fold ──► RunFold
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import json
 import socket
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner import __version__
 from runner.record.fold import MOST_EVENTS, RunFold
-from runner.record.schema import DATABASE, close, create
+from runner.record.refold import read_fold
+from runner.record.schema import DATABASE, close, create, reopen
 from runner.store.run_lock import boot_id, process_start
 
 _SERIES_EVERY = 5.0
@@ -26,7 +28,9 @@ _SPARE = 500
 """Events of a name beyond `MOST_EVENTS` that may gather before the oldest are removed."""
 _MOST_CHARACTERS = 2_000_000
 """In the fields of all events of a name."""
-INCARNATION = 1
+_OF_THE_FIRST = ("at", "argv", "pid")
+"""Facts that stay what the first incarnation said."""
+_OF_THE_END = ("outcome", "exit_code", "reason", "report")
 
 
 @dataclass(slots=True)
@@ -40,28 +44,68 @@ class _Kept:
 class RunWriter:
     """The one writer of a run's database."""
 
-    def __init__(self, folder: Path, begin: Mapping[str, Any], *, over: bool) -> None:
-        """Make the database. `begin` says what is known of the run; `over`: it has ended already.
+    def __init__(
+        self, folder: Path, begin: Mapping[str, Any], *, over: bool = False, incarnation: int = 1
+    ) -> None:
+        """Make the database, or go on with that of a run which was killed. `begin` says what is known of the run.
+
+        `over`: it has ended already. `incarnation`: which of the runner's processes over the same run this one writes
+        for; from the second on the database is there.
 
         Raises:
-            sqlite3.Error: it can't be written.
+            sqlite3.Error: it can't be written, or another incarnation has been there first.
         """
         self._file = folder / DATABASE
-        self._connection, journal = create(self._file, lasting=not over)
+        self._begin = begin
+        self._incarnation = incarnation
         self._series_due = 0.0
         self._events: dict[str, _Kept] = {}
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._facts({**_facts_of(begin), "journal": journal})
-            self._connection.execute(
-                "INSERT INTO incarnation (n, pid, pid_start, boot_id, began) VALUES (?, ?, ?, ?, ?)",
-                (INCARNATION, begin["pid"], process_start(begin["pid"]), boot_id(), begin["at"]),
+        self._has_begun = False
+        is_new = incarnation == 1
+        self._connection, self._journal = (
+            create(self._file, lasting=not over) if is_new else reopen(self._file)
+        )
+        try:
+            if is_new:
+                with self._transaction():
+                    pass
+            else:
+                self._require_turn()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _require_turn(self) -> None:
+        (last,) = self._connection.execute("SELECT max(n) FROM incarnation").fetchone()
+        if (last or 0) + 1 != self._incarnation:
+            raise sqlite3.DatabaseError(
+                f"it is that of incarnation {last}: {self._incarnation} has come too late"
             )
+
+    def _say_begun(self) -> None:
+        """Say who writes from now on. A run that is gone on with has no end any more, and is counted as it is."""
+        self._require_turn()
+        begin, facts = self._begin, {**_facts_of(self._begin), "journal": self._journal}
+        if self._incarnation > 1:
+            facts = {key: value for key, value in facts.items() if key not in _OF_THE_FIRST}
+            self._connection.executemany("DELETE FROM fact WHERE key = ?", [(key,) for key in _OF_THE_END])
+            counts = self._connection.execute(
+                "SELECT name, count(*), sum(length(fields)) FROM event GROUP BY name"
+            )
+            self._events = {name: _Kept(count, size or 0) for name, count, size in counts}
+        self._facts(facts)
+        self._connection.execute(
+            "INSERT INTO incarnation (n, pid, pid_start, boot_id, began) VALUES (?, ?, ?, ?, ?)",
+            (self._incarnation, begin["pid"], process_start(begin["pid"]), boot_id(), begin["at"]),
+        )
+
+    def last_fold(self) -> RunFold:
+        """Return what was known of the run when it was written last, for the next to go on with."""
+        return read_fold(self._connection)
 
     def commit(self, fold: RunFold, now: float, *, last: bool = False, missing: int = 0) -> None:
         """Write what has changed since the last time. Series are written now and then, and at the `last` time."""
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._write_events(fold)
             self._write_failures(fold)
             self._write_jobs(fold)
@@ -75,12 +119,11 @@ class RunWriter:
 
     def end(self, end: Mapping[str, Any]) -> None:
         """Say what the run came to: from now on it has ended, whoever holds its lock."""
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._facts({key: end.get(key) for key in ("outcome", "exit_code", "reason", "report")})
+        with self._transaction():
+            self._facts({key: end.get(key) for key in _OF_THE_END})
             self._connection.execute(
                 "UPDATE incarnation SET ended = ?, outcome = ? WHERE n = ?",
-                (end["at"], end.get("outcome"), INCARNATION),
+                (end["at"], end.get("outcome"), self._incarnation),
             )
 
     @property
@@ -92,6 +135,15 @@ class RunWriter:
         """Leave one file behind. Raises nothing."""
         close(self._connection)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection:  # commits, or rolls back where SQLite has not done so by itself
+            self._connection.execute("BEGIN IMMEDIATE")
+            if not self._has_begun:
+                self._say_begun()
+            yield
+        self._has_begun = True
+
     def _facts(self, facts: Mapping[str, Any]) -> None:
         rows = [_row(key, value) for key, value in facts.items()]
         self._connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", rows)
@@ -100,7 +152,7 @@ class RunWriter:
         rows, fold.rows = fold.rows, []
         self._connection.executemany(
             "INSERT INTO event (incarnation, at, name, level, stage, worker, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [_row(INCARNATION, r.at, r.name, r.level, r.stage, r.worker, r.fields) for r in rows],
+            [_row(self._incarnation, r.at, r.name, r.level, r.stage, r.worker, r.fields) for r in rows],
         )
         for row in rows:
             kept = self._events.setdefault(row.name, _Kept())
@@ -129,9 +181,12 @@ class RunWriter:
         changed = [failures.kinds[print_] for print_ in failures.changed]
         failures.changed.clear()
         self._connection.executemany(
-            "INSERT OR REPLACE INTO kind VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO kind VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                _row(k.id, k.stage, k.print, k.error, k.traceback, k.n, k.first, k.last, k.minutes.encode())
+                _row(
+                    *(k.id, k.stage, k.print, k.error, k.traceback, k.n, k.first, k.last),
+                    *(k.minutes.encode(), k.minutes.step),
+                )
                 for k in changed
             ],
         )
@@ -191,7 +246,9 @@ def _facts_of(begin: Mapping[str, Any]) -> dict[str, Any]:
             "sqlite": sqlite3.sqlite_version,
         },
     }
-    return {key: value for key, value in begin.items() if key not in ("modules", "folder")} | own
+    return {
+        key: value for key, value in begin.items() if key not in ("modules", "folder", "incarnation")
+    } | own
 
 
 def _digest(path: Path) -> str | None:
