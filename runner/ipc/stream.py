@@ -18,10 +18,10 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from runner.errors import NotTheWorker
 
@@ -44,12 +44,12 @@ class Message:
 
     body: bytes | memoryview = field(default=b"", kw_only=True)
     none: ClassVar[int] = 0
-    """What travels where a message has fewer numbers than the header."""
+    """What travels where a message has fewer numbers than `attrgetter` takes to return several."""
 
     def header(self) -> bytes:
         """The bytes that go before the body."""
-        kind, numbers = _WRITTEN_AS[type(self)]
-        return HEADER.pack(kind, len(self.body), *numbers(self))
+        kind, pack, numbers = _WRITTEN_AS[type(self)]
+        return pack(kind, len(self.body), *numbers(self))
 
 
 @dataclass(slots=True)
@@ -266,10 +266,16 @@ def _numbers_of(kind: type[Message]) -> list[str]:
     return [each.name for each in fields(kind) if each.name != "body"]
 
 
-_WRITTEN_AS = {
-    kind: (_MARK | number, attrgetter(*(_numbers_of(kind) + ["none"] * _NUMBERS)[:_NUMBERS]))
-    for number, kind in enumerate(KINDS, 1)
-}
+def _written_as(
+    number: int, kind: type[Message]
+) -> tuple[int, Callable[..., bytes], Callable[[object], Any]]:
+    names = _numbers_of(kind)
+    names += ["none"] * (2 - len(names))
+    header = struct.Struct(f"<II{len(names)}Q{8 * (_NUMBERS - len(names))}x")  # as long as every header
+    return _MARK | number, header.pack, attrgetter(*names)
+
+
+_WRITTEN_AS = {kind: _written_as(number, kind) for number, kind in enumerate(KINDS, 1)}
 _READ_AS = {_MARK | number: (kind, 2 + len(_numbers_of(kind))) for number, kind in enumerate(KINDS, 1)}
 
 

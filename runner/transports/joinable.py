@@ -232,7 +232,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
                     if deadline is not None and _now() >= deadline:
                         raise
 
-    def _end_item(self, how: Word) -> None:
+    def _end_item(self, how: int) -> None:
         words = self._words()
         with self._counting:
             held = words[Word.RECEIVED] - words[Word.DONE] - words[Word.FAILED]
@@ -244,7 +244,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         if held == 1:
             self._page().set_item("")
 
-    def _count(self, word: Word, amount: int = 1) -> None:
+    def _count(self, word: int, amount: int = 1) -> None:
         """Raise a word; a handler that drives its queue may have several threads."""
         with self._counting:
             self._page().words[word] += amount
@@ -267,7 +267,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
             self._status.show_wait(Wait.NOTHING)
 
     @contextmanager
-    def _waited(self, word: Word) -> Iterator[None]:
+    def _waited(self, word: int) -> Iterator[None]:
         """Count what passes meanwhile as waited, not as busy."""
         page, began = self._page(), time.perf_counter_ns()
         page.pause_work()

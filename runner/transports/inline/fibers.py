@@ -458,7 +458,7 @@ class InlineQueue:
         self._ledger.writer_gone(self._fiber.name, now)
         self._ledger.decide()
 
-    def _wait(self, word: Word, until: float, movable: Callable[[], bool], what: str) -> None:
+    def _wait(self, word: int, until: float, movable: Callable[[], bool], what: str) -> None:
         began = time.perf_counter_ns()
         self._fiber.pause(movable, f"waits {what} on queue '{self._ledger.name}'", until)
         with _ledgers:

@@ -26,7 +26,7 @@ from runner.transports.leased.reader import FrameInbox
 from runner.transports.leased.session import WorkerSession
 from runner.transports.leased.writer import FrameOutbox
 
-_MARK = int(Word.MARK)
+_MARK = Word.MARK
 _NOTHING = object()
 
 
@@ -113,25 +113,23 @@ class FrameLoops:
     def _gather(self, iterator: Iterator[object], outbox: FrameOutbox, fail: OnItemFailure) -> bool:
         """Put items as quickly as can be, until there are no more, or one was big: then True."""
         words = self.session.status.words
-        frame, is_open = outbox.open_safe(), True
+        frame = outbox.open_safe()
         append, numbers, texts, big, stop = frame.append, NUMBERS, TEXTS, BIG, Word.STOP
         for item in iterator:
             kind = type(item)
             if kind in numbers or (kind in texts and len(item) < big):  # type: ignore[arg-type]
-                if not is_open:  # what was pickled alone leaves first
-                    frame, is_open = outbox.open_safe(), True
-                    append = frame.append
                 append(item)
                 if len(frame) < outbox.room:
                     continue
                 outbox.send_full()
+                append = frame.append
                 if outbox.looks:
                     return not words[stop]
             else:
                 self._add(item, outbox, fail)
                 if outbox.looks:
                     return not words[stop]
-                is_open = False
+                append = outbox.append_safe  # what was pickled alone leaves first
             if words[stop]:
                 return False
         return False

@@ -293,6 +293,10 @@ class FrameOutbox(OutboxEnd):
         assert isinstance(self._packer, FramePacker)
         return self._packer.open_safe()
 
+    def append_safe(self, item: object) -> None:
+        """Append a safe item to that list, whatever has gathered before it: only when it is full is to be seen to."""
+        self.open_safe().append(item)
+
     def send_full(self) -> None:
         """The frame holds all that it may: send it. The first item beyond the leave waits here for more."""
         if self._asks or self.session.credit > 0:
