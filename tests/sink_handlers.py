@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from runner.handlers.kinds import HandlerKind, Mapper, WorkerContext
+from runner.handlers.outputs import KeptOutput, Opening
 from runner.handlers.registry import find_kind
 from runner.spec.model import Role
 
@@ -42,10 +43,18 @@ def flush(handler: Mapper) -> None:
     handler.flush()
 
 
-def prepared(kind: str, options: Mapping[str, Any], folder: Path, run: str = "run") -> Any:
+def prepared(
+    kind: str,
+    options: Mapping[str, Any],
+    folder: Path,
+    run: str = "run",
+    *,
+    resumable: bool = False,
+    before: KeptOutput | None = None,
+) -> Any:
     """What the supervisor holds for a stage of this kind while a run lasts."""
     writes = consumer_kind(kind).writes
     assert writes is not None
-    opens: Callable[[str, str], Any] | None = writes(dict(options)).open
+    opens = writes(dict(options)).open
     assert opens is not None
-    return opens(str(folder), run)
+    return opens(Opening(str(folder), run, resumable, before))

@@ -2,9 +2,11 @@
 
     HandlerKind.writes(options) ──► Writes ──► checks of the file     no two stages at one file, no two workers
                                       │
-                                      └ open ──► StageOutput          in the supervisor
-                                                   prepared  ──► WorkerContext.prepared, of each worker
-                                                   finish(complete, states)   after the last worker
+                                      └ open(Opening) ──► StageOutput          in the supervisor
+                                          ▲                 prepared  ──► WorkerContext.prepared, of each worker
+          … the runner is killed …        │                 kept() ──► the cut, for whoever goes on with the run
+                                          └── KeptOutput ◄─────┘
+                                                            finish(complete, states)   after the last worker
 
 Nothing of a user's runs here, and nothing slow is imported: the supervisor and the check of a file come by.
 """
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.commits import BatchSpec, FlushPolicy
 
 
@@ -52,6 +55,44 @@ class OutputRefused(Exception):
     """What a stage is to write to can't be had; its message says what and why."""
 
 
+class Promise(StrEnum):
+    """How often an item is in what a stage leaves, where its runner was killed and another has gone on with the run."""
+
+    EXACTLY_ONCE = "exactly once"
+    BY_NAME = "once, by its name"
+    """What is made again takes the place of what was made."""
+    AT_LEAST_ONCE = "at least once"
+    """What was finished after the last cut comes twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOutput:
+    """What another runner had left of a stage's output when it took the last cut of the same run."""
+
+    data: bytes
+    """What `StageOutput.kept` had returned."""
+    states: Mapping[str, bytes]
+    """What each worker had captured, by name; those that never had are not in it."""
+    over: bool = False
+    """Whether all of the workers had come to their end, so that no more was to be written."""
+    queue: QueueSnapshot | None = None
+    """What had not come to an end in the queue that the stage reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an output is opened for."""
+
+    folder: str
+    """A relative path starts from here."""
+    run: str
+    """The run's id, which is the same however many runners it has had."""
+    resumable: bool = False
+    """Whether another runner may have to go on with the run."""
+    before: KeptOutput | None = None
+    """What another runner has left, where this one goes on with its run."""
+
+
 class StageOutput(Protocol):
     """What a stage leaves, in the hands of the supervisor while the run lasts."""
 
@@ -59,12 +100,16 @@ class StageOutput(Protocol):
     def prepared(self) -> object:
         """Return what each worker of the stage gets as `WorkerContext.prepared`; it can be pickled."""
 
-    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None) -> None:
+    def kept(self) -> bytes:
+        """Return what it takes to open it once more, for the same run, in another runner. Quick: each cut has it."""
+
+    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None, stays: bool = False) -> None:
         """
         See to what is there now that no worker is left. Called once.
 
         `complete`: the run has ended well. `states`: what each worker, by name, had captured when its items were last
-        acknowledged, empty where it never had; None where nobody keeps that. Raises `OutputRefused`, OSError.
+        acknowledged, empty where it never had; None where nobody keeps that. `stays`: unless it is complete, leave
+        what another runner needs to go on with the run. Raises `OutputRefused`, OSError.
         """
 
 
@@ -96,8 +141,9 @@ class Writes:
     """Why these options do not go together, and what to do."""
     counted: str = ""
     """What it can't do where nobody counts the items, as under `joinable`, and what to do; empty where it can."""
-    open: Callable[[str, str], StageOutput] | None = None
-    """Called in the supervisor before the first worker, with the folder that a relative path starts from and the run's
-    id. Raises `OutputRefused`, OSError; nothing has changed then."""
+    open: Callable[[Opening], StageOutput] | None = None
+    """Called in the supervisor before the first worker. Raises `OutputRefused`, OSError; nothing has changed then."""
+    over_death: Promise = Promise.AT_LEAST_ONCE
+    """What holds where the runner itself is killed, and another goes on with the run."""
     library: tuple[str, str] | None = None
     """A module that has to be installed, and the extra of mprun that has it."""

@@ -1,20 +1,24 @@
 """What stages leave, in the supervisor's hands: made ready before their first worker, put right after the last.
 
 plan ──► open_outputs ──► a plan whose workers know what was made ready        refused: nothing was started
+          ▲     each cut ◄── RunOutputs.kept
+          └─── the last cut, where another runner goes on with the run
 the run has ended ──► RunOutputs.finish ──► cut back, renamed, or taken away   failed: so has the run
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.errors import StartFailed
-from runner.handlers.outputs import OutputRefused, StageOutput
+from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, StageOutput
 from runner.handlers.registry import writes_of
 from runner.spec.plan import Plan, StagePlan
+from runner.transports.cut import Cut
 from runner.units import counted
 
 
@@ -23,6 +27,16 @@ class RunOutputs:
     """The outputs of one run, by stage."""
 
     outputs: dict[str, StageOutput] = field(default_factory=dict)
+    before: dict[str, KeptOutput] = field(default_factory=dict)
+    """What another runner had left of them."""
+    stays: bool = False
+    """Whether somebody may go on with the run: there is a cut that speaks of it."""
+    resumable: bool = False
+
+    def kept(self) -> dict[str, bytes]:
+        """Return what a cut says of them, as a part of `Cut.states`."""
+        self.stays = self.resumable
+        return {_key(stage): output.kept() for stage, output in self.outputs.items()}
 
     def kept(self) -> dict[str, bytes]:
         """Return what whoever opens them again for the same run has to know, by stage."""
@@ -34,38 +48,70 @@ class RunOutputs:
         """
         See to each once, now that no worker is left; return what went wrong.
 
-        `workers` are the names of all that there were, each with its stage.
+        `workers` are the names of all that there were, each with its stage. Where the run can be resumed, a cut in
+        which all is done has to be kept before what is complete is put in place.
         """
         faults = []
         for stage, output in self.outputs.items():
             states = {worker: state_of(worker) for worker, its in workers if its == stage}
             kept = {worker: state for worker, state in states.items() if state is not None}
             try:
-                output.finish(complete=complete, states=kept if len(kept) == len(states) else None)
+                output.finish(
+                    complete=complete,
+                    states=self._with_earlier(stage, kept) if len(kept) == len(states) else None,
+                    stays=self.stays,
+                )
             except (OutputRefused, OSError) as error:
                 faults.append(f"stage '{stage}': {error}")
         self.outputs.clear()
         return "; ".join(faults) or None
 
+    def _with_earlier(self, stage: str, states: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Add those of workers that had ended under another runner, and were not started again."""
+        return {**self.before[stage].states, **states} if stage in self.before else states
+
+    def close(self) -> None:
+        """Leave what `finish` has not seen to: nothing was started, or the runner has failed in the middle."""
+        if not self.stays:
+            self.finish(complete=False, workers=(), state_of=lambda _worker: None)
+            return
+        for output in self.outputs.values():
+            with suppress(OutputRefused, OSError):
+                output.finish(complete=False, states=None, stays=True)
+        self.outputs.clear()
+
 
 NO_OUTPUTS = RunOutputs()
 
 
+def _key(stage: str) -> str:
+    """Name, among the states of a cut, what a stage leaves."""
+    return f"output:{stage}"
+
+
 @contextmanager
-def open_outputs(plan: Plan) -> Iterator[tuple[Plan, RunOutputs]]:
+def open_outputs(
+    plan: Plan, *, resumable: bool = False, cut: Cut | None = None
+) -> Iterator[tuple[Plan, RunOutputs]]:
     """
     Make ready what stages write to, and return the plan in which their workers know of it.
+
+    `resumable`: cuts of the run are kept. `cut`: the last one, where this runner goes on with the run.
 
     Raises:
         StartFailed: one of them can't be had; all that can't are named.
     """
-    opened, faults = RunOutputs(), []
+    opened, faults = RunOutputs(resumable=resumable, stays=cut is not None), []
     for stage in plan.stages:
         writes = writes_of(stage.spec.handler, stage.role)
         if writes is None or writes.open is None:
             continue
+        before = None if cut is None else _before(stage, cut)
+        if before is not None:
+            opened.before[stage.name] = before
+        opening = Opening(str(stage.spec.cwd or Path.cwd()), plan.origin, resumable, before)
         try:
-            opened.outputs[stage.name] = writes.open(str(stage.spec.cwd or Path.cwd()), plan.origin)
+            opened.outputs[stage.name] = writes.open(opening)
         except OutputRefused as error:
             faults.append(f"stage '{stage.name}': {error}")
         except OSError as error:
@@ -77,7 +123,21 @@ def open_outputs(plan: Plan) -> Iterator[tuple[Plan, RunOutputs]]:
             raise StartFailed(those + "; ".join(faults))
         yield _told(plan, opened), opened
     finally:
-        opened.finish(complete=False, workers=(), state_of=lambda _worker: None)
+        opened.close()
+
+
+def _before(stage: StagePlan, cut: Cut) -> KeptOutput | None:
+    """Return what a cut says of the output of a stage; None where it had none yet."""
+    if _key(stage.name) not in cut.states:
+        return None
+    names = {worker.name for worker in stage.workers}
+    scaled = re.compile(rf"{re.escape(stage.name)}-[0-9]+")  # `mprun scale` adds workers that no plan has
+    return KeptOutput(
+        cut.states[_key(stage.name)],
+        {name: state for name, state in cut.states.items() if name in names or scaled.fullmatch(name)},
+        over=cut.ended.issuperset(names),
+        queue=next((queue for queue in cut.queues if queue.queue == stage.spec.receives), None),
+    )
 
 
 def _told(plan: Plan, opened: RunOutputs) -> Plan:

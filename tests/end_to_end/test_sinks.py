@@ -506,7 +506,7 @@ def test_a_ctrl_c_while_the_outputs_are_made_ready_is_obeyed(
         textwrap.dedent("""
             import signal
             from mprun.__main__ import main
-            from runner.handlers.sinks.files import FileOutput
+            from runner.handlers.sinks.file_output import FileOutput
 
             made = FileOutput.__init__
 

@@ -13,21 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import select
-import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from runner.handlers.kinds import WorkerContext
-from runner.handlers.outputs import REMEDY, OutputRefused, WriteMode, write_mode
+from runner.handlers.outputs import OutputRefused
+from runner.handlers.sinks.hidden import status
 
 STDOUT = "-"
 """The path that is the run's standard output, as it is for programs."""
@@ -99,7 +98,7 @@ class AppendedFile:
     def _open(self) -> tuple[int, bool]:
         if self.path == STDOUT:
             return 1, False
-        found = _status(Path(self.path))
+        found = status(Path(self.path))
         is_regular = found is None or stat.S_ISREG(found.st_mode)
         flags = os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
@@ -214,199 +213,23 @@ def _prepared_by_hand(path: str) -> PreparedFile:
     return PreparedFile(path, Path(path).stat().st_size if Path(path).exists() else 0)
 
 
-class FileOutput:
-    """The supervisor's hand on a file."""
-
-    def __init__(self, path: str, mode: WriteMode, run: str, head: bytes = b"") -> None:
-        """
-        See to it that it can be written. `head` is what a file that is not empty begins with, once.
-
-        Raises:
-            OutputRefused: it is there, or another run writes it.
-            OSError: it can't be had.
-        """
-        self._path = Path(path)
-        self._head = head
-        self._created = False
-        self._descriptor = -1
-        self._folder: Path | None = None
-        self._folders: list[Path] = []
-        try:
-            self.prepared = self._prepare(mode, run)
-        except BaseException:
-            self._remove_made()
-            raise
-
-    def _prepare(self, mode: WriteMode, run: str) -> PreparedFile:
-        self._make_folders()
-        found = _status(self._path)
-        if found is not None and stat.S_ISDIR(found.st_mode):
-            raise OutputRefused(f"{self._path}: it is a folder, and a file is to be written")
-        if found is not None and not stat.S_ISREG(found.st_mode):
-            return PreparedFile(str(self._path))  # a pipe, a terminal, /dev/null: nothing is kept there
-        if mode is WriteMode.REPLACE:
-            return self._prepare_parts(run)
-        if found is not None and mode is WriteMode.FAIL:
-            raise OutputRefused(f"{self._path}: it is there already; {REMEDY}")
-        self._open()
-        opened = os.fstat(self._descriptor)
-        return PreparedFile(str(self._path), opened.st_size, (opened.st_dev, opened.st_ino))
-
-    def _make_folders(self) -> None:
-        missing = [each for each in self._path.parents if not each.exists()]
-        for each in reversed(missing):
-            each.mkdir(exist_ok=True)
-            self._folders.append(each)
-
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        try:
-            self._descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-            self._created = True
-        except FileExistsError:
-            self._descriptor = os.open(self._path, flags)
-        self._lock(self._descriptor)
-
-    def _lock(self, descriptor: int) -> None:
-        if not lock_alone(descriptor):
-            raise OutputRefused(f"{self._path}: another run writes it")
-
-    def _prepare_parts(self, run: str) -> PreparedFile:
-        self._path = Path(os.path.realpath(self._path))  # a link stays one
-        if self._path.exists() and not os.access(self._path, os.W_OK):
-            raise OutputRefused(f"{self._path}: permission denied")
-        remove_abandoned(self._path)
-        self._folder = hidden(self._path, run)
-        self._folder.mkdir(mode=0o700)
-        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._lock(self._descriptor)
-        return PreparedFile(str(self._folder), parts=True)
-
-    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None) -> None:
-        """Cut back what nobody has acknowledged; put in place what replaces. Raises OSError."""
-        try:
-            if self._folder is None:
-                self._finish_in_place(complete, states)
-            elif complete:
-                self._put_in_place(self._folder, states)
-        except OSError as error:
-            raise advised(str(self._path), error) from error
-        finally:
-            self._remove_made(keep=complete)
-
-    def _finish_in_place(self, complete: bool, states: Mapping[str, bytes] | None) -> None:
-        if self._descriptor < 0:
-            return
-        if states is not None:
-            lengths = [acknowledged_length(state) for state in states.values() if state]
-            _cut(self._descriptor, max([self.prepared.length, *lengths]))
-        if complete and self._head and not os.fstat(self._descriptor).st_size:
-            os.write(self._descriptor, self._head)
-
-    def _put_in_place(self, folder: Path, states: Mapping[str, bytes] | None) -> None:
-        parts = sorted((each for each in folder.iterdir()), key=lambda each: (len(each.name), each.name))
-        if states is not None:
-            lengths = {
-                str(self.prepared.of(worker).path): acknowledged_length(state)
-                for worker, state in states.items()
-            }
-            for part in parts:
-                with part.open("r+b") as file:
-                    _cut(file.fileno(), lengths.get(str(part), 0))
-        joined = _joined([each for each in parts if each.stat().st_size], folder / " joined", self._head)
-        with contextlib.suppress(OSError):
-            joined.chmod(stat.S_IMODE(self._path.stat().st_mode))
-        joined.replace(self._path)
-
-    def _remove_made(self, *, keep: bool = False) -> None:
-        """Nothing is to be left but what the run was to leave."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        if self._descriptor >= 0:
-            if self._created and not keep and not os.fstat(self._descriptor).st_size:
-                self._path.unlink(missing_ok=True)
-            os.close(self._descriptor)
-            self._descriptor = -1
-        for each in () if keep else reversed(self._folders):
-            with contextlib.suppress(OSError):  # something is in it
-                each.rmdir()
-
-
-def file_output(
-    options: Mapping[str, Any], head: Callable[[], bytes] = lambda: b""
-) -> Callable[[str, str], FileOutput] | None:
-    """Return what opens the file of a sink with `path` and `mode`; None where that is standard output."""
-    if options["path"] == STDOUT:
-        return None
-    mode = write_mode(options)
-    return lambda folder, run: FileOutput(os.path.join(folder, options["path"]), mode, run, head())  # noqa: PTH118
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-
-
-def lock_alone(descriptor: int) -> bool:
-    """Lock what is open; False where another has. Some file systems know no locks, and then nobody has any."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def hidden(path: Path, run: str) -> Path:
-    """Return the folder beside `path` in which a run makes what is to take its place."""
-    return path.with_name(f".{path.name}.{run}.mprun")
-
-
-def remove_abandoned(path: Path) -> list[Path]:
-    """Take away what runs that were killed have left beside `path`. Return that of those that go on: it is locked."""
-    in_use = []
-    pattern = "".join(f"[{each}]" if each in "*?[" else each for each in path.name)
-    for left in path.parent.glob(f".{pattern}.*.mprun"):
-        try:
-            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        if lock_alone(descriptor):
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            in_use.append(left)
-        os.close(descriptor)
-    return in_use
-
-
 def acknowledged_length(state: bytes) -> int:
     """Return the length that an `AppendedFile` has captured; 0 where it never has."""
     return int(json.loads(state)["length"]) if state else 0
 
 
-def _cut(descriptor: int, length: int) -> None:
-    if os.fstat(descriptor).st_size > length:
-        os.ftruncate(descriptor, length)
+def check_kept(path: Path, shown: str, length: int, states: Iterable[bytes]) -> None:
+    """
+    See to it that a file has what was acknowledged of it, `length` bytes and what workers have captured.
 
-
-def _joined(parts: list[Path], target: Path, head: bytes) -> Path:
-    """Make one file of the parts, each without the head that it begins with but for the first."""
-    if len(parts) == 1:
-        return parts[0]
-    with target.open("wb") as whole:
-        whole.write(head)
-        whole.flush()
-        for part in parts:
-            with part.open("rb") as file:
-                at = len(head) if head and file.read(len(head)) == head else 0
-                _append(file.fileno(), at, whole.fileno())
-    return target
-
-
-def _append(source: int, at: int, target: int) -> None:
-    left = os.fstat(source).st_size - at
-    while left > 0 and (copied := os.sendfile(target, source, at, left)):
-        at, left = at + copied, left - copied
+    Raises:
+        OutputRefused: it has not, so that nobody can go on in it.
+    """
+    written = max([length, *map(acknowledged_length, states)])
+    found = status(path)
+    if found is None and written:
+        raise OutputRefused(f"{shown} is gone, and {written:,} bytes were written")
+    if found is not None and found.st_size < written:
+        raise OutputRefused(
+            f"{shown}: somebody else has changed it since: it has {found.st_size:,} bytes, and {written:,} were written"
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,9 +21,10 @@ from urllib.parse import quote
 
 from runner.errors import OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, REMEDY, OutputRefused, WriteMode, Writes, write_mode
-from runner.handlers.sinks.files import advised, hidden, remove_abandoned
+from runner.handlers.outputs import MODE, REMEDY, Opening, OutputRefused, WriteMode, Writes, write_mode
+from runner.handlers.sinks.files import advised
 from runner.handlers.sinks.forms import FormError, as_json, in_text, item_text, json_bytes, text_bytes
+from runner.handlers.sinks.hidden import hidden, inode, remove_abandoned
 from runner.spec.model import Role
 
 _NOBODYS_FAULT = frozenset(
@@ -139,38 +141,74 @@ def _rename(source: str, target: str) -> None:
 class FolderOutput:
     """The supervisor's hand on a folder."""
 
-    def __init__(self, path: str, mode: WriteMode, run: str) -> None:
+    def __init__(self, path: str, mode: WriteMode, opening: Opening) -> None:
         """See to it that it may be written to. Raises `OutputRefused`, OSError."""
         self._path = Path(os.path.realpath(path))
-        self._is_new = not self._path.exists()
-        if not self._is_new and not self._path.is_dir():
-            raise OutputRefused(f"{path}: it is a file, and a folder is to be written")
-        if mode is WriteMode.FAIL and not self._is_new and any(self._path.iterdir()):
-            raise OutputRefused(f"{path}: the folder is there already, and not empty; {REMEDY}")
-        self._new = hidden(self._path, run) if mode is WriteMode.REPLACE else None
-        if self._new is not None:
-            remove_abandoned(self._path)
+        self._new = hidden(self._path, opening.run) if mode is WriteMode.REPLACE else None
+        self._is_placed = False
+        known: Mapping[str, Any] = {}
+        if opening.before is None:
+            self._check(path, mode)
+        else:
+            known = json.loads(opening.before.data)
+            self._check_again(path, known, over=opening.before.over)
+        self._is_new = known.get("new", not self._path.exists())
+        self._old = known.get("old", inode(self._path))
+        """The inode of what is to be replaced."""
         folder = self._new or self._path
+        self.prepared = str(folder)
+        self._descriptor = -1
+        if self._is_placed:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         lock(self._descriptor)
-        self.prepared = str(folder)
         if not os.access(folder, os.W_OK):
-            self.finish(complete=False, states=None)
+            self.finish(complete=False, states=None, stays=opening.before is not None)
             raise OutputRefused(f"{path}: permission denied: it can't be written to")
 
-    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None) -> None:  # noqa: ARG002 - nothing is kept
+    def _check(self, path: str, mode: WriteMode) -> None:
+        is_there = self._path.exists()
+        if is_there and not self._path.is_dir():
+            raise OutputRefused(f"{path}: it is a file, and a folder is to be written")
+        if mode is WriteMode.FAIL and is_there and any(self._path.iterdir()):
+            raise OutputRefused(f"{path}: the folder is there already, and not empty; {REMEDY}")
+        if self._new is not None:
+            remove_abandoned(self._path)
+
+    def _check_again(self, path: str, known: Mapping[str, Any], *, over: bool) -> None:
+        """Another runner had it before."""
+        if self._new is None or self._new.is_dir():
+            if self._new is None and not self._path.is_dir():
+                raise OutputRefused(f"{path}: the folder that the run had written to is gone")
+            return
+        self._is_placed = over and inode(self._path) not in (None, known["old"])
+        if not self._is_placed:  # else the runner was killed right behind the rename
+            raise OutputRefused(
+                f"{path}: what the run had written is gone: '{self._new}' was beside it; another run that writes it "
+                "takes it away"
+            )
+
+    def kept(self) -> bytes:
+        """Return what it takes to open it once more."""
+        return json.dumps({"new": self._is_new, "old": self._old}).encode()
+
+    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None, stays: bool = False) -> None:  # noqa: ARG002 - nothing is kept
         """Take away what is not whole; put a new folder in the place of the old one. Raises OSError."""
+        if self._is_placed:
+            return
         shutil.rmtree(f"{self.prepared}/{_PARTIAL}", ignore_errors=True)
         os.close(self._descriptor)
-        if self._new is None:
-            if self._is_new and not complete:
-                with contextlib.suppress(OSError):  # something is in it
-                    self._path.rmdir()
-        elif not complete:
+        if complete:
+            if self._new is not None:
+                exchange(self._new, self._path)
+        elif stays:
+            return
+        elif self._new is not None:
             shutil.rmtree(self._new, ignore_errors=True)
-        else:
-            exchange(self._new, self._path)
+        elif self._is_new:
+            with contextlib.suppress(OSError):  # something is in it
+                self._path.rmdir()
 
 
 def exchange(new: Path, path: Path) -> None:
@@ -236,7 +274,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
     return Writes(
         path=options["path"],
         counted="" if "name" in options else "files have no names of their own; say `name`",
-        open=lambda folder, run: FolderOutput(os.path.join(folder, options["path"]), mode, run),  # noqa: PTH118
+        open=lambda opening: FolderOutput(os.path.join(opening.folder, options["path"]), mode, opening),  # noqa: PTH118
     )
 
 

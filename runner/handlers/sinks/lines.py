@@ -11,7 +11,8 @@ from typing import Any
 
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
-from runner.handlers.sinks.files import STDOUT, AppendedFile, file_output
+from runner.handlers.sinks.file_output import file_output
+from runner.handlers.sinks.files import STDOUT, AppendedFile
 from runner.handlers.sinks.forms import as_json, in_text, item_text, json_bytes, json_lines, text_bytes
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role

@@ -10,31 +10,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import stat
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from runner.errors import HandlerError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, REMEDY, Commits, OutputRefused, WriteMode, Writes, write_mode
-from runner.handlers.sinks.files import (
-    AppendedFile,
-    PreparedFile,
-    acknowledged_length,
-    advised,
-    hidden,
-    lock_alone,
-    remove_abandoned,
-)
-from runner.handlers.sinks.folder import exchange
+from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
+from runner.handlers.sinks.files import AppendedFile, advised
 from runner.handlers.sinks.forms import FormError, as_json, json_bytes, plain
+from runner.handlers.sinks.parquet_output import ROWS, ParquetOutput, converted
 from runner.handlers.sinks.rows import RowReader, as_mapping
 from runner.handlers.sources.reading import require
 from runner.spec.commits import FlushPolicy
@@ -42,7 +30,6 @@ from runner.spec.model import Role
 from runner.text import safe_repr
 
 _LENGTH = struct.Struct("<Q")
-_ROWS = 100_000
 _FAMILIES = {
     bool: "boolean",
     int: "number",
@@ -83,7 +70,7 @@ class ParquetColumns:
     def __init__(self, options: Mapping[str, Any], context: WorkerContext) -> None:
         """Open the spool. Raises OSError; `HandlerError` where pyarrow is not installed."""
         self._pyarrow = require("pyarrow", "data", "`parquet`")
-        self._rows_in_group = options.get("rows", _ROWS)
+        self._rows_in_group = options.get("rows", ROWS)
         self._spool = AppendedFile(options["path"], context)
         self._declared = declared_types(options.get("columns", {}))
         self._reader = RowReader(self._spool.kept.get("names", tuple(self._declared)))
@@ -328,11 +315,6 @@ def _json(name: str, value: object) -> str:
         raise FormError(f"$.{name}{str(error).removeprefix('$')}") from None
 
 
-def converted(spool: str, length: int) -> str:
-    """Name the file that is made of so much of a spool."""
-    return f"{spool} {length}.parquet"
-
-
 def convert(spool: str, length: int, rows: int, declared: Mapping[str, Any], name: str) -> None:
     """Make what becomes file `name` of `length` bytes of a spool, in groups of so many rows. Raises OSError."""
     try:
@@ -371,95 +353,6 @@ def _streams(spool: str, length: int) -> Iterator[Any]:
                 yield stream
 
 
-class ParquetOutput:
-    """The supervisor's hand on a Parquet file, or on a folder of them. It never imports pyarrow."""
-
-    def __init__(self, path: str, mode: WriteMode, run: str, options: Mapping[str, Any]) -> None:
-        """See to it that it may be written. Raises `OutputRefused`, OSError."""
-        self._is_folder = path.endswith("/")
-        self._path, self._mode, self._run = Path(os.path.realpath(path)), mode, run
-        self._rows, self._columns = options.get("rows", _ROWS), dict(options.get("columns", {}))
-        self._check(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if remove_abandoned(self._path) and mode is WriteMode.FAIL and not self._is_folder:
-            raise OutputRefused(f"{path}: another run writes it")
-        self._folder = hidden(self._path, run)
-        self._folder.mkdir(mode=0o700)
-        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        lock_alone(self._descriptor)
-        self.prepared = PreparedFile(str(self._folder), parts=True)
-
-    def _check(self, path: str) -> None:
-        there = self._path.exists()
-        if there and self._path.is_dir() is not self._is_folder:
-            what = "a file, and a folder is" if self._is_folder else "a folder, and a file is"
-            raise OutputRefused(f"{path}: it is {what} to be written")
-        if there and self._mode is WriteMode.FAIL and not (self._is_folder and not any(self._path.iterdir())):
-            raise OutputRefused(f"{path}: it is there already; {REMEDY if self._is_folder else _REPLACE}")
-        if there and not os.access(self._path, os.W_OK):
-            raise OutputRefused(f"{path}: permission denied: it can't be written to")
-
-    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None) -> None:
-        """Put the files in their place. Raises `OutputRefused`, OSError."""
-        try:
-            if complete or self._mode is not WriteMode.REPLACE:
-                self._publish(complete, dict(self._lengths(states)))
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._descriptor)
-
-    def _lengths(self, states: Mapping[str, bytes] | None) -> Iterator[tuple[str, int]]:
-        """Yield the spools, each with how much of it is done."""
-        if states is not None:
-            for worker, state in states.items():
-                yield self.prepared.of(worker).path, acknowledged_length(state)
-            return
-        for spool in self._folder.iterdir():
-            if not spool.name.endswith((".parquet", ".partial")):
-                yield str(spool), spool.stat().st_size
-
-    def _publish(self, complete: bool, lengths: Mapping[str, int]) -> None:
-        made = {spool: self._made(spool, length) for spool, length in lengths.items() if length}
-        if not self._is_folder:
-            if complete and not made:
-                empty = self._folder / "empty"
-                empty.touch()
-                made = {"empty": self._made(str(empty), 0)}
-            for file in made.values():
-                self._put_in_place(file)
-            return
-        target = self._folder / "new" if self._mode is WriteMode.REPLACE else self._path
-        target.mkdir(parents=True, exist_ok=True)
-        for spool, file in made.items():
-            os.replace(file, target / f"part-{self._run}-{Path(spool).name}.parquet")  # noqa: PTH105
-        if self._mode is WriteMode.REPLACE:
-            exchange(target, self._path)
-
-    def _put_in_place(self, file: str) -> None:
-        if self._path.exists():
-            if self._mode is WriteMode.FAIL:
-                raise OutputRefused(
-                    f"{self._path}: somebody else has made it while the run wrote to it; {_REPLACE}"
-                )
-            os.chmod(file, stat.S_IMODE(self._path.stat().st_mode))  # noqa: PTH101
-        os.replace(file, self._path)  # noqa: PTH105
-
-    def _made(self, spool: str, length: int) -> str:
-        """Return the file made of a spool; where its worker did not come to that, another process makes it."""
-        file = converted(spool, length)
-        if not os.path.exists(file):  # noqa: PTH110
-            shape = str(length), str(self._rows), json.dumps(self._columns)
-            command = [sys.executable, "-m", __name__, spool, *shape, str(self._path)]
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                last = done.stderr.strip().splitlines()[-1:] or ["it was killed"]
-                raise OutputRefused(f"{self._path}: its rows could not be put together: {last[0]}")
-        return file
-
-
-_REPLACE = "`mode: replace` puts a new one in its place"
 _ALONE = (
     "one Parquet file has one writer",
     "leave out `count`, or end `path` in a slash: then it is a folder, and each worker has a file of its own in it",
@@ -483,7 +376,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         alone=None if path.endswith("/") else _ALONE,
         misfit=_NOT_ADDED_TO if mode is WriteMode.APPEND and not path.endswith("/") else None,
         library=("pyarrow", "data"),
-        open=lambda folder, run: ParquetOutput(_in(folder, path), mode, run, options),
+        open=lambda opening: ParquetOutput(_in(opening.folder, path), mode, opening, options),
     )
 
 
@@ -526,7 +419,7 @@ PARQUET = HandlerKind(
             "rows": {
                 "type": "integer",
                 "minimum": 1,
-                "default": _ROWS,
+                "default": ROWS,
                 "description": "How many rows a row group has.",
             },
             "mode": {

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import BatchFailed, HandlerError, OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, REMEDY, Commits, OutputRefused, WriteMode, Writes, write_mode
+from runner.handlers.outputs import (
+    MODE,
+    REMEDY,
+    Commits,
+    Opening,
+    OutputRefused,
+    WriteMode,
+    Writes,
+    write_mode,
+)
 from runner.handlers.sinks.forms import FormError, as_json, plain
 from runner.handlers.sinks.rows import RowReader, are_plain, as_mapping, is_plain
 from runner.spec.commits import BatchSpec
@@ -307,12 +316,12 @@ def _connect(path: str) -> sqlite3.Connection:
 class TableOutput:
     """The supervisor's hand on a table."""
 
-    def __init__(self, options: Mapping[str, Any], folder: str, run: str) -> None:
+    def __init__(self, options: Mapping[str, Any], opening: Opening) -> None:
         """See to it that it may be written. Raises `OutputRefused`, OSError."""
         import sqlite3
 
-        self._path = os.path.join(folder, options["path"])  # noqa: PTH118
-        self._table, self._run = options["table"], run
+        self._path = os.path.join(opening.folder, options["path"])  # noqa: PTH118
+        self._table, self._run = options["table"], opening.run
         self._replaces = write_mode(options) is WriteMode.REPLACE
         os.makedirs(os.path.dirname(self._path), exist_ok=True)  # noqa: PTH103, PTH120
         self._is_new = not os.path.exists(self._path)  # noqa: PTH110
@@ -324,9 +333,9 @@ class TableOutput:
         except (sqlite3.Error, OutputFailed) as error:
             self._remove_made()
             raise OutputRefused(f"{self._path}: {error}") from error
-        if is_there and write_mode(options) is WriteMode.FAIL:
+        if is_there and opening.before is None and write_mode(options) is WriteMode.FAIL:
             raise OutputRefused(f"{self._path}: table '{self._table}' is there already; {REMEDY}")
-        written = f"{self._table} of run {run}" if self._replaces else self._table
+        written = f"{self._table} of run {self._run}" if self._replaces else self._table
         self.prepared = {"path": self._path, "table": written}
 
     @staticmethod
@@ -334,8 +343,14 @@ class TableOutput:
         query = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
         return connection.execute(query, (table,)).fetchone() is not None
 
-    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None) -> None:  # noqa: ARG002 - nothing is kept
+    def kept(self) -> bytes:
+        """Return what it takes to open it once more."""
+        return b"{}"
+
+    def finish(self, *, complete: bool, states: Mapping[str, bytes] | None, stays: bool = False) -> None:  # noqa: ARG002 - nothing is kept
         """Put a new table in the place of the old one; forget what it was made of. Raises `OutputRefused`."""
+        if stays and not complete:
+            return
         import sqlite3
 
         try:
@@ -390,7 +405,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
     return Writes(
         Commits(batch=_BATCH),
         path=f"{options['path']}, table {options['table']}",
-        open=lambda folder, run: TableOutput(options, folder, run),
+        open=lambda opening: TableOutput(options, opening),
     )
 
 

@@ -1,0 +1,75 @@
+"""What a run makes beside what it writes: hidden folders, which it locks while it lasts, and whoever comes later finds.
+
+out.jsonl    .out.jsonl.d5fc.mprun/     parts of what is to take its place, or only a mark that run d5fc wrote it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+_ENDING = ".mprun"
+
+
+def hidden(path: Path, run: str) -> Path:
+    """Return the folder beside `path` in which a run makes what is to take its place."""
+    return path.with_name(f".{path.name}.{run}{_ENDING}")
+
+
+def lock_alone(descriptor: int) -> bool:
+    """Lock what is open; False where another has. Some file systems know no locks, and then nobody has any."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def open_folder(folder: Path) -> int:
+    """Open it, to be locked. Raises OSError."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def remove_abandoned(path: Path) -> list[Path]:
+    """Take away what runs that were killed have left beside `path`. Return that of those that go on: it is locked."""
+    in_use = []
+    pattern = "".join(f"[{each}]" if each in "*?[" else each for each in path.name)
+    for left in path.parent.glob(f".{pattern}.*{_ENDING}"):
+        try:
+            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if lock_alone(descriptor):
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            in_use.append(left)
+        os.close(descriptor)
+    return in_use
+
+
+def remove_at_once(folder: Path) -> None:
+    """Take a folder away so that it is whole or gone for whoever is killed meanwhile, or comes later."""
+    old = folder.with_name(f"{folder.name.removesuffix(_ENDING)}.old{_ENDING}")
+    with contextlib.suppress(OSError):
+        folder = folder.rename(old)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def status(path: Path) -> os.stat_result | None:
+    """Return that of what is at a path; None where nothing is."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def inode(path: Path) -> int | None:
+    """Return what tells a file from another that takes its place; None where there is none."""
+    # Not the device: that may have another number once the machine has been started again.
+    found = status(path)
+    return None if found is None else found.st_ino
