@@ -34,7 +34,7 @@ from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home
 from runner.supervisor.admin import AdminApi
-from runner.supervisor.cuts import Resumption, with_added
+from runner.supervisor.cuts import Resumption, resumable, with_added
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs
 from runner.supervisor.resources import open_resources
@@ -107,7 +107,9 @@ def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder, recorder: NoRecord, 
             # Before whatever takes a while: a signal that nobody notes is one that nobody obeys.
             signals = parts.enter_context(SignalInbox())
             parts.enter_context(ensure_capacity(plan))
-            plan, outputs = parts.enter_context(open_outputs(plan))
+            plan, outputs = parts.enter_context(
+                open_outputs(plan, resumable=resumable(plan) and recorder.keeps_cuts, cut=cut)
+            )
             watchdog = parts.enter_context(_leave_no_process(bus.run)) if plan.transport != "inline" else None
             resources = parts.enter_context(open_resources(plan))
             transport = _open_transport(plan, signals.wake, resources.providers, cut)

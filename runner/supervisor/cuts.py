@@ -23,9 +23,8 @@ from runner.supervisor.outputs import RunOutputs
 from runner.supervisor.shutdown import Phase
 from runner.supervisor.workers import WorkerExit, WorkerState, WorkerTable
 from runner.transports.base import Transport
-from runner.transports.cut import Cut
+from runner.transports.cut import OUTPUT, Cut
 
-OUTPUT = "output:"
 LOST = "lost:"
 
 
@@ -136,11 +135,6 @@ def _with_added(stage: StagePlan, added: Mapping[str, str]) -> StagePlan:
     known = {worker.name for worker in stage.workers}
     names = sorted(name for name, its in added.items() if its == stage.name and name not in known)
     return replace(stage, workers=(*stage.workers, *(replace(stage.workers[0], name=name) for name in names)))
-
-
-def outputs_of(cut: Cut) -> dict[str, bytes]:
-    """Return what a cut says of what stages leave, by stage."""
-    return dict(_prefixed(cut.states, OUTPUT))
 
 
 def lost_letters_of(cut: Cut) -> dict[str, int]:

@@ -8,7 +8,6 @@ the run has ended ──► RunOutputs.finish ──► cut back, renamed, or ta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from runner.errors import StartFailed
 from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, StageOutput
 from runner.handlers.registry import writes_of
 from runner.spec.plan import Plan, StagePlan
-from runner.transports.cut import Cut
+from runner.transports.cut import OUTPUT, Cut
 from runner.units import counted
 
 
@@ -34,13 +33,9 @@ class RunOutputs:
     resumable: bool = False
 
     def kept(self) -> dict[str, bytes]:
-        """Return what a cut says of them, as a part of `Cut.states`."""
+        """Return what whoever opens them again for the same run has to know, by stage: for a cut that is taken."""
         self.stays = self.resumable
-        return {_key(stage): output.kept() for stage, output in self.outputs.items()}
-
-    def kept(self) -> dict[str, bytes]:
-        """Return what whoever opens them again for the same run has to know, by stage."""
-        return {}
+        return {stage: output.kept() for stage, output in self.outputs.items()}
 
     def finish(
         self, *, complete: bool, workers: Sequence[tuple[str, str]], state_of: Callable[[str], bytes | None]
@@ -84,11 +79,6 @@ class RunOutputs:
 NO_OUTPUTS = RunOutputs()
 
 
-def _key(stage: str) -> str:
-    """Name, among the states of a cut, what a stage leaves."""
-    return f"output:{stage}"
-
-
 @contextmanager
 def open_outputs(
     plan: Plan, *, resumable: bool = False, cut: Cut | None = None
@@ -128,13 +118,12 @@ def open_outputs(
 
 def _before(stage: StagePlan, cut: Cut) -> KeptOutput | None:
     """Return what a cut says of the output of a stage; None where it had none yet."""
-    if _key(stage.name) not in cut.states:
+    if (data := cut.states.get(OUTPUT + stage.name)) is None:
         return None
-    names = {worker.name for worker in stage.workers}
-    scaled = re.compile(rf"{re.escape(stage.name)}-[0-9]+")  # `mprun scale` adds workers that no plan has
+    names = [worker.name for worker in stage.workers]
     return KeptOutput(
-        cut.states[_key(stage.name)],
-        {name: state for name, state in cut.states.items() if name in names or scaled.fullmatch(name)},
+        data,
+        {name: cut.states[name] for name in names if name in cut.states},
         over=cut.ended.issuperset(names),
         queue=next((queue for queue in cut.queues if queue.queue == stage.spec.receives), None),
     )

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 
 from runner.ledger.snapshot import QueueSnapshot
 
+OUTPUT = "output:"
+"""Before the name of a stage: what is known of what it leaves."""
+
 
 @dataclass(frozen=True, slots=True)
 class SampledItem:
