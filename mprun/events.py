@@ -12,6 +12,7 @@ from runner.events.base import Event as Event
 from runner.events.jobs import JobCancelled as JobCancelled
 from runner.events.jobs import JobEvent as JobEvent
 from runner.events.jobs import JobFinished as JobFinished
+from runner.events.jobs import JobKept as JobKept
 from runner.events.jobs import JobPrinted as JobPrinted
 from runner.events.jobs import JobRetried as JobRetried
 from runner.events.jobs import JobSilent as JobSilent
@@ -71,6 +72,7 @@ __all__ = [
     "JobCancelled",
     "JobEvent",
     "JobFinished",
+    "JobKept",
     "JobPrinted",
     "JobResult",
     "JobRetried",

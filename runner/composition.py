@@ -44,6 +44,7 @@ from runner.transports.cut import Cut
 from runner.transports.worker import work
 
 if TYPE_CHECKING:
+    from runner.jobs.resumption import JobsPast
     from runner.supervisor.job_scheduler import JobScheduler
 
 
@@ -53,13 +54,15 @@ def run(
     keep: Callable[[Report], object] = lambda _: None,
     recorder: NoRecord = NO_RECORD,
     resumed: Resumption | None = None,
+    past: JobsPast | None = None,
 ) -> Report:
     """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
 
     With `resumed` it goes on where another runner was killed or has ended, as the same run.
 
     `keep` gets the report before observers are closed: one that shows the run may wait for a screen that is stopped.
-    What `recorder` has left to do when this returns, whoever made it waits for.
+    What `recorder` has left to do when this returns, whoever made it waits for. `past` is what a plan of jobs takes
+    over of a run before it.
 
     Raises:
         UsageError: the transport does not exist on this system.
@@ -80,7 +83,7 @@ def run(
         last.callback(bus.close)
         run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder))
         last.callback(recorder.close)
-        _supervise(plan, bus, run_folder, recorder, cut)
+        _supervise(plan, bus, run_folder, recorder, cut, past)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
@@ -100,7 +103,14 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
         ) from error
 
 
-def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder, recorder: NoRecord, cut: Cut | None) -> None:
+def _supervise(
+    plan: Plan,
+    bus: Bus,
+    run_folder: RunFolder,
+    recorder: NoRecord,
+    cut: Cut | None,
+    past: JobsPast | None,
+) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
     with ExitStack() as parts:
         with _refusals_as_start_failed():
@@ -119,7 +129,7 @@ def _supervise(plan: Plan, bus: Bus, run_folder: RunFolder, recorder: NoRecord, 
                 letters.resume(cut.letters)
         feeder = NO_FEEDER
         if plan.jobs and watchdog is not None:
-            feeder = _job_scheduler(plan, transport, bus, run_folder, watchdog)
+            feeder = _job_scheduler(plan, transport, bus, run_folder, watchdog, recorder, past)
         supervisor = Supervisor(
             plan,
             transport,
@@ -177,7 +187,13 @@ def _open_transport(plan: Plan, wake: int, providers: ResourceProviders, cut: Cu
 
 
 def _job_scheduler(
-    plan: Plan, transport: Any, bus: Bus, run_folder: RunFolder, watchdog: Watchdog
+    plan: Plan,
+    transport: Any,
+    bus: Bus,
+    run_folder: RunFolder,
+    watchdog: Watchdog,
+    recorder: NoRecord,
+    past: JobsPast | None,
 ) -> JobScheduler:
     """Make what decides about the jobs of a plan.
 
@@ -186,6 +202,7 @@ def _job_scheduler(
     """
     from runner.jobs.masking import Masker
     from runner.jobs.requests import RequestBuilder, Secrets
+    from runner.jobs.resumption import NO_PAST
     from runner.supervisor.job_scheduler import JobScheduler
 
     secrets = Secrets.gathered(plan.jobs, os.environ)
@@ -201,7 +218,10 @@ def _job_scheduler(
     def end_orphans(alive: Collection[int]) -> None:
         process.end_orphans(spare=(watchdog.pid, *alive), known=known)
 
-    return JobScheduler(plan, transport, bus, builder, Masker(secrets.values.values()), end_orphans)
+    masker = Masker(secrets.values.values())
+    return JobScheduler(
+        plan, transport, bus, builder, masker, end_orphans, past or NO_PAST, recorder.note_job
+    )
 
 
 @contextmanager

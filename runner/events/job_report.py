@@ -1,6 +1,6 @@
 """The report on a run's jobs, folded from their events, with the critical path and root causes derived from it.
 
-    job.started · step.finished · job.retried · job.finished · job.skipped ──► JobReportBuilder ──► JobReport
+    job.started · step.finished · job.retried · job.finished · job.skipped · job.kept ──► JobReportBuilder ──► JobReport
 
 The last screen of a run, `--report FILE`, JUnit and GitHub show these facts. They declare their own meaning, and
 `job_report_schema` is made from that. What is derived from them:
@@ -23,6 +23,7 @@ from runner.events.jobs import (
     JobCancelled,
     JobEvent,
     JobFinished,
+    JobKept,
     JobRetried,
     JobSilent,
     JobSkipped,
@@ -120,8 +121,18 @@ class JobLine:
     command: tuple[str, ...] = means("The command line that runs just this job again.", ())
     needs: tuple[str, ...] = means("The jobs that it waited for.", ())
     lost: tuple[str, ...] = means("Why attempts before the last were lost.", ())
+    kept_from: str | None = means(
+        "The run in which it came to that, where it was kept instead of run: times are those of then, and all that is "
+        "after the start of the run is null.",
+        None,
+    )
     steps: tuple[StepLine, ...] = means("The steps of its last attempt.", ())
     services: tuple[ServiceLine, ...] = means("The services of its last attempt.", ())
+
+    @property
+    def took_now(self) -> float:
+        """Seconds that it took of the run."""
+        return self.seconds if self.kept_from is None else 0.0
 
     @property
     def failed_service(self) -> ServiceLine | None:
@@ -175,6 +186,8 @@ class _Job:
                 self.facts["silent"] = seconds
             case JobFinished():
                 self._finished(event, after)
+            case JobKept():
+                self._kept(event)
             case StepStarted(step=step, name=name):
                 self.steps[step] = StepLine(step, name, "running")
             case StepFinished(step=step, name=name):
@@ -212,6 +225,18 @@ class _Job:
             seconds=round(event.at - self.began, 6) if self.began is not None else event.duration,
             ended_after=after,
             failed_step=_failed_step(self.steps.values()),
+        )
+
+    def _kept(self, event: JobKept) -> None:
+        self.facts.update(
+            state=JobState(event.result),
+            reason=event.reason,
+            attempts=event.attempt,
+            seconds=event.duration,
+            exitcode=event.exitcode,
+            log=event.log or None,
+            needs=tuple(event.needs),
+            kept_from=event.from_run,
         )
 
     def _service_exited(self, event: ServiceExited) -> None:
@@ -253,9 +278,9 @@ class JobReportBuilder:
         if self._expected is None and not self._jobs:
             return None
         lines = tuple(_line(name, job) for name, job in self._jobs.items())
-        longest = critical_path([TimedJob(line.job, line.seconds, line.needs) for line in lines])
-        begun = {line.job for line in lines if line.attempts}
-        path = tuple(name for name in longest if name in begun)  # what was skipped took no time
+        longest = critical_path([TimedJob(line.job, line.took_now, line.needs) for line in lines])
+        begun = {line.job for line in lines if line.attempts and line.kept_from is None}
+        path = tuple(name for name in longest if name in begun)  # what was skipped or kept took no time
         times = {line.job: line.seconds for line in lines}
         unreached = max((self._expected or 0) - len(lines), 0)
         return JobReport(

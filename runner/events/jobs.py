@@ -1,8 +1,9 @@
 """The events of jobs: decided, started, tried again, finished; their steps and services.
 
     job.started ─► step.started ─► step.finished ─► … ─► job.finished         job.skipped: instead of all of it
-         ▲                                           └─► job.retried ─┐       job.cancelled: before job.finished
-         └────────────────────────────────────────────────────────────┘         or instead of all of it
+         ▲                                           └─► job.retried ─┐       job.kept: the same, in a run that goes on
+         └────────────────────────────────────────────────────────────┘       job.cancelled: before job.finished
+                                                                                or instead of all of it
 
 Each decision carries its reason as a sentence. `job` is always the full id of one leg, such as `test (3.11, slow)`.
 """
@@ -41,6 +42,20 @@ class JobSkipped(JobEvent, kind="job.skipped"):
     """A job is not going to run."""
 
     reason: str = carries(_WHY)
+    needs: Sequence[str] = carries(_NEEDS, default=())
+
+
+class JobKept(JobEvent, kind="job.kept"):
+    """A job does not run, as it has ended well before: in this run, which goes on, or in the one that is run again."""
+
+    result: JobResult = carries("What became of it then: passed, allowed or skipped.")
+    from_run: str = carries("The id of the run in which that was.")
+    reason: str = carries("Why it came to that, as a sentence.")
+    attempt: int = carries("The number of its last attempt; 0 if it never ran.")
+    duration: float = carries("Seconds that it took then.")
+    ended: float = carries("When it ended, in seconds since 1970.")
+    exitcode: int | None = carries(_EXITCODE)
+    log: str = carries(_LOG)
     needs: Sequence[str] = carries(_NEEDS, default=())
 
 

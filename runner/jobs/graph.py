@@ -86,7 +86,16 @@ class LegStatus:
     """Jobs that it needs and that are not over."""
 
 
-Decision = StartLeg | RetryLeg | CancelLeg | FinishLeg
+@dataclass(frozen=True, slots=True)
+class KeepLeg:
+    """A leg was over before the run began, and has its outcome from then."""
+
+    leg: LegSpec
+    outcome: JobOutcome
+    attempt: int
+
+
+Decision = StartLeg | RetryLeg | CancelLeg | FinishLeg | KeepLeg
 
 
 class _LegPhase(Enum):
@@ -102,8 +111,14 @@ class _LegState:
     spec: LegSpec
     phase: _LegPhase = _LegPhase.WAITING
     attempt: int = 0
+    had: int = 0
+    """Attempts that it had before the run began."""
+    lost: int = 0
+    """Of these, the ones that don't count."""
     reason: str = ""
     """Why it runs."""
+    before: str = ""
+    """What became of it before the run began, where that is to be told."""
     deadline: float = math.inf
     cancelled: str | None = None
     """Why it was cancelled."""
@@ -154,6 +169,19 @@ class JobGraph:
         self._decisions: list[Decision] = []
 
     # Facts.
+
+    def keep(self, leg: str, outcome: JobOutcome, attempt: int) -> None:
+        """A leg is over already, by another run or before this one was interrupted. To be said before `begin`."""
+        state = self._legs[leg]
+        state.attempt = attempt
+        self._decisions.append(KeepLeg(state.spec, outcome, attempt))
+        self._close(self._jobs[state.spec.job], state, outcome)
+
+    def go_on(self, leg: str, attempt: int, lost: int, before: str) -> None:
+        """A leg has had so many attempts already, of which `lost` don't count. To be said before `begin`."""
+        state = self._legs[leg]
+        state.attempt = state.had = attempt
+        state.lost, state.before = lost, before
 
     def begin(self) -> None:
         """The run begins: what needs nothing is asked first."""
@@ -293,7 +321,7 @@ class JobGraph:
                 continue
             verdict = self._judge(job, state)
             if verdict.runs:
-                state.reason = verdict.reason
+                state.reason = "; ".join(filter(None, (verdict.reason, state.before)))
                 self._make_ready(state)
             elif self._stopping is not None:
                 self._cancel(job, state, self._stopping)
@@ -336,7 +364,9 @@ class JobGraph:
     def _retry(self, state: _LegState, outcome: JobOutcome, now: float) -> RetryLeg | None:
         if state.cancelled is not None or self._stopping is not None:
             return None
-        return retry_after(state.spec, state.attempt, outcome, now=now, deadline=state.deadline)
+        counting = state.attempt - state.lost
+        retry = retry_after(state.spec, counting, outcome, now=now, deadline=state.deadline)
+        return retry and replace(retry, attempt=state.attempt + 1)
 
     def _back_off(self, state: _LegState, retry: RetryLeg, now: float) -> None:
         state.phase = _LegPhase.BACKOFF
@@ -374,9 +404,14 @@ class JobGraph:
         self._finish(job, state, _cancelled(state, reason))
 
     def _finish(self, job: _Job, state: _LegState, outcome: JobOutcome) -> None:
+        self._decisions.append(
+            FinishLeg(state.spec, outcome, state.attempt if state.attempt > state.had else 0)
+        )
+        self._close(job, state, outcome)
+
+    def _close(self, job: _Job, state: _LegState, outcome: JobOutcome) -> None:
         state.phase = _LegPhase.OVER
         job.outcomes[state.spec.id] = outcome
-        self._decisions.append(FinishLeg(state.spec, outcome, state.attempt))
         job.open -= 1
         if job.open == 0:
             self._closed.append(job)

@@ -113,6 +113,8 @@ class JobRequest:
     """Seconds between the signal that asks to end and the one that can't be refused."""
     up_to_date: UpToDateCheck | None = None
     """For a job with `inputs`."""
+    notice: str = ""
+    """What its log says first, where it has been begun before by a runner that is gone."""
 
     def __repr__(self) -> str:
         """Short: the status page of a worker shows it as the item in hand."""
@@ -182,13 +184,32 @@ class RequestBuilder:
         again = f".{attempt}" if attempt > 1 else ""
         return f"{self._logs}/{self._numbers[leg.id]:04}-{_file_name(leg.id)}{again}.log"
 
-    def build_request(self, number: int, start: StartLeg, needs: Mapping[str, NeedContext]) -> JobRequest:
+    def take_over_log(self, leg: LegSpec, attempt: int, log: str) -> str:
+        """Have the log of an attempt of a past run here too, which may be forgotten first; return its name."""
+        own = self.log_of(leg, max(attempt, 1))
+        if not log or log == own:
+            return log
+        try:
+            os.link(log, own)
+        except OSError:  # it is gone, or on another file system
+            return log
+        return own
+
+    def up_to_date_check(self, leg: LegSpec, needs: Mapping[str, NeedContext]) -> UpToDateCheck:
+        """Return what decides whether a leg has to run, given what the jobs that it needs came to."""
+        fill, _ = TemplateFiller(needs, self._secrets.values).of_leg(leg)
+        directory = self._directory(leg, fill)
+        return self._up_to_date(leg, fill, directory, self._dotenv(leg))
+
+    def build_request(
+        self, number: int, start: StartLeg, needs: Mapping[str, NeedContext], notice: str = ""
+    ) -> JobRequest:
         """Return the request for an attempt."""
         leg = start.leg
         fill, env = TemplateFiller(needs, self._secrets.values).of_leg(leg)
         log = self.log_of(leg, start.attempt)
-        directory = os.path.normpath(os.path.join(self._beside, fill.text(leg.directory)))  # noqa: PTH118
-        dotenv = tuple(os.path.join(self._beside, name) for name in leg.dotenv)  # noqa: PTH118
+        directory = self._directory(leg, fill)
+        dotenv = self._dotenv(leg)
         files = tuple(map(fill.text, leg.outputs))
         return JobRequest(
             number=number,
@@ -216,7 +237,14 @@ class RequestBuilder:
             idle_timeout=leg.idle_timeout,
             grace=self._plan.limits.stop_timeout,
             up_to_date=self._up_to_date(leg, fill, directory, dotenv) if leg.inputs else None,
+            notice=notice,
         )
+
+    def _directory(self, leg: LegSpec, fill: TemplateFiller) -> str:
+        return os.path.normpath(os.path.join(self._beside, fill.text(leg.directory)))  # noqa: PTH118
+
+    def _dotenv(self, leg: LegSpec) -> tuple[str, ...]:
+        return tuple(os.path.join(self._beside, name) for name in leg.dotenv)  # noqa: PTH118
 
     def _up_to_date(
         self, leg: LegSpec, fill: TemplateFiller, directory: str, dotenv: Sequence[str]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from runner.record.failures import MOST_SAMPLES, FailureKinds
@@ -59,6 +59,15 @@ class JobRow:
     signal: str | None = None
     reason: str = ""
     log: str | None = None
+    outputs: Mapping[str, str] | None = None
+    """What it hands on; None until it is over, and where a secret is in it."""
+    key: Mapping[str, str] | None = None
+    """Digests of what it was when it ran."""
+    lost: int = 0
+    """Of its attempts, those that count for nothing."""
+
+
+JOB_COLUMNS = tuple(field.name for field in fields(JobRow))
 
 
 class StepRow(NamedTuple):
@@ -141,6 +150,13 @@ class RunFold:
                 self.series[key] = Series(self.began or at)
             self.series[key].add(at, float(counts.get(name) or 0))
 
+    def take_note(self, note: Mapping[str, Any]) -> None:
+        """Take note of what is to be known of a job beside its events."""
+        job = self.jobs.setdefault(note["id"], JobRow(note["id"]))
+        self.changed_jobs.add(job.id)
+        job.key, job.outputs = note["key"], note.get("outputs")
+        job.lost = note.get("lost", job.lost)
+
     def _job(self, name: str, at: float, fields: dict[str, Any]) -> None:
         job = self.jobs.setdefault(fields["job"], JobRow(fields["job"]))
         self.changed_jobs.add(job.id)
@@ -148,12 +164,19 @@ class RunFold:
         job.log = fields.get("log") or job.log
         match name:
             case "job.started":
+                # What a runner that is gone had begun begins anew; between attempts of this one the time goes on.
+                state_before = job.state
                 job.state, job.attempts = "running", fields["attempt"]
-                job.began = job.began or at
+                job.code = job.signal = job.ended = None
+                job.began = at if state_before != "retrying" or job.began is None else job.began
             case "job.retried":
                 job.state = "retrying"
             case "job.skipped":
                 job.state, job.ended = "skipped", at
+            case "job.kept":
+                job.state, job.attempts = str(fields["result"]), fields["attempt"]
+                job.began, job.ended = fields["ended"] - fields["duration"], fields["ended"]
+                job.code, job.signal = fields["exitcode"], None
             case "job.cancelled":
                 job.state = job.state if job.state == "running" else "cancelled"
             case "job.finished":

@@ -139,7 +139,9 @@ class RunView:
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return what is known of each job."""
-        return [dict(row) for row in self._rows("SELECT * FROM job ORDER BY began, id")]
+        rows = map(dict, self._rows("SELECT * FROM job ORDER BY began, id"))
+        read = ("outputs", "key")
+        return [{**row, **{name: _json(row.get(name), None) for name in read}} for row in rows]
 
     def series(self, name: str) -> Series | None:
         """Return one number over time."""

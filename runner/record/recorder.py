@@ -30,6 +30,7 @@ from runner.store.run_lock import RunLock, forget_ended, write_ended
 from runner.transports.cut import Cut
 
 if TYPE_CHECKING:
+    from runner.jobs.resumption import JobNote
     from runner.record.resumption import TakenRun
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -71,6 +72,9 @@ class NoRecord:
 
     def cut(self, cut: Cut) -> None:
         """Keep this cut instead of the one before it. Never blocks."""
+
+    def note_job(self, note: JobNote) -> None:
+        """Keep this of a job, so that another run can go on from there. Never blocks."""
 
     def note_end(self, report: Mapping[str, Any]) -> None:
         """This is what the run came to."""
@@ -153,6 +157,17 @@ class Recorder(NoRecord):
         else:
             self._lines.enqueue(event.line() if self._mask is None else self._masked(event))
         self._lines.flush_nowait()
+
+    def note_job(self, note: JobNote) -> None:
+        """Send what is to be known of a job. What it hands on is left out where a secret is in it."""
+        if self._folder is None:
+            return
+        known: dict[str, Any] = {"id": note.leg, "key": note.digests}
+        if note.lost is not None:
+            known["lost"] = note.lost
+        if note.outputs is not None and (self._mask is None or self._mask(note.outputs) == note.outputs):
+            known["outputs"] = note.outputs
+        self._send({"job": known})
 
     def note_end(self, report: Mapping[str, Any]) -> None:
         """Take the report of the run, which is its end."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OPEN_AFTER = 0.2
 """Seconds from the first event until the database is made."""
+JOB_COMMIT = 0.02
+"""Seconds that what became of a job may wait to be written: if all is killed meanwhile it is run again."""
 COMMIT_EVERY = 0.2
 """Seconds that what has happened may wait to be written."""
 _CHUNK = 256 * 1024
@@ -96,6 +98,16 @@ class _Recording:
                 self._begin(line["begin"])
             self.end = line.get("end", self.end)
             self.missing += line.get("missing", 0)
+            if "job" in line:
+                self.fold.take_note(line["job"])
+                if "lost" not in line["job"]:  # it has not begun, but ended
+                    self._hasten()
+
+    def _hasten(self) -> None:
+        """What a job came to is worth a transaction of its own, or of all that end within the same moment."""
+        if self.writer is not None:
+            soon = time.monotonic() + JOB_COMMIT
+            self.due = soon if self.due is None else min(self.due, soon)
 
     def _begin(self, begin: dict[str, Any]) -> None:
         """Make ready. Of a run that is gone on with the record is there, and is opened to know what is in it."""

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 from runner.record.failures import FailureKind, FailureKinds
-from runner.record.fold import COUNTED, FAILURES, JobRow, RunFold, event_key
+from runner.record.fold import COUNTED, FAILURES, JOB_COLUMNS, JobRow, RunFold, event_key
 from runner.record.series import Series
 
 
@@ -49,10 +49,16 @@ def _kinds(connection: sqlite3.Connection) -> list[FailureKind]:
 
 
 def _jobs(connection: sqlite3.Connection) -> list[JobRow]:
-    columns = ("id", "state", "attempts", "began", "ended", "code", "signal", "reason", "log")
-    return [
-        JobRow(*row) for row in connection.execute(f"SELECT {', '.join(columns)} FROM job ORDER BY rowid")
-    ]
+    rows = connection.execute(f"SELECT {', '.join(JOB_COLUMNS)} FROM job ORDER BY rowid")
+    jobs = [JobRow(*row) for row in rows]
+    for job in jobs:
+        job.outputs, job.key = _mapping(job.outputs), _mapping(job.key)
+    return jobs
+
+
+def _mapping(text: Any) -> dict[str, str] | None:
+    found = json.loads(text or "null")
+    return found if isinstance(found, dict) else None
 
 
 def _series(connection: sqlite3.Connection) -> dict[str, Series]:

@@ -32,7 +32,7 @@ CREATE TABLE kind (id INTEGER PRIMARY KEY, stage TEXT, print TEXT UNIQUE, error 
 CREATE TABLE sample_item (kind INT, item TEXT, at REAL, letter INT);
 CREATE TABLE series (name TEXT PRIMARY KEY, start REAL, step REAL, body BLOB) WITHOUT ROWID;
 CREATE TABLE job (id TEXT PRIMARY KEY, state TEXT, attempts INT, began REAL, ended REAL, code INT, signal TEXT,
-    reason TEXT, outputs TEXT, key TEXT, log TEXT);
+    reason TEXT, outputs TEXT, key TEXT, lost INT, log TEXT);
 CREATE TABLE step (job TEXT, attempt INT, n INT, name TEXT, result TEXT, code INT, seconds REAL,
     PRIMARY KEY (job, attempt, n)) WITHOUT ROWID;
 CREATE TABLE cut (one INTEGER PRIMARY KEY CHECK (one = 1), number INT, at REAL, incarnation INT, unfinished INT,

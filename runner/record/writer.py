@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
-from runner.record.fold import MOST_EVENTS, RunFold
+from runner.record.fold import JOB_COLUMNS, MOST_EVENTS, RunFold
 from runner.record.refold import read_fold
 from runner.record.schema import DATABASE, close, create, reopen
 from runner.store.run_lock import boot_id, process_start
@@ -200,12 +200,8 @@ class RunWriter:
         changed = [fold.jobs[job] for job in fold.changed_jobs]
         fold.changed_jobs.clear()
         self._connection.executemany(
-            "INSERT OR REPLACE INTO job (id, state, attempts, began, ended, code, signal, reason, log)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                _row(j.id, j.state, j.attempts, j.began, j.ended, j.code, j.signal, j.reason, j.log)
-                for j in changed
-            ],
+            f"INSERT OR REPLACE INTO job ({', '.join(JOB_COLUMNS)}) VALUES ({', '.join('?' * len(JOB_COLUMNS))})",
+            [_row(*(getattr(job, column) for column in JOB_COLUMNS)) for job in changed],
         )
         steps, fold.steps = fold.steps, []
         self._connection.executemany(

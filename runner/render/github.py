@@ -146,7 +146,8 @@ def _row(line: JobLine) -> str:
     took = rough_duration(line.seconds) if line.attempts else ""
     reason = "" if line.state is JobState.PASSED else _escaped(line.reason)
     sign = _SIGNS.get(line.state, "")
-    return f"| {_escaped(line.job)} | {sign} {line.state.replace('_', ' ')} | {took} | {reason} |"
+    result = f"{line.state.replace('_', ' ')}{', kept' if line.kept_from is not None else ''}"
+    return f"| {_escaped(line.job)} | {sign} {result} | {took} | {reason} |"
 
 
 def _details(line: JobLine, tail: Sequence[str]) -> str:

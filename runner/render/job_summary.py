@@ -84,6 +84,11 @@ def state_label(state: JobState) -> str:
     return _WORDS.get(state, str(state))
 
 
+def result_label(line: JobLine) -> str:
+    """Return what became of a job, and whether that was before the run began."""
+    return state_label(line.state) + (", kept" if line.kept_from is not None else "")
+
+
 def _blocks(
     report: Report, job_report: JobReport, tail_of: TailOf, *, columns: int, room: int, near: str
 ) -> list[Part]:
@@ -215,7 +220,8 @@ def _table(job_report: JobReport, room: int) -> list[Part]:
         return []
     fit = min(max(room - 2, _FEWEST_TABLE_ROWS), _MOST_TABLE_ROWS)
     fit = fit if len(ran) <= fit else fit - 1  # a row for the count of the others
-    slowest = {line.job for line in sorted(ran, key=lambda line: line.seconds, reverse=True)[:fit]}
+    # What was kept took its time before.
+    slowest = {line.job for line in sorted(ran, key=lambda line: line.took_now, reverse=True)[:fit]}
     kept = [line for line in ran if line.job in slowest]
     retried = any(line.attempts > 1 for line in ran)
     grid = Grid(tuple(_row(line, retried=retried) for line in kept))
@@ -224,7 +230,7 @@ def _table(job_report: JobReport, room: int) -> list[Part]:
 
 
 def _row(line: JobLine, *, retried: bool) -> dict[str, str]:
-    row = {"job": visible(line.job), "result": state_label(line.state), "took": rough_duration(line.seconds)}
+    row = {"job": visible(line.job), "result": result_label(line), "took": rough_duration(line.seconds)}
     return row | ({"attempts": str(line.attempts)} if retried else {})
 
 
@@ -240,6 +246,8 @@ def _critical_path(job_report: JobReport) -> list[OutputLine]:
 def _last_line(report: Report, job_report: JobReport) -> OutputLine:
     counts = [(state, len(job_report.of(state))) for state in _COUNTED]
     counted = ", ".join(f"{count:,} {state_label(state)}" for state, count in counts if count) or "no job ran"
+    kept = sum(line.kept_from is not None for line in job_report.jobs)
+    counted += f"; {kept:,} kept" if kept else ""
     took = rough_duration(report.seconds)
     if report.outcome in ("interrupted", "timeout", "internal"):
         how = {"interrupted": "interrupted", "timeout": "timed out"}.get(

@@ -2,6 +2,7 @@
 
     passed ► <testcase/>            allowed, skipped, cancelled ► <skipped>     never ended ► <error>
     failed, timed_out ► <failure>   each that ran: its last lines as <system-out>
+    kept: as it ended then, with the run in which that was as a <property>
 
 There is no one schema of JUnit XML. This is the part that Jenkins, GitLab and GitHub's report actions have in common.
 """
@@ -72,6 +73,9 @@ def _add_case(suite: ElementTree.Element, workflow: str, line: JobLine, tail: Se
         "testcase",
         {"classname": workflow, "name": _clean(line.job), "time": f"{line.seconds:.3f}"},
     )
+    if line.kept_from is not None:
+        properties = ElementTree.SubElement(case, "properties")
+        ElementTree.SubElement(properties, "property", {"name": "kept-from", "value": line.kept_from})
     verdict = _verdict(line)
     if verdict is not None:
         attributes = {"message": _clean(line.reason)}

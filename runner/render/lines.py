@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runner.events.base import Event
-from runner.events.jobs import JobCancelled, JobFinished, JobRetried, JobSilent, JobSkipped, JobStarted
+from runner.events.jobs import (
+    JobCancelled,
+    JobFinished,
+    JobKept,
+    JobRetried,
+    JobSilent,
+    JobSkipped,
+    JobStarted,
+)
 from runner.events.run import EventsDropped, RunStopping
 from runner.exit_status import known_signal
 from runner.spec.model import JobResult
@@ -67,6 +75,8 @@ def format_event(event: Event) -> OutputLine | None:
             return format_end(event.job, event.result, event.duration, event.reason, attempt=event.attempt)
         case JobSkipped(job=job, reason=reason):
             return _marked(Emphasis.ASIDE, f"{visible(job)} was skipped: {visible(reason)}")
+        case JobKept():
+            return _marked(Emphasis.ASIDE, f"{visible(event.job)} is kept: it {_how_before(event)}")
         case JobCancelled(job=job, reason=reason):
             return _marked(Emphasis.ASIDE, f"{visible(job)} was cancelled: {visible(reason)}")
         case JobRetried(job=job, reason=reason):
@@ -79,6 +89,13 @@ def format_event(event: Event) -> OutputLine | None:
         case EventsDropped(count=count):
             return _marked(Emphasis.WARNING, f"{count} events are not shown: this output is read too slowly")
     return None
+
+
+def _how_before(event: JobKept) -> str:
+    """Say what became of a job that is kept: that it ended well is told without the reason."""
+    took = f"{_ENDINGS[event.result][1]} {rough_duration(event.duration)}" if event.attempt else "was skipped"
+    before = f"{took} before" if event.from_run == event.run else f"{took} in run {event.from_run}"
+    return before if event.result is JobResult.PASSED else f"{before}: {visible(event.reason)}"
 
 
 def format_heading(event: JobStarted) -> str:

@@ -28,7 +28,15 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.events.base import Event
-from runner.events.jobs import JobCancelled, JobFinished, JobRetried, JobSkipped, JobStarted, StepStarted
+from runner.events.jobs import (
+    JobCancelled,
+    JobFinished,
+    JobKept,
+    JobRetried,
+    JobSkipped,
+    JobStarted,
+    StepStarted,
+)
 from runner.events.run import QueueProgress, RunProgress, RunStarted, RunStopping, StageCounts
 from runner.render.lines import Emphasis, OutputLine
 from runner.spec.model import JobResult
@@ -354,7 +362,7 @@ class JobProgressModel:
                 self.running[job].step = name
             case JobRetried(job=job):
                 self.running.pop(job, None)
-            case JobFinished(job=job, result=result):
+            case JobFinished(job=job, result=result) | JobKept(job=job, result=result):
                 self._end(job, result)
             case JobSkipped(job=job):
                 self._end(job, JobResult.SKIPPED)

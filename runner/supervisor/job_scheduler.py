@@ -1,7 +1,8 @@
 """The jobs' part of the supervisor: asks the graph what follows, gives requests to workers, publishes what happens.
 
     workers ── begun, step.finished, ended ──► JobScheduler ──► JobGraph (pure) ──► start, retry, cancel, finish a leg
-    queue `ready` ◄════════ JobRequest ═════════════┘   └──► events
+    queue `ready` ◄════════ JobRequest ═════════════┘   ├──► events
+    JobsPast: what of a past run is kept ───────────────┘   └──► JobNote: what is to be known to keep it once more
 
 It lives in the supervisor's process and is called in its loop. What workers report is gossip: it must be about a
 request that is under way, or it is ignored.
@@ -22,6 +23,7 @@ from runner.events.jobs import (
     JobCancelled,
     JobEvent,
     JobFinished,
+    JobKept,
     JobRetried,
     JobSilent,
     JobSkipped,
@@ -32,11 +34,12 @@ from runner.events.jobs import (
     StepStarted,
 )
 from runner.ipc.messages import Reported
-from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, RetryLeg, StartLeg
+from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, KeepLeg, RetryLeg, StartLeg
 from runner.jobs.masking import Masker
 from runner.jobs.outcomes import JobOutcome
 from runner.jobs.plan import QUEUE
 from runner.jobs.requests import JobMessage, RequestBuilder
+from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, digests_of
 from runner.spec.jobs import LegSpec
 from runner.spec.model import JobResult
 from runner.spec.plan import Plan
@@ -89,9 +92,16 @@ class JobScheduler(Feeder):
         builder: RequestBuilder,
         masker: Masker,
         end_orphans: Callable[[Collection[int]], None],
+        past: JobsPast = NO_PAST,
+        note: Callable[[JobNote], None] = lambda _: None,
     ) -> None:
-        """`end_orphans` ends every process of the run that is not among those it is given, and their descendants."""
+        """
+        `end_orphans` ends every process of the run that is not among those it is given, and their descendants.
+
+        `note` gets what is to be known of a job to go on with this run, or with a part of it.
+        """
         self._plan = plan
+        self._jobs = {job.name: job for job in plan.jobs}
         self._transport = transport
         self._bus = bus
         self._builder = builder
@@ -99,12 +109,15 @@ class JobScheduler(Feeder):
         self._end_orphans = end_orphans
         env, secrets = {**os.environ, **plan.env}, builder.secrets
         self._graph = JobGraph(plan.jobs, len(plan.workers), plan.params, env, secrets)
+        self._past, self._note = past, note
+        self._take_over(past)
         self._requests: dict[int, _ActiveRequest] = {}
         self._number = 0
         self._begun = False
         self._stopping: Cause | None = None
         self._broken_off: str | None = None
         self._deaths: dict[str, str] = {}
+        self._digests_known: dict[str, Mapping[str, str]] = {}
         self._failed: list[str] = []
         """Legs whose failure fails the run."""
         self._cancelled: set[str] = set()
@@ -205,6 +218,12 @@ class JobScheduler(Feeder):
         word = "were cancelled" if self._cancelled >= set(self._failed) else "failed"
         return failed(f"{count} jobs {word}: {summarize(self._failed, _MOST_NAMED)}")
 
+    def _take_over(self, past: JobsPast) -> None:
+        for leg, kept in past.kept.items():
+            self._graph.keep(leg, kept.outcome, kept.attempts)
+        for leg, begun in past.begun.items():
+            self._graph.go_on(leg, begun.attempts, begun.lost, begun.reason)
+
     # Decisions.
 
     def _carry_out(self, decision: Decision) -> None:
@@ -220,13 +239,21 @@ class JobScheduler(Feeder):
                     self._cancel(leg)
             case FinishLeg(leg, outcome, attempt):
                 self._publish_end(leg, outcome, attempt)
+            case KeepLeg(leg, outcome):
+                self._publish_kept(leg, outcome, self._past.kept[leg.id])
 
     def _dispatch(self, start: StartLeg) -> None:
         self._number += 1
         self._requests[self._number] = _ActiveRequest(start.leg, start.attempt, start.reason)
-        self._transport.feed(
-            QUEUE, self._builder.build_request(self._number, start, self._graph.outputs_for(start.leg))
+        before = self._past.begun.get(start.leg.id)
+        is_first = before is not None and start.attempt == before.attempts + 1
+        notice = (
+            f"attempt {start.attempt} of this run: {start.reason}; files are as they were left"
+            if is_first
+            else ""
         )
+        needs = self._graph.outputs_for(start.leg)
+        self._transport.feed(QUEUE, self._builder.build_request(self._number, start, needs, notice))
 
     def _cancel(self, leg: LegSpec) -> None:
         for number, request in self._requests.items():
@@ -239,11 +266,35 @@ class JobScheduler(Feeder):
         if outcome.result.is_failure and leg.id not in self._failed:
             self._failed.append(leg.id)
         outcome = replace(outcome, reason=self._masked(outcome.reason))
+        # Before the event: who knows that it ended well knows what it hands on.
+        self._note(JobNote(leg.id, self._digests(leg), outputs=outcome.outputs))
         if outcome.result is JobResult.SKIPPED:
             needs = self._graph.needs_of(leg)
             self._bus.publish(JobSkipped(job=leg.id, reason=outcome.reason, needs=needs))
         elif attempt:
             self._bus.publish(self._finished(leg, self._with_lost_end(leg, outcome), attempt))
+
+    def _publish_kept(self, leg: LegSpec, outcome: JobOutcome, past: PastLeg) -> None:
+        self._note(JobNote(leg.id, self._digests(leg), outputs=outcome.outputs))
+        self._bus.publish(
+            JobKept(
+                job=leg.id,
+                result=outcome.result,
+                from_run=self._past.run,
+                reason=self._masked(outcome.reason),
+                attempt=past.attempts,
+                duration=past.seconds,
+                ended=past.ended,
+                exitcode=outcome.exitcode,
+                log=self._builder.take_over_log(leg, past.attempts, past.log),
+                needs=self._graph.needs_of(leg),
+            )
+        )
+
+    def _digests(self, leg: LegSpec) -> Mapping[str, str]:
+        if leg.id not in self._digests_known:
+            self._digests_known[leg.id] = digests_of(self._jobs[leg.job], leg, self._plan.params)
+        return self._digests_known[leg.id]
 
     def _finished(self, leg: LegSpec, outcome: JobOutcome, attempt: int) -> JobFinished:
         return JobFinished(
@@ -264,6 +315,8 @@ class JobScheduler(Feeder):
         self, number: int, request: _ActiveRequest, worker: str, fields: Mapping[str, Any]
     ) -> None:
         request.worker, request.since = worker, time.monotonic()
+        before = self._past.begun.get(request.leg.id)
+        self._note(JobNote(request.leg.id, self._digests(request.leg), lost=before.lost if before else 0))
         self._graph.attempt_begun(request.leg.id, request.since)
         why = str(fields.get("reason") or "")
         self._bus.publish(

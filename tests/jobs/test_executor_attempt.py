@@ -30,6 +30,14 @@ def test_steps_run_one_after_the_other_into_one_log(tmp_path: Path) -> None:
     assert [("echo one", "passed"), ("echo two >&2", "passed")] == results(told)
 
 
+def test_a_notice_is_the_first_that_its_log_says(tmp_path: Path) -> None:
+    what = request(tmp_path, shell("echo one"), notice="attempt 2 of this run")
+
+    attempt(what)
+
+    assert "mprun: attempt 2 of this run\none\n" == read_log(what)
+
+
 def test_the_first_step_that_fails_ends_the_job_but_not_those_that_ask_for_it(tmp_path: Path) -> None:
     what = request(
         tmp_path,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.record.failures import MOST_KINDS, OTHERS, fingerprint
-from runner.record.fold import RunFold
+from runner.record.fold import JobRow, RunFold
 
 TRACE = 'Traceback:\n  File "/home/me/shop.py", line {}, in price\n    raise ValueError\n'
 
@@ -110,3 +110,34 @@ def test_a_field_of_any_length_is_cut() -> None:
     fold.take("worker.stacks", 1.0, "warning", {"worker": "w", "stage": "s", "stacks": "x" * 1_000_000})
 
     assert len(fold.rows[0].fields) < 10_000
+
+
+def test_of_a_job_that_is_kept_what_it_was_then_is_known() -> None:
+    fold = RunFold()
+    fold.take_note({"id": "build", "key": {"steps": "1"}, "outputs": {"v": "2"}})
+
+    kept = {"result": "passed", "from_run": "r0", "reason": "it did", "attempt": 2, "duration": 3.0}
+    fold.take(
+        "job.kept", 90.0, "info", {"job": "build", **kept, "ended": 50.0, "exitcode": 0, "log": "b.log"}
+    )
+
+    build = fold.jobs["build"]
+    assert ("passed", 2, 47.0, 50.0, 0, "b.log") == (
+        *(build.state, build.attempts, build.began, build.ended, build.code, build.log),
+    )
+    assert ({"steps": "1"}, {"v": "2"}) == (build.key, build.outputs)
+
+
+def test_a_job_that_begins_again_behind_a_dead_runner_begins_anew() -> None:
+    fold = RunFold(jobs={"a": JobRow("a", "running", 1, 5.0), "b": JobRow("b", "failed", 1, 5.0, 6.0, 3)})
+    begun = {"attempt": 2, "reason": "", "log": "x"}
+    fold.take_note({"id": "a", "key": {}, "lost": 1})
+
+    for job in "ab":
+        fold.take("job.started", 90.0, "info", {"job": job, **begun})
+    fold.take("job.retried", 91.0, "info", {"job": "a", "attempt": 3, "reason": "", "delay": 1.0})
+    fold.take("job.started", 92.0, "info", {"job": "a", **begun})
+
+    assert [("running", 90.0, None, None, 1), ("running", 90.0, None, None, 0)] == [
+        (job.state, job.began, job.ended, job.code, job.lost) for job in fold.jobs.values()
+    ]

@@ -69,7 +69,7 @@ def test_what_was_counted_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (80 * lives, MOST_SAMPLES, 100.0) == (kind["n"], len(kind["samples"]), kind["first"])
     assert (MOST_SAMPLES, lives) == (len(failures), len(retries))
     assert series is not None and (100.0, 1.0, 3.0) == (series.start, series.values[0], series.values[-1])
-    assert len(series.values) > 1 and ("test", 3, 100.0) == (
+    assert len(series.values) > 1 and ("test", 3, 300.0) == (
         jobs[0]["id"],
         jobs[0]["attempts"],
         jobs[0]["began"],

@@ -17,6 +17,7 @@ import pytest
 from record_homes import recorded
 
 from runner.events.run import WorkerLogged
+from runner.jobs.resumption import JobNote
 from runner.record import recorder as recorder_module
 from runner.record.history import runs_in
 from runner.record.reader import RunView
@@ -187,6 +188,28 @@ def test_series_are_there_to_be_read(run_folder: RunFolder, recorder: Recorder) 
     assert series is not None and none is None
     assert (0, 0, 0, 0, 1, 1, 1, 1, 2) == series.values
     assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(run_folder)["progress"]))["elapsed"]}
+
+
+def test_what_a_job_hands_on_is_kept_unless_a_secret_is_in_it(run_folder: RunFolder) -> None:
+    recorder = Recorder()
+    about = {"workflow": "ci", "file": "ci.yaml", "pid": os.getpid(), "at": time.time(), "text": ""}
+    recorder.begin(run_folder.path, lambda: (about, lambda value: _without(value, "hunter2")))
+    recorder.observe(said(1))
+
+    recorder.note_job(JobNote("open", {"steps": "1"}, lost=2))
+    recorder.note_job(JobNote("open", {"steps": "1"}, outputs={"v": "x"}))
+    recorder.note_job(JobNote("closed", {"steps": "2"}, outputs={"v": "a hunter2"}))
+    end(recorder)
+    recorder.finish()
+
+    with RunView(run_folder.path) as view:
+        told = {job["id"]: (job["outputs"], job["key"], job["lost"]) for job in view.jobs()}
+    assert {"open": ({"v": "x"}, {"steps": "1"}, 2), "closed": (None, {"steps": "2"}, 0)} == told
+    assert not any(b"hunter2" in file.read_bytes() for file in run_folder.path.glob("run.db*"))
+
+
+def _without(value: Any, secret: str) -> Any:
+    return json.loads(json.dumps(value).replace(secret, "***"))
 
 
 def test_where_there_can_be_no_process_the_run_goes_on_and_that_is_said(

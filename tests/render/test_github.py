@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from job_histories import fold_jobs, one_job, run_finished, run_started, skipped
+from job_histories import fold_jobs, kept, one_job, run_finished, run_started, skipped
 
 from runner.events.base import Event
 from runner.events.job_report import JobLine, JobReport
@@ -120,3 +120,9 @@ def test_the_summary_of_a_thousand_failures_is_not_too_long_for_github() -> None
 
     assert len(text.encode()) <= MOST_SUMMARY_BYTES
     assert f"| … and {1000 - MOST_ROWS} more | | | |" in text
+
+
+def test_the_summary_says_what_was_kept() -> None:
+    text = step_summary(told([run_started(1), kept("build"), run_finished()]), {}, "ci")
+
+    assert "| build | ✅ passed, kept | 5.0s |  |" in text

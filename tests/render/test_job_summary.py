@@ -12,6 +12,7 @@ from job_histories import (
     event,
     finished,
     fold,
+    kept,
     one_job,
     retried,
     run_finished,
@@ -295,3 +296,20 @@ def test_a_log_near_by_is_told_from_here(near: str, shown: str) -> None:
     lines = text_of(final_summary(report, report.jobs, tail_of, columns=100, rows=40, near=near))
 
     assert f"  log:    {shown}" in lines
+
+
+def test_what_was_kept_is_called_so_and_took_no_time_of_this_run() -> None:
+    history = [
+        run_started(4),
+        kept("build"),
+        kept("docs", "skipped", attempt=0, reason="up to date"),
+        *one_job("test", 1.0, 2.0, needs=["build"]),
+        *one_job("ship", 2.0, 3.0, needs=["test"]),
+        run_finished(),
+    ]
+
+    text = text_of(screen(history))
+
+    assert "build  passed, kept  5.0s" in text
+    assert "critical path 2.0s: test 1.0s → ship 1.0s" in text
+    assert text[-1].endswith("1 skipped, 3 passed; 2 kept")

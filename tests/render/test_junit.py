@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from hypothesis import given
 from hypothesis import strategies as st
-from job_histories import cancelled, fold, one_job, run_finished, run_started, skipped, started
+from job_histories import cancelled, fold, kept, one_job, run_finished, run_started, skipped, started
 
 from runner.render.junit import junit
 
@@ -82,3 +82,13 @@ def test_no_name_and_no_output_can_break_the_file(name: str, printed: str) -> No
     (suite,) = read([run_started(1), *one_job(name, 0, 1, "failed", reason=printed)], {name: [printed]})
 
     assert 1 == len(suite)
+
+
+def test_a_case_that_was_kept_is_what_it_was_and_says_from_which_run() -> None:
+    (suite,) = read([run_started(1), kept("build", from_run="3f2a"), run_finished()], {"build": ["made"]})
+
+    (case,) = suite.iter("testcase")
+    found = case.find("properties/property")
+    assert found is not None
+    assert ("kept-from", "3f2a") == (found.get("name"), found.get("value"))
+    assert ("5.000", ["properties", "system-out"]) == (case.get("time"), [child.tag for child in case])

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from job_histories import cancelled, event, finished, retried, run_finished, run_started, skipped, started
+from job_histories import (
+    cancelled,
+    event,
+    finished,
+    kept,
+    retried,
+    run_finished,
+    run_started,
+    skipped,
+    started,
+)
 
 from runner.events.base import Event
 from runner.render.lines import (
@@ -37,6 +47,19 @@ from runner.render.lines import (
             OutputLine("- lint was cancelled after 1.0s: the run is stopping", Emphasis.ASIDE),
         ),
         (skipped("lint", reason="up to date"), OutputLine("- lint was skipped: up to date", Emphasis.ASIDE)),
+        (kept("lint"), OutputLine("- lint is kept: it passed in 5.0s before", Emphasis.ASIDE)),
+        (
+            kept("lint", from_run="3f2a"),
+            OutputLine("- lint is kept: it passed in 5.0s in run 3f2a", Emphasis.ASIDE),
+        ),
+        (
+            kept("lint", "skipped", attempt=0, reason="up to date"),
+            OutputLine("- lint is kept: it was skipped before: up to date", Emphasis.ASIDE),
+        ),
+        (
+            kept("lint", "allowed", reason="it may"),
+            OutputLine("- lint is kept: it failed (allowed) after 5.0s before: it may", Emphasis.ASIDE),
+        ),
         (
             cancelled("lint", reason="fail-fast"),
             OutputLine("- lint was cancelled: fail-fast", Emphasis.ASIDE),

@@ -19,6 +19,7 @@ from runner.ipc.messages import Reported
 from runner.jobs.masking import Masker
 from runner.jobs.plan import QUEUE, plan_jobs
 from runner.jobs.requests import JobRequest, RequestBuilder, Secrets
+from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, RunLeg
 from runner.spec.jobs import AttemptsSpec, JobSpec
 from runner.spec.model import WorkflowSpec
 from runner.supervisor import outcome
@@ -36,11 +37,16 @@ class Stage:
     revoked: list[tuple[str, int]] = field(default_factory=list)
     swept: list[Collection[int]] = field(default_factory=list)
 
+    past: JobsPast = NO_PAST
+    noted: list[JobNote] = field(default_factory=list)
+
     def __post_init__(self) -> None:
         plan = plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=self.jobs), 4)
         builder = RequestBuilder(plan, Secrets(), Path("/logs"), Path("/home"))
         bus = Bus("run", observers=[self])
-        self.scheduler = JobScheduler(plan, self, bus, builder, Masker(self.secrets), self.swept.append)
+        self.scheduler = JobScheduler(
+            plan, self, bus, builder, Masker(self.secrets), self.swept.append, self.past, self.noted.append
+        )
         self.over = self.scheduler.feed()
 
     def feed(self, queue: str, item: object) -> None:
@@ -266,3 +272,45 @@ def test_a_leg_is_cancelled_alone_and_what_is_not_there_or_is_over_is_not() -> N
     ):
         with pytest.raises(UsageError, match=re.escape(why)):
             stage.scheduler.cancel(name, "by hand")
+
+
+def test_what_is_kept_is_told_and_what_needs_it_has_its_values() -> None:
+    taker = job("b", needs="a")
+    taker = JobSpec("b", (leg("b", env={"V": "[${{ needs.a.outputs.v }}]"}),), taker.needs)
+    was = PastLeg("passed", 2, outputs={"v": "1"}, reason="it did", exitcode=0, seconds=3.0, ended=5.0)
+
+    stage = Stage((job("a", values=("v",)), taker), past=JobsPast("r0", {"a": was}))
+
+    [kept] = stage.told("job.kept")
+    assert ("a", "passed", "r0", 2, 3.0, 5.0) == (
+        *(kept[key] for key in ("job", "result", "from_run", "attempt", "duration", "ended")),
+    )
+    assert ("b", 1, "[1]") == (stage.given[0].leg, stage.given[0].attempt, stage.given[0].env["V"])
+    assert [("a", {"v": "1"})] == [(note.leg, note.outputs) for note in stage.noted]
+
+
+def test_a_leg_that_was_begun_before_goes_on_with_the_next_attempt_and_says_so_in_its_log() -> None:
+    a = job("a", attempts=AttemptsSpec(max=2, backoff=0.0))
+    begun = RunLeg(a.legs[0], "attempt 1 was lost with the runner", 1, 1)
+    stage = Stage((a,), past=JobsPast("run", begun={"a": begun}))
+
+    stage.say("begun", 1, log="x")
+    stage.say("ended", 1, **{**ENDED, "result": "failed", "exitcode": 3})
+
+    why = "it needs nothing; attempt 1 was lost with the runner"
+    notice = f"attempt 2 of this run: {why}; files are as they were left"
+    assert [(2, notice), (3, "")] == [(request.attempt, request.notice) for request in stage.given]
+    assert "/logs/0001-a.2.log" == stage.given[0].log
+    assert [("a", 1)] == [(note.leg, note.lost) for note in stage.noted]
+
+
+def test_what_is_to_be_known_of_a_job_is_noted_before_its_end_is_told() -> None:
+    stage = Stage((job("a", values=("v",)), job("b", condition="failure()")))
+
+    stage.say("begun", 1, log="x")
+    stage.say("ended", 1, **{**ENDED, "result": "passed", "outputs": {"v": "1"}})
+
+    assert [("b", None, {}), ("a", 0, None), ("a", None, {"v": "1"})] == [
+        (note.leg, note.lost, note.outputs) for note in stage.noted
+    ]
+    assert all(note.digests for note in stage.noted)

@@ -87,6 +87,8 @@ class JobAttempt:
             try:
                 self._log = LogWriter(self._request.log, self._request.secrets)
                 stack.callback(self._log.close)
+                if self._request.notice:
+                    self._log.say(self._request.notice)
                 with ExitStack() as started:
                     self._run_steps(started)
             except (CannotRun, OSError) as error:
