@@ -149,6 +149,22 @@ def test_what_is_in_a_hand_waits_in_front_with_what_is_known_of_it() -> None:
     assert (snapshot.in_hand, snapshot.unfinished, snapshot.offered) == (lease.item_range.stop - 1, 3, 4)
 
 
+def test_what_several_readers_hold_comes_in_the_order_in_which_it_was_put_and_positions_go_on() -> None:
+    ledger = LeaseQueue("q", 10, 2)
+    ledger.writer("w", 0.0)
+    for reader, text in (("r1", "a"), ("r2", "b"), ("r3", "c")):
+        ledger.set_demand(reader, 1, 0.0)
+        ledger.offer("w", Frame(text, 1), 0.0)
+    ledger.offer("w", Frame("d", 1), 0.0)
+    assert ledger.snapshot(0.0).in_hand == 3
+    other = LeaseQueue("q", 10, 2)
+    other.restore(ledger.snapshot(0.0), 1.0)
+    other.writer("w", 1.0)
+    other.offer("w", Frame("e", 1), 1.0)
+    waiting = other.snapshot(1.0).partitions[0].waiting
+    assert [(each.frame.payload, each.position) for each in waiting] == [*zip("abcde", range(5), strict=True)]
+
+
 def test_an_item_that_is_to_be_tried_again_waits_as_long_as_it_had_to() -> None:
     ledger = LeaseQueue("q", 10)
     ledger.set_demand("r1", 1, 0.0)
