@@ -40,6 +40,7 @@ from runner.events.run import RunFinished as RunFinished
 from runner.events.run import RunOutcome as RunOutcome
 from runner.events.run import RunProgress as RunProgress
 from runner.events.run import RunRefused as RunRefused
+from runner.events.run import RunResumed as RunResumed
 from runner.events.run import RunStarted as RunStarted
 from runner.events.run import RunStopping as RunStopping
 from runner.events.run import ServerListening as ServerListening
@@ -88,6 +89,7 @@ __all__ = [
     "RunOutcome",
     "RunProgress",
     "RunRefused",
+    "RunResumed",
     "RunStarted",
     "RunStopping",
     "ServerListening",

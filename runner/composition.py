@@ -34,7 +34,7 @@ from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home
 from runner.supervisor.admin import AdminApi
-from runner.supervisor.cuts import Resumption, resumable, with_added
+from runner.supervisor.cuts import resumable, with_added
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs
 from runner.supervisor.resources import open_resources
@@ -45,6 +45,7 @@ from runner.transports.worker import work
 
 if TYPE_CHECKING:
     from runner.jobs.resumption import JobsPast
+    from runner.record.resumption import TakenRun
     from runner.supervisor.job_scheduler import JobScheduler
 
 
@@ -53,7 +54,7 @@ def run(
     observers: Sequence[Observer] = (),
     keep: Callable[[Report], object] = lambda _: None,
     recorder: NoRecord = NO_RECORD,
-    resumed: Resumption | None = None,
+    resumed: TakenRun | None = None,
     past: JobsPast | None = None,
 ) -> Report:
     """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
@@ -72,18 +73,16 @@ def run(
         MprunInternalError: a bug; everything that was started is gone all the same.
     """
     builder = ReportBuilder()
-    bus = Bus(
-        run=os.urandom(4).hex() if resumed is None else resumed.run, observers=[builder, recorder, *observers]
-    )
+    run_id = os.urandom(4).hex() if resumed is None else resumed.run
+    bus = Bus(run=run_id, observers=[builder, recorder, *observers])
     plan = replace(plan, origin=plan.origin or bus.run)
-    cut = None
-    if resumed is not None:
-        cut, plan = resumed.cut, with_added(plan, resumed.cut)
+    if resumed is not None and resumed.cut is not None:
+        plan = with_added(plan, resumed.cut)
     with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
-        run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder))
+        run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder, resumed))
         last.callback(recorder.close)
-        _supervise(plan, bus, run_folder, recorder, cut, past)
+        _supervise(plan, bus, run_folder, recorder, resumed, past)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
@@ -108,10 +107,11 @@ def _supervise(
     bus: Bus,
     run_folder: RunFolder,
     recorder: NoRecord,
-    cut: Cut | None,
+    resumed: TakenRun | None,
     past: JobsPast | None,
 ) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
+    cut = None if resumed is None else resumed.cut
     with ExitStack() as parts:
         with _refusals_as_start_failed():
             # Before whatever takes a while: a signal that nobody notes is one that nobody obeys.
@@ -142,8 +142,8 @@ def _supervise(
             outputs,
             recorder,
         )
-        if cut is not None:
-            supervisor.resume(cut)
+        if resumed is not None and cut is not None:
+            supervisor.resume(cut, resumed.incarnation)
         if watchdog is not None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder))
             bus.observers.append(LastSeen(run_folder, supervisor.controller.snapshot))
@@ -225,7 +225,9 @@ def _job_scheduler(
 
 
 @contextmanager
-def _keep_record(run_folder: RunFolder, plan: Plan, recorder: NoRecord) -> Iterator[RunFolder]:
+def _keep_record(
+    run_folder: RunFolder, plan: Plan, recorder: NoRecord, resumed: TakenRun | None
+) -> Iterator[RunFolder]:
     """Say what run this is, for whoever wants to reach it or look at its letters, and tidy up at its end.
 
     Where no record can be kept the run goes on without, unless a stage asks for letters: better now than when the
@@ -240,7 +242,7 @@ def _keep_record(run_folder: RunFolder, plan: Plan, recorder: NoRecord) -> Itera
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
         run_folder.write_facts(facts)
-        recorder.begin(run_folder.path, lambda: (begin_facts(plan), mask_for(plan)))
+        recorder.begin(run_folder.path, lambda: (begin_facts(plan), mask_for(plan)), resumed)
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:
             raise StartFailed(

@@ -50,6 +50,9 @@ class QueueLine:
     max_bytes: int | None = means("Bytes of items it has room for; null where it does not count them.", None)
     put: int = means("Items put.", 0)
     done: int = means("Items done.", 0)
+    done_before: int = means(
+        "Of these, the items that were done when another runner had to go on with the run.", 0
+    )
     dropped: int = means("Items that left without being done.", 0)
     dead_lettered: int = means("Items kept as dead letters.", 0)
     lost: int = means("Items that were to be kept as dead letters, and could not be written.", 0)

@@ -74,6 +74,7 @@ class QueueCounts(TypedDict):
     waiting: int
     leased: int
     done: int
+    done_before: int
     dropped: int
     dead_lettered: int
     lost: int
@@ -134,6 +135,18 @@ class RunStarted(Event, kind="run.started"):
     stages: Sequence[StageDeclared] = carries("One object a stage.")
     queues: Sequence[QueueDeclared] = carries("One object a queue; `maxsize` null is unbounded.")
     jobs: int | None = carries("How many jobs there are; each leg of a matrix is one.", default=None)
+
+
+class RunResumed(Event, kind="run.resumed"):
+    """Another runner goes on with a run that was killed, or has ended before its end. Follows `run.started`."""
+
+    incarnation: int = carries("Which of its runners this one is; the first was 1.")
+    done: int = carries("Items that had come to the end of their way.")
+    unfinished: int = carries(
+        "Items that wait to be handed out, those that were in a worker's hands among them."
+    )
+    in_hand: int = carries("How many of them were in a worker's hands.")
+    ended: Sequence[str] = carries("Workers that had come to their own end; they are not started again.")
 
 
 class RunProgress(Event, kind="run.progress", level="debug"):

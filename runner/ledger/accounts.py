@@ -30,6 +30,8 @@ class Account:
     waiting: int = 0
     leased: int = 0
     done: int = 0
+    done_before: int = 0
+    """Of the items that are done, those that were so when this runner went on with the run."""
     dropped: int = 0
     dead_lettered: int = 0
     lost: int = 0
@@ -74,6 +76,7 @@ class Account:
             "waiting": self.waiting,
             "leased": self.leased,
             "done": self.done,
+            "done_before": self.done_before,
             "dropped": self.dropped,
             "dead_lettered": self.dead_lettered,
             "lost": self.lost,

@@ -91,7 +91,7 @@ class LeaseQueue:
         self._on_end = on_end
         self._offered = 0
         """Items that writers have offered: where the next one stands among them all, however it gets in."""
-        self._put = self._done = self._dropped = self._dead = 0
+        self._put = self._done = self._done_before = self._dropped = self._dead = 0
         self._n_waiting = self._n_leased = self._busy_readers = self._more_in_hand = self._peak = 0
         self._full_since: float | None = None
         self._full_seconds = 0.0
@@ -286,6 +286,7 @@ class LeaseQueue:
             waiting=self._n_waiting,
             leased=self._n_leased,
             done=self._done,
+            done_before=self._done_before,
             dropped=self._dropped,
             dead_lettered=self._dead,
             peak=min(
@@ -368,7 +369,7 @@ class LeaseQueue:
 
     def restore_partition(self, snapshot: PartitionSnapshot, now: float) -> None:
         """The same of a partition."""
-        self._put, self._done = snapshot.put, snapshot.done
+        self._put, self._done, self._done_before = snapshot.put, snapshot.done, snapshot.done
         self._dropped, self._dead = snapshot.dropped, snapshot.dead_lettered
         self._waiting.extend(snapshot.waiting)
         for each in snapshot.delayed:

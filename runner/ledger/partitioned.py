@@ -293,6 +293,7 @@ class PartitionedQueue:
             waiting=sum(account.waiting for account in accounts),
             leased=sum(account.leased for account in accounts),
             done=sum(account.done for account in accounts),
+            done_before=sum(account.done_before for account in accounts),
             dropped=sum(account.dropped for account in accounts) + self._turned_away,
             dead_lettered=sum(account.dead_lettered for account in accounts) + self._dead_at_once,
             peak=self._peak,

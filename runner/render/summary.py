@@ -195,6 +195,7 @@ def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> Render
 
 
 _KINDS = {
+    "done_before": "done before",
     "done": "done",
     "dropped": "dropped",
     "dead_lettered": "dead-lettered",
@@ -207,6 +208,7 @@ _KINDS = {
 def ledger_sentence(queues: Sequence[QueueLine]) -> str:
     """Say in one line what became of all the items, and whether it adds up."""
     sums = {kind: sum(getattr(queue, kind) for queue in queues) for kind in _KINDS}
+    sums["done"] -= sums["done_before"]
     parts = [f"{count:,} {_KINDS[kind]}" for kind, count in sums.items() if count or kind == "done"]
     put = sum(queue.put for queue in queues)
     if all(queue.balanced for queue in queues):

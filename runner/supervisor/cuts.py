@@ -29,16 +29,6 @@ LOST = "lost:"
 
 
 @dataclass(frozen=True, slots=True)
-class Resumption:
-    """A run that another runner had begun, as the one that goes on with it must know it."""
-
-    run: str
-    cut: Cut
-    incarnation: int
-    """Which of its runners this one is, counted from 1."""
-
-
-@dataclass(frozen=True, slots=True)
 class CutParts:
     """What a cut is put together from."""
 

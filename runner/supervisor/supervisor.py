@@ -18,6 +18,7 @@ from runner.events.bus import Bus
 from runner.events.run import (
     QueueJoined,
     RunOutcome,
+    RunResumed,
     RunStopping,
     StageFinished,
     StateCheckpointed,
@@ -129,6 +130,7 @@ class Supervisor:
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
         self._stop = Stop()
         self._cause: Cause | None = None
+        self._resumed: RunResumed | None = None
         self._facts: deque[Fact] = deque()
         self._single = WorkerShutdown(
             workers, transport, plan.limits, ask_to_close=self._ask_to_close, ask_to_end=self._ask_to_end
@@ -142,8 +144,9 @@ class Supervisor:
         )
         """What can be told of the run and changed in it, from inside `Transport.wait`, while `run` runs."""
 
-    def resume(self, cut: Cut) -> None:
+    def resume(self, cut: Cut, incarnation: int) -> None:
         """Before `run`: go on from a cut, as the transport does."""
+        self._resumed = self._metrics.resumed(cut, incarnation)
         self._cuts.resume(cut)
         self._lifecycle.resume(cut.ended)
         self._spawner.resume(listed_inputs(cut))
@@ -155,8 +158,12 @@ class Supervisor:
         Blocks. No worker is alive when it returns, nor when it raises, which only a bug makes it do.
         """
         self._publish(self._metrics.started())
+        if self._resumed is not None:
+            self._publish(self._resumed)
         self._resources.begin(self._publish)
         try:
+            # Before anything is done: whoever is to go on with the run goes on from here, if from nowhere else.
+            self._cuts.take()
             self._decide()
             while not self._lifecycle.over:
                 self._facts.extend(self._transport.wait(self._time_to_next()))

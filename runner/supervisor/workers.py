@@ -24,6 +24,7 @@ from runner.events.run import (
     RunFinished,
     RunOutcome,
     RunProgress,
+    RunResumed,
     RunStarted,
     StageCounts,
     StageDeclared,
@@ -39,6 +40,7 @@ from runner.spec.model import Role
 from runner.spec.plan import Plan, StagePlan, WorkerPlan
 from runner.supervisor.outcome import Cause
 from runner.transports.base import Transport
+from runner.transports.cut import Cut
 from runner.units import counted
 
 SCALED_DOWN = "its stage was scaled down"
@@ -427,6 +429,18 @@ class RunMetrics:
             stages=[_declared(stage) for stage in self._stages],
             queues=[{"name": queue.name, "maxsize": queue.spec.maxsize} for queue in plan.queues],
             jobs=sum(len(job.legs) for job in plan.jobs) if plan.jobs else None,
+        )
+
+    def resumed(self, cut: Cut, incarnation: int) -> RunResumed:
+        """Return from where another runner goes on."""
+        feeds = {stage.receives for stage in self._plan.stages if stage.sends is not None}
+        ends = [queue for queue in cut.queues if queue.queue not in feeds]
+        return RunResumed(
+            incarnation=incarnation,
+            done=sum(each.done for queue in ends for each in queue.partitions),
+            unfinished=cut.unfinished,
+            in_hand=cut.in_hand,
+            ended=sorted(cut.ended),
         )
 
     def progress(self, elapsed: float) -> RunProgress:
