@@ -43,6 +43,18 @@ def checked_plan(
         SpecError: the file does not check. Nothing was printed yet; `main` prints the problems.
         UsageError: the file has no such job, or none at all.
     """
+    return plan_chosen(checked_spec(file, params, overrides, show_warnings=show_warnings, text=text), choice)
+
+
+def checked_spec(
+    file: Path,
+    params: Sequence[str],
+    overrides: Sequence[str],
+    *,
+    show_warnings: bool = True,
+    text: str | None = None,
+) -> WorkflowSpec:
+    """Check a file, or with `text` what it once held. Warnings are printed. Raises `SpecError`."""
     from runner.loader.load import check
 
     checked = check(file, params=params, overrides=overrides, text=text)
@@ -50,17 +62,19 @@ def checked_plan(
         raise SpecError(checked.diagnostics)
     if show_warnings and checked.diagnostics:
         print_problems(checked.diagnostics)
-    return _laid_out(_chosen(checked.spec, choice), choice.at_once)
+    return checked.spec
 
 
-def _laid_out(spec: WorkflowSpec, at_once: int | None) -> Plan:
+def plan_chosen(spec: WorkflowSpec, choice: JobsChoice) -> Plan:
+    """Return the plan of a checked workflow, or of some of its jobs. Raises `UsageError` where it has none of them."""
+    spec = _chosen(spec, choice)
     if not spec.jobs:
         from runner.spec.plan import make_plan
 
         return make_plan(spec)
     from runner.jobs.plan import plan_for
 
-    return plan_for(spec, at_once)
+    return plan_for(spec, choice.at_once)
 
 
 def _chosen(spec: WorkflowSpec, choice: JobsChoice) -> WorkflowSpec:

@@ -28,6 +28,7 @@ from runner.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from runner.cli.checking import JobsChoice
     from runner.events.report import Report
+    from runner.jobs.resumption import JobsPast
     from runner.record.recorder import NoRecord
     from runner.render.process import ObserverProcess
     from runner.spec.plan import Plan
@@ -100,6 +101,29 @@ def how_shown(command: Decorated) -> Decorated:
     return command
 
 
+_output = click.option(
+    "--output",
+    type=click.Choice(["stream", "group", "quiet", "json"]),
+    help="How to show what jobs print: each line with its job's name, one job after the other, not at all, or as JSON"
+    " events. By default stream on a terminal and group in a pipe.",
+)
+_jobs = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="How many jobs run at once. By default one for each core.",
+)
+_junit = click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
+
+
+def how_jobs_run(command: Decorated) -> Decorated:
+    """Add the options that are for jobs alone; their values are fields of `RunOptions`."""
+    for option in (_junit, _jobs, _output):
+        command = option(command)
+    return command
+
+
 EXAMPLES = examples(
     "mprun run workflows/baozi.yaml",
     "mprun run workflows/baozi.yaml --param buns=5",
@@ -121,25 +145,12 @@ EXAMPLES = examples(
 )
 @how_shown
 @click.option(
-    "--output",
-    type=click.Choice(["stream", "group", "quiet", "json"]),
-    help="How to show what jobs print: each line with its job's name, one job after the other, not at all, or as JSON"
-    " events. By default stream on a terminal and group in a pipe.",
-)
-@click.option(
     "--job",
     metavar="NAME",
     multiple=True,
     help="Run only this job, or this leg such as 'test (3.11)', and what it needs. May be repeated.",
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="How many jobs run at once. By default one for each core.",
-)
-@click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
+@how_jobs_run
 def command(
     file: Path, names: Sequence[str], params: Sequence[str], overrides: Sequence[str], **options: Any
 ) -> int:
@@ -168,12 +179,35 @@ def run_as_chosen(
     text: str | None = None,
 ) -> int:
     """Check a file, or the `text` that it once had, and run it as `chosen`. Return the exit code."""
-    from runner.cli.checking import checked_plan
 
+    def prepare(*, show_warnings: bool) -> Prepared:
+        from runner.cli.checking import checked_plan
+
+        return Prepared(
+            checked_plan(file, params, overrides, show_warnings=show_warnings, choice=choice, text=text)
+        )
+
+    return run_prepared(prepare, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is to be run, and what it takes over of a past run."""
+
+    plan: Plan
+    past: JobsPast | None = None
+
+
+def run_prepared(prepare: Callable[..., Prepared], chosen: RunOptions) -> int:
+    """
+    Run what `prepare` returns, as `chosen`. Return the exit code.
+
+    It is called, with `show_warnings`, beside those who will show the run, which takes them a while to be ready for.
+    """
     with refusals_told(chosen), watchers(chosen) as watching:
         # A pipe of JSON lines stays one: there `validate` is the place for warnings.
-        shown = chosen.log != "json" and not chosen.quiet
-        plan = checked_plan(file, params, overrides, show_warnings=shown, choice=choice, text=text)
+        prepared = prepare(show_warnings=chosen.log != "json" and not chosen.quiet)
+        plan = prepared.plan
         _check_options_fit(plan, chosen)
         check_writable(chosen)
         watching.write_events_to(chosen.events)
@@ -188,11 +222,13 @@ def run_as_chosen(
         click.get_current_context().meta[CLOSE_TIMEOUT] = plan.limits.asked_close
     # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
     with first_signal_ignored(and_all_after=True):
-        report, lost = run_plan(plan, watching, chosen)
+        report, lost = run_plan(plan, watching, chosen, prepared.past)
         return finish(report, watching, chosen, lost)
 
 
-def run_plan(plan: Plan, watching: Watchers, chosen: RunOptions) -> tuple[Report, list[str]]:
+def run_plan(
+    plan: Plan, watching: Watchers, chosen: RunOptions, past: JobsPast | None = None
+) -> tuple[Report, list[str]]:
     """Run a plan and write the files that were asked for; return also what could not be written. Raises as `run`."""
     from runner.composition import run
 
@@ -200,7 +236,11 @@ def run_plan(plan: Plan, watching: Watchers, chosen: RunOptions) -> tuple[Report
     try:
         with refusals_told(chosen):
             report = run(
-                plan, watching.observers, lambda report: lost.extend(keep(report, chosen)), watching.recorder
+                plan,
+                watching.observers,
+                lambda report: lost.extend(keep(report, chosen)),
+                watching.recorder,
+                past=past,
             )
     except BaseException:
         watching.recorder.finish()

@@ -24,7 +24,7 @@ from runner.spec.model import JobResult
 
 WAITING, RUNNING, RETRYING = "waiting", "running", "retrying"
 """States of a leg that has not come to its end; one that has is in the state that its `JobResult` names."""
-_KEPT = (JobResult.PASSED, JobResult.ALLOWED, JobResult.SKIPPED)
+ENDED_WELL = (JobResult.PASSED, JobResult.ALLOWED, JobResult.SKIPPED)
 _NOT_KEPT_SINCE: Mapping[str, str] = {
     WAITING: "it had not begun",
     RUNNING: "attempt {attempts} was lost with the runner",
@@ -212,7 +212,7 @@ def _decide_leg(
 
 
 def _why_not_kept(past: PastLeg) -> str | None:
-    if past.state in _KEPT:
+    if past.state in ENDED_WELL:
         return None
     return _NOT_KEPT_SINCE.get(past.state, "what became of it is not known").format(attempts=past.attempts)
 

@@ -26,7 +26,7 @@ from runner.text import and_more, write_atomically
 _FOLDER = "fresh"
 # Two changes within one tick of a file system's clock leave the same time behind; some tick every two seconds.
 _TICK_NS = 2_000_000_000
-_UP_TO_DATE = "up to date: no input has changed since it last passed"
+UP_TO_DATE = "up to date: no input has changed since it last passed"
 
 
 class FileFacts(NamedTuple):
@@ -158,7 +158,7 @@ def compare_fingerprints(before: Fingerprint | None, now: Fingerprint) -> UpToDa
         return UpToDate(False, "it has not passed here before")
     reasons = list(_differences(before, now))
     if not reasons:
-        return UpToDate(True, _UP_TO_DATE, before.values)
+        return UpToDate(True, UP_TO_DATE, before.values)
     return UpToDate(False, ", ".join(filter(None, (reasons[0], and_more(len(reasons) - 1)))))
 
 

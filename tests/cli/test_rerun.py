@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,10 @@ CI = """\
 name: ci
 include: common.yaml
 jobs:
-  build: {steps: [{run: echo built}]}
-  test: {needs: build, steps: [{run: "test -e mended"}]}
+  build:
+    outputs: {values: [version]}
+    run: echo built | tee -a builds; echo version=1.4 >> $MPRUN_OUTPUT
+  test: {needs: build, steps: [{run: "test -e mended && echo of ${{ needs.build.outputs.version }}"}]}
   ship: {needs: test, steps: [{run: echo shipped}]}
   lint: {steps: [{run: echo linted}]}
 """
@@ -52,15 +55,23 @@ class Place:
             (folder / name).write_text(text)
         (folder / "common.yaml").write_text("limits: {timeout: 5m}\n")
 
-    def mprun(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return self._run(*words, cwd=cwd or self.folder, env={"MPRUN_HOME": str(self.folder / "home")})
+    def mprun(
+        self, *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        home = {"MPRUN_HOME": str(self.folder / "home")}
+        return self._run(*words, cwd=cwd or self.folder, env={**home, **(env or {})})
 
     def last(self) -> dict[str, Any]:
         shown: dict[str, Any] = json.loads(self.mprun("show", "latest", "--format", "json").stdout)
         return shown
 
     def jobs(self) -> list[str]:
-        return [job["job"] for job in self.last()["report"]["jobs"]["jobs"] if job["state"] != "skipped"]
+        lines = self.last()["report"]["jobs"]["jobs"]
+        return [job["job"] for job in lines if job["state"] != "skipped" and job["kept_from"] is None]
+
+    def kept(self) -> dict[str, str]:
+        lines = self.last()["report"]["jobs"]["jobs"]
+        return {job["job"]: job["kept_from"] for job in lines if job["kept_from"] is not None}
 
 
 @pytest.fixture
@@ -114,25 +125,126 @@ def test_what_a_file_includes_may_not_have_changed(place: Place, options: tuple[
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("options", "expected", "kept"),
     [
-        (("--failed",), ["build", "ship", "test"]),
-        (("--from", "test"), ["build", "ship", "test"]),
-        (("--from", "ship"), ["build", "ship", "test"]),
-        (("--only", "test"), ["build", "test"]),
-        (("--only", "lint"), ["lint"]),
-        ((), ["build", "lint", "ship", "test"]),
+        (("--failed",), ["ship", "test"], ["build"]),
+        (("--from", "test"), ["ship", "test"], ["build"]),
+        (("--from", "build"), ["build", "ship", "test"], []),
+        (("--from", "ship"), ["ship", "test"], ["build"]),
+        (("--only", "test"), ["test"], ["build"]),
+        (("--only", "lint"), ["lint"], []),
+        ((), ["build", "lint", "ship", "test"], []),
     ],
 )
-def test_some_jobs_are_run_again_with_what_they_need(
-    place: Place, options: tuple[str, ...], expected: list[str]
+def test_some_jobs_are_run_again_and_what_they_need_is_kept(
+    place: Place, options: tuple[str, ...], expected: list[str], kept: list[str]
 ) -> None:
     assert 1 == place.mprun("run", "ci.yaml").returncode
     (place.folder / "mended").touch()
 
     again = place.mprun("rerun", "ci", *options)
 
-    assert (0, expected) == (again.returncode, sorted(place.jobs()))
+    assert (0, expected, kept) == (again.returncode, sorted(place.jobs()), sorted(place.kept()))
+
+
+def test_what_is_kept_hands_on_what_it_had_and_is_shown_as_kept_with_the_log_of_then(place: Place) -> None:
+    place.mprun("run", "ci.yaml")
+    first = place.last()["id"]
+    (place.folder / "mended").touch()
+
+    again = place.mprun("rerun", "ci", "--failed", "--junit", "junit.xml", "--output", "stream")
+    place.mprun("history", "prune")
+    logs = place.mprun("logs", "latest", "build")
+
+    assert 0 == again.returncode, again.stderr
+    assert "test | of 1.4\n" in again.stdout
+    assert f"- build is kept: it passed in 0.0s in run {first}\n" in again.stdout
+    assert "build   passed, kept" in again.stderr and again.stderr.rstrip().endswith("3 passed; 1 kept")
+    assert "built\n" == (place.folder / "builds").read_text()
+    assert f'name="kept-from" value="{first}"' in (place.folder / "junit.xml").read_text()
+    assert (0, {"build": first}) == (logs.returncode, place.kept())
+
+
+def test_what_was_kept_is_kept_again_and_its_log_outlives_the_run_that_made_it(place: Place) -> None:
+    place.mprun("run", "ci.yaml")
+    place.mprun("rerun", "ci", "--failed")
+    (place.folder / "mended").touch()
+
+    place.mprun("rerun", "latest", "--failed")
+    for folder in sorted((place.folder / "home/runs").iterdir(), key=lambda each: each.stat().st_mtime)[:-1]:
+        shutil.rmtree(folder)
+
+    assert ["build"] == list(place.kept())
+    assert (0, "built\n") == ((shown := place.mprun("logs", "latest", "build")).returncode, shown.stdout)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda folder: (folder / "a.c").write_text("other"), ["make", "test"]),
+        (lambda folder: (folder / "a.o").unlink(), ["make", "test"]),
+        (lambda folder: (folder / "page").unlink(), ["docs", "test"]),
+        (lambda _: None, ["test"]),
+    ],
+    ids=["input", "made", "made without inputs", "nothing"],
+)
+@pytest.mark.quick("input", "nothing")
+def test_what_has_lost_its_files_since_or_has_other_inputs_is_run_with_those_that_need_it(
+    place: Place, spoil: Callable[[Path], object], expected: list[str]
+) -> None:
+    (place.folder / "a.c").write_text("one")
+    (place.folder / "make.yaml").write_text(
+        "name: make\njobs:\n"
+        "  make: {inputs: '*.c', outputs: '*.o', run: cp a.c a.o}\n"
+        "  docs: {outputs: page, run: touch page}\n"
+        "  never: {needs: docs, if: failure(), inputs: '*.c', run: echo never}\n"
+        "  test: {needs: [make, docs, never], run: test -e mended}\n"
+    )
+    place.mprun("run", "make.yaml")
+    (place.folder / "mended").touch()
+    spoil(place.folder)
+
+    again = place.mprun("rerun", "make", "--failed")
+
+    assert (0, expected) == (again.returncode, sorted(place.jobs())), again.stdout
+
+
+def test_a_job_that_hands_on_a_secret_is_not_kept(place: Place) -> None:
+    (place.folder / "deploy.yaml").write_text(
+        "name: deploy\njobs:\n"
+        "  login: {secrets: TOKEN, outputs: {values: [key]}, run: 'echo key=x$TOKEN >> $MPRUN_OUTPUT'}\n"
+        "  ship: {needs: login, secrets: TOKEN,"
+        " run: 'test -e mended && test ${{ needs.login.outputs.key }} = x$TOKEN'}\n"
+    )
+    env = {"TOKEN": "hunter2-hunter2"}
+    place.mprun("run", "deploy.yaml", env=env)
+    (place.folder / "mended").touch()
+
+    again = place.mprun("rerun", "deploy", "--failed", env=env)
+
+    assert (0, ["login", "ship"]) == (again.returncode, sorted(place.jobs())), again.stdout
+
+
+def test_of_a_matrix_only_the_legs_that_failed_run_again_and_all_have_their_part_in_what_is_handed_on(
+    place: Place,
+) -> None:
+    (place.folder / "legs.yaml").write_text(
+        "name: legs\njobs:\n"
+        "  t:\n    strategy: {fail-fast: false, matrix: {n: [1, 2]}}\n    outputs: {values: [v]}\n"
+        "    run: 'echo ${{ matrix.n }} >> ran; [ ${{ matrix.n }} = 1 ] || test -e mended;"
+        " echo v=${{ matrix.n }} >> $MPRUN_OUTPUT'\n"
+        "  sum: {needs: t, run: 'echo ${{ needs.t.outputs.v }} > sum'}\n"
+    )
+    place.mprun("run", "legs.yaml", "--jobs", "1")
+    (place.folder / "mended").touch()
+
+    again = place.mprun("rerun", "legs", "--failed")
+
+    assert (0, ["sum", "t (2)"], ["t (1)"]) == (again.returncode, sorted(place.jobs()), list(place.kept()))
+    assert ("1\n2\n2\n", {"1": "1", "2": "2"}) == (
+        (place.folder / "ran").read_text(),
+        json.loads((place.folder / "sum").read_text()),
+    )
 
 
 def test_a_run_of_some_jobs_is_run_again_with_those(place: Place) -> None:

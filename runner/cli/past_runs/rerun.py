@@ -1,6 +1,6 @@
 """`mprun rerun`: a past run once more, with what it was given, or a part of it.
 
-record ──► file, --param, --set, jobs ──┬── the file is as it was ──► run
+record ──► file, --param, --set, jobs ──┬── the file is as it was ──► run, or a part of it, with what ended well kept
                                         └── it has changed ──► refused with the difference, or run as it was then
 """
 
@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli.options import RunOptions, examples
+from runner.cli.past_runs.kept_jobs import judge_jobs, past_legs
+from runner.cli.past_runs.past import Past, difference, past_run
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
-from runner.cli.run import how_shown, run_as_chosen
+from runner.cli.run import Prepared, how_jobs_run, how_shown, run_as_chosen, run_prepared
 from runner.errors import RerunRefused, UsageError
+from runner.jobs.resumption import ENDED_WELL, WAITING, PastLeg, past_of
 from runner.spec.suggestions import did_you_mean
 from runner.text import visible
 
 if TYPE_CHECKING:
     from runner.spec.jobs import JobSpec
 
-_ENDED_WELL = frozenset({"passed", "allowed", "skipped"})
-_MASK = "***"
 _MOST_LINES = 60
 EXAMPLES = examples(
     "mprun rerun latest            the same again",
@@ -35,27 +37,13 @@ EXAMPLES = examples(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What a run was made of."""
-
-    run: str
-    file: Path
-    text: str
-    included: Mapping[str, str]
-    params: Sequence[str]
-    overrides: Sequence[str]
-    jobs: Sequence[str]
-    failed: Sequence[str]
-    """Its jobs that did not end well."""
-
-
 @click.command(
     epilog=EXAMPLES,
     help="Run a past run again, with the --param and --set that it was given, and of jobs those that it had.\n\n"
     f"{RUN_HELP} Where its file has changed since, that is refused with the difference, and exit code 6: `mprun run`"
     " runs it as it is, --as-then as it was. Handlers are always those of now.\n\n"
-    "Of jobs --failed, --from and --only choose some; what these need is run with them, as with `mprun run --job`.",
+    "Of jobs --failed, --from and --only choose some. What these need is kept, with its outputs, where it ended well"
+    " and neither it nor its files have changed since; else it is run with them, as with `mprun run --job`.",
 )
 @click.argument("run")
 @click.option(
@@ -66,60 +54,30 @@ class Past:
 @click.option("--from", "start", metavar="JOB", help="Only this job, and all that need it.")
 @click.option("--only", metavar="JOB", help="Only this job.")
 @click.option("--as-then", is_flag=True, help="Run the file as it was then, where it has changed since.")
+@how_jobs_run
 @how_shown
 def command(run: str, failed: bool, start: str | None, only: str | None, as_then: bool, **shown: Any) -> int:
     if sum((failed, start is not None, only is not None)) > 1:
         raise UsageError("--failed, --from and --only exclude one another")
     from runner.cli.checking import JobsChoice
 
-    past = _past(run)
-    if failed and not past.jobs:
-        return _replay(past.run, as_then, shown)
-    if (start or only) and not past.jobs:
-        raise UsageError(f"run '{past.run}' has stages and no jobs: --from and --only are for those")
-    text = _text_to_run(past, as_then=as_then)
-    jobs = past.jobs
-    if only is not None:
-        jobs = [only]
-    elif failed or start is not None:
-        jobs = _with_followers(past, [start] if start is not None else past.failed, text)
-    return run_as_chosen(
-        past.file, past.params, past.overrides, RunOptions(**shown), JobsChoice(tuple(jobs)), text
-    )
-
-
-def _past(word: str) -> Past:
-    """Read what a run was made of. Raises `UsageError` where that is not enough to run it again."""
-    summary, run_folder = chosen_run(word)
+    summary, run_folder = chosen_run(run)
     with look_into(summary, run_folder) as view:
-        facts, states = view.facts(), {job["id"]: job["state"] for job in view.jobs()}
-    if not facts.get("text"):
-        raise UsageError(f"run '{summary.id}' can't be run again: its file is not in its record")
-    if facts.get("replays_letters"):
-        way = "`mprun dlq replay` puts those back that are left"
-        raise UsageError(f"run '{summary.id}' has put dead letters back, and can't be run again: {way}")
-    cwd = str(facts.get("cwd", ""))
-    if cwd != str(Path.cwd()):
-        raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'; change to that folder first"))
-    given = [*(facts.get("params") or ()), *(facts.get("overrides") or ())]
-    if any(_MASK in each for each in given):
-        raise UsageError(f"run '{summary.id}' was given a secret by --param or --set, which was not kept")
-    jobs = facts.get("jobs") or ()
-    return Past(
-        run=summary.id,
-        file=_near(Path(str(facts["file"]))),
-        text=facts["text"],
-        included=facts.get("included") or {},
-        params=facts.get("params") or (),
-        overrides=facts.get("overrides") or (),
-        jobs=jobs,
-        failed=[job for job in jobs if states.get(job, "waiting") not in _ENDED_WELL],
-    )
-
-
-def _near(file: Path) -> Path:
-    """Name a file as one would from here: what is shown of it then is as short as what was shown the first time."""
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+        past = past_run(summary, view)
+        if not past.jobs:
+            if failed:
+                return _replay(past.run, as_then, shown)
+            if start or only:
+                raise UsageError(f"run '{past.run}' has stages and no jobs: --from and --only are for those")
+        text, chosen = _text_to_run(past, as_then=as_then), RunOptions(**shown)
+        if not failed and start is None and only is None:
+            choice = JobsChoice(tuple(past.jobs), chosen.jobs)
+            return run_as_chosen(past.file, past.params, past.overrides, chosen, choice, text)
+        part = _Part(past, past_legs(view), start=start, only=only)
+    if failed and not part.failed:
+        raise UsageError(f"no job of run '{past.run}' has failed")
+    prepare = partial(part.prepare, text, chosen.jobs, run_folder.home)
+    return run_prepared(prepare, chosen)
 
 
 def _text_to_run(past: Past, *, as_then: bool) -> str | None:
@@ -129,8 +87,8 @@ def _text_to_run(past: Past, *, as_then: bool) -> str | None:
     Raises:
         RerunRefused: it has changed, and is not to be run as it was; or what it includes has, which is not kept apart.
     """
-    changed = _difference(past.text, past.file)
-    included = [line for name, text in past.included.items() for line in _difference(text, Path(name))]
+    changed = difference(past.text, past.file)
+    included = [line for name, text in past.included.items() for line in difference(text, Path(name))]
     if included or (changed and not as_then):
         shown = [*changed, *included]
         more = [f"… {len(shown) - _MOST_LINES} more lines"] if len(shown) > _MOST_LINES else []
@@ -142,36 +100,50 @@ def _text_to_run(past: Past, *, as_then: bool) -> str | None:
     return past.text if changed else None
 
 
-def _difference(text: str, file: Path) -> Sequence[str]:
-    from runner.record.comparison import unified
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some jobs of a past run, and why these: those that failed, where neither `start` nor `only` names one."""
 
-    try:
-        now = file.read_bytes().decode("utf-8", "replace").lstrip("\ufeff")
-    except OSError:
-        now = ""
-    if now == text:
-        return ()
-    lines = unified(text.splitlines(), now.splitlines(), f"{file} then", f"{file} now")
-    return lines or (f"the ends of lines of '{file}' have changed",)
+    past: Past
+    legs: Mapping[str, PastLeg]
+    start: str | None
+    only: str | None
+
+    @property
+    def failed(self) -> list[str]:
+        """The ids of those that did not end well."""
+        states = {leg: self.legs[leg].state if leg in self.legs else WAITING for leg in self.past.jobs}
+        return [leg for leg, state in states.items() if state not in ENDED_WELL]
+
+    def prepare(self, text: str | None, at_once: int | None, home: Path, *, show_warnings: bool) -> Prepared:
+        """Lay out the run of these. Raises `SpecError`, and `UsageError` where there is no such job."""
+        from runner.cli.checking import JobsChoice, checked_spec, plan_chosen
+
+        past = self.past
+        spec = checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings, text=text)
+        if (named := self.only or self.start) is not None:
+            _require_job(named, spec.jobs)
+        plan = plan_chosen(spec, JobsChoice(self._names(spec.jobs), at_once))
+        asked = f"`--{'only' if self.only else 'from'} {named}` asks for it"
+        again = {leg.id: asked for job in plan.jobs for leg in job.legs if named in (job.name, leg.id)}
+        return Prepared(plan, past_of(past.run, judge_jobs(plan, self.legs, home, again), goes_on=False))
+
+    def _names(self, jobs: Sequence[JobSpec]) -> tuple[str, ...]:
+        """Return what runs; all that it needs, which `plan_chosen` adds, is kept where that can be."""
+        if self.only is not None:
+            return (self.only,)
+        job_of = {leg.id: job.name for job in jobs for leg in job.legs}
+        if self.start is not None:
+            behind = _followers(jobs, [job_of.get(self.start, self.start)])
+            return tuple(job.name for job in jobs if job.name in behind)
+        behind = _followers(jobs, {job_of.get(leg, leg) for leg in self.failed})
+        return tuple(leg for leg in self.past.jobs if job_of.get(leg, leg) in behind)
 
 
-def _with_followers(past: Past, jobs: Sequence[str], text: str | None) -> list[str]:
-    """Return jobs with all that need them. Raises `UsageError` where there is none."""
-    from runner.errors import SpecError
-    from runner.loader.load import check
-
-    if not jobs:
-        raise UsageError(f"no job of run '{past.run}' has failed")
-    checked = check(past.file, params=past.params, overrides=past.overrides, text=text)
-    if checked.spec is None:
-        raise SpecError(checked.diagnostics)
-    legs = {leg.id: job.name for job in checked.spec.jobs for leg in job.legs}
-    known = dict.fromkeys([*legs.values(), *legs])
-    if (strange := next((job for job in jobs if job not in known), None)) is not None:
-        raise UsageError(f"there is no job '{strange}'; {did_you_mean(strange, known)}")
-    names = {legs.get(job, job) for job in jobs}
-    behind = _followers(checked.spec.jobs, names) - names
-    return [*jobs, *(job.name for job in checked.spec.jobs if job.name in behind)]
+def _require_job(name: str, jobs: Sequence[JobSpec]) -> None:
+    known = dict.fromkeys([*(job.name for job in jobs), *(leg.id for job in jobs for leg in job.legs)])
+    if name not in known:
+        raise UsageError(f"there is no job '{name}'; {did_you_mean(name, known)}")
 
 
 def _followers(jobs: Iterable[JobSpec], first: Iterable[str]) -> set[str]:

@@ -1,0 +1,72 @@
+"""What a past run was made of: its file and what it was given, as its record has them, and what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.errors import UsageError
+from runner.record.reader import RunView
+from runner.record.summary import RunSummary
+from runner.text import visible
+
+_MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a run was made of."""
+
+    run: str
+    file: Path
+    text: str
+    included: Mapping[str, str]
+    params: Sequence[str]
+    overrides: Sequence[str]
+    jobs: Sequence[str]
+    """The ids of its legs."""
+
+
+def past_run(summary: RunSummary, view: RunView) -> Past:
+    """Read what a run was made of. Raises `UsageError` where that is not enough to run it again."""
+    facts = view.facts()
+    if not facts.get("text"):
+        raise UsageError(f"run '{summary.id}' can't be run again: its file is not in its record")
+    if facts.get("replays_letters"):
+        way = "`mprun dlq replay` puts those back that are left"
+        raise UsageError(f"run '{summary.id}' has put dead letters back, and can't be run again: {way}")
+    cwd = str(facts.get("cwd", ""))
+    if cwd != str(Path.cwd()):
+        raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'; change to that folder first"))
+    given = [*(facts.get("params") or ()), *(facts.get("overrides") or ())]
+    if any(_MASK in each for each in given):
+        raise UsageError(f"run '{summary.id}' was given a secret by --param or --set, which was not kept")
+    return Past(
+        run=summary.id,
+        file=_near(Path(str(facts["file"]))),
+        text=facts["text"],
+        included=facts.get("included") or {},
+        params=facts.get("params") or (),
+        overrides=facts.get("overrides") or (),
+        jobs=facts.get("jobs") or (),
+    )
+
+
+def _near(file: Path) -> Path:
+    """Name a file as one would from here: what is shown of it then is as short as what was shown the first time."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
+
+def difference(text: str, file: Path) -> Sequence[str]:
+    """Return how a file differs from what it held, line by line; nothing where it does not. One gone is empty."""
+    from runner.record.comparison import unified
+
+    try:
+        now = file.read_bytes().decode("utf-8", "replace").lstrip("\ufeff")
+    except OSError:
+        now = ""
+    if now == text:
+        return ()
+    lines = unified(text.splitlines(), now.splitlines(), f"{file} then", f"{file} now")
+    return lines or (f"the ends of lines of '{file}' have changed",)
