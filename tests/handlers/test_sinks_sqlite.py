@@ -18,7 +18,7 @@ from sink_handlers import built, prepared
 
 from runner.errors import BatchFailed, OutputFailed
 from runner.handlers.outputs import OutputRefused
-from runner.handlers.sinks.sqlite import ranges_of
+from runner.handlers.sinks.table_notes import ranges_of
 
 _OPEN: list[Table] = []
 

@@ -1,0 +1,113 @@
+"""Run a workflow by a runner that is killed with all it has started, and go on with the run in another.
+
+    python killed_runners.py flow.yaml cuts die        one runner: from the cut that is kept in `cuts`, if there is one
+
+`die`: `cut 3` before its third cut is kept, `finishing` and `finished` before and after outputs are put in place,
+`never`. What is kept of a cut is a pickle, so that nothing but the cuts themselves is between the two runners.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.composition import run
+from runner.jobs.plan import plan_for
+from runner.loader.load import load
+from runner.record.recorder import NoRecord
+from runner.supervisor.cuts import Resumption
+from runner.supervisor.outputs import RunOutputs
+from runner.transports.cut import Cut
+
+_EVERY = 0.03
+
+
+class PickledCuts(NoRecord):
+    """Keeps the last cut in a file."""
+
+    keeps_cuts = True
+
+    def __init__(self, path: Path, most: int | None, incarnation: int) -> None:
+        """Die when the cut of number `most` is to be kept."""
+        self._path, self._most, self._incarnation = path, most, incarnation
+        self._taken = 0
+        self._due = 0.0
+        self._run = ""
+
+    def begin(self, folder: Path, *_about: Any, **_more: Any) -> None:
+        """This run it is."""
+        self._run = folder.name
+
+    def cut_due(self) -> float:
+        """At once, and then every now and then."""
+        return self._due
+
+    def cut(self, cut: Cut) -> None:
+        """Keep it, as a whole."""
+        self._taken += 1
+        if self._taken == self._most:
+            die()
+        partial = self._path.with_suffix(".partial")
+        partial.write_bytes(pickle.dumps(Resumption(self._run, cut, self._incarnation + 1)))
+        partial.replace(self._path)
+        self._due = time.monotonic() + _EVERY
+
+
+def die() -> None:
+    """Kill this runner and its group, as nothing can be prepared for."""
+    os.killpg(0, signal.SIGKILL)
+    time.sleep(60)
+
+
+def main(file: str, kept: str, place: str) -> int:
+    """Be one runner."""
+    path = Path(kept)
+    resumed: Resumption | None = pickle.loads(path.read_bytes()) if path.exists() else None
+    word, _, number = place.partition(" ")
+    if word in ("finishing", "finished"):
+        _die_round_finish(word)
+    recorder = PickledCuts(
+        path, int(number) if word == "cut" else None, 1 if resumed is None else resumed.incarnation
+    )
+    report = run(plan_for(load(Path(file))), recorder=recorder, resumed=resumed)
+    if report.exit_code:
+        print(report.as_dict()["reason"], file=sys.stderr)
+    return report.exit_code
+
+
+def _die_round_finish(word: str) -> None:
+    finish: Callable[..., str | None] = RunOutputs.finish
+
+    def deadly(outputs: RunOutputs, **facts: Any) -> str | None:
+        if word == "finishing":
+            die()
+        found = finish(outputs, **facts)
+        die()
+        return found
+
+    RunOutputs.finish = deadly  # type: ignore[method-assign]
+
+
+def run_killed(folder: Path, place: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Have one runner at the workflow in a folder; it is killed at a place, unless it has come to its end before."""
+    return subprocess.run(
+        [sys.executable, __file__, "flow.yaml", "cuts", place],
+        cwd=folder,
+        env={**env, "MPRUN_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
