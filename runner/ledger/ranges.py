@@ -2,13 +2,13 @@
 
 Frame  ▯▯▯▯▯▯▯▯     ItemRange ──▯▯▯▯──  a range of it     Lease  a range in a reader's hand, and how far it has come
 
-None of them is ever changed once it is made, but for a frame's place, which it gets as it is put. They are not declared
-frozen, since making one would take three times as long, and every frame makes several.
+None of them is ever changed once it is made, but for a frame's place, which it gets as it is put, and its number. They
+are not declared frozen, since making one would take three times as long, and every frame makes several.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -22,6 +22,8 @@ class Frame:
     """Bytes of its items, where its queue counts them."""
     first: int = 0
     """The position of its first item among all that were ever put; its queue says which."""
+    number: int = field(default=0, compare=False)
+    """What tells it apart in the record of the run; 0 until the first cut that has it."""
 
 
 @dataclass(slots=True)

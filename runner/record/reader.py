@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +80,15 @@ class RunView:
     ) -> None:
         self._connection.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Have several questions answered as of one moment. The writer's log grows meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
     @property
     def note(self) -> str | None:
         """What to say of a database of another version; None of one of this."""
@@ -91,26 +101,26 @@ class RunView:
 
     def facts(self) -> dict[str, Any]:
         """Return all that is known of the run as a whole."""
-        return {row["key"]: _fact(row["key"], row["value"]) for row in self._rows("SELECT * FROM fact")}
+        return {row["key"]: _fact(row["key"], row["value"]) for row in self.rows("SELECT * FROM fact")}
 
     def incarnations(self) -> list[Incarnation]:
         """Return the processes that ran it, in order."""
         names = Incarnation.__slots__
         return [
             Incarnation(**{name: row[name] for name in names})
-            for row in self._rows("SELECT * FROM incarnation ORDER BY n")
+            for row in self.rows("SELECT * FROM incarnation ORDER BY n")
         ]
 
     def last_moment(self) -> float | None:
         """Return when the last event was."""
-        for row in self._rows("SELECT max(at) AS at FROM event"):
+        for row in self.rows("SELECT max(at) AS at FROM event"):
             found: float | None = row["at"]
             return found
         return None
 
     def events(self, name: str = "%", worker: str | None = None, after: int = 0) -> Iterator[StoredEvent]:
         """Yield the events whose names are like `name`, of one worker or of all, behind the one numbered `after`."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT id, at, name, level, stage, worker, fields FROM event"
             " WHERE id > ? AND name LIKE ? AND (? IS NULL OR worker = ?) ORDER BY id",
             (after, name, worker, worker),
@@ -121,10 +131,10 @@ class RunView:
 
     def kinds(self) -> list[dict[str, Any]]:
         """Return the kinds of failures, the most frequent first, each with its samples."""
-        kinds = self._rows(
+        kinds = self.rows(
             "SELECT id, stage, print, error, traceback, n, first, last FROM kind ORDER BY n DESC, id"
         )
-        samples = self._rows("SELECT kind, item, at, letter FROM sample_item ORDER BY rowid")
+        samples = self.rows("SELECT kind, item, at, letter FROM sample_item ORDER BY rowid")
         return [
             {
                 **dict(row),
@@ -139,13 +149,13 @@ class RunView:
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return what is known of each job."""
-        rows = map(dict, self._rows("SELECT * FROM job ORDER BY began, id"))
+        rows = map(dict, self.rows("SELECT * FROM job ORDER BY began, id"))
         read = ("outputs", "key")
         return [{**row, **{name: _json(row.get(name), None) for name in read}} for row in rows]
 
     def series(self, name: str) -> Series | None:
         """Return one number over time."""
-        for row in self._rows("SELECT start, step, body FROM series WHERE name = ?", (name,)):
+        for row in self.rows("SELECT start, step, body FROM series WHERE name = ?", (name,)):
             return Series.decode(row["start"], row["step"], row["body"])
         return None
 
@@ -184,7 +194,7 @@ class RunView:
         stages = tuple(_counted_up(stage, counts.get(stage.name), report.seconds) for stage in report.stages)
         return replace(report, stages=stages)
 
-    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all that a query gives; nothing where a database of another version has no such table."""
         try:
             return self._connection.execute(query, parameters).fetchall()

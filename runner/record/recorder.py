@@ -3,6 +3,7 @@
     supervisor                              child, forked before any worker
     Recorder ── lines, no waiting ──► serve ──► runs/<id>/run.db
        │ backlog of up to 64 MiB        │
+       ├─◄──── which cuts it has ───────┤        cuts: cuts.py, cut_writer.py
        └─◄──── what went wrong, once ───┘        a full disk, a folder that can't be written, a kill: one warning
 
 It is not the observer process: a terminal that is stopped holds that one up. The child is in `recorder_main.py`.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.events.base import Event
+from runner.events.run import RunOutcome
 from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.record.facts import Mask
@@ -31,12 +33,15 @@ from runner.transports.cut import Cut
 
 if TYPE_CHECKING:
     from runner.jobs.resumption import JobNote
+    from runner.record.cuts import CutSender
     from runner.record.resumption import TakenRun
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of lines that wait for the child. What comes beyond is counted, and the record says that it is incomplete."""
 CLOSE_TIMEOUT = 15.0
 """Seconds that the end of a run waits for its record to be written."""
+CUT_EVERY = 0.1
+"""Seconds between two cuts, where none is asked for."""
 _CHUNK = 64 * 1024
 
 
@@ -50,11 +55,20 @@ class NoRecord:
     trouble: str | None = None
     """After `finish`: what is missing and why; None if nothing is."""
 
-    def begin(self, folder: Path, about: Callable[[], About], taken: TakenRun | None = None) -> None:
+    def begin(
+        self,
+        folder: Path,
+        about: Callable[[], About],
+        taken: TakenRun | None = None,
+        *,
+        every: float = CUT_EVERY,
+        fsync: bool = False,
+    ) -> None:
         """The run has a folder that is its alone, and is about to begin. Without this nothing is kept.
 
         `about` returns the facts of the run, and what takes secrets out of these and of all that follows. `taken`: it
-        is gone on with; its lock is the recorder's from now on.
+        is gone on with; its lock is the recorder's from now on. A cut is kept `every` so many seconds, or less often
+        where that would cost too much; with `fsync` it outlasts the end of the machine.
         """
 
     def refuse(self, why: str) -> None:
@@ -70,8 +84,12 @@ class NoRecord:
         """When the next cut is wanted, by the monotonic clock; infinity for never."""
         return math.inf
 
-    def cut(self, cut: Cut) -> None:
-        """Keep this cut instead of the one before it. Never blocks."""
+    def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
+        """Keep this cut instead of the one before it. Never blocks, unless it is the `last` of a run that has ended.
+
+        `began` is when it was begun to be taken, by the monotonic clock. The `last` one is waited for, to a bound: what
+        the end of a run does to its outputs comes after it. Of a run that has hardly begun it is not.
+        """
 
     def note_job(self, note: JobNote) -> None:
         """Keep this of a job, so that another run can go on from there. Never blocks."""
@@ -104,6 +122,9 @@ class Recorder(NoRecord):
         self._missing = 0
         self._has_events = False
         self._is_new = True
+        self._cuts: CutSender | None = None
+        self._heard = b""
+        self._farewell = ""
         self._is_closed = False
         self._is_finished = False
         self._end: dict[str, Any] = {"outcome": "internal", "exit_code": None, "reason": None}
@@ -122,7 +143,15 @@ class Recorder(NoRecord):
         theirs.close()
         self._lines = LineSender(self._socket)
 
-    def begin(self, folder: Path, about: Callable[[], About], taken: TakenRun | None = None) -> None:
+    def begin(
+        self,
+        folder: Path,
+        about: Callable[[], About],
+        taken: TakenRun | None = None,
+        *,
+        every: float = CUT_EVERY,
+        fsync: bool = False,
+    ) -> None:
         """Keep the record in `folder` from now on, and take the lock of the run."""
         self._lock = None if taken is None else taken.lock
         try:
@@ -140,6 +169,10 @@ class Recorder(NoRecord):
         incarnation = 1 if taken is None else taken.incarnation
         self._folder = folder
         self._send({"begin": {"folder": str(folder), "incarnation": incarnation, **facts}})
+        from runner.record.cuts import CutPace, CutSender  # what it imports `leased` has
+
+        self._cuts = CutSender(self._send, CutPace(every, fsync), None if taken is None else taken.cut)
+        self.keeps_cuts = True
 
     def refuse(self, why: str) -> None:
         """Say at the end why there is no record."""
@@ -168,6 +201,59 @@ class Recorder(NoRecord):
         if note.outputs is not None and (self._mask is None or self._mask(note.outputs) == note.outputs):
             known["outputs"] = note.outputs
         self._send({"job": known})
+
+    def cut_due(self) -> float:
+        """Say when the next is wanted; where one is under way, look at that moment what became of it."""
+        if self._cuts is None:
+            return math.inf
+        if self._cuts.is_under_way and (now := time.monotonic()) >= self._cuts.due:
+            self._hear()
+            if self._cuts.is_under_way:
+                self._cuts.look_again(now)
+        return self._cuts.due
+
+    def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
+        """Send one; where another is under way this one is left out, unless it is the last."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT
+        if self._cuts is None:
+            return
+        if last:
+            self._hear(until=deadline)
+        if not self._cuts.is_under_way:
+            self._cuts.cut(cut, time.monotonic() if began is None else began)
+        if last and self._cuts.has_begun:
+            self._hear(until=deadline)
+
+    def _hear(self, until: float | None = None) -> None:
+        """Take in what the child has said; `until`: wait so long for what becomes of the cut under way."""
+        assert self._cuts is not None
+        self._lines.flush_nowait()
+        while True:
+            try:
+                chunk = self._socket.recv(_CHUNK)
+            except BlockingIOError:
+                if until is None or not self._cuts.is_under_way or not self._child_speaks(until):
+                    return
+                continue
+            except OSError:  # reset: it died with lines unread
+                chunk = b""
+            self._listen(chunk)
+            if not chunk:
+                self._cuts.close()
+                self.keeps_cuts = False
+                return
+
+    def _child_speaks(self, deadline: float) -> bool:
+        self._lines.flush(deadline)
+        return is_ready(self._socket, select.POLLIN, deadline)
+
+    def _listen(self, chunk: bytes) -> None:
+        *lines, self._heard = (self._heard + chunk).split(b"\n")
+        for line in filter(None, lines):
+            said = json.loads(line)
+            self._farewell = said.get("farewell", self._farewell)
+            if self._cuts is not None and not said.keys().isdisjoint(("committed", "failed")):
+                self._cuts.heard(said)
 
     def note_end(self, report: Mapping[str, Any]) -> None:
         """Take the report of the run, which is its end."""
@@ -204,6 +290,8 @@ class Recorder(NoRecord):
             self.trouble = (
                 f"the record of the run is incomplete: {self._missing:,} events came too fast for it"
             )
+        elif self._cuts is not None and self._cuts.trouble and self._end["outcome"] != RunOutcome.DONE:
+            self.trouble = f"the run can't be gone on with from its end: {self._cuts.trouble}"
         self._release(gone=status != 0)
 
     def abandon(self) -> None:
@@ -240,19 +328,21 @@ class Recorder(NoRecord):
     def _reap(self, deadline: float) -> tuple[str, int]:
         """Return the child's last words, and its wait status. One that is late is killed."""
         self._socket.setblocking(True)
-        farewell, is_over = b"", False
+        is_over = False
         while not is_over and is_ready(self._socket, select.POLLIN, deadline):
             try:
                 more = self._socket.recv(_CHUNK)
             except OSError:  # reset: it died with lines unread
                 more = b""
-            farewell += more
+            self._listen(more)
             is_over = not more
         self._socket.close()
+        if self._cuts is not None:
+            self._cuts.close()
         if not is_over:
             os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
-        return farewell.decode("utf-8", "replace"), status
+        return self._farewell, status
 
     def _ending(self, status: int) -> str:
         return f"the process that keeps it {describe_status(os.waitstatus_to_exitcode(status))}"

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.errors import ExitCode
+from runner.events.run import RunOutcome
 from runner.ipc.descriptors import stand_apart
 from runner.record.fold import RunFold
 from runner.store.run_lock import WriterHold
 
 if TYPE_CHECKING:
+    from runner.record.cut_writer import ReceivedCut
     from runner.record.writer import RunWriter
 
 OPEN_AFTER = 0.2
@@ -58,7 +60,8 @@ def serve(connection: socket.socket, parent: int) -> NoReturn:
     except BaseException as error:
         # Whatever it is, it must not climb into the supervisor's code that the fork copied.
         with contextlib.suppress(OSError):
-            connection.sendall(f"{error or type(error).__name__}".encode(errors="backslashreplace"))
+            farewell = {"farewell": str(error) or type(error).__name__}
+            connection.sendall(b"\n" + json.dumps(farewell).encode() + b"\n")
     finally:
         os._exit(code)
 
@@ -73,6 +76,8 @@ class _Recording:
     begin: dict[str, Any] | None = None
     end: dict[str, Any] | None = None
     missing: int = 0
+    cut: ReceivedCut | None = None
+    """One that waits to be written."""
     writer: RunWriter | None = None
     hold: WriterHold | None = None
     """Kept to the end of the process."""
@@ -96,6 +101,8 @@ class _Recording:
         else:
             if "begin" in line:
                 self._begin(line["begin"])
+            if "cut" in line:
+                self._receive(line["cut"])
             self.end = line.get("end", self.end)
             self.missing += line.get("missing", 0)
             if "job" in line:
@@ -141,9 +148,44 @@ class _Recording:
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
             yield whole + newline
 
+    def _receive(self, told: dict[str, Any]) -> None:
+        """Take a cut. Where there is no database yet it waits until there is one, if the run is not over by then."""
+        from runner.record.cut_writer import ReceivedCut
+
+        try:
+            self.cut = ReceivedCut.of(told)
+        except OSError as error:
+            self._answer({"failed": told["number"], "why": str(error.strerror or error)})
+            return
+        if self.writer is not None:
+            self._write_cut()
+        elif self.due is None:
+            self.due = time.monotonic() + OPEN_AFTER
+
+    def _write_cut(self) -> None:
+        """Keep a cut instead of the last one, which stays where that can't be done."""
+        import sqlite3
+
+        from runner.record.cut_writer import CutWriter
+
+        cut, self.cut = self.cut, None
+        if cut is None:
+            return
+        assert self.writer is not None
+        try:
+            seconds = CutWriter(self.writer).commit(cut)
+        except (OSError, sqlite3.Error) as error:
+            self._answer({"failed": cut.number, "why": str(error)})
+        else:
+            self._answer({"committed": cut.number, "seconds": seconds})
+
+    def _answer(self, answer: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # nobody is there to hear it
+            self.connection.sendall(json.dumps(answer).encode() + b"\n")
+
     def _finish(self) -> None:
         """Write the rest; of a supervisor that was killed no end is known."""
-        if self.begin is None or self.fold.began is None:
+        if self.begin is None or (self.fold.began is None and self.cut is None):
             return
         if os.getppid() != self.parent:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -152,6 +194,8 @@ class _Recording:
             )  # nothing outlives a run for long, whatever the disk does
         self._write(over=True)
         assert self.writer is not None
+        if self.end is None or self.end["outcome"] != RunOutcome.DONE:
+            self._write_cut()
         if self.end is not None:
             self.writer.end(self.end)
         self.writer.close()
@@ -167,6 +211,8 @@ class _Recording:
             self._open(over=over and self.end is not None)
         assert self.writer is not None
         self.writer.commit(self.fold, time.monotonic(), last=over, missing=self.missing)
+        if not over:
+            self._write_cut()
 
     def _open(self, *, over: bool) -> None:
         from runner.record.writer import RunWriter

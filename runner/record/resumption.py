@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.errors import ResumeRefused
+from runner.record.cut_reader import read_cut
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import VERSION
 from runner.store.run_folder import RunFolder
@@ -48,7 +49,7 @@ def take_up(run_folder: RunFolder) -> TakenRun:
     try:
         WriterHold(run_folder.path, _LAST_WRITES).release()
         with RunView(run_folder.path) as view:
-            return TakenRun(run_folder.run, _next(view), lock)
+            return TakenRun(run_folder.run, _next(view), lock, read_cut(view))
     except TimeoutError as error:
         lock.release()
         raise ResumeRefused(f"run '{run_folder.run}' can't be gone on with yet: {error}") from error

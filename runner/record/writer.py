@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
+from runner.events.run import RunOutcome
 from runner.record.fold import JOB_COLUMNS, MOST_EVENTS, RunFold
 from runner.record.refold import read_fold
-from runner.record.schema import DATABASE, close, create, reopen
+from runner.record.schema import DATABASE, OF_THE_CUT, close, create, reopen
 from runner.store.run_lock import boot_id, process_start
 
 _SERIES_EVERY = 5.0
@@ -57,17 +58,19 @@ class RunWriter:
         """
         self._file = folder / DATABASE
         self._begin = begin
-        self._incarnation = incarnation
+        self.incarnation = incarnation
         self._series_due = 0.0
         self._events: dict[str, _Kept] = {}
-        self._has_begun = False
+        self._missing = 0
+        """Events that came too fast for the recorders of earlier incarnations."""
+        self._has_begun = self._fsync = False
         is_new = incarnation == 1
         self._connection, self._journal = (
             create(self._file, lasting=not over) if is_new else reopen(self._file)
         )
         try:
             if is_new:
-                with self._transaction():
+                with self.transaction():
                     pass
             else:
                 self._require_turn()
@@ -77,16 +80,18 @@ class RunWriter:
 
     def _require_turn(self) -> None:
         (last,) = self._connection.execute("SELECT max(n) FROM incarnation").fetchone()
-        if (last or 0) + 1 != self._incarnation:
+        if (last or 0) + 1 != self.incarnation:
             raise sqlite3.DatabaseError(
-                f"it is that of incarnation {last}: {self._incarnation} has come too late"
+                f"it is that of incarnation {last}: {self.incarnation} has come too late"
             )
 
     def _say_begun(self) -> None:
         """Say who writes from now on. A run that is gone on with has no end any more, and is counted as it is."""
         self._require_turn()
         begin, facts = self._begin, {**_facts_of(self._begin), "journal": self._journal}
-        if self._incarnation > 1:
+        if self.incarnation > 1:
+            found = self._connection.execute("SELECT value FROM fact WHERE key = 'missing'").fetchone()
+            self._missing = found[0] if found else 0
             facts = {key: value for key, value in facts.items() if key not in _OF_THE_FIRST}
             self._connection.executemany("DELETE FROM fact WHERE key = ?", [(key,) for key in _OF_THE_END])
             counts = self._connection.execute(
@@ -96,7 +101,7 @@ class RunWriter:
         self._facts(facts)
         self._connection.execute(
             "INSERT INTO incarnation (n, pid, pid_start, boot_id, began) VALUES (?, ?, ?, ?, ?)",
-            (self._incarnation, begin["pid"], process_start(begin["pid"]), boot_id(), begin["at"]),
+            (self.incarnation, begin["pid"], process_start(begin["pid"]), boot_id(), begin["at"]),
         )
 
     def last_fold(self) -> RunFold:
@@ -105,7 +110,7 @@ class RunWriter:
 
     def commit(self, fold: RunFold, now: float, *, last: bool = False, missing: int = 0) -> None:
         """Write what has changed since the last time. Series are written now and then, and at the `last` time."""
-        with self._transaction():
+        with self.transaction():
             self._write_events(fold)
             self._write_failures(fold)
             self._write_jobs(fold)
@@ -115,16 +120,24 @@ class RunWriter:
                 self._series_due = now + _SERIES_EVERY
                 self._write_series(fold)
             if missing or fold.left_out:
-                self._facts({"missing": missing, "left_out": fold.left_out})
+                self._facts({"missing": self._missing + missing, "left_out": fold.left_out})
 
     def end(self, end: Mapping[str, Any]) -> None:
-        """Say what the run came to: from now on it has ended, whoever holds its lock."""
-        with self._transaction():
+        """Say what the run came to: from now on it has ended, whoever holds its lock.
+
+        One that is done is not gone on with, and what could have been is forgotten.
+        """
+        is_done = end.get("outcome") == RunOutcome.DONE
+        with self.transaction():
+            for table in OF_THE_CUT if is_done else ():
+                self._connection.execute(f"DELETE FROM {table}")
             self._facts({key: end.get(key) for key in _OF_THE_END})
             self._connection.execute(
                 "UPDATE incarnation SET ended = ?, outcome = ? WHERE n = ?",
-                (end["at"], end.get("outcome"), self._incarnation),
+                (end["at"], end.get("outcome"), self.incarnation),
             )
+        if is_done:
+            self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
 
     @property
     def is_there(self) -> bool:
@@ -136,12 +149,16 @@ class RunWriter:
         close(self._connection)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self, *, fsync: bool = False) -> Iterator[sqlite3.Connection]:
+        """Write some things together, or none of them. `fsync`: from now on each is on the disk when it is done."""
+        if fsync and not self._fsync:
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._fsync = True
         with self._connection:  # commits, or rolls back where SQLite has not done so by itself
             self._connection.execute("BEGIN IMMEDIATE")
             if not self._has_begun:
                 self._say_begun()
-            yield
+            yield self._connection
         self._has_begun = True
 
     def _facts(self, facts: Mapping[str, Any]) -> None:
@@ -152,7 +169,7 @@ class RunWriter:
         rows, fold.rows = fold.rows, []
         self._connection.executemany(
             "INSERT INTO event (incarnation, at, name, level, stage, worker, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [_row(self._incarnation, r.at, r.name, r.level, r.stage, r.worker, r.fields) for r in rows],
+            [_row(self.incarnation, r.at, r.name, r.level, r.stage, r.worker, r.fields) for r in rows],
         )
         for row in rows:
             kept = self._events.setdefault(row.name, _Kept())

@@ -74,11 +74,11 @@ class RunCuts:
         if time.monotonic() >= self.due:
             self.take()
 
-    def take(self) -> None:
+    def take(self, *, last: bool = False) -> None:
         """Take one, whatever the time: the last one of a run that has ended."""
         now = time.monotonic()
         if self._recorder.keeps_cuts and (cut := self._parts.transport.cut(now)) is not None:
-            self._recorder.cut(self._completed(cut))
+            self._recorder.cut(self._completed(cut), now, last=last)
 
     def to_start(self, stage: str) -> list[WorkerState]:
         """Return the workers of a stage that have not come to their end under an earlier runner."""

@@ -193,7 +193,7 @@ class Supervisor:
             return outcome.internal(str(error))
         cause = self._cause or self._feeder.cause()
         cause = cause or outcome.unaccounted(self._metrics.accounts()) or lost or self._over_budget()
-        self._cuts.take()
+        self._cuts.take(last=True)
         fault = self._outputs.finish(
             complete=cause is None, workers=self._cuts.workers(), state_of=self._transport.kept_state
         )
