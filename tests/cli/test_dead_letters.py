@@ -217,7 +217,7 @@ stages:
     ],
     ids=["raises", "killed", "in order"],
 )
-@pytest.mark.quick("raises")
+@pytest.mark.slow
 def test_outputs_of_an_item_that_are_in_when_it_fails_are_counted_and_left_out_by_a_replay(
     tmp_path: Path, run_mprun: RunMprun, fail: str, queue: str, stage: str
 ) -> None:
@@ -279,6 +279,7 @@ def test_letters_that_others_may_have_written_are_neither_put_back_nor_unpickled
     assert "can be written by others; `chmod go-w` it" in done.stderr
 
 
+@pytest.mark.slow
 def test_letters_that_were_brought_here_are_put_back_only_by_who_says_to_trust_them(canteen: Canteen) -> None:
     run = canteen.listed()[0]["run"]
     shutil.move(canteen.folder / "home", canteen.folder / "theirs")

@@ -75,6 +75,7 @@ def test_what_it_writes_runs(run_mprun: RunMprun, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "the squares add up to 385\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_the_test_it_writes_passes(run_mprun: RunMprun, tmp_path: Path, plain_env: dict[str, str]) -> None:
     run_mprun("new", "hello", cwd=tmp_path)
 

@@ -254,6 +254,7 @@ def test_a_run_of_some_jobs_is_run_again_with_those(place: Place) -> None:
     assert ["lint"] == place.jobs()
 
 
+@pytest.mark.slow
 def test_what_failed_of_stages_are_their_dead_letters(place: Place) -> None:
     place.mprun("run", "shop.yaml", "-q", "--param", "count=5")
     (place.folder / "mended").touch()
@@ -337,6 +338,7 @@ def test_a_limit_is_a_percentage(place: Place) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_looked_at_elsewhere(place: Place, run_mprun: RunMprun) -> None:
     place.mprun("run", "ci.yaml")
     place.mprun("history", "export", "ci", "-o", "ci.zip")

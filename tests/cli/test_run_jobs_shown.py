@@ -183,7 +183,7 @@ def test_what_runs_a_job_again_runs_the_very_same(run_mprun: RunMprun, folder: P
 
 
 @pytest.mark.parametrize("reader", ["head -c 1", "true"])
-@pytest.mark.quick("true")
+@pytest.mark.slow
 def test_whoever_stops_reading_does_not_change_how_it_ends(
     reader: str, mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:

@@ -303,6 +303,7 @@ def test_the_last_batch_is_handed_over_when_the_stream_ends(
     assert list(range(300)) == sorted(numbers(tmp_path / "done.txt"))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_hands_over_what_it_has(tmp_path: Path, mprun: Path, plain_env: dict[str, str]) -> None:
     (tmp_path / "kitchen.py").write_text(KITCHEN, encoding="utf-8")
     (tmp_path / "kitchen.yaml").write_text(

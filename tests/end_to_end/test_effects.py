@@ -121,6 +121,7 @@ def run(run_mprun: RunMprun, folder: Path, source: str, *more: str) -> subproces
     [(TOTAL, "total"), (BATCHES, "batch"), (ROWS, "pending"), (LINES, "lines")],
     ids=["a total", "batches of 32", "rows committed by the 500", "lines that are not flushed"],
 )
+@pytest.mark.quick("a total", "lines that are not flushed")
 def test_what_a_killed_worker_kept_of_its_items_is_missed(
     run_mprun: RunMprun, tmp_path: Path, source: str, attribute: str, start: str
 ) -> None:
@@ -248,6 +249,7 @@ class Handler:
         "a table of methods",
     ],
 )
+@pytest.mark.quick("a global", "a closure")
 def test_what_a_killed_worker_kept_is_missed_wherever_it_kept_it(
     run_mprun: RunMprun, tmp_path: Path, source: str, shown: str
 ) -> None:

@@ -181,6 +181,7 @@ def run(
 
 @START
 @pytest.mark.parametrize(("source", "what"), LEFT.values(), ids=LEFT)
+@pytest.mark.quick("a thread", "one of many files", "work for an executor", "a program")
 def test_what_a_killed_worker_had_left_undone_is_missed(
     run_mprun: RunMprun, tmp_path: Path, source: str, what: str, start: str
 ) -> None:

@@ -137,6 +137,7 @@ def check(folder: Path, done: subprocess.CompletedProcess[str], *, fails: bool, 
 
 @pytest.mark.parametrize(("transport", "start"), START)
 @pytest.mark.parametrize("when", [0, 300, 999], ids=["the first", "in the middle", "the last"])
+@pytest.mark.quick("in the middle")
 def test_sigterm_in_a_flush_loses_and_repeats_nothing(
     run_mprun: RunMprun, tmp_path: Path, when: int, transport: str, start: str
 ) -> None:

@@ -646,7 +646,7 @@ SLOW_READER = """
 
 @pytest.mark.parametrize(("transport", "method"), PROCESSES)
 @pytest.mark.parametrize("shape", ["src", "drive"])
-@pytest.mark.quick("src-joinable-fork")
+@pytest.mark.slow
 def test_a_slow_reader_gets_all_that_was_put_however_little_time_there_is_to_end(
     run: Run, shape: str, transport: str, method: str
 ) -> None:
@@ -699,7 +699,7 @@ def test_a_close_that_never_returns_is_not_tried_for_ever(run: Run, words: str) 
 
 
 @pytest.mark.parametrize("limit", ["stall_timeout", "timeout"])
-@pytest.mark.quick("timeout")
+@pytest.mark.slow
 def test_other_bounds_end_a_close_at_the_end_too(run: Run, limit: str) -> None:
     limits = (
         "{stall_timeout: 300ms, close_timeout: 20s}" if limit == "stall_timeout" else "{close_timeout: 200ms}"

@@ -205,7 +205,7 @@ class Strike:
 
 @pytest.mark.parametrize("number", DEADLY, ids=lambda number: number.name)
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.quick("SIGKILL")
+@pytest.mark.quick("idle consumer-SIGKILL", "consumer in an item-SIGKILL", "idle producer-SIGKILL")
 def test_a_worker_that_is_killed_ends_the_run_at_once_and_is_named(
     scene: Scene, number: signal.Signals, place: str
 ) -> None:

@@ -147,6 +147,7 @@ def test_the_run_fails_by_the_item_where_it_says_so(scene: Scene) -> None:
     assert ["7"] == [each["item"] for each in scene.letters()]
 
 
+@pytest.mark.slow
 def test_innocent_items_are_no_excuse_and_their_deaths_are_charged_to_the_stage(scene: Scene) -> None:
     """Each goes through at its second attempt: it was not the item, so it was the stage."""
     report = scene.run("""
@@ -161,6 +162,7 @@ def test_innocent_items_are_no_excuse_and_their_deaths_are_charged_to_the_stage(
     assert [] == scene.letters()
 
 
+@pytest.mark.slow
 def test_a_stage_whose_every_item_kills_ends_once_that_is_clear(scene: Scene) -> None:
     report = scene.run("""
         stages:
@@ -189,6 +191,7 @@ def test_a_budget_that_the_user_wrote_is_kept_to_by_workers_that_do_not_come_up(
     assert 3 == len(scene.all("worker.exited", stage="eater", outcome="died"))
 
 
+@pytest.mark.slow
 def test_who_never_comes_up_is_given_up_after_as_many_lives_as_the_user_allows(scene: Scene) -> None:
     report = scene.run("""
         stages:

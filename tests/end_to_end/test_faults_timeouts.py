@@ -150,6 +150,7 @@ def test_an_item_that_always_takes_too_long_is_a_dead_letter_and_the_rest_is_don
     assert (8, 7, 1) == (report.queue("q").put, report.queue("q").done, report.queue("q").dead_lettered)
 
 
+@pytest.mark.slow
 def test_under_joinable_an_item_that_takes_too_long_ends_the_run(scene: Scene) -> None:
     scene.handlers(SLEEPER)
     chef, eater = stage("chef", "count", puts="q", args={"n": 8}), stage("eater", "hang", "q", timeout=0.3)
@@ -388,6 +389,7 @@ def test_a_run_that_does_not_fit_starts_nothing_and_says_what_is_short(scene: Sc
     assert (0, before) == (os.waitstatus_to_exitcode(status), resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
+@pytest.mark.slow
 def test_the_soft_limit_of_descriptors_is_raised_while_it_is_needed(scene: Scene) -> None:
     scene.handlers("def eat(item):\n    pass\n")
     eater = stage("eater", "eat", "q", workers=tuple(f"e{n}" for n in range(20)))

@@ -108,6 +108,7 @@ def test_the_file_with_every_key_is_right(file: Path) -> None:
 
 
 @pytest.mark.parametrize("odd", ["'${{ matrix.n }}'", "[1, [2]]"])
+@pytest.mark.slow
 def test_an_odd_value_anywhere_is_judged(odd: str, file: Path) -> None:
     assert {} == {name: raised for name in VALUES if (raised := not_judged(VALUES[name], odd, file))}
 

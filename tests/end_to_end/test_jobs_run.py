@@ -102,6 +102,7 @@ def test_a_second_signal_ends_everything_at_once(runs: Runs) -> None:
     assert [] == run.left_behind()
 
 
+@pytest.mark.slow
 def test_the_time_limit_of_the_run_stops_it_and_exits_5(runs: Runs) -> None:
     run = runs.start(
         "name: r\nlimits: {timeout: 500ms}\njobs:\n  a: {run: sleep 600}\n  b: {needs: a, run: 'true'}\n"
@@ -155,6 +156,7 @@ def test_logs_are_for_their_owner_alone(runs: Runs, tmp_path: Path) -> None:
     assert log.is_relative_to(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_one_job_alone_runs_with_what_it_needs(runs: Runs) -> None:
     run = runs.start(
         "name: r\njobs:\n  a: {run: 'true'}\n  b: {needs: a, run: 'true'}\n  c: {run: 'true'}\n"
@@ -183,6 +185,7 @@ def test_where_logs_can_not_be_kept_the_run_is_refused_with_a_word(runs: Runs) -
     assert "set MPRUN_HOME to a folder that can be written" in run.said
 
 
+@pytest.mark.slow
 def test_a_run_of_jobs_is_listed_can_be_stopped_and_is_not_scaled(runs: Runs) -> None:
     run = runs.start("name: reached\njobs:\n  a: {run: sleep 600}\n")
     run.wait_for("step.started", job="a")

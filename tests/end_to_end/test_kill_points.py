@@ -307,7 +307,6 @@ def check_sink(strike: Strike, expected: Counter[str], role: str) -> None:
 
 @pytest.mark.parametrize(("failpoint", "shape", "role"), sample())
 @pytest.mark.quick(
-    "SIGSTOP",
     "handler-pipe",
     "torn-consumer",
     "blocked-resumable",

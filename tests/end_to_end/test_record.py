@@ -253,6 +253,7 @@ def test_a_file_system_that_is_full_from_the_start_costs_one_warning(shop: Shop)
     assert "done" == row["outcome"]
 
 
+@pytest.mark.slow
 def test_a_recorder_that_is_killed_costs_one_warning(shop: Shop) -> None:
     shop.write_gate(1)
     process = shop.start("run", "shop.yaml", "-q")
@@ -266,6 +267,7 @@ def test_a_recorder_that_is_killed_costs_one_warning(shop: Shop) -> None:
     assert ("done", 0) == (row["outcome"], row["exit_code"])
 
 
+@pytest.mark.slow
 def test_a_record_that_is_removed_in_mid_run_costs_one_warning(shop: Shop) -> None:
     shop.write_gate(1)
     process = shop.start("run", "shop.yaml", "-q")

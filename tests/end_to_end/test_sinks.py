@@ -127,7 +127,7 @@ ALL = list(range(1000))
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
-@pytest.mark.quick("jsonl", "sqlite")
+@pytest.mark.quick("jsonl")
 def test_what_was_written_is_there_once_though_its_writer_was_killed(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(), more=sink.often)
 
@@ -275,7 +275,7 @@ ADDING = {name: sink for name, sink in SINKS.items() if "append" in sink.modes}
 
 
 @pytest.mark.parametrize("sink", ADDING.values(), ids=ADDING)
-@pytest.mark.quick("jsonl")
+@pytest.mark.slow
 def test_a_second_run_adds_to_what_is_there(folder: Folder, sink: Sink) -> None:
     folder.write(sink.options(", mode: append"))
     folder.run()
@@ -306,7 +306,7 @@ def test_a_run_that_fails_replaces_nothing(folder: Folder, sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("place", ["writing", "flushed", "closing"])
-@pytest.mark.quick("closing")
+@pytest.mark.slow
 def test_several_workers_write_parts_that_are_joined_in_the_end(folder: Folder, place: str) -> None:
     sink = SINKS["csv"]
     folder.write(
@@ -387,6 +387,7 @@ def test_a_run_without_items_leaves_a_file_with_the_columns(folder: Folder) -> N
     assert (0, "a,b\n") == (done.returncode, (folder.path / "out").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_ctrl_c_while_the_outputs_are_made_ready_is_obeyed(
     folder: Folder, plain_env: Mapping[str, str]
 ) -> None:

@@ -195,6 +195,7 @@ def killed_reader(
     return start(folder, run_mprun, json.dumps({**text, "queues": FEW}), seed=seed)
 
 
+@pytest.mark.slow
 def test_ticks_come_once_each_though_their_clock_is_killed(tmp_path: Path, run_mprun: RunMprun) -> None:
     done = killed_reader(tmp_path, run_mprun, {"timer": {"every": "1ms", "count": 200}})
 
@@ -235,6 +236,7 @@ def test_pages_are_gone_on_with_where_their_reader_was_killed(
     assert again <= 3 * 3, "of what is in already only that page is asked for once more, of which some is not"
 
 
+@pytest.mark.slow
 def test_a_page_that_changes_while_its_reader_is_killed_ends_the_run(
     tmp_path: Path, run_mprun: RunMprun
 ) -> None:
@@ -249,6 +251,7 @@ def test_a_page_that_changes_while_its_reader_is_killed_ends_the_run(
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.slow
 def test_what_was_on_its_way_over_a_connection_is_gone_with_its_reader_and_the_run_says_so(
     tmp_path: Path, run_mprun: RunMprun
 ) -> None:
@@ -458,6 +461,7 @@ def test_a_file_that_another_stage_has_written_is_found(tmp_path: Path, run_mpru
         ("csv", b"n\n1\nx\n", {"types": {"n": "integer"}}, {"types": {"n": "text"}}, ["{'n': 'x'}"]),
     ],
 )
+@pytest.mark.quick("lines")
 def test_a_letter_is_read_anew_with_the_options_of_its_replay(
     tmp_path: Path,
     run_mprun: RunMprun,

@@ -394,7 +394,7 @@ MEANT = [path for path in keys_of(read_text(KITCHEN, "").data) if path[:-1] not 
 MEANT = [path for path in MEANT if path != ("x-note",)]
 
 
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", MEANT, ids=".".join)
 def test_a_slip_in_any_key_is_pointed_at_and_put_right(
     kitchen: Folder, path: tuple[str, ...], every: int

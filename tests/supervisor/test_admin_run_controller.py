@@ -152,6 +152,7 @@ MAKE = "  p: {run: 'h:make', with: {count: 60}, to: q}\n"
 COUNTERS = "  c: {run: 'h:Count', count: 2, from: q, state: checkpoint}\n"
 
 
+@pytest.mark.slow
 def test_a_consumer_that_is_stopped_closes(scene: Scene) -> None:
     process = scene.start(MAKE + COUNTERS)
     scene.wait_for(lambda: scene.worker("c-1")["received"])
@@ -237,6 +238,7 @@ def test_what_would_only_be_done_twice_is_not_scaled(scene: Scene, stage: str, r
     assert 0 == scene.end(process)[0]
 
 
+@pytest.mark.slow
 def test_a_worker_too_many_ends_because_its_stage_was_scaled_down(scene: Scene) -> None:
     process = scene.start(FLOOD + EATERS)
     scene.wait_for(lambda: scene.worker("c-2")["received"])
@@ -249,6 +251,7 @@ def test_a_worker_too_many_ends_because_its_stage_was_scaled_down(scene: Scene) 
     assert (0, list(range(40)), "done") == (code, printed, report["outcome"])
 
 
+@pytest.mark.slow
 def test_a_run_whose_supervisor_was_killed_is_in_nobodys_way(scene: Scene) -> None:
     killed = scene.start(FLOOD + EATERS)
     os.kill(killed.pid, signal.SIGKILL)

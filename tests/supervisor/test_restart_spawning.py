@@ -198,6 +198,7 @@ def test_an_item_that_kills_its_workers_becomes_a_dead_letter_and_its_siblings_g
     assert deaths == [attempt["pid"] for attempt in letter["attempts"]]
 
 
+@pytest.mark.slow
 def test_killer_items_are_dead_letters_before_the_budget_of_their_stage_is_gone(bench: Bench) -> None:
     """Four of them kill eight workers, and the stage may lose one."""
     bench.handlers("""
@@ -293,6 +294,7 @@ def test_never_means_that_the_first_death_ends_the_run(bench: Bench) -> None:
     assert [] == bench.of("worker.restarted")
 
 
+@pytest.mark.slow
 def test_always_replaces_a_driver_that_ends_before_its_stream(bench: Bench) -> None:
     """As a handler may want that leaks memory: a fresh process every three items."""
     bench.handlers("""
@@ -420,6 +422,7 @@ def test_a_producer_that_asks_for_its_offset_goes_on_where_it_was(bench: Bench) 
     assert "from 0" in bench.notes()
 
 
+@pytest.mark.slow
 def test_the_runner_leaves_out_what_a_deterministic_producer_had_put(bench: Bench) -> None:
     """Also past an item that could not be put: it took its place in the order all the same."""
     bench.handlers("""

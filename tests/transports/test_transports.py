@@ -901,7 +901,7 @@ def test_a_failed_item_names_its_worker_and_itself_and_ends_the_run(bench: Bench
     [("0", 1), ("1", 1), ("2", 0), ("100", 0), ("0%", 1), ("19.9%", 1), ("20%", 0), ("100%", 0)],
 )
 @pytest.mark.parametrize("daemon", [False, True])
-@pytest.mark.quick("leased-False", "joinable-True-20%", "inline")
+@pytest.mark.quick("leased-False-20%", "leased-False-1", "joinable-True-20%", "inline")
 def test_skipped_failures_count_against_the_budget(
     bench: Bench, allowed: str, exit_code: int, daemon: bool
 ) -> None:

@@ -120,7 +120,7 @@ def test_exactly_as_many_succeed_as_there_were_tickets(
 
 
 @TRANSPORTS
-@pytest.mark.quick("leased")
+@pytest.mark.slow
 def test_without_the_lock_more_are_sold_than_there_were(
     transport: str, tmp_path: Path, capfd: Capture
 ) -> None:

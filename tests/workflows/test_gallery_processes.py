@@ -105,6 +105,7 @@ def test_a_process_that_is_terminated_is_alive_before_and_gone_after(terminated:
     assert (0, ["alive", "ended"]) == (terminated.exit_code, states), terminated.stderr
 
 
+@pytest.mark.slow
 def test_ps_shows_whom_a_signal_ended_and_how_long_that_took(terminated: Showing) -> None:
     (after,) = [line for line in terminated.lines if line.startswith("子进程1 ") and " ended " in line]
 

@@ -102,7 +102,7 @@ def test_each_end_of_the_pipe_hears_the_other_and_then_that_it_has_gone(
 
 
 @TRANSPORTS
-@pytest.mark.quick("leased")
+@pytest.mark.slow
 def test_ten_that_take_under_the_lock_leave_exactly_nothing(transport: str, capfd: Capture) -> None:
     shown = show(capfd, "pipe-and-manager", transport)
 

@@ -193,6 +193,7 @@ def test_a_signal_lets_open_conversations_finish_and_nobody_in(number: signal.Si
     assert ["finished"] * 3 == [event["outcome"] for event in running.of("worker.exited")]
 
 
+@pytest.mark.slow
 def test_who_does_not_finish_in_time_is_hung_up_on(serve: Serve) -> None:
     running = serve("--set", "limits.stop_timeout=200ms")
     with running.connect() as guest:
@@ -220,6 +221,7 @@ def test_a_worker_that_is_killed_leaves_the_port_to_the_others_and_to_its_succes
     assert 128 + signal.SIGTERM == running.end()
 
 
+@pytest.mark.slow
 def test_more_workers_share_the_port_and_those_that_are_too_many_let_their_clients_finish(
     serve: Serve, run_mprun: Any
 ) -> None:

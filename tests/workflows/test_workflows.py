@@ -256,7 +256,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(WORKFLOWS, tmp_path_factory.mktemp("desk") / "workflows"))
 
 
-@pytest.mark.parametrize(("path", "key"), every_key("access_log", "baozi", "ci"))
+@pytest.mark.parametrize(("path", "key"), every_key("baozi", "ci"))
 def test_a_slip_in_any_key_is_found_where_it_is_with_the_right_word(path: Path, key: Key, desk: Path) -> None:
     """One slip of each; the slow run has them all, in all files."""
     assert {} == missed_slips(path, key, desk, slips(key.name)[:1])
@@ -293,8 +293,9 @@ def every_declared_name() -> list[Any]:
     return [
         pytest.param(path, (section, name), id=f"{path.stem}-{section}-{name}")
         for path in SHIPPED
+        for declared in [yaml.safe_load(path.read_text(encoding="utf-8"))]
         for (section,) in DECLARED
-        for name in yaml.safe_load(path.read_text(encoding="utf-8")).get(section, {})
+        for name in declared.get(section, {})
     ]
 
 
