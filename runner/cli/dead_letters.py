@@ -17,7 +17,7 @@ import click
 from runner.cli.options import FILE, RunOptions, examples, output_format, values
 from runner.cli.output import print_message, write
 from runner.cli.refusals import refusals_told
-from runner.cli.run import check_writable, finish, how_shown, run_plan, watchers
+from runner.cli.run import Prepared, check_writable, finish, how_shown, run_plan, watchers
 from runner.errors import MprunError, UsageError
 from runner.render.tables import table, width_of
 from runner.store.dead_letters import (
@@ -324,7 +324,7 @@ def _replay(spec: WorkflowSpec, queues: Sequence[DeadLetterQueue], chosen: RunOp
     with refusals_told(chosen), watchers(chosen) as watching:
         check_writable(chosen)
         watching.write_events_to(chosen.events)
-    report, lost = run_plan(plan, watching, chosen)
+    report, lost = run_plan(Prepared(plan), watching, chosen)
     summaries = [_mark(queue, report, source_name(spec, queue.stage)) for queue in queues]
     code = finish(report, watching, chosen, lost)
     for summary in summaries:

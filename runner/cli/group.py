@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "logs": Entry("Show what the handlers or jobs of a run said.", "runner.cli.past_runs.logs:command"),
     "diff": Entry("Compare two past runs; a gate for CI.", "runner.cli.past_runs.diff:command"),
+    "resume": Entry("Go on with a run that was killed or stopped.", "runner.cli.past_runs.resume:command"),
     "rerun": Entry("Run a past run again, or what failed of it.", "runner.cli.past_runs.rerun:command"),
     "completion": Entry(
         "Print a script that completes mprun in your shell.", "runner.cli.completion:command"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runner.events.report import Report
     from runner.jobs.resumption import JobsPast
     from runner.record.recorder import NoRecord
+    from runner.record.resumption import TakenRun
     from runner.render.process import ObserverProcess
     from runner.spec.plan import Plan
 
@@ -196,6 +197,8 @@ class Prepared:
 
     plan: Plan
     past: JobsPast | None = None
+    taken: TakenRun | None = None
+    """The run that is gone on with; None for a new one."""
 
 
 def run_prepared(prepare: Callable[..., Prepared], chosen: RunOptions) -> int:
@@ -222,25 +225,24 @@ def run_prepared(prepare: Callable[..., Prepared], chosen: RunOptions) -> int:
         click.get_current_context().meta[CLOSE_TIMEOUT] = plan.limits.asked_close
     # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
     with first_signal_ignored(and_all_after=True):
-        report, lost = run_plan(plan, watching, chosen, prepared.past)
+        report, lost = run_plan(prepared, watching, chosen)
         return finish(report, watching, chosen, lost)
 
 
-def run_plan(
-    plan: Plan, watching: Watchers, chosen: RunOptions, past: JobsPast | None = None
-) -> tuple[Report, list[str]]:
-    """Run a plan and write the files that were asked for; return also what could not be written. Raises as `run`."""
+def run_plan(prepared: Prepared, watching: Watchers, chosen: RunOptions) -> tuple[Report, list[str]]:
+    """Run what is prepared, and write the files asked for; return what could not be written. Raises as `run`."""
     from runner.composition import run
 
     lost: list[str] = []
     try:
         with refusals_told(chosen):
             report = run(
-                plan,
+                prepared.plan,
                 watching.observers,
                 lambda report: lost.extend(keep(report, chosen)),
                 watching.recorder,
-                past=past,
+                prepared.taken,
+                prepared.past,
             )
     except BaseException:
         watching.recorder.finish()

@@ -215,6 +215,12 @@ class Plan:
         return tuple(worker for stage in self.stages for worker in stage.workers)
 
     @property
+    def last_queues(self) -> frozenset[str]:
+        """The queues at which the way of an item ends: whoever reads them sends nothing on."""
+        passed_on = {stage.receives for stage in self.stages if stage.sends is not None}
+        return frozenset(queue.name for queue in self.queues if queue.name not in passed_on)
+
+    @property
     def flow(self) -> tuple[StagePlan, ...]:
         """Every stage as tables show them: in the order of the file, but none before one that feeds it."""
         return _flow_of(self.stages)

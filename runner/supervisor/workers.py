@@ -433,11 +433,9 @@ class RunMetrics:
 
     def resumed(self, cut: Cut, incarnation: int) -> RunResumed:
         """Return from where another runner goes on."""
-        feeds = {stage.receives for stage in self._plan.stages if stage.sends is not None}
-        ends = [queue for queue in cut.queues if queue.queue not in feeds]
         return RunResumed(
             incarnation=incarnation,
-            done=sum(each.done for queue in ends for each in queue.partitions),
+            done=cut.done(self._plan.last_queues),
             unfinished=cut.unfinished,
             in_hand=cut.in_hand,
             ended=sorted(cut.ended),

@@ -10,7 +10,7 @@ where books are kept in many places.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from runner.ledger.snapshot import QueueSnapshot
@@ -69,6 +69,10 @@ class Cut:
     def unfinished(self) -> int:
         """Items that have been put and have not come to an end."""
         return sum(queue.unfinished for queue in self.queues)
+
+    def done(self, queues: Collection[str]) -> int:
+        """Items of these queues that are done."""
+        return sum(part.done for queue in self.queues if queue.queue in queues for part in queue.partitions)
 
     @property
     def in_hand(self) -> int:

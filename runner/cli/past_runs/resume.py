@@ -1,0 +1,63 @@
+"""`mprun resume`: goes on with a run that has not come to its end, as the same run.
+
+record ──► chosen_run ──┬── stages: the last cut ──────────► resume_stages
+                        ├── jobs: what each came to ───────► resume_jobs
+                        └── it is done: nothing is left
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runner.cli.options import RunOptions, examples
+from runner.cli.output import print_message
+from runner.cli.past_runs.past import past_run
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
+from runner.cli.run import how_jobs_run, how_shown
+from runner.errors import UsageError
+
+EXAMPLES = examples(
+    "mprun resume latest           go on with the last run",
+    "mprun resume 3f2a --check     say what would be done, and start nothing",
+    "mprun resume access_log       the last run of this workflow",
+)
+
+
+@click.command(
+    epilog=EXAMPLES,
+    help="Go on with a run that was killed, stopped, or has failed: as the same run, from where it was.\n\n"
+    f"{RUN_HELP} Items that were done stay done, those that waited are handed out, files of sinks are cut back to what"
+    " is done, producers go on behind what they had put. What was finished in the last moment before a kill, a tenth"
+    " of a second as a rule, may be handed out again. Handlers may have changed, which is said; where the file has"
+    " changed in what the rest of the run stands on, that is refused with the difference, and exit code 6.",
+)
+@click.argument("run")
+@click.option(
+    "--check", is_flag=True, help="Only say what would be done, and what has changed; start nothing."
+)
+@click.option(
+    "--changed",
+    type=click.Choice(["ok"]),
+    help="Go on though what comes may not fit what is done: a producer or a job has changed.",
+)
+@how_shown
+@how_jobs_run
+def command(run: str, check: bool, changed: str | None, **shown: Any) -> int:
+    chosen = RunOptions(**shown)
+    if not chosen.record:
+        raise UsageError("--no-record: a run is gone on with in its record")
+    summary, run_folder = chosen_run(run)
+    with look_into(summary, run_folder) as view:
+        if summary.outcome == "done":
+            print_message(f"run '{summary.id}' is done: nothing is left")
+            return 0
+        past = past_run(summary, view)
+        facts = view.facts()
+    from runner.cli.past_runs.resume_stages import StagesResumption
+
+    resumption = StagesResumption(
+        past, run_folder, facts.get("modules") or {}, changed_ok=changed is not None
+    )
+    return resumption.tell() if check else resumption.run(chosen)

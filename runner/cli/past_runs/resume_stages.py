@@ -1,0 +1,199 @@
+"""Goes on with a run of stages: what is in the way, what is to be known before, and the run itself.
+
+TakenRun: the last cut ──┐
+plan then, plan now ─────┼──► Outlook ──┬── in the way ──► refused, exit 6, with the difference
+handlers' files ─────────┘              └── notes ───────► told ──► run, as the next incarnation
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.cli.options import RunOptions
+from runner.cli.output import print_message
+from runner.cli.past_runs.past import Past, difference
+from runner.cli.run import Prepared, run_prepared
+from runner.errors import ResumeRefused
+from runner.record.resumption import TakenRun, take_up
+from runner.spec.plan import Plan, StagePlan
+from runner.spec.plan_changes import PlanChange, Verdict, changes_between
+from runner.store.run_folder import RunFolder
+from runner.text import visible
+from runner.transports.cut import Cut
+from runner.units import counted
+
+if TYPE_CHECKING:
+    from runner.spec.model import WorkflowSpec
+
+_MOST_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would come of going on with a run."""
+
+    obstacles: Sequence[str]
+    """Why that can't be; empty where it can."""
+    notes: Sequence[str]
+    """What is otherwise than when the run began, and does no harm that anybody has to be asked about."""
+    difference: Sequence[str]
+    """What has changed in the file, as a unified diff."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagesResumption:
+    """A run of stages that is to be gone on with."""
+
+    past: Past
+    run_folder: RunFolder
+    modules: Mapping[str, str | None]
+    """The files that its handlers were in, and the digest of each."""
+    changed_ok: bool
+
+    def tell(self) -> int:
+        """Say what would be done, and start nothing. Raises `ResumeRefused`, `SpecError`."""
+        plan, taken = self._plan(show_warnings=True), take_up(self.run_folder)
+        try:
+            outlook = self._outlook(plan, taken)
+            self._refuse(outlook)
+            assert taken.cut is not None
+            for line in (*_promises(plan, taken.cut), *outlook.notes):
+                print_message(visible(line))
+        finally:
+            taken.lock.release()
+        return 0
+
+    def run(self, chosen: RunOptions) -> int:
+        """Go on. Raises `ResumeRefused`, `SpecError`, and whatever a run does."""
+        return run_prepared(self._prepare, chosen)
+
+    def _prepare(self, *, show_warnings: bool) -> Prepared:
+        plan, taken = self._plan(show_warnings=show_warnings), take_up(self.run_folder)
+        try:
+            outlook = self._outlook(plan, taken)
+            self._refuse(outlook)
+        except BaseException:
+            taken.lock.release()
+            raise
+        for line in outlook.notes if show_warnings else ():
+            print_message(f"mprun: {visible(line)}")
+        return Prepared(plan, taken=taken)
+
+    def _plan(self, *, show_warnings: bool) -> Plan:
+        from runner.cli.checking import checked_plan
+
+        past = self.past
+        return checked_plan(past.file, past.params, past.overrides, show_warnings=show_warnings)
+
+    def _outlook(self, plan: Plan, taken: TakenRun) -> Outlook:
+        past, cut = self.past, taken.cut
+        changed = [*difference(past.text, past.file)]
+        included = {name: difference(text, Path(name)) for name, text in past.included.items()}
+        changes = self._changes(plan) if changed else []
+        too_much = Verdict.ASKED if self.changed_ok else Verdict.NAMED
+        obstacles = [str(change) for change in changes if change.verdict > too_much]
+        if not self.changed_ok:
+            obstacles += [
+                f"'{name}', which the file includes, has changed" for name, d in included.items() if d
+            ]
+        if cut is None:
+            obstacles.insert(0, _why_no_cut(plan))
+        else:
+            obstacles += _lost_states(plan, cut)
+        return Outlook(
+            obstacles,
+            [
+                *(str(change) for change in changes if change.verdict <= too_much),
+                *self._changed_modules(plan, cut),
+            ],
+            [*changed, *(line for lines in included.values() for line in lines)],
+        )
+
+    def _changes(self, now: Plan) -> list[PlanChange]:
+        then = _spec_then(self.past)
+        if then is None:
+            what = "the file as it was does not check any more, so that nobody can say what that means for the run"
+            return [PlanChange("the file has changed", what, Verdict.ASKED)]
+        from runner.spec.plan import make_plan
+
+        return changes_between(make_plan(then), now)
+
+    def _changed_modules(self, plan: Plan, cut: Cut | None) -> Iterator[str]:
+        done = 0 if cut is None else cut.done(plan.last_queues)
+        for path, digest in self.modules.items():
+            if digest is not None and _digest(Path(path)) != digest:
+                kept = f"; {counted(done, 'finished item')} {'keeps' if done == 1 else 'keep'} what the old code did"
+                yield f"{Path(path).name} has changed since{kept if done else ''}"
+
+    def _refuse(self, outlook: Outlook) -> None:
+        if not outlook.obstacles:
+            return
+        run, lines = self.past.run, list(outlook.obstacles)
+        way = f"`mprun rerun {run}` begins anew"
+        head = f"run '{run}' can't be gone on with"
+        one = len(lines) == 1
+        message = (
+            [f"{head}: {lines[0]}; {way}"] if one else [f"{head}; {way}", *(f"  {each}" for each in lines)]
+        )
+        shown = outlook.difference[:_MOST_LINES]
+        more = len(outlook.difference) - len(shown)
+        raise ResumeRefused(
+            "\n".join(map(visible, [*message, *shown, *([f"… {more} more lines"] if more else [])]))
+        )
+
+
+def _spec_then(past: Past) -> WorkflowSpec | None:
+    from runner.loader.load import check
+
+    return check(past.file, params=past.params, overrides=past.overrides, text=past.text).spec
+
+
+def _why_no_cut(plan: Plan) -> str:
+    if plan.transport != "leased":
+        return f"under `transport: {plan.transport}` nobody knows what is in its queues once it is gone"
+    return "it ended before anything of it was kept to go on from"
+
+
+def _lost_states(plan: Plan, cut: Cut) -> Iterator[str]:
+    """Yield what died with the workers of stages that keep something of items which are done, and see to it nowhere."""
+    for stage in plan.stages:
+        kept = stage.workers[0].kept
+        gone = [w.name for w in stage.workers if w.name not in cut.ended | cut.closed]
+        done = cut.done([stage.receives] if stage.receives is not None else [])
+        if kept is not None and kept.seen and done and gone:
+            yield (
+                f"stage '{stage.name}': what it kept of {counted(done, 'item')} in {kept.shown} is lost with its "
+                "workers; `state: checkpoint` keeps it, `state: none` says that it does not matter"
+            )
+
+
+def _promises(plan: Plan, cut: Cut) -> Iterator[str]:
+    """Say where the run is, and how it would go on."""
+    done, wait = cut.done(plan.last_queues), cut.unfinished
+    held = f", {cut.in_hand:,} of them in workers' hands" if cut.in_hand else ""
+    yield f"{counted(done, 'item')} {'is' if done == 1 else 'are'} done, {wait:,} wait{'s' if wait == 1 else ''}{held}"
+    for stage in plan.stages:
+        yield from _of_producer(stage, cut) if stage.receives is None else ()
+
+
+def _of_producer(stage: StagePlan, cut: Cut) -> Iterator[str]:
+    put = {writer.worker: writer for writer in cut.writers}
+    for worker in stage.workers:
+        if worker.name in cut.ended:
+            yield f"{worker.name} has come to its end, and is not started"
+        elif (writer := put.get(worker.name)) is not None and writer.put:
+            seeks = "goes on behind" if writer.place else "makes again, and leaves out,"
+            yield f"{worker.name} {seeks} its first {counted(writer.put, 'item')}"
+        else:
+            yield f"{worker.name} begins anew: it had put nothing"
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
