@@ -65,7 +65,7 @@ Exit codes:
   2      the command line is wrong
   3      the file is not valid, or a handler can't be found
   5      a timeout passed
-  6      a past run can't be run again: its file has changed
+  6      a past run can't be run again, or gone on with
   70     a bug in mprun
   128+n  ended by signal n (130 is Ctrl-C)
 
