@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from runner.errors import MprunError, WorkerSignal
@@ -105,6 +105,29 @@ def entry(payload: bytes, index: int) -> bytes:
     lengths = struct.unpack_from(f"<{count}I", payload, 5)
     begin = 5 + 4 * count + sum(lengths[:index])
     return payload[begin : begin + lengths[index]]
+
+
+def handles_in(payload: bytes | memoryview) -> Iterator[BufferHandle]:
+    """Yield the handles in a frame, in order."""
+    if payload[:1] == MIXED:
+        yield from (BufferHandle.decode(each) for each in _entries(payload) if is_handle(each))
+
+
+def with_handles_moved(payload: bytes, places: Iterable[int]) -> bytes:
+    """Return the same frame whose handles say that what they stand for lies elsewhere."""
+    at = iter(places)
+    return pack_mixed(
+        [
+            replace(BufferHandle.decode(e), at=next(at)).encode() if is_handle(e) else e
+            for e in _entries(payload)
+        ]
+    )
+
+
+def _entries(payload: bytes | memoryview) -> list[bytes]:
+    (count,) = struct.unpack_from("<I", payload, 1)
+    ends = list(accumulate(struct.unpack_from(f"<{count}I", payload, 5), initial=5 + 4 * count))
+    return [bytes(payload[begin:end]) for begin, end in pairwise(ends)]
 
 
 def sizes_of(payload: bytes, start: int, stop: int) -> list[int]:

@@ -9,11 +9,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange
 from runner.ledger.snapshot import DelayedItem, HeldOutputs, ParkedItems, PartitionSnapshot, QueueSnapshot
+from runner.record.bulk import BulkPayload
 from runner.record.cuts import INPUT, STATE
 from runner.record.reader import RecordDamaged, RunView
 from runner.transports.cut import Cut, SampledItem, WriterCut
@@ -21,7 +23,7 @@ from runner.transports.cut import Cut, SampledItem, WriterCut
 
 def read_cut(view: RunView) -> Cut | None:
     """
-    Return the last cut of a run; None where there is none.
+    Return the last cut of a run; None where there is none. Of frames with big items the payload is a `BulkPayload`.
 
     Raises:
         RecordDamaged: it makes no sense.
@@ -32,6 +34,9 @@ def read_cut(view: RunView) -> Cut | None:
             return None
         try:
             return _cut(view, json.loads(told[0]["told"]))
+        except OSError as error:
+            why = error.strerror or error
+            raise RecordDamaged(f"big items that waited in run '{view.run}' can't be read: {why}") from error
         except (KeyError, TypeError, ValueError, IndexError) as error:
             what = f"{type(error).__name__}: {error}"
             raise RecordDamaged(
@@ -40,7 +45,7 @@ def read_cut(view: RunView) -> Cut | None:
 
 
 def _cut(view: RunView, told: Mapping[str, Any]) -> Cut:
-    frames = {row["id"]: _frame(row) for row in view.rows("SELECT * FROM frame")}
+    frames = {row["id"]: _frame(row, view.folder) for row in view.rows("SELECT * FROM frame")}
     accounts = view.rows("SELECT queue, told FROM account ORDER BY place")
     return Cut(
         queues=tuple(_Queue(row["queue"], frames).snapshot(json.loads(row["told"])) for row in accounts),
@@ -54,8 +59,10 @@ def _cut(view: RunView, told: Mapping[str, Any]) -> Cut:
     )
 
 
-def _frame(row: sqlite3.Row) -> Frame:
-    return Frame(row["body"], row["count"], row["size"], row["first"], row["id"])
+def _frame(row: sqlite3.Row, folder: Path) -> Frame:
+    number, body = row["id"], row["body"]
+    payload = BulkPayload.of(body, folder, number, row["bulk"]) if row["bulk"] else body
+    return Frame(payload, row["count"], row["size"], row["first"], number)
 
 
 def _writer(row: sqlite3.Row) -> WriterCut:

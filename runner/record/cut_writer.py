@@ -11,13 +11,18 @@ import os
 import sqlite3
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.record.bulk import BulkFolder
 from runner.record.writer import RunWriter
 
-_FRAME_COLUMNS = ("number", "count", "size", "first", "bytes")
+_FRAME_COLUMNS = 5
+_CACHE = 16_384
+"""KiB. What a transaction writes beyond that is written twice."""
+_DISK_SHARE = 4
+"""Waiting for the disk costs a run this part of what a processor's time does."""
 
 
 @dataclass(slots=True)
@@ -30,18 +35,27 @@ class ReceivedCut:
     head: Mapping[str, Any]
     view: memoryview
     """What follows the head."""
+    arenas: Mapping[int, int]
+    """A descriptor of the memory that the big items of a new frame lie in, by the frame's number."""
+    columns: Sequence[array[int]] = ()
+    """Of the new frames: number, count, size, first, and the bytes of the body."""
     done: int = 0
+
+    def __post_init__(self) -> None:
+        """Read what comes first."""
+        self.columns = [self.numbers(self.head["frames"]) for _ in range(_FRAME_COLUMNS)]
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> ReceivedCut:
-        """Open what a line tells of. Raises OSError where that is gone."""
-        descriptor = open_memory(line["memory"])
+        """Open what a line tells of, also the memory of big items. Raises OSError where that is gone."""
+        descriptor = _open_memory(line["memory"])
         try:
             view = memoryview(mmap.mmap(descriptor, line["bytes"], prot=mmap.PROT_READ))
         finally:
             os.close(descriptor)
-        begin = line["head"]
-        return cls(line["number"], line["at"], line["fsync"], json.loads(bytes(view[:begin])), view[begin:])
+        head = json.loads(bytes(view[: line["head"]]))
+        arenas = {number: _open_memory(memory) for number, memory in head["bulk"]}
+        return cls(line["number"], line["at"], line["fsync"], head, view[line["head"] :], arenas)
 
     def take(self, size: int) -> memoryview:
         """Read on."""
@@ -54,12 +68,13 @@ class ReceivedCut:
         found.frombytes(self.take(count * found.itemsize))
         return found
 
-    def frames(self) -> tuple[array[int], ...]:
-        """Read the columns of the new frames."""
-        return tuple(self.numbers(self.head["frames"]) for _ in _FRAME_COLUMNS)
+    def close(self) -> None:
+        """It is written, or can't be."""
+        for descriptor in self.arenas.values():
+            os.close(descriptor)
 
 
-def open_memory(named: tuple[int, int, int]) -> int:
+def _open_memory(named: tuple[int, int, int]) -> int:
     """Open shared memory of another process of ours. Raises OSError where it is gone."""
     pid, number, inode = named
     descriptor = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
@@ -74,20 +89,53 @@ class CutWriter:
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
+        self._bulk = BulkFolder(writer.folder)
+        self._is_first = True
 
     def commit(self, cut: ReceivedCut) -> float:
         """
-        Replace the last one; return how many seconds that took.
+        Replace the last one; return how many seconds that has cost.
 
         Raises:
             sqlite3.Error: it can't be written. The last one is there as before.
+            OSError: the same.
         """
-        began = time.monotonic()
-        with self._writer.transaction(fsync=cut.fsync) as connection:
-            self._write(connection, cut)
-        return time.monotonic() - began
+        wall, processor = time.monotonic(), time.process_time()
+        gone = cut.numbers(cut.head["gone"])
+        filled: list[int] = []
+        states = [(kind, name, cut.take(size)) for kind, name, size in cut.head["states"]]
+        try:
+            frames = list(self._frames(cut, filled))
+            with self._writer.transaction(fsync=cut.fsync) as connection:
+                connection.execute(f"PRAGMA cache_size=-{_CACHE}")
+                self._write(connection, cut, states, frames, gone)
+        except BaseException:
+            self._bulk.remove(filled)
+            raise
+        finally:
+            cut.close()
+        self._bulk.remove(gone)
+        if self._is_first:
+            self._sweep()
+        return max(time.process_time() - processor, (time.monotonic() - wall) / _DISK_SHARE)
 
-    def _write(self, connection: sqlite3.Connection, cut: ReceivedCut) -> None:
+    def _frames(self, cut: ReceivedCut, filled: list[int]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of the new frames, and fill the files of those with big items, which are then in `filled`."""
+        for number, count, size, first, length in zip(*cut.columns, strict=True):
+            body, bulk = cut.take(length), 0
+            if number in cut.arenas:
+                bulk = self._bulk.fill(number, body, cut.arenas[number], fsync=cut.fsync)
+                filled.append(number)
+            yield number, count, size, first, bulk, body
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        cut: ReceivedCut,
+        states: list[Any],
+        frames: list[Any],
+        gone: Iterable[int],
+    ) -> None:
         head = cut.head
         connection.execute(
             "INSERT OR REPLACE INTO cut VALUES (1, ?, ?, ?, ?, ?, ?)",
@@ -100,22 +148,21 @@ class CutWriter:
                 json.dumps(head["told"]),
             ),
         )
-        numbers, counts, sizes, firsts, lengths = cut.frames()
-        gone = cut.numbers(head["gone"])
         _replace_accounts(connection, head["queues"])
         _replace_writers(connection, head["writers"])
-        _replace_states(
-            connection, head["kept"], [(kind, name, cut.take(size)) for kind, name, size in head["states"]]
-        )
+        _replace_states(connection, head["kept"], states)
         connection.executemany("DELETE FROM frame WHERE id = ?", ((number,) for number in gone))
         connection.executemany(
             "UPDATE frame SET first = ? WHERE id = ?", [(first, number) for number, first in head["places"]]
         )
-        bodies = (cut.take(length) for length in lengths)
-        connection.executemany(
-            "INSERT INTO frame (id, count, size, first, body) VALUES (?, ?, ?, ?, ?)",
-            zip(numbers, counts, sizes, firsts, bodies, strict=True),
-        )
+        connection.executemany("INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?)", frames)
+
+    def _sweep(self) -> None:
+        """Remove what an earlier incarnation has left that was killed in the middle."""
+        self._is_first = False
+        with self._writer.transaction() as connection:
+            numbers = [number for (number,) in connection.execute("SELECT id FROM frame WHERE bulk > 0")]
+        self._bulk.keep_only(numbers)
 
 
 def _replace_accounts(connection: sqlite3.Connection, queues: list[Any]) -> None:

@@ -112,7 +112,7 @@ class CutEncoder:
                 for number, told in self._written.unplaced.items()
                 if number in frames and frames[number].first != told
             ],
-            "bulk": [[frame.number, frame.payload.file.fileno()] for frame in big],
+            "bulk": [[frame.number, named_memory(frame.payload.file.fileno())] for frame in big],
         }
         bodies = [frame.payload for frame in new]
         columns = [array("q", map(column, new)).tobytes() for column in _COLUMNS]

@@ -27,7 +27,7 @@ from runner.record.fold import RunFold
 from runner.store.run_lock import WriterHold
 
 if TYPE_CHECKING:
-    from runner.record.cut_writer import ReceivedCut
+    from runner.record.cut_writer import CutWriter, ReceivedCut
     from runner.record.writer import RunWriter
 
 OPEN_AFTER = 0.2
@@ -79,6 +79,7 @@ class _Recording:
     cut: ReceivedCut | None = None
     """One that waits to be written."""
     writer: RunWriter | None = None
+    cut_writer: CutWriter | None = None
     hold: WriterHold | None = None
     """Kept to the end of the process."""
     due: float | None = None
@@ -173,7 +174,8 @@ class _Recording:
             return
         assert self.writer is not None
         try:
-            seconds = CutWriter(self.writer).commit(cut)
+            self.cut_writer = self.cut_writer or CutWriter(self.writer)
+            seconds = self.cut_writer.commit(cut)
         except (OSError, sqlite3.Error) as error:
             self._answer({"failed": cut.number, "why": str(error)})
         else:

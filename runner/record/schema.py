@@ -14,6 +14,8 @@ import sqlite3
 from pathlib import Path
 
 DATABASE = "run.db"
+BULK = "bulk"
+"""The folder of big items, beside it."""
 APPLICATION = 0x6D70726E
 """`mprn`: shows that a database is one of ours."""
 VERSION = 2

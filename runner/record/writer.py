@@ -20,7 +20,7 @@ from runner import __version__
 from runner.events.run import RunOutcome
 from runner.record.fold import JOB_COLUMNS, MOST_EVENTS, RunFold
 from runner.record.refold import read_fold
-from runner.record.schema import DATABASE, OF_THE_CUT, close, create, reopen
+from runner.record.schema import BULK, DATABASE, OF_THE_CUT, close, create, reopen
 from runner.store.run_lock import boot_id, process_start
 
 _SERIES_EVERY = 5.0
@@ -56,6 +56,7 @@ class RunWriter:
         Raises:
             sqlite3.Error: it can't be written, or another incarnation has been there first.
         """
+        self.folder = folder
         self._file = folder / DATABASE
         self._begin = begin
         self.incarnation = incarnation
@@ -138,6 +139,10 @@ class RunWriter:
             )
         if is_done:
             self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
+            if (self.folder / BULK).exists():
+                from runner.record.bulk import BulkFolder  # most runs have none
+
+                BulkFolder(self.folder).keep_only(())
 
     @property
     def is_there(self) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,62 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kept_cuts import Keeper, keeper
 
 from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange
 from runner.ledger.snapshot import DelayedItem, HeldOutputs, ParkedItems, PartitionSnapshot, QueueSnapshot
-from runner.record.cut_reader import read_cut
-from runner.record.cut_writer import CutWriter, ReceivedCut
-from runner.record.cuts import CutBuffer, CutEncoder, CutPace
-from runner.record.reader import RunView
-from runner.record.writer import RunWriter
+from runner.record.cut_writer import ReceivedCut
+from runner.record.cuts import CutPace
 from runner.transports.cut import Cut, SampledItem, WriterCut
-
-
-class Keeper:
-    """The whole way of a cut, in one process."""
-
-    def __init__(self, folder: Path, incarnation: int = 1) -> None:
-        begin = {"workflow": "baozi", "pid": os.getpid(), "at": 1.0}
-        self.folder = folder
-        self.writer = RunWriter(folder, begin, incarnation=incarnation)
-        self.encoder = CutEncoder(self.read() if incarnation > 1 else None)
-        self.buffer = CutBuffer()
-        self.number = 0
-
-    def keep(self, cut: Cut) -> None:
-        self.number += 1
-        place = self.buffer.write(self.encoder.encode(cut).parts)
-        received = ReceivedCut.of({**place, "number": self.number, "at": 1.5, "fsync": False})
-        CutWriter(self.writer).commit(received)
-        self.encoder.committed()
-
-    def lose(self, cut: Cut) -> None:
-        self.buffer.write(self.encoder.encode(cut).parts)
-        self.encoder.failed()
-
-    def read(self) -> Cut | None:
-        with RunView(self.folder) as view:
-            return read_cut(view)
-
-    def frames(self) -> int:
-        with RunView(self.folder) as view:
-            return len(view.rows("SELECT id FROM frame"))
-
-    def close(self) -> None:
-        self.writer.close()
-        self.buffer.close()
-
-
-@contextmanager
-def keeper(folder: Path | None = None, incarnation: int = 1) -> Iterator[Keeper]:
-    with tempfile.TemporaryDirectory() as temporary:
-        kept = Keeper(folder or Path(temporary), incarnation)
-        try:
-            yield kept
-        finally:
-            kept.close()
-
 
 NAMES = st.sampled_from(["a", "b", "neo-1", "包子"])
 COUNTS = st.integers(0, 3) | st.integers(0, 2**60)
@@ -250,7 +199,6 @@ def test_a_cut_that_breaks_off_leaves_the_last_one(monkeypatch: pytest.MonkeyPat
             patched.setattr("runner.record.cut_writer._replace_states", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 kept.keep(cuts[1])
-        kept.encoder.failed()
         after = kept.read()
         kept.keep(cuts[2])
 
@@ -277,8 +225,7 @@ def test_a_cut_may_cost_a_twentieth_of_the_time_until_they_are_as_rare_as_they_m
 
 def test_fsync_is_asked_of_the_database(tmp_path: Path) -> None:
     with keeper(tmp_path) as kept:
-        place = kept.buffer.write(kept.encoder.encode(Cut()).parts)
-        CutWriter(kept.writer).commit(ReceivedCut.of({**place, "number": 1, "at": 1.5, "fsync": True}))
+        kept.keep(Cut(), fsync=True)
         with kept.writer.transaction() as connection:
             (level,) = connection.execute("PRAGMA synchronous").fetchone()
 
