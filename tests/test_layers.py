@@ -116,9 +116,8 @@ FOREIGN_PRIVATE = {
         *("_clear", "_exit_function", "_registry", "_registered_with_atexit", "_run_exitfuncs"),
         *("_fd", "_pid", "_stop", "_shutdown"),
     },
-    "process.leftovers": {"_current_frames"},
+    "process.real_threads": {"_current_frames"},
     "process.resources.shared": {"_exposed_", "_listener", "_socket"},
-    "transports.inline.transport": {"_current_frames"},
 }
 
 SLOW_TO_IMPORT = ("yaml", "jsonschema", "structlog", "rich", "multiprocessing", "asyncio")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.process.ending import HOLDS_NOTHING, PLAIN_FILES, is_of_files, living
+from runner.process.real_threads import frames_of_threads
 
 _SHARE = 500
 """Looks take one part in so many of the time."""
@@ -86,11 +87,14 @@ class Leftovers:
         others = [each for each in threading.enumerate() if each.ident not in self._own.threads]
         if not others:
             return None
-        frames = sys._current_frames()
-        for thread in others:
-            begun, of_it = thread.ident not in self._before.threads, _frames_of(frames.get(thread.ident or 0))
-            if (work := _work_of(thread, list(of_it), begun=begun)) is not None:
-                return work
+        with frames_of_threads() as frames:
+            for thread in others:
+                begun, of_it = (
+                    thread.ident not in self._before.threads,
+                    _frames_of(frames.get(thread.ident or 0)),
+                )
+                if (work := _work_of(thread, list(of_it), begun=begun)) is not None:
+                    return work
         return None
 
     def _in_processes(self) -> str | None:

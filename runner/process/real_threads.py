@@ -12,11 +12,13 @@ import _thread
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 _threading = vars(threading)
@@ -70,6 +72,21 @@ def undo_patches() -> None:
     """Put back all that was replaced of the modules that a process with several workers rests on."""
     for module, real in _MODULES:
         module.update(real)
+
+
+@contextmanager
+def frames_of_threads() -> Iterator[Mapping[int, FrameType]]:
+    """
+    Where each thread is, by its number, while the context lasts.
+
+    The frame that asks is among them: kept there, it would lead to itself, and all that any thread had in hand would
+    live until the collector comes.
+    """
+    frames = sys._current_frames()
+    try:
+        yield frames
+    finally:
+        frames.clear()
 
 
 class Baton:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import logging
 import logging.handlers
@@ -16,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -306,6 +308,28 @@ def test_what_waits_in_a_file_is_found_whenever_that_was_opened() -> None:
         return None
 
     assert ["more.txt was not flushed"] == look_after(lambda _: opened[0].write("x"), open_it)  # type: ignore[attr-defined]
+
+
+def test_a_look_keeps_nothing_that_a_thread_has_in_hand() -> None:
+    class Bun:
+        pass
+
+    def hold(_bun: Bun) -> None:
+        GO_ON.wait()
+
+    GO_ON.clear()
+    leftovers, bun = Leftovers(lambda _: None), Bun()
+    holder, gone = threading.Thread(target=hold, args=(bun,)), weakref.ref(bun)
+    del bun
+    gc.disable()
+    try:
+        holder.start()
+        leftovers.look()
+        GO_ON.set()
+        holder.join()
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_looks_become_seldom() -> None:

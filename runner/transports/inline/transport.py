@@ -29,7 +29,7 @@ from runner.ipc.status_page import Counters, Pulse, StopRequest, Word
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.process.ending import open_descriptors
-from runner.process.real_threads import threads_are_green, undo_patches
+from runner.process.real_threads import frames_of_threads, threads_are_green, undo_patches
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import HasFileno, Spawned, WorkerMain
@@ -205,11 +205,13 @@ class InlineTransport:
 
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Show where fibers are."""
-        frames = sys._current_frames()
-        found = {name: frames.get(self._fibers[name].ident) for name in workers}
-        return {
-            name: "".join(traceback.format_stack(frame)) for name, frame in found.items() if frame is not None
-        }
+        with frames_of_threads() as frames:
+            found = {name: frames.get(self._fibers[name].ident) for name in workers}
+            return {
+                name: "".join(traceback.format_stack(frame))
+                for name, frame in found.items()
+                if frame is not None
+            }
 
     def close(self) -> None:
         """Give back the pages, and the bounds of this process that a handler has set for what it takes for its own."""
