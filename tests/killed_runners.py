@@ -22,11 +22,13 @@ from runner.composition import run
 from runner.jobs.plan import plan_for
 from runner.loader.load import load
 from runner.record.recorder import NoRecord
-from runner.supervisor.cuts import Resumption
+from runner.record.resumption import TakenRun
 from runner.supervisor.outputs import RunOutputs
 from runner.transports.cut import Cut
 
 _EVERY = 0.03
+_NOBODYS: Any = None
+"""The lock of a run that has no record."""
 
 
 class PickledCuts(NoRecord):
@@ -55,7 +57,7 @@ class PickledCuts(NoRecord):
         if self._taken == self._most:
             die()
         partial = self._path.with_suffix(".partial")
-        partial.write_bytes(pickle.dumps(Resumption(self._run, cut, self._incarnation + 1)))
+        partial.write_bytes(pickle.dumps((self._run, self._incarnation + 1, cut)))
         partial.replace(self._path)
         self._due = time.monotonic() + _EVERY
 
@@ -69,7 +71,10 @@ def die() -> None:
 def main(file: str, kept: str, place: str) -> int:
     """Be one runner."""
     path = Path(kept)
-    resumed: Resumption | None = pickle.loads(path.read_bytes()) if path.exists() else None
+    resumed: TakenRun | None = None
+    if path.exists():
+        run_id, incarnation, cut = pickle.loads(path.read_bytes())
+        resumed = TakenRun(run_id, incarnation, _NOBODYS, cut)
     word, _, number = place.partition(" ")
     if word in ("finishing", "finished"):
         _die_round_finish(word)

@@ -222,6 +222,8 @@ class WorkerContext:
     earlier generations too, and what has to be known to go on there."""
     resumed: bool = False
     """Whether the run goes on where another runner had been killed or had ended it."""
+    fsync: bool = False
+    """Whether what a sink writes is to be on the disk, and not only the system's, before its items are done."""
     in_batches: bool = False
     """Whether the stage has `batch`: what the handler is called with is a list."""
     close_timeout: float = 5.0

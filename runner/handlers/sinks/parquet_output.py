@@ -18,8 +18,8 @@ from typing import Any
 
 from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode
 from runner.handlers.sinks.files import PreparedFile, acknowledged_length, check_kept
-from runner.handlers.sinks.folder import exchange
 from runner.handlers.sinks.hidden import hidden, inode, lock_alone, remove_abandoned, remove_at_once
+from runner.handlers.sinks.renames import exchange
 
 ROWS = 100_000
 """What a row group usually has."""
