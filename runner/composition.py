@@ -32,7 +32,7 @@ from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
 from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
-from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home
+from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home, mark_of
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.cuts import resumable, with_added
 from runner.supervisor.feeder import NO_FEEDER
@@ -120,7 +120,8 @@ def _supervise(
             plan, outputs = parts.enter_context(
                 open_outputs(plan, resumable=resumable(plan) and recorder.keeps_cuts, cut=cut)
             )
-            watchdog = parts.enter_context(_leave_no_process(bus.run)) if plan.transport != "inline" else None
+            mark = mark_of(bus.run, 1 if resumed is None else resumed.incarnation)
+            watchdog = parts.enter_context(_leave_no_process(mark)) if plan.transport != "inline" else None
             resources = parts.enter_context(open_resources(plan))
             transport = _open_transport(plan, signals.wake, resources.providers, cut)
             parts.callback(transport.close)
@@ -237,7 +238,10 @@ def _keep_record(
         yield run_folder
         return
     path, given = str(plan.path.absolute()), plan.given
-    facts = RunFacts(run_folder.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides)
+    incarnation = 1 if resumed is None else resumed.incarnation
+    facts = RunFacts(
+        run_folder.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides, incarnation
+    )
     try:
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
@@ -280,8 +284,8 @@ def _refusals_as_start_failed() -> Iterator[None]:
 
 
 @contextmanager
-def _leave_no_process(run_id: str) -> Iterator[Watchdog]:
-    """See to it that no process of the run is left, whether this process ends in order or is killed."""
+def _leave_no_process(mark: str) -> Iterator[Watchdog]:
+    """See to it that no process that bears this mark is left, whether this process ends in order or is killed."""
     if not sys.platform.startswith("linux"):
         raise UsageError(
             f"workers need Linux, and this is {sys.platform}; `--transport inline` runs everywhere"
@@ -290,12 +294,12 @@ def _leave_no_process(run_id: str) -> Iterator[Watchdog]:
     known = process.children()
     spare = os.open(os.devnull, os.O_RDONLY)
     try:
-        watchdog = Watchdog(run_id)
+        watchdog = Watchdog(mark)
     except OSError:
         os.close(spare)
         raise
     before = os.environ.get(RUN_VARIABLE)
-    os.environ[RUN_VARIABLE] = run_id
+    os.environ[RUN_VARIABLE] = mark
     process.adopt_orphans(True)
     try:
         yield watchdog

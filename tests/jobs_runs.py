@@ -57,12 +57,30 @@ class Running:
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         return [pid for pid in pids if self._is_ours(pid)]
 
+    def kill_all(self, but: str = "") -> None:
+        """End all of it at once: the runner, whoever watches over it and keeps its record, workers, steps.
+
+        Programs that are called `but` are left.
+        """
+        while left := [pid for pid in self.left_behind() if _program(pid) != but]:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
     def _is_ours(self, pid: int) -> bool:
         try:
             environ = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             return False
         return self.mark.encode() in environ and is_alive(pid)
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 @dataclass
@@ -77,10 +95,14 @@ class Runs:
     def start(self, text: str, *arguments: str, **env: str) -> Running:
         """Start a run of a workflow with this text."""
         (self.folder / "jobs.yaml").write_text(text, encoding="utf-8")
+        return self.call("run", "jobs.yaml", *arguments, **env)
+
+    def call(self, *arguments: str, **env: str) -> Running:
+        """Start a command that runs jobs."""
         mark = f"{os.getpid()}.{time.monotonic_ns()}"
         events = self.folder / f"events-{len(self._all)}.jsonl"
         process = subprocess.Popen(
-            [self.mprun, "run", "jobs.yaml", "--events", events, "--output", "group", *arguments],
+            [self.mprun, *arguments, "--events", events, "--output", "group"],
             cwd=self.folder,
             env={**self.env, "MPRUN_HOME": str(self.folder / "home"), "TEST_MARK": mark, **env},
             stdin=subprocess.DEVNULL,

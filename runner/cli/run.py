@@ -316,6 +316,8 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
             watching.recorder.finish()
             for trouble in (*lost, *filter(None, [watching.recorder.trouble])):
                 print_message(f"mprun: {trouble}")
+            if chosen.log != "json" and _may_go_on(report, watching.recorder):
+                print_message(f"mprun: `mprun resume {report.run}` goes on with it")
     except NobodyReads:
         abandon_output()
     except OSError:
@@ -324,6 +326,14 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
     finally:
         watching.recorder.finish()
     return ExitCode.FAILED if lost and report.exit_code == ExitCode.DONE else report.exit_code
+
+
+def _may_go_on(report: Report, recorder: NoRecord) -> bool:
+    """Say whether a run was broken off that can go on."""
+    from runner.record.recorder import NO_RECORD
+
+    was_kept = recorder is not NO_RECORD and recorder.trouble is None
+    return was_kept and report.jobs is not None and report.outcome in ("interrupted", "timeout")
 
 
 def keep(report: Report, chosen: RunOptions) -> list[str]:

@@ -16,7 +16,6 @@ import click
 from runner.cli.options import examples, output_format
 from runner.cli.output import print_message, write
 from runner.errors import UsageError
-from runner.process.watchdog import left_behind
 from runner.render.tables import table, width_of
 from runner.store.control_socket import ask
 from runner.store.discovery import (
@@ -24,9 +23,10 @@ from runner.store.discovery import (
     find_all_running,
     find_running,
     killed_folders,
+    left_of,
     running_folders,
 )
-from runner.store.run_folder import RunFolder, matching
+from runner.store.run_folder import RunFolder, home, matching
 from runner.units import counted, format_duration, progress_label
 
 KILLED = "killed"
@@ -192,7 +192,7 @@ def _how_it_ended(worker: dict[str, Any]) -> str:
 
 
 def _last_words(snapshot: dict[str, Any]) -> list[str]:
-    left = left_behind(snapshot["run"])
+    left = left_of(RunFolder(snapshot["run"], home()))
     if left:
         pids = ", ".join(map(str, left))
         still = f"process {pids} of it is" if len(left) == 1 else f"processes {pids} of it are"

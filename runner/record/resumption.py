@@ -6,12 +6,15 @@ run folder ──► take_up ──┬──► TakenRun: its lock, the last cut
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from runner.errors import ResumeRefused
 from runner.record.cut_reader import read_cut
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import VERSION
+from runner.store.control_socket import SOCKET
+from runner.store.discovery import end_left_of
 from runner.store.run_folder import RunFolder
 from runner.store.run_lock import RunHeld, RunLock, WriterHold
 from runner.transports.cut import Cut
@@ -47,6 +50,7 @@ def take_up(run_folder: RunFolder) -> TakenRun:
         )
     lock = _lock_of(run_folder)
     try:
+        _end_the_last_life(run_folder)
         WriterHold(run_folder.path, _LAST_WRITES).release()
         with RunView(run_folder.path) as view:
             return TakenRun(run_folder.run, _next(view), lock, read_cut(view))
@@ -69,6 +73,13 @@ def _lock_of(run_folder: RunFolder) -> RunLock:
     except OSError as error:
         why = f"its folder can't be locked: {error.strerror or error}"
         raise ResumeRefused(f"run '{run_folder.run}' can't be gone on with: {why}") from error
+
+
+def _end_the_last_life(run_folder: RunFolder) -> None:
+    """End what the runner before has left, in case its watchdog did not, and take away its socket: nobody listens."""
+    end_left_of(run_folder)
+    with contextlib.suppress(OSError):
+        (run_folder.path / SOCKET).unlink(missing_ok=True)
 
 
 def _next(view: RunView) -> int:

@@ -62,12 +62,22 @@ def killed_folders(where: Path | None = None) -> list[RunFolder]:
 
 def end_left_by_killed(where: Path | None = None, run: str | None = None) -> list[int]:
     """End what killed runs have left behind, where their watchdogs were killed too; return its pids."""
-    found: list[int] = []
-    for run_folder in killed_folders(where):
-        if run in (None, run_folder.run) and (left := left_behind(run_folder.run)):
-            end_left_behind(frozenset(), run_folder.run)
-            found += left
-    return found
+    killed = [each for each in killed_folders(where) if run in (None, each.run)]
+    return [pid for run_folder in killed for pid in end_left_of(run_folder)]
+
+
+def left_of(run_folder: RunFolder) -> list[int]:
+    """Name the processes that a run has left whose runner is gone, and its watchdog too."""
+    facts = run_folder.facts()
+    return [] if facts is None else left_behind(facts.mark)
+
+
+def end_left_of(run_folder: RunFolder) -> list[int]:
+    """End what a run has left whose runner is gone; return its pids."""
+    facts, left = run_folder.facts(), left_of(run_folder)
+    if facts is not None and left:
+        end_left_behind(frozenset(), facts.mark)
+    return left
 
 
 def forget_killed(workflow: str, where: Path) -> None:

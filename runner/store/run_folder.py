@@ -63,6 +63,18 @@ class RunFacts:
     """What was given by `--param`, as it was written."""
     overrides: tuple[str, ...] = ()
     """What was given by `--set`, as it was written."""
+    incarnation: int = 1
+    """Which of its runners `pid` is."""
+
+    @property
+    def mark(self) -> str:
+        """What its processes are known by: those that an earlier runner of the same run has left bear another."""
+        return mark_of(self.run, self.incarnation)
+
+
+def mark_of(run: str, incarnation: int) -> str:
+    """Return what the processes of one runner of a run are known by; where that is killed, its watchdog ends these."""
+    return run if incarnation == 1 else f"{run}.{incarnation}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ EXAMPLES = examples(
 @click.command(
     epilog=EXAMPLES,
     help="Go on with a run that was killed, stopped, or has failed: as the same run, from where it was.\n\n"
-    f"{RUN_HELP} Items that were done stay done, those that waited are handed out, files of sinks are cut back to what"
+    f"{RUN_HELP} Jobs that ended well are kept, with what they hand on; the others run, with all that need them. Of"
+    " stages items that were done stay done, those that waited are handed out, files of sinks are cut back to what"
     " is done, producers go on behind what they had put. What was finished in the last moment before a kill, a tenth"
     " of a second as a rule, may be handed out again. Handlers may have changed, which is said; where the file has"
     " changed in what the rest of the run stands on, that is refused with the difference, and exit code 6.",
@@ -54,6 +55,12 @@ def command(run: str, check: bool, changed: str | None, **shown: Any) -> int:
             print_message(f"run '{summary.id}' is done: nothing is left")
             return 0
         past = past_run(summary, view)
+        if past.jobs:
+            from runner.cli.past_runs.resume_jobs import resume_jobs
+
+            return resume_jobs(
+                past, run_folder, view, check=check, changed_ok=changed is not None, chosen=chosen
+            )
         facts = view.facts()
     from runner.cli.past_runs.resume_stages import StagesResumption
 
