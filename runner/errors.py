@@ -150,6 +150,10 @@ class OutputFailed(WorkerSignal):
     """What a worker writes to can't be written: that is no item's fault, and fails none. The worker ends, as failed."""
 
 
+class NotRepeated(WorkerSignal):
+    """A producer that was run again gave something else than before: the run can't go on, and ends with exit code 6."""
+
+
 class EndOfStream(WorkerSignal):
     """Raised by `queue.get()`: every writer has finished and no item is left. A handler may let it pass."""
 

@@ -326,6 +326,8 @@ class HandlerKind:
     workers, and those that take their places, share out the same. Raises `HandlerError`."""
     resumes: Callable[[Any], bool] = lambda _options: False
     """For a producer: whether a worker that takes the place of another goes on behind `WorkerContext.offset`."""
+    live: bool = False
+    """For a producer: whether what it makes is made once, by somebody else: what it makes later follows on that."""
     rejects: bool = False
     """For a producer: whether it yields `Malformed`, so that `on_error` has something to say."""
     remake: Callable[[Any, object, str], object] = lambda _options, raw, _position: raw

@@ -35,6 +35,7 @@ from runner.handlers.arguments import (
     item_parameter,
     match_positional,
     misfits,
+    takes_offset,
 )
 from runner.handlers.checkpoint import restore
 from runner.handlers.inspection.imports import hidden_module, is_reserved
@@ -94,6 +95,12 @@ def import_parameters(target: str, context: WorkerContext) -> frozenset[str]:
     """Import a Python handler and name its parameters; none where it does not tell. Raises as `bind` does."""
     signature = runtime_signature(_find(target, context))
     return frozenset(p.name for p in signature.parameters) if signature else frozenset()
+
+
+def goes_on(target: str, context: WorkerContext) -> bool:
+    """Import a producer and say whether it goes on by itself where another was. Raises as `bind` does."""
+    signature = runtime_signature(_find(target, context))
+    return signature is not None and takes_offset(signature)
 
 
 def class_called(target: str) -> str:

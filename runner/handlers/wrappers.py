@@ -28,35 +28,35 @@ from runner.handlers.kinds import Driver, Handler, Malformed, Mapper, QueueEnd, 
 from runner.process.resources.locks import HandlerLock
 
 
-class _WrappedEnd:
+class WrappedEnd:
     """An end of a queue with something round it; what a subclass leaves alone is the queue's own."""
 
     def __init__(self, end: QueueEnd) -> None:
-        self._end = end
+        self.end = end
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
-        self._end.put(item, block, timeout)
+        self.end.put(item, block, timeout)
 
     def get(self, block: bool = True, timeout: float | None = None) -> object:
-        return self._end.get(block, timeout)
+        return self.end.get(block, timeout)
 
     def task_done(self) -> None:
-        self._end.task_done()
+        self.end.task_done()
 
     def join(self) -> None:
-        self._end.join()
+        self.end.join()
 
     def qsize(self) -> int:
-        return self._end.qsize()
+        return self.end.qsize()
 
     def empty(self) -> bool:
-        return self._end.empty()
+        return self.end.empty()
 
     def full(self) -> bool:
-        return self._end.full()
+        return self.end.full()
 
 
-class SentinelInbox(_WrappedEnd):
+class SentinelInbox(WrappedEnd):
     """A reader's end of a queue that shows its end as a sentinel. For handlers that drive the queue themselves."""
 
     def __init__(self, inbox: QueueEnd, sentinel: object) -> None:
@@ -69,7 +69,7 @@ class SentinelInbox(_WrappedEnd):
     def get(self, block: bool = True, timeout: float | None = None) -> object:
         """Take an item, waiting for one; at the end the sentinel, and after that raise `EndOfStream`."""
         try:
-            item = self._end.get(block, timeout)
+            item = self.end.get(block, timeout)
         except EndOfStream:
             if self._has_ended:
                 raise
@@ -83,7 +83,7 @@ class SentinelInbox(_WrappedEnd):
         if not self._held and self._sentinel_unacknowledged:
             self._sentinel_unacknowledged = False
             return
-        self._end.task_done()
+        self.end.task_done()
         self._held -= 1
 
 
@@ -145,7 +145,7 @@ def _checked(outbox: QueueEnd | None, check: Check) -> QueueEnd | None:
     return None if outbox is None else _CheckedOutbox(outbox, check)
 
 
-class _CheckedOutbox(_WrappedEnd):
+class _CheckedOutbox(WrappedEnd):
     """A writer's end of a queue. For handlers that drive the queue themselves."""
 
     def __init__(self, outbox: QueueEnd, check: Check) -> None:
@@ -154,7 +154,7 @@ class _CheckedOutbox(_WrappedEnd):
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room. Raises ValueError where it equals the sentinel, else what the queue raises."""
-        self._end.put(self._check(item), block, timeout)
+        self.end.put(self._check(item), block, timeout)
 
 
 def hold_lock(handler: Handler, lock: HandlerLock) -> Handler:

@@ -165,6 +165,13 @@ class HandlerFailed(NamedTuple):
     traceback: str = ""
 
 
+class NotTheSame(NamedTuple):
+    """A producer that had to begin again has made something else than before. The worker is about to end."""
+
+    worker: str
+    error: str
+
+
 class Logged(NamedTuple):
     """A handler said something through `worker.log`."""
 
@@ -230,13 +237,26 @@ ItemFact = (
     | ItemsDropped
     | QueueOverflowed
 )
-Fact = Ready | ItemFact | StateKept | HandlerFailed | Logged | Reported | Holds | Closes | Finished | Exited
+Fact = (
+    Ready
+    | ItemFact
+    | StateKept
+    | HandlerFailed
+    | NotTheSame
+    | Logged
+    | Reported
+    | Holds
+    | Closes
+    | Finished
+    | Exited
+)
 
 _BY_KIND: Mapping[str, Callable[..., Fact]] = {
     "ready": Ready,
     "item_failed": ItemFailure,
     "batch_failed": BatchFailure,
     "handler_failed": HandlerFailed,
+    "not_the_same": NotTheSame,
     "logged": Logged,
     "reported": Reported,
     "holds": Holds,

@@ -41,6 +41,11 @@ def failed(reason: str) -> Cause:
     return Cause(RunOutcome.FAILED, ExitCode.FAILED, reason)
 
 
+def not_repeated(reason: str) -> Cause:
+    """The run can't go on, as what it was made of is not what it was."""
+    return Cause(RunOutcome.FAILED, ExitCode.RESUME_REFUSED, reason)
+
+
 def timed_out(seconds: str) -> Cause:
     """`limits.timeout` passed."""
     return Cause(RunOutcome.TIMEOUT, ExitCode.TIMEOUT, f"the run took longer than limits.timeout, {seconds}")

@@ -38,6 +38,7 @@ from runner.ipc.messages import (
     HandlerFailed,
     Holds,
     Logged,
+    NotTheSame,
     Ready,
     Reported,
     StateKept,
@@ -224,6 +225,10 @@ class Supervisor:
                 self._feeder.reported(fact)
             case HandlerFailed():
                 worker.failure, worker.traceback = fact.error, fact.traceback
+            case NotTheSame():
+                worker.failure = fact.error
+                if self._stop.phase < Phase.CLOSING:
+                    self._give_up(outcome.not_repeated(fact.error))
             case Exited():
                 self._worker_exited(worker, fact)
             case _:

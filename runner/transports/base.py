@@ -129,6 +129,8 @@ class WorkerEndpoint:
     """Whether another runner had begun the run, and was killed or ended it."""
     samples: tuple[SampledItem, ...] = ()
     """What some of the items of a producer were that earlier generations have put."""
+    show_items: Callable[[], None] | None = None
+    """Has some items of a producer shown to the supervisor, for those who make them again; None where nobody does."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
     flush_puts: Callable[[], None] = nothing_waits

@@ -12,11 +12,11 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from runner.errors import ContractBroken, EndOfStream, HandlerError, Stopping
+from runner.errors import ContractBroken, EndOfStream, HandlerError, NotRepeated, Stopping
 from runner.handlers import python
 from runner.handlers.kinds import (
     Driver,
@@ -37,7 +37,7 @@ from runner.ipc.status_page import Word
 from runner.ledger.retry import Redeliver, after_failure, is_worth_it
 from runner.process.resources.base import InjectedResources
 from runner.spec.commits import FlushPolicy
-from runner.spec.model import OnError
+from runner.spec.model import OnError, Role
 from runner.spec.plan import WorkerPlan
 from runner.text import describe_error, safe_repr, user_traceback
 from runner.transports.base import OWN_FOLDER, Cancelled, SafePoints, SendMessage, WorkerEndpoint
@@ -46,6 +46,7 @@ from runner.transports.commit_pace import CommitPace
 if TYPE_CHECKING:
     from runner.process.leftovers import Leftovers
     from runner.process.resources.locks import HandlerLock
+    from runner.transports.repetition import Repetition
 
 
 class ItemError(Exception):
@@ -68,6 +69,9 @@ def work(plan: WorkerPlan, endpoint: WorkerEndpoint) -> int:
         return 1
     except (EndOfStream, Stopping):
         pass
+    except NotRepeated as error:
+        endpoint.send("not_the_same", error=str(error))
+        return 1
     except Cancelled:
         raise
     except SystemExit as leaving:
@@ -88,6 +92,8 @@ class _Worker:
         self._status = endpoint.status
         self._resources = _with_open_locks(endpoint)
         self._context: WorkerContext | None = None
+        self._repeated: Repetition | None = None
+        """What is not to be put, as earlier generations of a producer have put it."""
         self._leftovers: Leftovers | None = None
 
     def watch(self) -> None:
@@ -112,7 +118,7 @@ class _Worker:
             stage=plan.stage,
             pid=os.getpid(),
             ppid=os.getppid(),
-            offset=0 if plan.deterministic else self._endpoint.offset,
+            offset=self._endpoint.offset,
             ids=self._item_ids,
             attempts=lambda: self._status.words[Word.ATTEMPT],
             split=lambda: bool(self._status.words[Word.SPLIT]),
@@ -126,17 +132,19 @@ class _Worker:
             places=self._endpoint.places,
             source=f"{self._endpoint.origin}/{plan.receives}",
             prepared=plan.prepared,
-            state=b"" if plan.deterministic else self._endpoint.state,
+            state=self._endpoint.state,
             note_place=self._endpoint.note_place,
             resources=self._resources,
             inputs=plan.inputs,
             share=plan.share,
-            stopping=lambda: bool(self._status.words[Word.STOP]),
+            stopping=self._is_stopping,
             progress=self._note_progress,
             report=self._report,
             revoked=lambda: self._status.words[Word.REVOKED],
             resumed=self._endpoint.resumed,
         )
+        if self._begins_again(context):
+            context = self._from_the_beginning(context)
         self._context = context
         handler = self._resumed(self._bind(context), context)
         if plan.batch is not None:
@@ -147,6 +155,34 @@ class _Worker:
         from runner.handlers.wrappers import hold_lock
 
         return hold_lock(handler, cast("HandlerLock", self._resources[plan.lock].resolve()))
+
+    def _begins_again(self, context: WorkerContext) -> bool:
+        """Whether this is a producer that makes all its items again if it takes another's place."""
+        handler = self._plan.handler
+        if self._plan.role is not Role.PRODUCER or self._endpoint.show_items is None:
+            return False
+        if self._plan.deterministic:
+            return True
+        if handler.kind == "python":
+            return not python.goes_on(handler.target, context)
+        from runner.handlers.registry import find_kind
+
+        kind = find_kind(handler.kind).of_role(Role.PRODUCER)
+        return not kind.live and not kind.resumes(handler.options)
+
+    def _from_the_beginning(self, context: WorkerContext) -> WorkerContext:
+        """See to it that what is in is left out, and that others may tell whether it is the same."""
+        plan, endpoint = self._plan, self._endpoint
+        assert endpoint.show_items is not None
+        endpoint.show_items()
+        if not endpoint.offset or not (plan.deterministic or endpoint.resumed):
+            return context
+        from runner.transports.repetition import Repetition
+
+        self._repeated = Repetition(
+            plan.stage, 0, endpoint.offset, endpoint.samples, declared=plan.deterministic
+        )
+        return replace(context, offset=0, state=b"")
 
     def _resumed(self, handler: Handler, context: WorkerContext) -> Handler:
         """Let the handler go on with the state of the worker whose place this one takes."""
@@ -190,7 +226,7 @@ class _Worker:
         try:
             match handler:
                 case Source():
-                    self._endpoint.loops.produce(self._from_offset(handler.items()), self._item_failed)
+                    self._endpoint.loops.produce(self._left_of(handler.items()), self._item_failed)
                 case Mapper():
                     self._consume(handler)
                 case Driver():
@@ -257,9 +293,17 @@ class _Worker:
             "handler_failed", error=describe_error(error), traceback=user_traceback(error, OWN_FOLDER)
         )
 
-    def _from_offset(self, items: Iterable[object]) -> Iterable[object]:
+    def _left_of(self, items: Iterable[object]) -> Iterable[object]:
         """Leave out what earlier generations have put, where the runner is to do that."""
-        return islice(one_by_one(items), self._endpoint.offset, None) if self._plan.deterministic else items
+        if self._repeated is None:
+            return items
+        from runner.transports.repetition import pass_over
+
+        # Only kinds of ours make blocks.
+        made = iter(items if self._plan.handler.kind == "python" else one_by_one(items))
+        with self._status.at_work():
+            goes_on = pass_over(made, self._repeated, self._is_stopping)
+        return made if goes_on else ()
 
     def _item_failed(
         self, item: object, error: BaseException, *, attempt: int = 1, send: SendMessage | None = None
@@ -297,7 +341,19 @@ class _Worker:
             from runner.handlers.wrappers import SentinelInbox
 
             inbox = SentinelInbox(inbox, self._plan.sentinel.value)
-        self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, self._endpoint.outbox)))
+        outbox = self._endpoint.outbox
+        if self._repeated is None or outbox is None:
+            self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, outbox)))
+            return
+        from runner.transports.repetition import RepeatedOutbox
+
+        repeated = RepeatedOutbox(outbox, self._repeated)
+        self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, repeated)))
+        if not self._is_stopping():
+            repeated.check_ended()
+
+    def _is_stopping(self) -> bool:
+        return bool(self._status.words[Word.STOP])
 
     def _item_ids(self) -> list[str]:
         prefix = f"{self._endpoint.origin}/{self._plan.receives}"

@@ -14,6 +14,7 @@ from runner.ipc.messages import (
     HandlerFailed,
     ItemFailure,
     Logged,
+    NotTheSame,
     Ready,
     RetryAction,
     from_message,
@@ -24,6 +25,7 @@ FACTS: list[tuple[dict[str, Any], Fact]] = [
     ({"kind": "ready"}, Ready("neo")),
     ({"kind": "finished"}, Finished("neo")),
     ({"kind": "handler_failed", "error": "OSError"}, HandlerFailed("neo", "OSError")),
+    ({"kind": "not_the_same", "error": "then 1, now 2"}, NotTheSame("neo", "then 1, now 2")),
     (
         {"kind": "item_failed", "item": "包子", "error": "E", "traceback": "T", "action": "skip"},
         ItemFailure("neo", "包子", "E", "T", OnError.SKIP),

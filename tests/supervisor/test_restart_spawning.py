@@ -450,6 +450,50 @@ def test_the_runner_leaves_out_what_a_deterministic_producer_had_put(bench: Benc
     assert Counter(str(n) for n in range(2000) if n != 10) == Counter(bench.notes())
 
 
+@pytest.mark.parametrize("how", ["made", "put"])
+def test_a_deterministic_producer_that_gives_something_else_ends_the_run_with_code_6(
+    bench: Bench, how: str
+) -> None:
+    bench.handlers("""
+        def made(n):
+            first = not (HERE / "died").exists()
+            for number in range(n):
+                if number == n // 2 and first:
+                    (HERE / "died").touch()
+                    die()
+                yield number if first else -number
+
+        def put(n, queue):
+            for item in made(n):
+                queue.put(item)
+    """)
+    chef = stage("chef", how, args={"n": 20_000}, sends="q", deterministic=True, restart=RestartPolicy())
+
+    report = bench.run(chef, stage("eater", "eat", receives="q"))
+
+    assert (6, "failed") == (report.exit_code, report.outcome)
+    assert report.reason is not None
+    assert report.reason.startswith("stage 'chef' gave something else at item ")
+
+
+def test_the_runner_leaves_out_what_a_deterministic_producer_had_put_by_hand(bench: Bench) -> None:
+    bench.handlers("""
+        def put(n, queue):
+            first = not (HERE / "died").exists()
+            for number in range(n):
+                if number == n // 2 and first:
+                    (HERE / "died").touch()
+                    die()
+                queue.put(number)
+    """)
+    chef = stage("chef", "put", args={"n": 2000}, sends="q", deterministic=True, restart=RestartPolicy())
+
+    report = bench.run(chef, stage("eater", "eat", receives="q"))
+
+    assert (0, None) == (report.exit_code, report.reason)
+    assert Counter(map(str, range(2000))) == Counter(bench.notes())
+
+
 def test_a_spawned_worker_is_replaced_like_a_forked_one(bench: Bench) -> None:
     bench.handlers("""
         def taste(item, worker):

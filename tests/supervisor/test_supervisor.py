@@ -12,7 +12,7 @@ import pytest
 from runner.errors import MprunInternalError, StartFailed
 from runner.events.base import Event
 from runner.events.bus import Bus
-from runner.ipc.messages import Exited, Fact, Finished, HandlerFailed, ItemFailure, Logged, Ready
+from runner.ipc.messages import Exited, Fact, Finished, HandlerFailed, ItemFailure, Logged, NotTheSame, Ready
 from runner.ipc.status_page import Counters, Pulse
 from runner.ledger.accounts import Account
 from runner.spec.limits import Limits
@@ -340,6 +340,20 @@ def test_a_handler_that_can_not_be_built_is_the_root_cause(clock: Clock) -> None
     assert cause is not None
     assert "stage 'chef': worker 'chef' (pid 102) ValueError: no flour" == cause.reason
     assert "Traceback …" == play.of("worker.exited")[0]["traceback"]
+
+
+def test_a_producer_that_gives_something_else_than_before_ends_the_run_as_one_that_can_not_go_on(
+    clock: Clock,
+) -> None:
+    words = NotTheSame("chef", "stage 'chef' gave something else at item 3 than before")
+    rounds = [[words, Exited("chef", 102, 1)], ends("eater", 101)]
+    play = Play(clock, CHEF, EATER, rounds=rounds)
+
+    cause = play.run()
+
+    assert cause is not None
+    assert ("failed", 6, words.error) == (cause.outcome, cause.exit_code, cause.reason)
+    assert ("close", "eater") in play.script.asked
 
 
 def test_a_start_that_is_refused_ends_those_that_were_started(clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pickle
 import queue
 import sys
 import textwrap
@@ -22,6 +23,7 @@ from runner.spec.commits import CheckpointPolicy, FlushPolicy
 from runner.spec.model import HandlerRef, OnError, Role
 from runner.spec.plan import WorkerPlan
 from runner.transports.base import Cancelled, WorkerEndpoint
+from runner.transports.cut import SampledItem
 from runner.transports.item_loops import ItemwiseLoops
 from runner.transports.worker import work
 
@@ -503,3 +505,76 @@ def test_a_function_has_no_state_to_keep(stand: Stand) -> None:
         code,
         stand.told[-1][1]["error"],
     )
+
+
+_AGAIN = {
+    "yields": "def go():\n    yield from 'abcd'",
+    "by hand": "def go(queue):\n    for each in 'abcd':\n        queue.put(each)",
+}
+
+
+def _live_again(stand: Stand, source: str, *samples: SampledItem, resumed: bool, **planned: Any) -> int:
+    """Live the life of one that takes the place of a producer which had put two items."""
+    given = {"offset": 2, "samples": samples, "resumed": resumed, "show_items": lambda: None}
+    return stand.live(source, Role.PRODUCER, planned, **given)
+
+
+@pytest.mark.parametrize("source", _AGAIN.values(), ids=_AGAIN)
+@pytest.mark.parametrize(
+    ("resumed", "planned"), [(True, {}), (False, {"deterministic": True})], ids=["resumed", "deterministic"]
+)
+def test_a_producer_that_can_not_go_on_makes_its_items_again(
+    stand: Stand, source: str, resumed: bool, planned: dict[str, Any]
+) -> None:
+    seen = SampledItem(1, pickle.dumps("b"))
+
+    code = _live_again(stand, source, seen, resumed=resumed, **planned)
+
+    assert (0, ["c", "d"], ["ready", "finished"]) == (code, stand.outbox.came, stand.kinds)
+
+
+@pytest.mark.parametrize("source", _AGAIN.values(), ids=_AGAIN)
+def test_a_producer_that_makes_something_else_says_so(stand: Stand, source: str) -> None:
+    seen = SampledItem(1, pickle.dumps("x"))
+
+    code = _live_again(stand, source, seen, resumed=True)
+
+    kind, fields = stand.told[-1]
+    assert (1, "not_the_same", []) == (code, kind, stand.outbox.came)
+    assert fields["error"].startswith(
+        "stage '厨师' gave something else at item 1 than before: then 'x', now 'b'; what it gave then"
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["def go():\n    yield 'a'", "def go(queue):\n    queue.put('a')"], ids=["yields", "by hand"]
+)
+def test_a_producer_that_makes_fewer_items_than_are_in_says_so(stand: Stand, source: str) -> None:
+    code = _live_again(stand, source, resumed=True)
+
+    assert (1, "not_the_same", []) == (code, stand.told[-1][0], stand.outbox.came)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def go(offset):\n    yield from 'abcd'[offset:]",
+        "def go(queue, offset):\n    for each in 'abcd'[offset:]:\n        queue.put(each)",
+        "class go:\n    def __call__(self, offset):\n        yield from 'abcd'[offset:]",
+    ],
+    ids=["yields", "by hand", "class"],
+)
+def test_a_producer_that_goes_on_by_itself_is_left_to_it(stand: Stand, source: str) -> None:
+    seen = SampledItem(1, pickle.dumps("x"))
+
+    code = _live_again(stand, source, seen, resumed=True)
+
+    assert (0, ["c", "d"]) == (code, stand.outbox.came)
+
+
+def test_a_producer_that_makes_its_items_again_is_told_of_none_that_are_in(stand: Stand) -> None:
+    source = "def go(worker):\n    assert (0, True) == (worker.offset, worker.resumed)\n    yield from 'abc'"
+
+    code = _live_again(stand, source, resumed=True)
+
+    assert (0, ["c"]) == (code, stand.outbox.came)

@@ -176,6 +176,7 @@ stages:
 """,
     build=_build,
     unshared=lambda _options: "each would have a connection of its own, and get all lines",
+    live=True,
     rejects=True,
     remake=line_text,
 )

@@ -97,9 +97,15 @@ class EndpointFactory:
             state=self.state if plan.receives is not None else self.begin.place,
             resumed=self.resumed,
             samples=self.begin.samples,
+            show_items=None if outbox is None or inbox is not None else lambda: self._show_items(outbox),
             note_place=lambda start, state: self.stream.send(PlaceMessage(start, body=state)),
             watch=_watch(inbox),
         )
+
+    def _show_items(self, outbox: FrameOutbox) -> None:
+        from runner.transports.leased.samples import ItemSampler
+
+        outbox.show_by(ItemSampler(self.stream, self.begin.put))
 
     def _in_batches(
         self,

@@ -92,6 +92,7 @@ class FrameLoops:
             raise
         except BaseException as error:
             outbox.flush()  # first, so that what counts as put is all that came before it
+            outbox.missed()
             self.session.status.add(Word.FAILED)
             fail(item, error)
 

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runner.errors import Stopping
 from runner.ipc.frames import (
@@ -31,7 +32,7 @@ from runner.ipc.frames import (
     pack_series,
     pickle_alone,
 )
-from runner.ipc.shm.handles import BIG
+from runner.ipc.shm.handles import BIG, is_handle
 from runner.ipc.status_page import StopRequest, Wait, Word
 from runner.ipc.stream import PutMessage
 from runner.ledger.sharding import sharder
@@ -39,6 +40,9 @@ from runner.process.real_threads import RealEvent, sleep, start_thread
 from runner.transports.leased.big_items import BigItemWriter
 from runner.transports.leased.outbox import TICK, OutboxEnd
 from runner.transports.leased.session import WorkerSession
+
+if TYPE_CHECKING:
+    from runner.transports.leased.samples import ItemSampler
 
 FILL_SECONDS = 0.001
 """How long a frame may take to fill where items come quickly."""
@@ -82,6 +86,7 @@ class FramePacker:
         self._safe: list[object] = []
         self._pickles: list[bytes] = []
         """At any time only one of the two holds anything."""
+        self.sampler: ItemSampler | None = None
         self.looks = big_items is not None
         """Whether each item is looked at for its size."""
 
@@ -109,6 +114,10 @@ class FramePacker:
         if self._pickles:
             self._flush()
         return self._safe
+
+    def first(self) -> bytes:
+        """Return the pickle of the oldest item, or its handle."""
+        return pickle_alone(self._safe[0]) if self._safe else self._pickles[0]
 
     def take(self, count: int) -> tuple[type[PutMessage], bytes]:
         """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
@@ -143,6 +152,8 @@ class FramePacker:
         """Pickle an item, or put it into the arena, and look no more once that is not worth it."""
         assert self._big_items is not None
         payload = self._big_items.pack(item, self._wait_for_slot)
+        if self.sampler is not None and is_handle(payload) and not self._pickles:
+            self.sampler.note_big(item)
         if self._big_items.seen_enough:
             self.looks = False
         return payload
@@ -168,6 +179,7 @@ class BatchPacker:
         self._flush = flush
         self._wait_for_slot = wait_for_slot
         self._entries: list[ShardedEntry] = []
+        self.sampler: ItemSampler | None = None
         self._gathered = self._left = 0
         """Bytes that were ever gathered, by the main thread, and that were sent, by whoever holds the lock."""
 
@@ -182,9 +194,15 @@ class BatchPacker:
         self._big_items.check_bound(size)
         if self._gathered - self._left + size > self._most_bytes:
             self._flush()
+        if self.sampler is not None and size > len(data) and not self._entries:
+            self.sampler.note_big(item)
         self._gathered += size
         self._entries.append(ShardedEntry(data, shard, size))
         return len(self._entries)
+
+    def first(self) -> bytes:
+        """Return the pickle of the oldest item, or its handle."""
+        return self._entries[0].data
 
     def take(self, count: int) -> tuple[type[PutMessage], bytes]:
         """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
@@ -242,6 +260,7 @@ class FrameOutbox(OutboxEnd):
         """For a pipe stage: items of the lease before the first number are done, the second counts the outputs of that
         item, and the third all outputs ever gathered up to there. One store: the flusher sees all or nothing."""
         self._outputs = self._outputs_sent = 0
+        self._sampler: ItemSampler | None = None
         self._bytes = 0
         """How long the last frame was."""
 
@@ -251,6 +270,15 @@ class FrameOutbox(OutboxEnd):
     def looks(self) -> bool:
         """Whether each item is looked at for its size."""
         return self._packer.looks
+
+    def show_by(self, sampler: ItemSampler) -> None:
+        """Have some items shown to the supervisor. In a producer, before its first item."""
+        self._sampler = self._packer.sampler = sampler
+
+    def missed(self) -> None:
+        """In a producer: an item could not be put, and counts all the same. Nothing is gathered meanwhile."""
+        if self._sampler is not None:
+            self._sampler.index += 1
 
     def add(self, item: object) -> None:
         """Gather one item; send when the frame is full. One that can't be pickled, or never fits, raises at its put."""
@@ -363,6 +391,8 @@ class FrameOutbox(OutboxEnd):
         count = outputs - self._outputs_sent if self._lease else len(self._packer)
         if not count:
             return 0
+        sampler = self._sampler
+        first = self._packer.first() if sampler is not None and sampler.is_due else None
         kind, body = self._packer.take(count)
         self._outputs_sent = outputs
         self._bytes = len(body)
@@ -370,6 +400,8 @@ class FrameOutbox(OutboxEnd):
         self._sends += 1
         self._words[Word.SENT] += count
         self.session.stream.send(kind(count, upto, partial, self._lease, nanos, body=body))
+        if sampler is not None:
+            sampler.sent(count, first)
         return count
 
     def _observe(self, sent: int) -> None:
