@@ -34,7 +34,7 @@ from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home, mark_of
 from runner.supervisor.admin import AdminApi
-from runner.supervisor.cuts import resumable, with_added
+from runner.supervisor.cuts import resumable, with_added, with_renumbered
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs
 from runner.supervisor.resources import open_resources
@@ -77,7 +77,7 @@ def run(
     bus = Bus(run=run_id, observers=[builder, recorder, *observers])
     plan = replace(plan, origin=plan.origin or bus.run)
     if resumed is not None and resumed.cut is not None:
-        plan = with_added(plan, resumed.cut)
+        plan = with_renumbered(with_added(plan, resumed.cut), resumed.cut, resumed.incarnation)
     with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
         run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder, resumed))

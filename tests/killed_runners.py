@@ -47,11 +47,11 @@ class PickledCuts(NoRecord):
         """This run it is."""
         self._run = folder.name
 
-    def cut_due(self) -> float:
+    def cut_due(self, *_facts: Any) -> float:
         """At once, and then every now and then."""
         return self._due
 
-    def cut(self, cut: Cut) -> None:
+    def cut(self, cut: Cut, *_facts: Any, **_more: Any) -> None:
         """Keep it, as a whole."""
         self._taken += 1
         if self._taken == self._most:

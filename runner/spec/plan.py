@@ -115,6 +115,11 @@ class WorkerPlan:
     """Whether its state is a place in what its kind of handler writes: it is for all who come later."""
     prepared: Any = None
     """What was made ready for the workers of its stage, where its kind writes."""
+    fsync: bool = False
+    """Whether what its sink writes is to be on the disk before its items are done."""
+    renumbered: tuple[tuple[int, int], ...] = ()
+    """From which place on items of its queue were put under a later runner, and under which; their ids say so. Else
+    the id of an item that died with its runner, after the last cut, would be that of another."""
 
     @property
     def commits(self) -> bool:

@@ -26,6 +26,7 @@ from runner.transports.base import Transport
 from runner.transports.cut import OUTPUT, Cut
 
 LOST = "lost:"
+RENUMBERED = "renumbered:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class RunCuts:
         self._parts = parts
         self._recorder = recorder if resumable(plan) else NO_RECORD
         self._planned = {worker.name for worker in plan.workers}
+        self._renumbered = {
+            RENUMBERED + str(worker.receives): json.dumps(worker.renumbered).encode()
+            for worker in plan.workers
+            if worker.renumbered
+        }
         self._closed: set[str] = set()
         self.ended: set[str] = set()
         """Workers that have come to their own end, under an earlier runner or this one."""
@@ -99,7 +105,7 @@ class RunCuts:
         lost = {LOST + queue: str(count).encode() for queue, count in parts.writer.all_lost().items()}
         return replace(
             cut,
-            states={**cut.states, **outputs, **lost},
+            states={**cut.states, **outputs, **lost, **self._renumbered},
             ended=frozenset(self.ended),
             closed=frozenset(self._closed),
             inputs={stage: _packed(files) for stage, files in parts.inputs().items()},
@@ -125,6 +131,29 @@ def _with_added(stage: StagePlan, added: Mapping[str, str]) -> StagePlan:
     known = {worker.name for worker in stage.workers}
     names = sorted(name for name, its in added.items() if its == stage.name and name not in known)
     return replace(stage, workers=(*stage.workers, *(replace(stage.workers[0], name=name) for name in names)))
+
+
+def with_renumbered(plan: Plan, cut: Cut, incarnation: int) -> Plan:
+    """
+    Return a plan whose workers know which places in their queue are given once more under this runner.
+
+    Where one producer alone fills a queue, what comes again has the place that it had, and so its id.
+    """
+    known = {queue: json.loads(packed) for queue, packed in _prefixed(cut.states, RENUMBERED)}
+    producers = {worker.name for worker in plan.workers if worker.receives is None}
+    given: dict[str | None, tuple[tuple[int, int], ...]] = {}
+    for queue in plan.queues:
+        offered = next((each.offered for each in cut.queues if each.queue == queue.name), 0)
+        if len(queue.writers) == 1 and producers.issuperset(queue.writers):
+            continue
+        earlier = [(start, runner) for start, runner in known.get(queue.name, ()) if start < offered]
+        given[queue.name] = (*earlier, (offered, incarnation))
+    return replace(plan, stages=tuple(_with_renumbered(stage, given) for stage in plan.stages))
+
+
+def _with_renumbered(stage: StagePlan, given: Mapping[str | None, tuple[tuple[int, int], ...]]) -> StagePlan:
+    renumbered = given.get(stage.spec.receives, ())
+    return replace(stage, workers=tuple(replace(each, renumbered=renumbered) for each in stage.workers))
 
 
 def lost_letters_of(cut: Cut) -> dict[str, int]:

@@ -132,6 +132,7 @@ class _Worker:
             places=self._endpoint.places,
             source=f"{self._endpoint.origin}/{plan.receives}",
             prepared=plan.prepared,
+            fsync=plan.fsync,
             state=self._endpoint.state,
             note_place=self._endpoint.note_place,
             resources=self._resources,
@@ -356,8 +357,15 @@ class _Worker:
         return bool(self._status.words[Word.STOP])
 
     def _item_ids(self) -> list[str]:
-        prefix = f"{self._endpoint.origin}/{self._plan.receives}"
-        return [f"{prefix}/{place}" for place in self._endpoint.places()]
+        origin, queue, places = self._endpoint.origin, self._plan.receives, self._endpoint.places()
+        if not self._plan.renumbered:
+            return [f"{origin}/{queue}/{place}" for place in places]
+        return [f"{origin}{self._runner_of(place)}/{queue}/{place}" for place in places]
+
+    def _runner_of(self, place: int) -> str:
+        """Say under which runner an item was put, where that was not the first."""
+        later = [runner for start, runner in self._plan.renumbered if place >= start]
+        return f".{later[-1]}" if later else ""
 
     def _note_progress(self, at: int, of: int) -> None:
         words = self._status.words

@@ -22,6 +22,11 @@ HANDLERS = """
 
     def salted(item):
         return item | {"word": str(time.time_ns())}
+
+    def note(item, worker):
+        with open(f"noted-{worker.name}", "a") as file:
+            file.write(f"{worker.item_id} {item['n']}\\n")
+        return item
 """
 KILLED = 137 - 128
 
@@ -121,3 +126,29 @@ def test_what_is_printed_is_there_at_least_once(folder: Folder) -> None:
 
     printed = [int(line) for line in folder.printed.splitlines()]
     assert ((0, ""), set(range(2000))) == (ended, set(printed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("run", "again"), [("noted-first-1", "the same id"), ("noted-sink-1", "another")], ids=["alone", "of two"]
+)
+def test_no_two_items_have_one_id_though_places_are_given_again(folder: Folder, run: str, again: str) -> None:
+    """Else a service that knows an `Idempotency-Key` would take the second item for the first."""
+    folder.write("source:note", middle="count: 2")
+    with (folder.path / "flow.yaml").open("a", encoding="utf-8") as file:
+        file.write("  first: {run: source:note, from: q0, to: q}\n")
+    flow = (folder.path / "flow.yaml").read_text(encoding="utf-8").replace("to: q}", "to: q0}", 1)
+    (folder.path / "flow.yaml").write_text(flow, encoding="utf-8")
+
+    ended = folder.run("cut 3", "cut 2", "cut 4", "never")
+
+    noted = [line.split() for line in (folder.path / run).read_text(encoding="utf-8").splitlines()]
+    pairs = {(item_id, int(n)) for item_id, n in noted}
+    numbers = [n for _, n in pairs]
+    assert ((0, ""), set(range(2000)), len({item_id for item_id, _ in pairs})) == (
+        ended,
+        set(numbers),
+        len(pairs),
+    )
+    if again == "the same id":
+        assert len(numbers) == len(set(numbers))
