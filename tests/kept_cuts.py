@@ -25,6 +25,14 @@ def cut_of(*frames: Frame, **more: object) -> Cut:
     return Cut((QueueSnapshot("q", put, (PartitionSnapshot(ranges, put=put),)),), **more)  # type: ignore[arg-type]
 
 
+def keep_cut(writer: RunWriter, cut: Cut, at: float) -> None:
+    """Write one, as the first that its recorder gets."""
+    buffer = CutBuffer()
+    place = buffer.write(CutEncoder().encode(cut).parts)
+    CutWriter(writer).commit(ReceivedCut.of({**place, "number": 1, "at": at, "fsync": False}))
+    buffer.close()
+
+
 class Keeper:
     """Both sides, of one incarnation."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kept_cuts import keep_cut
+
 from runner.record.fold import RunFold
 from runner.record.writer import RunWriter
 from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import RunLock
+from runner.transports.cut import Cut
 
 
 def recorded(
@@ -19,8 +22,9 @@ def recorded(
     *,
     outcome: str | None = "done",
     over: bool = True,
+    cut: Cut | None = None,
 ) -> RunFolder:
-    """Leave the record of a run that nobody runs any more, with its end unless `outcome` is None."""
+    """Leave the record of a run that nobody runs any more, with its end unless `outcome` is None, and its last cut."""
     run_folder = RunFolder(run, home)
     RunLock(run_folder.make()).release()
     run_folder.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
@@ -32,6 +36,8 @@ def recorded(
     fold = RunFold()
     fold.take("worker.spawned", at + 1, "info", {"worker": "neo", "stage": "chef"})
     writer.commit(fold, 0.0, last=True)
+    if cut is not None:
+        keep_cut(writer, cut, at + 1.5)
     if outcome is not None:
         writer.end({"at": at + 2, "outcome": outcome, "exit_code": 0, "report": None})
     writer.close()

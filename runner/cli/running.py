@@ -15,7 +15,9 @@ import click
 
 from runner.cli.options import examples, output_format
 from runner.cli.output import print_message, write
+from runner.cli.past_runs.recorded import way_on
 from runner.errors import UsageError
+from runner.record.summary import summarize_run
 from runner.render.tables import table, width_of
 from runner.store.control_socket import ask
 from runner.store.discovery import (
@@ -192,7 +194,8 @@ def _how_it_ended(worker: dict[str, Any]) -> str:
 
 
 def _last_words(snapshot: dict[str, Any]) -> list[str]:
-    left = left_of(RunFolder(snapshot["run"], home()))
+    run_folder = RunFolder(snapshot["run"], home())
+    left, run = left_of(run_folder), summarize_run(run_folder)
     if left:
         pids = ", ".join(map(str, left))
         still = f"process {pids} of it is" if len(left) == 1 else f"processes {pids} of it are"
@@ -201,10 +204,8 @@ def _last_words(snapshot: dict[str, Any]) -> list[str]:
         gone = "its runner was killed, or the machine went down: nothing of it runs any more"
     seen = datetime.fromtimestamp(snapshot["last_seen"]).strftime("%Y-%m-%d %H:%M:%S")
     known = "this was known of it" if snapshot["stages"] else "it began; nothing more is known of it"
-    return [
-        gone,
-        f"at {seen} {known}",
-    ]
+    ways = [way_on(run)] if run is not None and not left else []
+    return [gone, *ways, f"at {seen} {known}"]
 
 
 def _snapshots(run: str | None) -> list[dict[str, Any]]:

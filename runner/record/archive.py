@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runner.errors import MprunError, UsageError
 from runner.record.reader import RecordDamaged, RunView
-from runner.record.schema import DATABASE, open_to_read
+from runner.record.schema import DATABASE, OF_THE_CUT, open_to_read
 from runner.store.dead_letters import FOLDER as LETTERS
 from runner.store.run_folder import FACTS, JOB_LOGS, RunFolder
 from runner.store.run_lock import ENDED, LOCK
@@ -73,7 +73,7 @@ def _pack(run_folder: RunFolder, out: object) -> None:
 
 
 def _copy_database(run_folder: RunFolder, copy: Path) -> None:
-    """Copy it as a whole, with what is still in its log."""
+    """Copy it as a whole, with what is still in its log; without what only here the run can be gone on from."""
     try:
         with (
             closing(open_to_read(run_folder.path / DATABASE)) as source,
@@ -81,6 +81,13 @@ def _copy_database(run_folder: RunFolder, copy: Path) -> None:
         ):
             source.backup(target)
             target.execute("PRAGMA journal_mode=DELETE")
+            tables = {
+                name for (name,) in target.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            }
+            with target:
+                for table in tables.intersection(OF_THE_CUT):
+                    target.execute(f"DELETE FROM {table}")
+            target.execute("VACUUM")
     except sqlite3.Error as error:
         raise RecordDamaged(f"the record of run '{run_folder.run}' can't be read: {error}") from error
 

@@ -2,8 +2,8 @@
 
     runs ──► PruneCandidate ──► choose (pure) ──► removed, whole or not at all
 
-Never: what runs or was killed lately, what has dead letters that were not replayed. They count all the same, and others
-go for them.
+Never: what runs or was killed lately, what can be gone on with, of each workflow the last such run, and what has dead
+letters that were not replayed. They count all the same, and others go for them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from runner.store.dead_letters import letter_files, replayed
 from runner.store.run_folder import RunFolder
 
 _DAY = 86400.0
-_KILLED_STAY = 14 * _DAY
-"""Seconds for which somebody may want to know more of a killed run, or, where it is on another machine, it may live."""
+_UNFINISHED_STAY = 14 * _DAY
+"""Seconds for which somebody may want to go on with a run, or know more of a killed one, or that may live elsewhere."""
 _REMOVED = "removed"
 
 
@@ -66,18 +66,29 @@ def choose(runs: Iterable[PruneCandidate], now: float, bounds: RecordBounds = BO
 
 def candidates(place: Path, now: float) -> list[PruneCandidate]:
     """Look at the runs of a home."""
-    return [_candidate(run, RunFolder(run.id, place), now) for run in runs_in(place)]
+    runs = runs_in(place)
+    last = {run.workflow: run.id for run in runs if run.resumable is not None}
+    return [
+        PruneCandidate(run.id, _ended(run), _size(run_folder.path), _needed(run, run_folder, last, now))
+        for run in runs
+        for run_folder in [RunFolder(run.id, place)]
+    ]
 
 
-def _candidate(run: RunSummary, run_folder: RunFolder, now: float) -> PruneCandidate:
-    ended = run.ended or run.began
+def _ended(run: RunSummary) -> float:
+    return run.ended or run.began
+
+
+def _needed(run: RunSummary, run_folder: RunFolder, last: Mapping[str, str], now: float) -> str | None:
+    """Say why a run has to stay; `last` is the last of each workflow that can be gone on with."""
     if run.outcome == RUNNING:
-        needed: str | None = "it runs"
-    elif run.outcome == KILLED and now - ended < _KILLED_STAY:
-        needed = "it was killed lately"
-    else:
-        needed = _letters_left(run_folder)
-    return PruneCandidate(run.id, ended, _size(run_folder.path), needed)
+        return "it runs"
+    if now - _ended(run) < _UNFINISHED_STAY:
+        if run.outcome == KILLED:
+            return "it was killed lately"
+        if last.get(run.workflow) == run.id:
+            return "it can be gone on with"
+    return _letters_left(run_folder)
 
 
 def remove_runs(

@@ -47,6 +47,16 @@ class Incarnation:
 
 
 @dataclass(frozen=True, slots=True)
+class LastCut:
+    """Where a run can be gone on from."""
+
+    at: float
+    unfinished: int
+    """Items that wait, those in hand among them."""
+    in_hand: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event as it was kept."""
 
@@ -111,9 +121,16 @@ class RunView:
             for row in self.rows("SELECT * FROM incarnation ORDER BY n")
         ]
 
-    def last_moment(self) -> float | None:
-        """Return when the last event was."""
-        for row in self.rows("SELECT max(at) AS at FROM event"):
+    def last_cut(self) -> LastCut | None:
+        """Say where the run can be gone on from; None where it can't be."""
+        for row in self.rows("SELECT at, unfinished, in_hand FROM cut"):
+            return LastCut(*row)
+        return None
+
+    def last_moment(self, incarnation: int | None = None) -> float | None:
+        """Return when the last event was, of all or of one incarnation."""
+        query = "SELECT max(at) AS at FROM event WHERE ? IS NULL OR incarnation = ?"
+        for row in self.rows(query, (incarnation, incarnation)):
             found: float | None = row["at"]
             return found
         return None
@@ -172,7 +189,8 @@ class RunView:
     def _broken_off(self, facts: Mapping[str, Any]) -> Report:
         """Fold what was kept of the events, and the last snapshot for what only the end would have told."""
         builder = ReportBuilder()
-        last = began = float(facts.get("at") or 0.0)
+        lives = self.incarnations()
+        last = began = lives[-1].began if lives else 0.0
         for stored in self.events():
             event = as_event(stored, self.run)
             if event is not None:

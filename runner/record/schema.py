@@ -26,7 +26,7 @@ BUSY = 5.0
 TABLES = """
 CREATE TABLE fact (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE incarnation (n INTEGER PRIMARY KEY, pid INT, pid_start INT, boot_id TEXT, began REAL, ended REAL,
-    outcome TEXT, cut INT);
+    outcome TEXT);
 CREATE TABLE event (id INTEGER PRIMARY KEY, incarnation INT, at REAL, name TEXT, level INT, stage TEXT, worker TEXT,
     fields TEXT);
 CREATE TABLE kind (id INTEGER PRIMARY KEY, stage TEXT, print TEXT UNIQUE, error TEXT, traceback TEXT, n INT,

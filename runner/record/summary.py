@@ -9,12 +9,13 @@ run.db ── an end stands in it ──► what it came to
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.record.reader import RecordDamaged, RunView
-from runner.record.schema import DATABASE
+from runner.events.run import RunOutcome
+from runner.record.reader import Incarnation, RecordDamaged, RunView
+from runner.record.schema import DATABASE, VERSION
 from runner.store.discovery import is_alive
 from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import boot_id, is_held, read_ended
@@ -48,11 +49,17 @@ class RunSummary:
     boot_id: str | None = None
     trouble: str | None = None
     """Why its record is incomplete."""
+    resumable: float | None = None
+    """As it was at which moment it can be gone on with; None where it can't be, or need not."""
+    waiting: int = 0
+    """Items that wait then."""
+    idle: float = 0.0
+    """Seconds between its incarnations."""
 
     @property
     def seconds(self) -> float:
         """How long it took, or takes up to now."""
-        return max((self.ended or time.time()) - self.began, 0.0)
+        return max((self.ended or time.time()) - self.began - self.idle, 0.0)
 
     @property
     def is_good(self) -> bool:
@@ -104,7 +111,25 @@ def _summary(run_folder: RunFolder, facts: RunFacts | None, view: RunView) -> Ru
         pid_start=last.pid_start,
         boot_id=last.boot_id,
         trouble=trouble,
+        idle=_idle(lives, view),
+        **(_way_on(outcome, ended, known, view) if run_folder.is_from_here() else {}),
     )
+
+
+def _idle(lives: Sequence[Incarnation], view: RunView) -> float:
+    """Add up the time between incarnations, of which a killed one has left no end but its last word."""
+    ends = [life.ended or view.last_moment(life.n) or life.began for life in lives[:-1]]
+    return sum(max(life.began - end, 0.0) for life, end in zip(lives[1:], ends, strict=True))
+
+
+def _way_on(outcome: str, ended: float | None, known: Mapping[str, Any], view: RunView) -> dict[str, Any]:
+    """Say from where a run could be gone on with: its last cut, or, of jobs, its end."""
+    if outcome in (RUNNING, RunOutcome.DONE) or view.version != VERSION:
+        return {}
+    if known.get("jobs"):
+        return {"resumable": ended}
+    cut = view.last_cut()
+    return {} if cut is None else {"resumable": cut.at, "waiting": cut.unfinished}
 
 
 def _last_heard_of(known: Mapping[str, Any], view: RunView, began: float) -> float:

@@ -7,12 +7,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_cuts import cut_of
 from record_homes import recorded
 
+from runner.ledger.ranges import Frame
+from runner.record.writer import RunWriter
 from runner.store.run_lock import RunLock
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -245,3 +249,49 @@ def test_a_damaged_record_is_refused_with_what_is_wrong(
         refused.returncode,
         json.loads(refused.stdout)["error"],
     )
+
+
+WAITING = cut_of(*(Frame(b"x", 1) for _ in range(3)))
+AT = datetime.fromtimestamp(101.5).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_a_run_that_can_be_gone_on_with_says_how_and_from_where(
+    tmp_path: Path, mprun_of: Callable[[Path], Mprun]
+) -> None:
+    home = tmp_path / "home"
+    for run, outcome in {"dead0003": None, "fell0004": "failed", "done0005": "done"}.items():
+        recorded(home, run, at=100.0, outcome=outcome, cut=WAITING)
+    mprun = mprun_of(tmp_path)
+
+    shown = {run: mprun("show", run).stdout for run in ("dead", "fell", "done")}
+    ways = {
+        run: f"`mprun resume {run}` goes on with it as it was at {AT}, 3 items waiting"
+        for run in ("dead0003", "fell0004")
+    }
+    killed = f"its runner was killed: nothing of it runs any more; {ways['dead0003']}\n"
+    assert killed in shown["dead"] and f"\n{ways['fell0004']}\n" in shown["fell"]
+    assert "resume" not in shown["done"]
+    documents = [json.loads(mprun("show", run, "--format", "json").stdout) for run in ("dead", "done")]
+    assert [(101.5, 3), (None, 0)] == [(each["resumable"], each["waiting"]) for each in documents]
+
+
+def test_a_run_without_anything_to_go_on_from_is_run_again(
+    tmp_path: Path, mprun_of: Callable[[Path], Mprun]
+) -> None:
+    recorded(tmp_path / "home", "dead0003", outcome=None)
+
+    assert "`mprun rerun dead0003` runs it again" in mprun_of(tmp_path)("show", "latest").stdout
+
+
+def test_a_run_that_was_gone_on_with_is_one_line(tmp_path: Path, mprun_of: Callable[[Path], Mprun]) -> None:
+    mprun, home = mprun_of(tmp_path), tmp_path / "home"
+    recorded(home, "once0006", at=100.0)
+    before = mprun("history").stdout
+    run_folder = recorded(home, "more0007", at=100.0, outcome=None, over=False)
+    writer = RunWriter(run_folder.path, {"pid": 1, "at": 200.0}, incarnation=2)
+    writer.end({"at": 210.0, "outcome": "done", "exit_code": 0})
+    writer.close()
+
+    rows = [line.split() for line in mprun("history").stdout.splitlines()]
+    assert "RESUMED" not in before
+    assert ("RESUMED", ["1", "0"]) == (rows[0][-1], [row[-1] for row in rows[1:]])

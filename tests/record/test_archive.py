@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import zipfile
@@ -10,9 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kept_cuts import cut_of
 from record_homes import recorded
 
 from runner.errors import UsageError
+from runner.ledger.ranges import Frame
 from runner.record.archive import export_run, import_run
 from runner.record.history import runs_in
 from runner.record.schema import open_to_read
@@ -43,6 +46,17 @@ def test_what_is_exported_is_there_when_imported(tmp_path: Path, archive: Path) 
     )
     assert not run_folder.is_from_here(), "so that its letters are not unpickled without a question"
     assert ["runs"] == [p.name for p in (tmp_path / "there").iterdir() if p.is_dir()]
+
+
+def test_what_only_here_a_run_can_be_gone_on_from_stays_here(tmp_path: Path) -> None:
+    body = os.urandom(300_000)
+    run_folder = recorded(tmp_path / "here", "abcd", outcome="failed", cut=cut_of(Frame(body, 1)))
+    size = export_run(run_folder, tmp_path / "run.zip")
+    import_run(tmp_path / "run.zip", tmp_path / "there")
+
+    (here,), (there,) = (runs_in(tmp_path / name) for name in ("here", "there"))
+    assert ((2.5, 1), (None, 0)) == ((here.resumable, here.waiting), (there.resumable, there.waiting))
+    assert size < 100_000
 
 
 def test_what_is_still_in_the_log_of_the_database_is_exported_too(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from runner.record.recorder import Recorder
 from runner.record.resumption import take_up
 from runner.record.writer import RunWriter
 from runner.store.run_folder import RunFolder
-from runner.store.run_lock import is_held, write_ended
+from runner.store.run_lock import RunLock, is_held, write_ended
 
 REPORT = {"outcome": "failed", "exit_code": 1, "reason": "it fell", "stages": [], "queues": []}
 
@@ -76,6 +76,22 @@ def test_what_was_counted_goes_on_where_it_was(tmp_path: Path) -> None:
     )
     assert (100.0, f"text {lives}") == (facts["at"], facts["text"])
     assert [(n, 100.0 * n) for n in range(1, lives + 1)] == [(life.n, life.began) for life in incarnations]
+
+
+def test_time_between_incarnations_is_none_that_it_took(tmp_path: Path) -> None:
+    run_folder = RunFolder("abcd", tmp_path)
+    RunLock(run_folder.make()).release()
+    for n, last_word in enumerate((110.0, 230.0), start=1):
+        writer = RunWriter(run_folder.path, begun(n), incarnation=n)
+        fold = RunFold()
+        fold.take("worker.ready", last_word, "debug", {"worker": "neo", "stage": "s"})
+        writer.commit(fold, 0.0)
+        if n == 2:
+            writer.end({"at": 240.0, "outcome": "done", "exit_code": 0})
+        writer.close()
+
+    (run,) = runs_in(tmp_path)
+    assert (100.0, 240.0, 50.0) == (run.began, run.ended, run.seconds)
 
 
 def test_while_it_goes_on_nothing_of_its_last_end_is_told(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_cuts import cut_of
 from record_homes import recorded
 
+from runner.ledger.ranges import Frame
 from runner.record.history import runs_in
 from runner.record.pruning import PruneCandidate, RecordBounds, candidates, choose, remove_runs
 from runner.store.run_lock import RunLock
@@ -85,6 +87,22 @@ def test_what_runs_or_was_killed_lately_and_what_has_letters_to_replay_is_needed
         "letters": "it has dead letters that were not replayed",
         **dict.fromkeys(("long-killed", "replayed", "ended")),
     } == needed
+
+
+def test_of_a_workflow_the_last_run_that_can_be_gone_on_with_is_needed(tmp_path: Path) -> None:
+    cut = cut_of(Frame(b"x", 1))
+    for name, days, outcome in (
+        ("a", 3, "failed"),
+        ("b", 2, "interrupted"),
+        ("c", 1, "done"),
+        ("d", 1, "failed"),
+    ):
+        recorded(tmp_path, name, at=NOW - days * DAY, outcome=outcome, cut=None if name == "d" else cut)
+    recorded(tmp_path, "old", "canteen", at=NOW - 15 * DAY, outcome="failed", cut=cut)
+
+    needed = {each.id: each.needed for each in candidates(tmp_path, NOW)}
+
+    assert {**dict.fromkeys("acd"), "b": "it can be gone on with", "old": None} == needed
 
 
 def test_what_is_removed_is_gone_and_in_no_list(tmp_path: Path) -> None:

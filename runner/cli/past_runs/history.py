@@ -66,7 +66,8 @@ def prune_runs(dry_run: bool, form: str) -> int:
     """Remove the records of old runs, as the end of a run does once a day.
 
     200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, what was killed less than 14
-    days ago, and what has dead letters that were not replayed.
+    days ago, of each workflow the last run of these days that can be gone on with, and what has dead letters that were
+    not replayed.
     """
     place = home()
     now = time.time()
@@ -135,7 +136,8 @@ def import_(file: Path) -> int:
 def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, form: str) -> int:
     """List runs, the newest last; of WORKFLOW only those of one workflow.
 
-    ITEMS are those that came to the end of their way, or jobs that passed. On a terminal the part of an id that is
+    ITEMS are those that came to the end of their way, or jobs that passed; RESUMED, which is there where any was, is
+    how often `mprun resume` went on with a run. On a terminal the part of an id that is
     enough to name the run is bold.
     """
     known = runs_in()
@@ -202,7 +204,7 @@ def _of_workflow(
 
 
 def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int]) -> str:
-    rows = [["RUN", "WORKFLOW", "BEGAN", "TOOK", "OUTCOME", "EXIT", "ITEMS", "FAILED"]]
+    rows = [["RUN", "WORKFLOW", "BEGAN", "TOOK", "OUTCOME", "EXIT", "ITEMS", "FAILED", "RESUMED"]]
     rows += [
         [
             run.id,
@@ -213,9 +215,12 @@ def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int]) -> str:
             "-" if run.exit_code is None else str(run.exit_code),
             f"{run.done:,}",
             f"{run.failed:,}",
+            str(run.incarnations - 1),
         ]
         for run in runs
     ]
+    if all(run.incarnations == 1 for run in runs):
+        rows = [row[:-1] for row in rows]
     lines = table(rows, width_of(sys.stdout))
     if colour_allowed(sys.stdout):
         lines = [_with_bold_prefix(line, prefixes) for line in lines]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.cli.output import print_message
+from runner.cli.past_runs.history import when
 from runner.errors import UsageError
 from runner.events.report import Report
 from runner.record.history import find_run, runs_in
@@ -15,6 +16,7 @@ from runner.record.reader import RunView
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.run_folder import JOB_LOGS, RunFolder, home
+from runner.units import counted
 
 RUN_HELP = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
 
@@ -83,9 +85,17 @@ def log_file(folder: Path, kept: str) -> str:
     return str(here) if here.exists() else kept
 
 
+def way_on(run: RunSummary) -> str:
+    """Say what can be done with a run that has not come to a good end."""
+    if run.resumable is None:
+        return f"`mprun rerun {run.id}` runs it again"
+    wait = f", {counted(run.waiting, 'item')} waiting" if run.waiting else ""
+    return f"`mprun resume {run.id}` goes on with it as it was at {when(run.resumable)}{wait}"
+
+
 def how_killed(run: RunSummary) -> str:
     """Say what is known of the death of a run."""
-    again = f"`mprun rerun {run.id}` runs it again"
+    again = way_on(run)
     if run.machine_went_down:
         return f"the machine went down while it ran; {again}"
     return f"its runner was killed: nothing of it runs any more; {again}"

@@ -14,7 +14,7 @@ import click
 from runner.cli.options import examples, output_format
 from runner.cli.output import write
 from runner.cli.past_runs.history import run_as_dict, when
-from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of, way_on
 from runner.errors import ExitCode, UsageError
 from runner.events.report import Report
 from runner.record.reader import RunView, as_event
@@ -73,7 +73,10 @@ def command(run: str, events: bool, failures: bool, show_file: bool, form: str) 
 
 def _show_end(run: RunSummary, report: Report) -> None:
     end = f", ended {when(run.ended)}" if run.outcome not in (RUNNING, KILLED) else ""
-    write(f"run {run.id} of {visible(run.workflow)}: {run.outcome}; began {when(run.began)}{end}\n\n")
+    write(f"run {run.id} of {visible(run.workflow)}: {run.outcome}; began {when(run.began)}{end}\n")
+    if run.resumable is not None and run.outcome != KILLED:
+        write(f"{way_on(run)}\n")
+    write("\n")
     if report.jobs is not None:
         from runner.cli.run_jobs import show_screen
 
