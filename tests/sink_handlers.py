@@ -57,4 +57,4 @@ def prepared(
     assert writes is not None
     opens = writes(dict(options)).open
     assert opens is not None
-    return opens(Opening(str(folder), run, resumable, before))
+    return opens(Opening(str(folder), run, resumable, before=before))

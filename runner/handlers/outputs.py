@@ -89,6 +89,8 @@ class Opening:
     """The run's id, which is the same however many runners it has had."""
     resumable: bool = False
     """Whether another runner may have to go on with the run."""
+    fsync: bool = False
+    """Whether what is put in its place is to be on the disk, and not only the system's."""
     before: KeptOutput | None = None
     """What another runner has left, where this one goes on with its run."""
 

@@ -99,7 +99,8 @@ def open_outputs(
         before = None if cut is None else _before(stage, cut)
         if before is not None:
             opened.before[stage.name] = before
-        opening = Opening(str(stage.spec.cwd or Path.cwd()), plan.origin, resumable, before)
+        sync = any(worker.fsync for worker in stage.workers)
+        opening = Opening(str(stage.spec.cwd or Path.cwd()), plan.origin, resumable, sync, before)
         try:
             opened.outputs[stage.name] = writes.open(opening)
         except OutputRefused as error:

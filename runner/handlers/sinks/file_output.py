@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode, write_mode
-from runner.handlers.sinks.files import STDOUT, PreparedFile, acknowledged_length, advised, check_kept
+from runner.handlers.sinks.files import (
+    STDOUT,
+    PreparedFile,
+    acknowledged_length,
+    advised,
+    captured,
+    check_kept,
+)
 from runner.handlers.sinks.hidden import (
     hidden,
     inode,
@@ -27,6 +34,7 @@ from runner.handlers.sinks.hidden import (
     remove_at_once,
     status,
 )
+from runner.handlers.sinks.renames import sync_file, sync_folder
 
 _JOINED = " joined"
 """What a folder of parts has while they are joined. No worker's name begins with a space."""
@@ -46,10 +54,13 @@ class FileOutput:
         self._path = Path(path)
         self._head = head
         self._run = opening.run
+        self._sync = opening.fsync
         self._created = False
         self._descriptor = -1
         self._mark = -1
         self._folder: Path | None = None
+        self._begins = b""
+        """What a worker would have captured that had written what was there before."""
         self._old: int | None = None
         """The inode of what is to be replaced."""
         self._folders: list[Path] = []
@@ -78,6 +89,8 @@ class FileOutput:
         if resumable:
             self._set_mark()
         opened = os.fstat(self._descriptor)
+        if resumable:
+            self._begins = captured(self._path, opened.st_size)
         return PreparedFile(str(self._path), opened.st_size, (opened.st_dev, opened.st_ino))
 
     def _make_folders(self) -> None:
@@ -133,7 +146,7 @@ class FileOutput:
     def kept(self) -> bytes:
         """Return what it takes to open it once more."""
         known = {
-            "length": self.prepared.length,
+            "begins": self._begins.decode(),
             "inode": self.prepared.identity and self.prepared.identity[1],
             "created": self._created,
             "marked": self._mark >= 0,
@@ -146,24 +159,26 @@ class FileOutput:
     def _prepare_again(self, before: KeptOutput, known: Mapping[str, Any]) -> PreparedFile:
         """Raises `OutputRefused` where there is nothing to go on in. Nothing is cut back here: that is its worker's."""
         self._folders = [Path(each) for each in known["folders"]]
+        self._begins = known["begins"].encode()
+        length = acknowledged_length(self._begins)
         if known["parts"] is not None:
             return self._prepare_parts_again(before, Path(known["parts"]), known["old"])
         if known["inode"] is None:
             return PreparedFile(str(self._path))
         if known["marked"] and not hidden(self._path, self._run).is_dir():
             if before.over:  # the runner was killed right behind the end of the run
-                return PreparedFile(str(self._path), known["length"])
+                return PreparedFile(str(self._path), length)
             raise OutputRefused(f"{self._path}: another run has written to it since")
-        check_kept(self._path, str(self._path), known["length"], before.states.values())
         if inode(self._path) not in (None, known["inode"]):
             raise OutputRefused(f"{self._path}: another file has taken its place since")
+        check_kept(self._path, str(self._path), self._begins, before.states.values())
         self._make_folders()
         self._open()
         self._created = known["created"]
         if known["marked"]:
             self._set_mark()
         opened = os.fstat(self._descriptor)
-        return PreparedFile(str(self._path), known["length"], (opened.st_dev, opened.st_ino))
+        return PreparedFile(str(self._path), length, (opened.st_dev, opened.st_ino))
 
     def _prepare_parts_again(self, before: KeptOutput, folder: Path, old: int | None) -> PreparedFile:
         self._path, self._old = Path(os.path.realpath(self._path)), old
@@ -171,7 +186,7 @@ class FileOutput:
         if folder.is_dir():
             for worker, state in before.states.items():
                 part = prepared.of(worker).path
-                check_kept(Path(part), f"{self._path}: the part of {worker}", 0, [state])
+                check_kept(Path(part), f"{self._path}: the part of {worker}", b"", [state])
             (folder / _JOINED).unlink(missing_ok=True)
             return self._open_parts(folder)
         if before.over and inode(self._path) not in (None, old):
@@ -217,7 +232,11 @@ class FileOutput:
         joined = _joined([each for each in parts if each.stat().st_size], folder / _JOINED, self._head)
         with contextlib.suppress(OSError):
             joined.chmod(stat.S_IMODE(self._path.stat().st_mode))
+        if self._sync:
+            sync_file(joined)
         joined.replace(self._path)
+        if self._sync:
+            sync_folder(str(self._path.parent))
 
     def _remove_made(self, *, keep: bool = False, stays: bool = False) -> None:
         """Nothing is to be left but what the run was to leave, and what another runner may go on in."""

@@ -23,15 +23,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zlib import crc32
 
 from runner.handlers.kinds import WorkerContext
 from runner.handlers.outputs import OutputRefused
 from runner.handlers.sinks.hidden import status
+from runner.handlers.sinks.renames import sync_folder
 
 STDOUT = "-"
 """The path that is the run's standard output, as it is for programs."""
 _PIPE_WHOLE = 4096
 """What a pipe takes from several writers without mixing it: PIPE_BUF."""
+_KNOWN_BY = 64
+"""Bytes before a place in a file by which it is known that they are those that were written."""
 _ADVICE = {
     errno.ENOSPC: "no space is left on the device: make room",
     errno.EDQUOT: "the quota is used up: make room",
@@ -92,8 +96,12 @@ class AppendedFile:
         self.length = int(state.get("length", found.length))
         self._identity = found.identity
         self._descriptor, self._is_regular = self._open()
+        self._sync = context.fsync
+        self._is_named = False
+        self._end: bytes | None = None
+        """Its last bytes, by which whoever takes over knows it again; None where they can't be read."""
         if self._is_regular:
-            self._cut_back()
+            self._cut_back(state.get("end"))
 
     def _open(self) -> tuple[int, bool]:
         if self.path == STDOUT:
@@ -109,12 +117,15 @@ class AppendedFile:
         except OSError as error:
             raise advised(self.name, error) from error
 
-    def _cut_back(self) -> None:
+    def _cut_back(self, end: int | None) -> None:
         found = os.fstat(self._descriptor)
         if self._identity not in (None, (found.st_dev, found.st_ino)):
             raise OSError(f"{self.name}: it was moved away while the run wrote to it")
         if found.st_size < self.length:
             raise self._changed(found.st_size)
+        self._end = _read_end(self._descriptor, self.length)
+        if not _are_same(end, self._end):
+            raise OSError(f"{self.name}: {_overwritten(self.length)}")
         if found.st_size > self.length:
             os.ftruncate(self._descriptor, self.length)
 
@@ -133,6 +144,22 @@ class AppendedFile:
             raise self._changed(size)
         self._write_all(data)
         self.length += len(data)
+        if self._end is not None:
+            self._end = (self._end + data)[-_KNOWN_BY:] if len(data) < _KNOWN_BY else data[-_KNOWN_BY:]
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk, where that is asked for. Raises OSError, which names the file."""
+        if not self._sync or not self._is_regular:
+            return
+        try:
+            os.fsync(self._descriptor)
+            if not self._is_named:
+                folder = os.path.dirname(os.path.abspath(self.path))  # noqa: PTH100, PTH120
+                sync_folder(folder)
+                sync_folder(os.path.dirname(folder))  # noqa: PTH120 - it may have been made for this run
+                self._is_named = True
+        except OSError as error:
+            raise advised(self.name, error) from error
 
     def _write_on(self, data: bytes) -> None:
         """Write to what others may write to as well: pieces of whole lines, that a pipe does not mix with theirs."""
@@ -175,7 +202,8 @@ class AppendedFile:
 
     def capture(self, kept: Mapping[str, Any]) -> bytes:
         """Return what whoever takes over has to know."""
-        return json.dumps({"length": self.length, **({"kept": kept} if kept else {})}).encode()
+        end = {} if self._end is None else {"end": crc32(self._end)}
+        return json.dumps({"length": self.length, **end, **({"kept": kept} if kept else {})}).encode()
 
     def close(self) -> None:
         """Close it. What a file system notices only now is told. Raises OSError."""
@@ -218,18 +246,57 @@ def acknowledged_length(state: bytes) -> int:
     return int(json.loads(state)["length"]) if state else 0
 
 
-def check_kept(path: Path, shown: str, length: int, states: Iterable[bytes]) -> None:
+def check_kept(path: Path, shown: str, begins: bytes, states: Iterable[bytes]) -> None:
     """
-    See to it that a file has what was acknowledged of it, `length` bytes and what workers have captured.
+    See to it that a file has what was acknowledged of it: what was there, and what workers have captured.
+
+    `begins` is what `captured` returned before any worker had written.
 
     Raises:
         OutputRefused: it has not, so that nobody can go on in it.
     """
-    written = max([length, *map(acknowledged_length, states)])
-    found = status(path)
-    if found is None and written:
+    longest = max([begins, *(state for state in states if state)], key=acknowledged_length)
+    written, found = acknowledged_length(longest), status(path)
+    if not written:
+        return
+    if found is None:
         raise OutputRefused(f"{shown} is gone, and {written:,} bytes were written")
-    if found is not None and found.st_size < written:
+    if found.st_size < written:
         raise OutputRefused(
             f"{shown}: somebody else has changed it since: it has {found.st_size:,} bytes, and {written:,} were written"
         )
+    if not _are_same(json.loads(longest).get("end"), _end_of(path, written)):
+        raise OutputRefused(f"{shown}: {_overwritten(written)}")
+
+
+def captured(path: Path, length: int) -> bytes:
+    """Return what a worker would have captured that had written so much of a file."""
+    end = _end_of(path, length)
+    return json.dumps({"length": length, **({} if end is None else {"end": crc32(end)})}).encode()
+
+
+def _end_of(path: Path, length: int) -> bytes | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it can't be read
+        return None
+    try:
+        return _read_end(descriptor, length)
+    finally:
+        os.close(descriptor)
+
+
+def _read_end(descriptor: int, length: int) -> bytes | None:
+    """Return the last bytes before a place in a file; None where it can't be read."""
+    try:
+        return os.pread(descriptor, min(length, _KNOWN_BY), max(0, length - _KNOWN_BY))
+    except OSError:
+        return None
+
+
+def _are_same(known: int | None, end: bytes | None) -> bool:
+    return known is None or end is None or known == crc32(end)
+
+
+def _overwritten(length: int) -> str:
+    return f"somebody else has changed it: what ends at byte {length:,} is not what was written there"

@@ -75,7 +75,7 @@ class WrittenFile:
             if self._sync:
                 os.fsync(descriptor)
             if self._notes is not None and place is not None:
-                self._notes.add(place, os.fstat(descriptor).st_ino, name)
+                self._notes.add(place, os.fstat(descriptor), name)
         finally:
             os.close(descriptor)
         self.put_in_place(target, name, data)

@@ -1,7 +1,7 @@
 """The supervisor's hand on a folder of files, and what workers note of those that they make.
 
     pages/.mprun/d5fc/writer-1         the file that is being written
-    pages/.mprun/d5fc/writer-1.made    place, inode and name of those of the last minute, where the run can be resumed
+    pages/.mprun/d5fc/writer-1.made    place, inode, time and name of each, where a run can be resumed
 
 Places of items that were put after the last cut are given again, to others perhaps. So whoever goes on with the run
 takes away the files that were made of those.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode
-from runner.handlers.sinks.hidden import hidden, inode, lock_alone, open_folder, remove_abandoned
+from runner.handlers.sinks.hidden import hidden, inode, lock_alone, open_folder, remove_abandoned, status
 from runner.handlers.sinks.renames import exchange
 
 PARTIAL = ".mprun"
@@ -54,16 +54,16 @@ class FileNotes:
         self._descriptor = os.open(self._path, flags, 0o666)
         self._began = time.monotonic()
 
-    def add(self, place: int, number: int, name: str) -> None:
-        """The item at this place becomes the file with this inode. Said before it has its name. Raises OSError."""
+    def add(self, place: int, made: os.stat_result, name: str) -> None:
+        """The item at this place becomes this file. Said before it has its name. Raises OSError."""
         if time.monotonic() > self._began + _REMEMBERED:
             os.close(self._descriptor)
             os.replace(self._path, f"{self._path}-old")  # noqa: PTH105
             self._open()
-        os.write(self._descriptor, f"{json.dumps([place, number, name])}\n".encode())
+        os.write(self._descriptor, f"{json.dumps([place, made.st_ino, made.st_mtime_ns, name])}\n".encode())
 
 
-def _noted(partial: Path) -> Iterator[tuple[int, int, str]]:
+def _noted(partial: Path) -> Iterator[tuple[int, int, int, str]]:
     """Yield what workers have noted. The last line may be torn."""
     for notes in partial.glob(f"*{_MADE}*"):
         for line in notes.read_bytes().splitlines():
@@ -148,9 +148,11 @@ class FolderOutput:
 
     def _take_back(self, before: KeptOutput) -> None:
         offered = 0 if before.queue is None else before.queue.offered
-        for place, number, name in _noted(self._partial):
+        for place, number, written_at, name in _noted(self._partial):
             made = Path(self.prepared.folder, name)
-            if place >= offered and inode(made) == number:
+            found = status(made) if place >= offered else None
+            # A file that was made since may have the inode of one that was removed.
+            if found is not None and (found.st_ino, found.st_mtime_ns) == (number, written_at):
                 made.unlink()
         for left in self._partial.iterdir():
             left.unlink()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
+from runner.handlers.outputs import MODE, Commits, Promise, WriteMode, Writes, write_mode
 from runner.handlers.sinks.file_output import file_output
 from runner.handlers.sinks.files import STDOUT, AppendedFile
 from runner.handlers.sinks.forms import as_json, in_text, item_text, json_bytes, json_lines, text_bytes
@@ -82,6 +82,7 @@ class LineSink:
         self._write()
         if self._failure is not None:
             raise self._failure
+        self.file.sync()
 
     def _write(self) -> None:
         if self._failure is None and self._lines:
@@ -112,6 +113,7 @@ def writes_lines(options: Mapping[str, Any], head: Callable[[], bytes] = lambda:
         path="" if to_stdout else options["path"],
         alone=None if shared else _ALONE,
         open=file_output(options, head),
+        over_death=Promise.AT_LEAST_ONCE if to_stdout else Promise.EXACTLY_ONCE,
     )
 
 

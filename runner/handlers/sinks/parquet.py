@@ -19,10 +19,10 @@ from typing import Any
 
 from runner.errors import HandlerError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
+from runner.handlers.outputs import MODE, Commits, Promise, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import AppendedFile, advised
 from runner.handlers.sinks.forms import FormError, as_json, json_bytes, plain
-from runner.handlers.sinks.parquet_output import ROWS, ParquetOutput, converted
+from runner.handlers.sinks.parquet_output import ROWS, ParquetOutput, converted, set_aside
 from runner.handlers.sinks.rows import RowReader, as_mapping
 from runner.handlers.sources.reading import require
 from runner.spec.commits import FlushPolicy
@@ -72,6 +72,7 @@ class ParquetColumns:
         self._pyarrow = require("pyarrow", "data", "`parquet`")
         self._rows_in_group = options.get("rows", ROWS)
         self._spool = AppendedFile(options["path"], context)
+        set_aside(self._spool.path)
         self._declared = declared_types(options.get("columns", {}))
         self._reader = RowReader(self._spool.kept.get("names", tuple(self._declared)))
         self._families: dict[str, str] = dict(self._spool.kept.get("families", {}))
@@ -224,6 +225,7 @@ class ParquetColumns:
             stream.write_table(table)
         data = buffer.getvalue()
         self._spool.write(b"".join((_LENGTH.pack(len(data)), data)))
+        self._spool.sync()
         self._pieces.clear()
 
     def _settle(self) -> None:
@@ -376,6 +378,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         alone=None if path.endswith("/") else _ALONE,
         misfit=_NOT_ADDED_TO if mode is WriteMode.APPEND and not path.endswith("/") else None,
         library=("pyarrow", "data"),
+        over_death=Promise.EXACTLY_ONCE,
         open=lambda opening: ParquetOutput(_in(opening.folder, path), mode, opening, options),
     )
 

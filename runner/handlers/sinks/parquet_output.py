@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -19,11 +20,12 @@ from typing import Any
 from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode
 from runner.handlers.sinks.files import PreparedFile, acknowledged_length, check_kept
 from runner.handlers.sinks.hidden import hidden, inode, lock_alone, remove_abandoned, remove_at_once
-from runner.handlers.sinks.renames import exchange
+from runner.handlers.sinks.renames import exchange, sync_file, sync_folder
 
 ROWS = 100_000
 """What a row group usually has."""
 _NEW = "new"
+_ASIDE = ".aside"
 _CONVERTER = "runner.handlers.sinks.parquet"
 _REPLACE = "`mode: replace` puts a new one in its place"
 
@@ -31,6 +33,20 @@ _REPLACE = "`mode: replace` puts a new one in its place"
 def converted(spool: str, length: int) -> str:
     """Name the file that is made of so much of a spool."""
     return f"{spool} {length}.parquet"
+
+
+def set_aside(spool: str) -> None:
+    """
+    Let nobody take what was made of a spool for what is made of it from now on.
+
+    A predecessor may have made it of more than was acknowledged: of other rows, and of as many bytes. It stays, as by
+    it a file is known as the run's own that was put in place when the run was stopped.
+    """
+    path = Path(spool)
+    made = re.compile(rf"{re.escape(path.name)} [0-9]+\.parquet")
+    for each in list(path.parent.iterdir()):
+        if made.fullmatch(each.name):
+            each.rename(f"{each}{_ASIDE}")
 
 
 class ParquetOutput:
@@ -41,6 +57,7 @@ class ParquetOutput:
         self._is_folder = path.endswith("/")
         self._path, self._mode, self._run = Path(os.path.realpath(path)), mode, opening.run
         self._rows, self._columns = options.get("rows", ROWS), dict(options.get("columns", {}))
+        self._sync = opening.fsync
         self._folder = hidden(self._path, self._run)
         self._descriptor = -1
         self._old: int | None = None
@@ -73,10 +90,10 @@ class ParquetOutput:
         if self._folder.is_dir():
             for worker, state in before.states.items():
                 spool = Path(self.prepared.of(worker).path)
-                check_kept(spool, f"{path}: what {worker} had written", 0, [state])
+                check_kept(spool, f"{path}: what {worker} had written", b"", [state])
             shutil.rmtree(self._folder / _NEW, ignore_errors=True)
             self._lock()
-            if any(_is_same(each, self._path) for each in self._folder.glob("*.parquet")):
+            if any(_is_same(each, self._path) for each in self._folder.iterdir()):
                 self._old = inode(self._path)  # our own, of what was done when the run was stopped
         elif not (before.over and self._is_placed(before.states)):
             raise OutputRefused(
@@ -110,6 +127,8 @@ class ParquetOutput:
         try:
             if complete or (self._mode is not WriteMode.REPLACE and not (stays and states is None)):
                 self._publish(complete, dict(self._lengths(states)))
+                if self._sync:
+                    sync_folder(str(self._path if self._is_folder else self._path.parent))
             is_whole = complete
         finally:
             if is_whole or not stays:
@@ -123,7 +142,7 @@ class ParquetOutput:
                 yield self.prepared.of(worker).path, acknowledged_length(state)
             return
         for spool in self._folder.iterdir():
-            if spool.is_file() and not spool.name.endswith((".parquet", ".partial", ".placed")):
+            if spool.is_file() and not spool.name.endswith((".parquet", ".partial", ".placed", _ASIDE)):
                 yield str(spool), spool.stat().st_size
 
     def _publish(self, complete: bool, lengths: Mapping[str, int]) -> None:
@@ -154,6 +173,12 @@ class ParquetOutput:
 
     def _made(self, spool: str, length: int) -> str:
         """Return the file made of a spool; where its worker did not come to that, another process makes it."""
+        file = self._converted(spool, length)
+        if self._sync:
+            sync_file(file)
+        return file
+
+    def _converted(self, spool: str, length: int) -> str:
         file = converted(spool, length)
         if not os.path.exists(file):  # noqa: PTH110
             shape = str(length), str(self._rows), json.dumps(self._columns)

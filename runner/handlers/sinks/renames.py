@@ -56,7 +56,16 @@ def exchange(new: Path, path: Path) -> None:
 
 def sync_folder(folder: str) -> None:
     """Wait until the names in a folder are on the disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_file(file: str | Path) -> None:
+    """Wait until a file is on the disk. Raises OSError."""
+    _sync(file, os.O_RDONLY)
+
+
+def _sync(path: str | Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
