@@ -32,8 +32,8 @@ def Handler(item):
 def write(item):
     os.write(1, f"{item}\\n".encode())
 
-def write_later(item):
-    time.sleep(0.005)
+def write_later(item, seconds=0.005):
+    time.sleep(seconds)
     write(item)
 
 """
@@ -91,7 +91,7 @@ LEFT = {
     ),
     "a thread": (
         """
-        def store(item): threading.Thread(target=write_later, args=(item,)).start()
+        def store(item): threading.Thread(target=write_later, args=(item, 0.1)).start()
         """,
         "which a call has begun, is at work",
     ),

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ def summary(run: str, workflow: str = "baozi") -> RunSummary:
 
 def outcomes(home: Path) -> dict[str, str]:
     return {run.id: run.outcome for run in runs_in(home)}
+
+
+def in_database(file: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 def test_runs_are_listed_oldest_first_with_what_they_came_to(tmp_path: Path) -> None:
@@ -110,8 +117,8 @@ def test_a_run_whose_record_broke_off_shows_what_it_came_to_where_that_could_be_
         lambda file: file.write_bytes(b""),
         lambda file: file.write_bytes(file.read_bytes()[:3000]),
         lambda file: file.unlink(),
-        lambda file: sqlite3.connect(file).execute("DROP TABLE run"),
-        lambda file: sqlite3.connect(file).execute("PRAGMA user_version=77"),
+        lambda file: in_database(file, "DROP TABLE run"),
+        lambda file: in_database(file, "PRAGMA user_version=77"),
         lambda file: (file.unlink(), file.mkdir()),
     ],
 )
@@ -155,10 +162,12 @@ def test_a_damaged_database_is_one_line_and_harms_no_other(tmp_path: Path, conte
 
 def test_a_database_of_another_version_is_shown_as_far_as_it_is_known(tmp_path: Path) -> None:
     run_folder = recorded(tmp_path, "a")
-    with sqlite3.connect(run_folder.path / "run.db") as connection:
-        connection.execute("ALTER TABLE incarnation ADD COLUMN mood TEXT")
-        connection.execute("DROP TABLE kind")
-        connection.execute(f"PRAGMA user_version={VERSION + 1}")
+    in_database(
+        run_folder.path / "run.db",
+        "ALTER TABLE incarnation ADD COLUMN mood TEXT",
+        "DROP TABLE kind",
+        f"PRAGMA user_version={VERSION + 1}",
+    )
 
     with RunView(run_folder.path) as view:
         note, kinds, events = view.note, view.kinds(), list(view.events())
@@ -185,9 +194,9 @@ def test_where_there_is_no_write_ahead_log_another_journal_does(
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=WithoutSharedMemory))
 
     connection, journal = create(tmp_path / "run.db", lasting=True)
-
-    assert ("truncate", ("truncate",)) == (journal, connection.execute("PRAGMA journal_mode").fetchone())
-    assert not {"run.db-wal", "run.db-shm"} & {file.name for file in tmp_path.iterdir()}
+    with closing(connection):
+        assert ("truncate", ("truncate",)) == (journal, connection.execute("PRAGMA journal_mode").fetchone())
+        assert not {"run.db-wal", "run.db-shm"} & {file.name for file in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_it_waits_for_what_the_last_recorder_still_writes(
 
 
 def test_what_came_from_elsewhere_or_is_of_another_version_is_not_gone_on_with(killed: RunFolder) -> None:
-    with sqlite3.connect(killed.path / "run.db") as database:
+    with closing(sqlite3.connect(killed.path / "run.db")) as database:
         database.execute("PRAGMA user_version=1")
     with pytest.raises(RecordDamaged, match="of version 1: only one of 2"):
         take_up(killed)
