@@ -38,8 +38,9 @@ def table_in(path: Path) -> list[int]:
 
 
 def files_in(path: Path) -> list[int]:
-    """What the sink `dir` wrote; each file is whole."""
-    found = {each.stem: json.loads(each.read_text(encoding="utf-8")) for each in path.iterdir()}
+    """What the sink `dir` wrote; each file is whole. What a stopped run may be gone on with from is beside them."""
+    files = [each for each in path.iterdir() if each.name != ".mprun"]
+    found = {each.stem: json.loads(each.read_text(encoding="utf-8")) for each in files}
     assert {name: int(name) for name in found} == {name: item["n"] for name, item in found.items()}
     return sorted(item["n"] for item in found.values())
 

@@ -299,10 +299,31 @@ def test_a_run_that_fails_replaces_nothing(folder: Folder, sink: Sink) -> None:
     elif sink is SINKS["csv"]:
         folder.write("{csv: {path: out, mode: replace, columns: [n]}}")
 
-    done = folder.run()
+    done = folder.run("--no-record")
 
     assert (1, {"out"}) == (done.returncode, folder.left())
     assert is_mine(folder.path / "out", sink)
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+@pytest.mark.quick("jsonl")
+def test_what_a_run_that_can_be_resumed_has_left_is_taken_away_by_the_next(
+    folder: Folder, sink: Sink
+) -> None:
+    run = sink.options(", mode: replace")
+    folder.write(
+        run,
+        source="source:endless",
+        rest="  other: {run: source:count, with: {last: 1}, to: r}\n"
+        "  failing: {run: source:fail_late, from: r}\n",
+    )
+    failed = folder.run()
+    left = folder.left()
+    folder.write(run)
+    done = folder.run()
+
+    assert (1, 0, ALL) == (failed.returncode, done.returncode, sink.read(folder.path / "out"))
+    assert ({"out"} < left | {"out"}, {"out"}) == (True, folder.left())
 
 
 @pytest.mark.parametrize("place", ["writing", "flushed", "closing"])
