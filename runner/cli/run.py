@@ -316,8 +316,8 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
             watching.recorder.finish()
             for trouble in (*lost, *filter(None, [watching.recorder.trouble])):
                 print_message(f"mprun: {trouble}")
-            if chosen.log != "json" and _may_go_on(report, watching.recorder):
-                print_message(f"mprun: `mprun resume {report.run}` goes on with it")
+            if chosen.log != "json" and not chosen.quiet and _may_go_on(report, watching.recorder):
+                print_message(f"resume with: mprun resume {report.run}")
     except NobodyReads:
         abandon_output()
     except OSError:
@@ -329,11 +329,13 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
 
 
 def _may_go_on(report: Report, recorder: NoRecord) -> bool:
-    """Say whether a run was broken off that can go on."""
-    from runner.record.recorder import NO_RECORD
-
-    was_kept = recorder is not NO_RECORD and recorder.trouble is None
-    return was_kept and report.jobs is not None and report.outcome in ("interrupted", "timeout")
+    """Say whether a run has not come to its end, and its record has what another runner needs."""
+    if report.exit_code == ExitCode.DONE or recorder.trouble is not None:
+        return False
+    if report.jobs is None:
+        return recorder.has_cut
+    # One that has failed is over: `rerun --failed` is for that.
+    return recorder.is_kept and report.outcome in ("interrupted", "timeout")
 
 
 def keep(report: Report, chosen: RunOptions) -> list[str]:

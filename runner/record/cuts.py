@@ -293,6 +293,8 @@ class CutSender:
         self.is_under_way = False
         self.trouble: str | None = None
         """Why the last one could not be kept."""
+        self.is_any_kept = cut is not None
+        """Whether somebody could go on with the run from a cut, be it an old one."""
 
     def cut(self, cut: Cut, began: float) -> None:
         """Send one; `began` is when it was begun to be taken. None may be under way."""
@@ -315,7 +317,7 @@ class CutSender:
             self._buffer.shrink()
         if "committed" in answer:
             self._encoder.committed()
-            self.trouble = None
+            self.trouble, self.is_any_kept = None, True
             self.due = max(self.due, self._began + self._pace.pause(answer["seconds"]))
         else:
             self._failed(str(answer["why"]))

@@ -77,6 +77,14 @@ class NoRecord:
     def observe(self, event: Event) -> None:
         """Something happened. Never blocks."""
 
+    is_kept: bool = False
+    """Whether there is a record at all."""
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether a cut is kept from which another runner could go on."""
+        return False
+
     keeps_cuts: bool = False
     """Whether cuts of the run are wanted."""
 
@@ -167,12 +175,17 @@ class Recorder(NoRecord):
         else:
             forget_ended(folder)
         incarnation = 1 if taken is None else taken.incarnation
-        self._folder = folder
+        self._folder, self.is_kept = folder, True
         self._send({"begin": {"folder": str(folder), "incarnation": incarnation, **facts}})
         from runner.record.cuts import CutPace, CutSender  # what it imports `leased` has
 
         self._cuts = CutSender(self._send, CutPace(every, fsync), None if taken is None else taken.cut)
         self.keeps_cuts = True
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether the child has said that it has written one."""
+        return self._cuts is not None and self._cuts.is_any_kept
 
     def refuse(self, why: str) -> None:
         """Say at the end why there is no record."""

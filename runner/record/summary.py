@@ -145,18 +145,21 @@ def _totals(known: Mapping[str, Any], view: RunView) -> dict[str, int]:
         return {"done": sum(state in ("passed", "allowed") for state in states), "failed": failed, "dead": 0}
     report = known.get("report") or known.get("progress") or {}
     stages, queues = report.get("stages", ()), report.get("queues", ())
-    feeds = {stage["name"] for stage in _declared(known, view) if stage.get("to") is not None}
+    feeds = [stage for stage in _declared(known, view) if stage.get("to") is not None]
+    names, passed_on = {stage["name"] for stage in feeds}, {stage.get("from") for stage in feeds}
+    before = sum(queue.get("done_before", 0) for queue in queues if queue["name"] not in passed_on)
     return {
-        "done": sum(stage["done"] for stage in stages if stage["name"] not in feeds),
+        "done": before + sum(stage["done"] for stage in stages if stage["name"] not in names),
         "failed": sum(stage["failed"] for stage in stages),
         "dead": sum(queue["dead_lettered"] for queue in queues),
     }
 
 
 def _declared(known: Mapping[str, Any], view: RunView) -> list[Mapping[str, Any]]:
-    """Return the stages with what they write: by the report, or else by the event that began the run."""
+    """Return the stages with what they read and write: by the report, or else by the event that began the run."""
     if known.get("report"):
-        return [{"name": each["name"], "to": each["sends"]} for each in known["report"]["stages"]]
+        stages = known["report"]["stages"]
+        return [{"name": each["name"], "from": each["receives"], "to": each["sends"]} for each in stages]
     return [each for event in view.events("run.started") for each in event.fields.get("stages", ())]
 
 
