@@ -191,7 +191,7 @@ SHAPES = {
               to: b
               count: 2
               on_error: dead_letter
-              retry: {{attempts: 2, delay: 50ms}}
+              retry: {{attempts: 2, backoff: 50ms}}
             keep: {{run: {{{SINK}}}, from: b}}
             """
         )
