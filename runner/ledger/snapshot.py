@@ -96,6 +96,11 @@ class QueueSnapshot:
         """The frames of all these, by identity."""
         return {id(each.frame): each.frame for each in self.ranges()}
 
+    def passed_on(self) -> dict[int, Frame]:
+        """Of these, the ones that are held for the queue which its stage writes to, by identity."""
+        outputs = (each for stretch in self.held for each in stretch.outputs)
+        return {id(each.item_range.frame): each.item_range.frame for each in outputs}
+
     @property
     def unfinished(self) -> int:
         """Items that have been put and have not come to an end, and those that found no room yet."""

@@ -18,6 +18,7 @@ from runner.ipc.frames import handles_in, with_handles_moved
 from runner.ipc.shm.allocator import PAGE
 from runner.ipc.shm.handles import BufferHandle
 from runner.record.schema import BULK
+from runner.transports.cut import StoredPayload
 
 _STEP = 8 << 20
 
@@ -71,7 +72,7 @@ class BulkFolder:
         return self._folder / str(number)
 
 
-class BulkPayload(bytes):
+class BulkPayload(StoredPayload):
     """The payload of a frame whose big items lie in a file, until they lie in an arena again."""
 
     path: Path

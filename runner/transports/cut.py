@@ -19,6 +19,23 @@ OUTPUT = "output:"
 """Before the name of a stage: what is known of what it leaves."""
 
 
+class StoredPayload(bytes):
+    """The payload of a frame whose big items lie in a file, until they lie in an arena again. Whoever keeps cuts
+    makes them of a class of its own."""
+
+    @property
+    def span(self) -> int:
+        """The bytes that they take together."""
+        raise NotImplementedError
+
+    def copy_to(self, memory: int, at: int) -> bytes:
+        """Copy them into an arena, from `at` on, which begins a page; return the payload whose handles say so.
+
+        Raises OSError.
+        """
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class SampledItem:
     """What one item of a producer was, so that it can be seen whether it makes the same again."""

@@ -15,17 +15,21 @@ import errno
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from runner.errors import ItemTooBig, StartFailed
 from runner.ipc.frames import entry, pack_mixed, pack_series
-from runner.ipc.shm.allocator import Slot, Slots, disable_trim
+from runner.ipc.shm.allocator import PAGE, Slot, Slots, disable_trim
 from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter
 from runner.ipc.shm.handles import BIG, BufferHandle, Packed, SharedBytes, extent, is_handle, pack
 from runner.ipc.stream import PutBigMessage, PutMessage
+from runner.ledger.ranges import Frame
+from runner.ledger.snapshot import QueueSnapshot
 from runner.process import memory
 from runner.spec.plan import Plan, WorkerPlan
+from runner.transports.cut import StoredPayload
 from runner.transports.leased.session import WorkerSession
 from runner.units import format_size
 
@@ -258,6 +262,7 @@ class ArenaRegistry:
         """Open nothing."""
         self._writers = max(1, sum(len(queue.writers) for queue in plan.queues))
         self._bounds = {queue.name: queue.spec.max_bytes for queue in plan.queues}
+        self._sends = {stage.receives: stage.sends for stage in plan.stages if stage.sends is not None}
         self._files: dict[str, ArenaFile] = {}
         self._parts: defaultdict[str, int] = defaultdict(int)
         self._writers_parts: dict[str, _WriterPart] = {}
@@ -292,6 +297,28 @@ class ArenaRegistry:
         part.frames += 1
         part.in_flight += 1
         return SharedFrame.of(body, part.file, lambda: self._ended(part, number))
+
+    def restore(self, snapshot: QueueSnapshot) -> None:
+        """Take in the big items that an earlier runner's writers had put on a queue. Raises OSError, `StartFailed`."""
+        frames, held = snapshot.frames(), snapshot.passed_on()
+        self._take_in(snapshot.queue, [frame for key, frame in frames.items() if key not in held])
+        self._take_in(self._sends.get(snapshot.queue, ""), held.values())
+
+    def _take_in(self, queue: str, frames: Iterable[Frame]) -> None:
+        stored = [frame for frame in frames if isinstance(frame.payload, StoredPayload)]
+        if not stored:
+            return
+        file, at = self.arena(queue), self._parts[queue] * PART
+        self._parts[queue] += 1
+        for frame in stored:
+            span = -(-frame.payload.span // PAGE) * PAGE
+            body = frame.payload.copy_to(file.fileno(), at)
+            frame.payload = SharedFrame.of(body, file, partial(self._give_up, file, at, span))
+            at += span
+
+    def _give_up(self, file: ArenaFile, at: int, size: int) -> None:
+        if os.getpid() == self._pid and not self._closed:
+            file.free(at, size)
 
     def pop_freed(self) -> Iterator[tuple[str, bytes]]:
         """What each writer must be told; once."""

@@ -232,6 +232,7 @@ class LeasedTransport(PooledTransport):
     def _restore(self, cut: Cut) -> None:
         now = time.monotonic()
         for snapshot in cut.queues:
+            self._arenas.restore(snapshot)
             self._partitioned.restore(self._ledgers[snapshot.queue], snapshot, now)
             self._unsettled.add(snapshot.queue)
         self._places.restore(cut.writers)
