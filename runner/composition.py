@@ -246,7 +246,8 @@ def _keep_record(
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
         run_folder.write_facts(facts)
-        recorder.begin(run_folder.path, lambda: (begin_facts(plan), mask_for(plan)), resumed)
+        about = lambda: (begin_facts(plan), mask_for(plan))  # noqa: E731
+        recorder.begin(run_folder.path, about, resumed, every=plan.resume.every, fsync=plan.resume.fsync)
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:
             raise StartFailed(

@@ -74,6 +74,7 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
         "description": plan.description,
         "transport": plan.transport,
         "limits": _plain(plan.limits),
+        "resume": _plain(plan.resume),
         "stages": [_stage_dict(stage) for stage in plan.flow],
         "queues": [
             {**_fields(queue.spec, without={"declared"}), **_fields(queue, without={"spec"})}
@@ -92,14 +93,15 @@ def _heading(plan: Plan, *facts: str) -> list[str]:
 
 
 def _worker_rows(plan: Plan) -> list[list[str]]:
-    heading = ["WORKER", "STAGE", "ROLE", "RUNS", "FROM", "TO", "DONE WHEN", "DAEMON"]
-    return [heading, *(_worker_row(worker) for stage in plan.flow for worker in stage.workers)]
+    heading = ["WORKER", "STAGE", "ROLE", "RUNS", "FROM", "TO", "DONE WHEN", "RESUME", "DAEMON"]
+    return [heading, *(_worker_row(stage, worker) for stage in plan.flow for worker in stage.workers)]
 
 
-def _worker_row(worker: WorkerPlan) -> list[str]:
+def _worker_row(stage: StagePlan, worker: WorkerPlan) -> list[str]:
     daemon = "yes" if worker.daemon else "-"
     ends = [worker.receives or "-", worker.sends or "-"]
-    return [worker.name, worker.stage, worker.role, worker.handler.target, *ends, done_label(worker), daemon]
+    promises = [done_label(worker), stage.spec.over_death]
+    return [worker.name, worker.stage, worker.role, worker.handler.target, *ends, *promises, daemon]
 
 
 def _queue_rows(plan: Plan) -> list[list[str]]:

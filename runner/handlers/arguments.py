@@ -114,6 +114,11 @@ def takes_offset(signature: Signature) -> bool:
     return any(p.name == OFFSET for p in (*signature.parameters, *(signature.call or ())))
 
 
+def goes_on_by_itself(signature: Signature) -> bool:
+    """Say whether a producer's handler is told where an earlier generation was."""
+    return takes_offset(signature)
+
+
 def drives_queues(signature: Signature) -> bool:
     """Say whether a handler asks for its queues, to put and get by itself."""
     return signature.shape in _FUNCTIONS and any(p.name in QUEUES for p in signature.parameters)

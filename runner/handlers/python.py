@@ -32,10 +32,10 @@ from runner.handlers.arguments import (
     ParameterKind,
     Signature,
     drives_queues,
+    goes_on_by_itself,
     item_parameter,
     match_positional,
     misfits,
-    takes_offset,
 )
 from runner.handlers.checkpoint import restore
 from runner.handlers.inspection.imports import hidden_module, is_reserved
@@ -100,7 +100,7 @@ def import_parameters(target: str, context: WorkerContext) -> frozenset[str]:
 def goes_on(target: str, context: WorkerContext) -> bool:
     """Import a producer and say whether it goes on by itself where another was. Raises as `bind` does."""
     signature = runtime_signature(_find(target, context))
-    return signature is not None and takes_offset(signature)
+    return signature is not None and goes_on_by_itself(signature)
 
 
 def class_called(target: str) -> str:

@@ -44,6 +44,7 @@ from runner.spec.keys import (
 )
 from runner.spec.limits import Limits
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
+from runner.spec.resume import RESUME, OverDeath, ResumePolicy
 from runner.units import format_duration
 
 if TYPE_CHECKING:  # whoever has no jobs need not wait for them
@@ -485,6 +486,8 @@ class StageSpec:
     """Whether its handler says itself when an item is done, as its source tells."""
     resumes: bool = False
     """Whether a worker that takes the place of a dead producer goes on where that was."""
+    over_death: OverDeath = OverDeath.NOT
+    """What becomes of what it makes or leaves where another runner goes on with the run."""
 
     @property
     def role(self) -> Role:
@@ -545,6 +548,15 @@ class WorkflowSpec:
         default=USUAL_TRANSPORT,
     )
     limits: Limits = key(mapping(Limits), "Bounds of the whole run.", default=Limits(), shown=None)
+    resume: ResumePolicy = key(
+        RESUME,
+        "What is kept of a run under `leased`, so that `mprun resume` can go on with it after its runner was killed, "
+        "was stopped, or has failed. `required`: the file is refused where something of it could not be gone on with. "
+        "`none`: nothing is kept. Without the key as much is kept as can be.",
+        default=ResumePolicy(),
+        shown=None,
+        more={"examples": ["required", {"every": "1s", "fsync": True}]},
+    )
     params: Mapping[str, Any] = field(default_factory=dict)
     """Values by name, after `--param` and defaults."""
     env: Mapping[str, str] = key(

@@ -30,6 +30,7 @@ from runner.spec.model import (
     WorkflowSpec,
 )
 from runner.spec.resources import PipeSpec, QueueSpec, Sentinel, SharedSpec, WhenFull
+from runner.spec.resume import ResumePolicy
 
 if TYPE_CHECKING:
     from runner.spec.jobs import JobSpec
@@ -211,6 +212,8 @@ class Plan:
     env: Mapping[str, str] = field(default_factory=dict)
     """The workflow's own; that of each worker and each job holds it already."""
     given: Given = Given()  # noqa: RUF009 - frozen
+    resume: ResumePolicy = ResumePolicy()  # noqa: RUF009 - frozen
+    """What is kept of the run, for another runner to go on with it."""
     origin: str = ""
     """The run that items have their ids of: the first that worked on them. Known once there is one."""
 
@@ -255,6 +258,7 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         shared=spec.shared,
         pipes=spec.pipes,
         given=spec.given,
+        resume=spec.resume,
     )
 
 
@@ -330,6 +334,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         if name in stage.workers
         else InputShare(),
         state_lasts=stage.state is not None and stage.state.lasts,
+        fsync=spec.resume.fsync and spec.resume.keeps,
     )
 
 

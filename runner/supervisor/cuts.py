@@ -119,7 +119,7 @@ class RunCuts:
 
 def resumable(plan: Plan) -> bool:
     """Whether a runner could go on with a run of this plan after the death of another."""
-    return plan.transport == "leased" and not plan.jobs
+    return plan.transport == "leased" and not plan.jobs and plan.resume.keeps
 
 
 def with_added(plan: Plan, cut: Cut) -> Plan:

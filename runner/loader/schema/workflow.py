@@ -49,6 +49,7 @@ def workflow_schema(kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True)
         **_shared_sections(),
         "defaults": _defaults(),
         "limits": own["limits"],
+        "resume": own["resume"],
         "include": _include(),
     }
     return {

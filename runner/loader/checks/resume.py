@@ -1,0 +1,115 @@
+"""Whether a run can be gone on with after the death of its runner, and what that promises of each stage.
+
+with_over_death  notes it in each stage: `mprun plan` shows it
+check_resume     `resume: required` where something could not be gone on with, each with its remedy
+
+From the source of handlers alone: no user code runs. After `with_done_when`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from runner.handlers.arguments import Signature, goes_on_by_itself
+from runner.handlers.inspection.imports import Missing, Opaque
+from runner.handlers.inspection.signatures import read_signature
+from runner.handlers.registry import find_kind
+from runner.loader.checks.outputs import valid_writes
+from runner.spec.diagnostics import DataPath, Diagnostic, UnknownPaths
+from runner.spec.model import Role, StageSpec, WorkflowSpec
+from runner.spec.resume import OverDeath
+
+_Read = Callable[[str], Signature | Missing | Opaque]
+_ASKED = "`resume: required`"
+
+
+def with_over_death(spec: WorkflowSpec) -> WorkflowSpec:
+    """Note in each stage what becomes of it when the runner is killed, and another goes on with the run."""
+    read = functools.cache(lambda target: read_signature(target, spec.path.parent))
+    possible = spec.transport == "leased" and spec.resume.keeps
+
+    def noted(stage: StageSpec) -> StageSpec:
+        return replace(stage, over_death=_promise(stage, read) if possible else OverDeath.NOT)
+
+    return replace(spec, stages=tuple(map(noted, spec.stages)))
+
+
+def _promise(stage: StageSpec, read: _Read) -> OverDeath:
+    if stage.role is Role.PLAIN or _loses_state(stage):
+        return OverDeath.NOT
+    if stage.role is Role.PRODUCER:
+        return _of_producer(stage, read)
+    if stage.role is Role.PIPE:  # what it makes, and that its item is done, are one fact
+        return OverDeath.EXACTLY_ONCE
+    writes = valid_writes(stage)
+    return OverDeath.AT_LEAST_ONCE if writes is None else OverDeath(writes.over_death.value)
+
+
+def _of_producer(stage: StageSpec, read: _Read) -> OverDeath:
+    if stage.deterministic or not stage.handler.is_known:
+        return OverDeath.RUN_AGAIN
+    if stage.handler.kind == "python":
+        signature = read(stage.handler.target)
+        by_itself = isinstance(signature, Signature) and goes_on_by_itself(signature)
+        return OverDeath.EXACTLY_ONCE if by_itself else OverDeath.RUN_AGAIN
+    kind = find_kind(stage.handler.kind).of_role(stage.role)
+    if kind.live:
+        return OverDeath.AT_MOST_ONCE
+    return OverDeath.EXACTLY_ONCE if stage.resumes else OverDeath.RUN_AGAIN
+
+
+def _loses_state(stage: StageSpec) -> bool:
+    return stage.misses_state and stage.kept is not None and stage.kept.seen
+
+
+def check_resume(spec: WorkflowSpec, unknowns: UnknownPaths) -> Iterator[Diagnostic]:
+    """Return what could not be gone on with, where the file says that this has to be. After `with_over_death`."""
+    if not spec.resume.required:
+        return
+    if spec.transport != "leased":
+        why = f"{_ASKED}: under `{spec.transport}` nobody knows what is in the queues once the runner is gone"
+        yield _refused(("resume",), why, "use `leased`, or leave it out")
+        return
+    for each in spec.shared:
+        why = f"{_ASKED}: what is in the shared object '{each.name}' is gone with the runner"
+        yield _refused(
+            ("shared", each.name), why, "put what has to last into items, or into a file or a database"
+        )
+    for pipe in spec.pipes:
+        why = f"{_ASKED}: what is under way in the pipe '{pipe.name}' is gone with the runner"
+        yield _refused(("pipes", pipe.name), why, "let a queue join the two stages")
+    for stage in spec.stages:
+        keys = ("run", "from", "to", "restart", "state")
+        if all(unknowns.knows("stages", stage.name, key) for key in keys):
+            yield from _of_stage(stage)
+
+
+def _of_stage(stage: StageSpec) -> Iterator[Diagnostic]:
+    name, path = stage.name, ("stages", stage.name)
+    if _loses_state(stage):
+        assert stage.kept is not None
+        why = (
+            f"{_ASKED}: what stage '{name}' keeps of its items in {stage.kept.shown} is gone with the runner"
+        )
+        help_ = "`state: checkpoint` keeps it, `state: none` says that it does not matter"
+        yield _refused((*path, "run"), why, help_)
+    elif stage.role is Role.PLAIN:
+        why = f"{_ASKED}: stage '{name}' is round no queue, so that nobody knows how far it is: it would begin anew"
+        yield _refused(
+            (*path, "run"), why, "let it read or write a queue, or run it in a workflow of its own"
+        )
+    elif stage.over_death is OverDeath.AT_MOST_ONCE or _reads_stream(stage):
+        why = f"{_ASKED}: stage '{name}' reads what can't be read again: what is on its way to it is lost with it"
+        yield _refused((*path, "run"), why, "let something else write it to a file, and read that")
+
+
+def _reads_stream(stage: StageSpec) -> bool:
+    """Whether a source of ours reads something that is gone once it is read, as stdin."""
+    own = stage.handler.is_known and stage.handler.kind not in ("python", "command")
+    return own and stage.role is Role.PRODUCER and not stage.resumes
+
+
+def _refused(path: DataPath, why: str, help_: str) -> Diagnostic:
+    return Diagnostic(path, "cannot-resume", why, "key", help_)
