@@ -11,21 +11,22 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from runner.events.run import WorkerOutcome
 from runner.record.recorder import NO_RECORD, NoRecord
 from runner.spec.plan import InputFile, Plan, StagePlan
 from runner.store.dead_letters import DeadLetterStore
-from runner.supervisor.item_failures import DeadLetterWriter
+from runner.supervisor.item_failures import DeadLetterWriter, ItemFailures
 from runner.supervisor.outputs import RunOutputs
+from runner.supervisor.restart import WorkerSpawner
 from runner.supervisor.shutdown import Phase
 from runner.supervisor.workers import WorkerExit, WorkerState, WorkerTable
 from runner.transports.base import Transport
 from runner.transports.cut import OUTPUT, Cut
 
-LOST = "lost:"
+LOST, FAILED = "lost:", "failed:"
 RENUMBERED = "renumbered:"
 
 
@@ -38,8 +39,8 @@ class CutParts:
     writer: DeadLetterWriter
     outputs: RunOutputs
     workers: WorkerTable
-    inputs: Callable[[], Mapping[str, tuple[InputFile, ...] | None]]
-    """What there was to read for each stage that has begun."""
+    failures: ItemFailures
+    spawner: WorkerSpawner
 
 
 class RunCuts:
@@ -103,12 +104,13 @@ class RunCuts:
         parts = self._parts
         outputs = {OUTPUT + stage: kept for stage, kept in parts.outputs.kept().items()}
         lost = {LOST + queue: str(count).encode() for queue, count in parts.writer.all_lost().items()}
+        failed = {FAILED + queue: str(count).encode() for queue, count in parts.failures.failed.items()}
         return replace(
             cut,
-            states={**cut.states, **outputs, **lost, **self._renumbered},
+            states={**cut.states, **outputs, **lost, **failed, **self._renumbered},
             ended=frozenset(self.ended),
             closed=frozenset(self._closed),
-            inputs={stage: _packed(files) for stage, files in parts.inputs().items()},
+            inputs={stage: _packed(files) for stage, files in parts.spawner.inputs.items()},
             added={each.plan.name: each.plan.stage for each in parts.workers.all() if self._is_added(each)},
             letters=parts.letters.lengths(),
         )
@@ -159,6 +161,11 @@ def _with_renumbered(stage: StagePlan, given: Mapping[str | None, tuple[tuple[in
 def lost_letters_of(cut: Cut) -> dict[str, int]:
     """Return how many dead letters could not be written, by queue."""
     return {queue: int(count) for queue, count in _prefixed(cut.states, LOST)}
+
+
+def failed_items_of(cut: Cut) -> dict[str, int]:
+    """Return how many items had failed for good, by queue."""
+    return {queue: int(count) for queue, count in _prefixed(cut.states, FAILED)}
 
 
 def listed_inputs(cut: Cut) -> dict[str, tuple[InputFile, ...] | None]:

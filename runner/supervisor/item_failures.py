@@ -146,6 +146,15 @@ class ItemFailures:
         """Return how many items of each queue failed, and of how many."""
         return [Share(each.queue, self._failures[each.queue], each.put) for each in accounts]
 
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """How many items of each queue failed for good."""
+        return self._failures
+
+    def resume(self, failed: Mapping[str, int]) -> None:
+        """So many had failed under earlier runners."""
+        self._failures.update(failed)
+
     def note(self, worker: WorkerState, fact: ItemFact) -> str | None:
         """Take in a fact; return why the run must end for it, or None."""
         match fact:

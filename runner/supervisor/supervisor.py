@@ -50,7 +50,7 @@ from runner.spec.plan import Plan
 from runner.store.dead_letters import DeadLetterStore
 from runner.supervisor import outcome, shutdown
 from runner.supervisor.admin import ControlHooks, RunController
-from runner.supervisor.cuts import CutParts, RunCuts, listed_inputs, lost_letters_of
+from runner.supervisor.cuts import CutParts, RunCuts, failed_items_of, listed_inputs, lost_letters_of
 from runner.supervisor.feeder import NO_FEEDER, Feeder
 from runner.supervisor.item_failures import CrashLoopDetector, DeadLetterWriter, ItemFailures
 from runner.supervisor.lifecycle import (
@@ -125,10 +125,10 @@ class Supervisor:
         self._spawner = WorkerSpawner(
             transport, self._lifecycle, workers, self._metrics, bus.publish, pids, budget
         )
-        parts = CutParts(transport, letters, self._letters, outputs, workers, lambda: self._spawner.inputs)
-        self._cuts = RunCuts(plan, parts, recorder)
         crash_loops = CrashLoopDetector(plan, transport.account, lambda: self._over_budget() is not None)
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
+        parts = CutParts(transport, letters, self._letters, outputs, workers, self._failures, self._spawner)
+        self._cuts = RunCuts(plan, parts, recorder)
         self._stop = Stop()
         self._cause: Cause | None = None
         self._resumed: RunResumed | None = None
@@ -152,6 +152,7 @@ class Supervisor:
         self._lifecycle.resume(cut.ended)
         self._spawner.resume(listed_inputs(cut))
         self._letters.resume(lost_letters_of(cut))
+        self._failures.resume(failed_items_of(cut))
 
     def run(self) -> Cause | None:
         """Run to the end; return why the run is not simply done, or None if it is.

@@ -195,6 +195,7 @@ SHAPES = {
             keep: {{run: {{{SINK}}}, from: b}}
             """
         )
+        + "limits: {max_errors: 30}\n"
     ),
     "big items": Shape(
         stages(
