@@ -26,6 +26,13 @@ def test_the_schema_lists_the_words_of_an_enumeration(kind: str, name: str, enum
     assert {name: enum} == KINDS[kind].enums
 
 
+def test_what_a_row_may_leave_open_is_null_in_the_schema() -> None:
+    started = next(each for each in event_schema()["oneOf"] if each["title"] == "run.started")
+    row = started["properties"]["queues"]["items"]["properties"]
+
+    assert [{"type": "string"}, {"type": ["integer", "null"]}] == [row["name"], row["maxsize"]]
+
+
 def test_an_event_that_is_made_from_plain_words_has_the_enumeration_all_the_same() -> None:
     step = StepFinished(
         job="test", step=1, name="ruff", exitcode=1, signal=None, duration=0.5, result="timed_out"

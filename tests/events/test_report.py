@@ -112,6 +112,14 @@ def test_whatever_happened_the_report_meets_its_schema(history: list[Event]) -> 
     check(fold(history))
 
 
+def test_of_a_stage_whose_declaration_was_missed_no_workers_are_made_up() -> None:
+    assert [0] == [
+        stage["workers"]
+        for stage in fold([DONE[0], exited("eater-9", "late")]).as_dict()["stages"]
+        if stage["name"] == "late"
+    ]
+
+
 @pytest.mark.parametrize(
     ("history", "expected"),
     [

@@ -18,6 +18,13 @@ def book_of(*tallies: Tally, maxsize: int | None = MAXSIZE) -> CountedLedger:
     return ledger
 
 
+def test_letters_that_nobody_could_write_have_come_to_an_end_too() -> None:
+    account = Account("steamer", MAXSIZE, put=5, done=3, dead_lettered=2)
+
+    assert (True, 0, 2) == ((lost := account.with_lost(2)).settled, lost.dead_lettered, lost.lost)
+    assert lost.balanced
+
+
 def test_the_tallies_of_all_workers_make_one_account() -> None:
     ledger = book_of(Tally(put=5), Tally(put=4), Tally(taken=5, done=3, dropped=1))
 

@@ -293,6 +293,19 @@ def test_what_an_impatient_reader_has_taken_makes_room_and_holds_nobody_back() -
     assert not ledger.is_full
 
 
+def test_a_reader_that_waits_for_more_holds_its_items_back_until_it_is_done_with_one() -> None:
+    ledger = LeaseQueue("q", 10)
+    ledger.set_demand("eater", 2, now=0.0)
+    ledger.offer("neo", Frame("buns", 2), now=0.0)
+    (lease,) = leases(ledger)
+
+    ledger.request_more("eater", 2, now=0.0)
+    waits = ledger.account().held_back
+    ledger.acked(lease.number, 1, now=0.0)
+
+    assert (True, False) == (waits, ledger.account().held_back)
+
+
 def test_a_queue_is_full_where_what_waits_outside_finds_no_room() -> None:
     ledger = LeaseQueue("q", 2)
     ledger.offer("neo", Frame("buns", 2), now=0.0)

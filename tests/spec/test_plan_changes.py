@@ -41,6 +41,12 @@ CASES: list[tuple[str, Change, str, Verdict]] = [
     ("reader", lambda s: replace(s, workers=("reader-1",)), "stage 'reader': `count` was 2, and is 1", NAMED),
     (
         "reader",
+        lambda s: replace(s, workers=("reader-1", "reader-2", "reader-3")),
+        "stage 'reader': `count` was 2, and is 3",
+        NAMED,
+    ),
+    (
+        "reader",
         lambda s: replace(s, retry=RetryPolicy(attempts=3)),
         "stage 'reader': `retry` has changed",
         NAMED,

@@ -154,6 +154,24 @@ def test_a_value_that_looks_like_a_reference_is_not_filled_later() -> None:
     assert ["${{ item.secret }}", "x ${{ item.secret }}", "${{ item }}"] == filled
 
 
+def test_nor_is_one_that_a_list_or_a_map_holds() -> None:
+    scopes = {"params": {"evil": ["${{ item.a }}", {"b": "${{ item.a }}"}]}}
+    template, _ = interpolate(read_text("a: 1", "w"), "${{ params.evil }}", scopes, base=("a",), runtime=ITEM)
+
+    assert ["${{ item.a }}", {"b": "${{ item.a }}"}] == compile_template(template)({"a": "s"})
+
+
+def test_conditions_of_jobs_have_a_language_of_their_own_and_nothing_else_has() -> None:
+    source = read_text("a: 1", "w")
+    data = {"if": "${{ params.buns }}", "run": "${{ params.buns }}"}
+
+    job, _ = interpolate(source, data, SCOPES, base=("jobs", "a"))
+    stage, _ = interpolate(source, data, SCOPES, base=("stages", "a"))
+
+    assert {"if": "${{ params.buns }}", "run": 3} == job
+    assert {"if": 3, "run": 3} == stage
+
+
 @given(st.recursive(st.text(alphabet="${}. aparmsitem-1"), lambda inner: st.lists(inner, max_size=3)))
 def test_any_text_is_interpolated_without_a_crash(data: object) -> None:
     value, diagnostics = interpolate(read_text("a: 1", "w"), data, SCOPES, base=("a",), runtime=ITEM)

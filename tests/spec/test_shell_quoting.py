@@ -194,6 +194,7 @@ def shell(text: str, value: str) -> str:
     [
         ("pytest | tee log", "pytest"),
         ("echo hi; make 2>&1 | tee log", "make 2>&1"),
+        ("go;  make | tee log", "make"),
         ("a |\n  b", "a"),
         ("a |& b", "a"),
         ("a && b x | c", "b x"),
