@@ -3,7 +3,8 @@
     python killed_runners.py flow.yaml cuts die        one runner: from the cut that is kept in `cuts`, if there is one
 
 `die`: `cut 3` before its third cut is kept, `finishing` and `finished` before and after outputs are put in place,
-`never`. What is kept of a cut is a pickle, so that nothing but the cuts themselves is between the two runners.
+`never`; `stop 3` is a Ctrl-C at its third cut. What is kept of a cut is a pickle, so that nothing but the cuts
+themselves is between the two runners.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class PickledCuts(NoRecord):
 
     keeps_cuts = True
 
-    def __init__(self, path: Path, most: int | None, incarnation: int) -> None:
-        """Die when the cut of number `most` is to be kept."""
-        self._path, self._most, self._incarnation = path, most, incarnation
+    def __init__(self, path: Path, word: str, number: str, incarnation: int) -> None:
+        """At the cut of this number do what the word says."""
+        self._path, self._place, self._incarnation = path, (word, number), incarnation
         self._taken = 0
         self._due = 0.0
         self._run = ""
@@ -54,8 +55,10 @@ class PickledCuts(NoRecord):
     def cut(self, cut: Cut, *_facts: Any, **_more: Any) -> None:
         """Keep it, as a whole."""
         self._taken += 1
-        if self._taken == self._most:
+        if ("cut", str(self._taken)) == self._place:
             die()
+        if ("stop", str(self._taken)) == self._place:
+            os.kill(os.getpid(), signal.SIGINT)
         partial = self._path.with_suffix(".partial")
         partial.write_bytes(pickle.dumps((self._run, self._incarnation + 1, cut)))
         partial.replace(self._path)
@@ -78,9 +81,7 @@ def main(file: str, kept: str, place: str) -> int:
     word, _, number = place.partition(" ")
     if word in ("finishing", "finished"):
         _die_round_finish(word)
-    recorder = PickledCuts(
-        path, int(number) if word == "cut" else None, 1 if resumed is None else resumed.incarnation
-    )
+    recorder = PickledCuts(path, word, number, 1 if resumed is None else resumed.incarnation)
     report = run(plan_for(load(Path(file))), recorder=recorder, resumed=resumed)
     if report.exit_code:
         print(report.as_dict()["reason"], file=sys.stderr)

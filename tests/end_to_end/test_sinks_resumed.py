@@ -55,7 +55,8 @@ class Folder:
         for place in places:
             done = run_killed(self.path, place, self._env)
             self.printed += done.stdout
-            assert done.returncode == -KILLED or place is places[-1], done.stderr
+            wanted = 130 if place.startswith("stop") else -KILLED
+            assert done.returncode == wanted or place is places[-1], done.stderr
         return done.returncode, done.stderr
 
     def left(self) -> set[str]:
@@ -98,6 +99,19 @@ def test_each_item_is_there_once_though_the_runner_was_killed_as_all_was_put_in_
 
     found = sorted(sink.read(folder.path / sink.name))
     assert ((0, ""), list(range(500)), {sink.name}) == (ended, found, folder.left())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sink", "mode"), CASES)
+def test_each_item_is_there_once_though_the_run_was_stopped_and_stopped_again(
+    folder: Folder, sink: Sink, mode: str
+) -> None:
+    folder.write(sink.options(f", mode: {mode}"), more=sink.often)
+
+    ended = folder.run("stop 3", "stop 2", "cut 2", "stop 4", "never")
+
+    found = sorted(sink.read(folder.path / sink.name))
+    assert ((0, ""), list(range(2000)), {sink.name}) == (ended, found, folder.left())
 
 
 @pytest.mark.parametrize("mode", ["fail", "replace"])
