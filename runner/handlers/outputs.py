@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.commits import BatchSpec, FlushPolicy
+from runner.spec.resume import OverDeath
 
 
 class WriteMode(StrEnum):
@@ -53,16 +54,6 @@ REMEDY = "`mode: append` adds to it, `mode: replace` puts a new one in its place
 
 class OutputRefused(Exception):
     """What a stage is to write to can't be had; its message says what and why."""
-
-
-class Promise(StrEnum):
-    """How often an item is in what a stage leaves, where its runner was killed and another has gone on with the run."""
-
-    EXACTLY_ONCE = "exactly once"
-    BY_NAME = "once, by its name"
-    """What is made again takes the place of what was made."""
-    AT_LEAST_ONCE = "at least once"
-    """What was finished after the last cut comes twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +136,7 @@ class Writes:
     """What it can't do where nobody counts the items, as under `joinable`, and what to do; empty where it can."""
     open: Callable[[Opening], StageOutput] | None = None
     """Called in the supervisor before the first worker. Raises `OutputRefused`, OSError; nothing has changed then."""
-    over_death: Promise = Promise.AT_LEAST_ONCE
+    over_death: OverDeath = OverDeath.AT_LEAST_ONCE
     """What holds where the runner itself is killed, and another goes on with the run."""
     library: tuple[str, str] | None = None
     """A module that has to be installed, and the extra of mprun that has it."""

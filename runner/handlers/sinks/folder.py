@@ -17,12 +17,13 @@ from urllib.parse import quote
 
 from runner.errors import HandlerError, OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Promise, Writes, write_mode
+from runner.handlers.outputs import MODE, Writes, write_mode
 from runner.handlers.sinks.files import advised
 from runner.handlers.sinks.folder_output import PARTIAL, FileNotes, FolderOutput, PreparedFolder
 from runner.handlers.sinks.forms import FormError, as_json, in_text, item_text, json_bytes, text_bytes
 from runner.handlers.sinks.renames import rename_new, sync_folder
 from runner.spec.model import Role
+from runner.spec.resume import OverDeath
 
 _NOBODYS_FAULT = frozenset(
     {
@@ -163,7 +164,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
     return Writes(
         path=options["path"],
         counted="" if "name" in options else "files have no names of their own; say `name`",
-        over_death=Promise.EXACTLY_ONCE,
+        over_death=OverDeath.EXACTLY_ONCE,
         open=lambda opening: FolderOutput(os.path.join(opening.folder, options["path"]), mode, opening),  # noqa: PTH118
     )
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Commits, Promise, WriteMode, Writes, write_mode
+from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
 from runner.handlers.sinks.file_output import file_output
 from runner.handlers.sinks.files import STDOUT, AppendedFile
 from runner.handlers.sinks.forms import as_json, in_text, item_text, json_bytes, json_lines, text_bytes
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role
+from runner.spec.resume import OverDeath
 
 LINES_DONE = Commits(FlushPolicy(items=5000), keeps_state=True)
 """A write for so many items costs next to nothing for each, and a bounded queue still has room meanwhile."""
@@ -113,7 +114,7 @@ def writes_lines(options: Mapping[str, Any], head: Callable[[], bytes] = lambda:
         path="" if to_stdout else options["path"],
         alone=None if shared else _ALONE,
         open=file_output(options, head),
-        over_death=Promise.AT_LEAST_ONCE if to_stdout else Promise.EXACTLY_ONCE,
+        over_death=OverDeath.AT_LEAST_ONCE if to_stdout else OverDeath.EXACTLY_ONCE,
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from runner.errors import HandlerError
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Commits, Promise, WriteMode, Writes, write_mode
+from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import AppendedFile, advised
 from runner.handlers.sinks.forms import FormError, as_json, json_bytes, plain
 from runner.handlers.sinks.parquet_output import ROWS, ParquetOutput, converted, set_aside
@@ -27,6 +27,7 @@ from runner.handlers.sinks.rows import RowReader, as_mapping
 from runner.handlers.sources.reading import require
 from runner.spec.commits import FlushPolicy
 from runner.spec.model import Role
+from runner.spec.resume import OverDeath
 from runner.text import safe_repr
 
 _LENGTH = struct.Struct("<Q")
@@ -378,7 +379,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         alone=None if path.endswith("/") else _ALONE,
         misfit=_NOT_ADDED_TO if mode is WriteMode.APPEND and not path.endswith("/") else None,
         library=("pyarrow", "data"),
-        over_death=Promise.EXACTLY_ONCE,
+        over_death=OverDeath.EXACTLY_ONCE,
         open=lambda opening: ParquetOutput(_in(opening.folder, path), mode, opening, options),
     )
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from runner.errors import BatchFailed, HandlerError, OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Commits, Promise, Writes
+from runner.handlers.outputs import MODE, Commits, Writes
 from runner.handlers.sinks.forms import FormError, as_json, plain
 from runner.handlers.sinks.rows import RowReader, are_plain, as_mapping, is_plain
 from runner.handlers.sinks.table_notes import Numbering, TableNotes, connect, quoted
 from runner.handlers.sinks.table_output import TableOutput
 from runner.spec.commits import BatchSpec
 from runner.spec.model import Role
+from runner.spec.resume import OverDeath
 
 _AS_THEY_ARE = frozenset({int, str, bytes, type(None), bool})
 _TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
@@ -294,7 +295,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         Commits(batch=_BATCH),
         path=f"{options['path']}, table {options['table']}",
         open=lambda opening: TableOutput(options, opening),
-        over_death=Promise.BY_NAME if options.get("key") else Promise.EXACTLY_ONCE,
+        over_death=OverDeath.BY_NAME if options.get("key") else OverDeath.EXACTLY_ONCE,
     )
 
 

@@ -44,7 +44,7 @@ def _promise(stage: StageSpec, read: _Read) -> OverDeath:
     if stage.role is Role.PIPE:  # what it makes, and that its item is done, are one fact
         return OverDeath.EXACTLY_ONCE
     writes = valid_writes(stage)
-    return OverDeath.AT_LEAST_ONCE if writes is None else OverDeath(writes.over_death.value)
+    return OverDeath.AT_LEAST_ONCE if writes is None else writes.over_death
 
 
 def _of_producer(stage: StageSpec, read: _Read) -> OverDeath:
