@@ -5,6 +5,7 @@ run.db ──► RunView ──► facts · incarnations · events · kinds of f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class RunView:
         try:
             self._connection = open_to_read(folder / DATABASE)
             (self.version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordDamaged(f"the record of run '{folder.name}' can't be read: {error}") from error
 
     def __enter__(self) -> Self:
@@ -93,11 +94,12 @@ class RunView:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Have several questions answered as of one moment. The writer's log grows meanwhile."""
-        self._connection.execute("BEGIN")
+        self.rows("BEGIN")
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            with contextlib.suppress(sqlite3.Error):  # nothing was written
+                self._connection.execute("ROLLBACK")
 
     @property
     def note(self) -> str | None:
@@ -220,7 +222,7 @@ class RunView:
             if "no such" in str(error):
                 return []
             raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
 
 

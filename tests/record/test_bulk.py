@@ -7,51 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kept_cuts import Keeper, cut_of, keeper
+from kept_cuts import Arena, Keeper, cut_of, keeper
 
-from runner.ipc.frames import pack_mixed, unpack
-from runner.ipc.shm.allocator import PAGE, Slot
-from runner.ipc.shm.arena import PART, ArenaFile, ArenaWriter
-from runner.ipc.shm.handles import Packed, pack
+from runner.ipc.frames import pack_mixed
+from runner.ipc.shm.allocator import PAGE
+from runner.ipc.shm.arena import PART
+from runner.ipc.shm.handles import pack
 from runner.ledger.ranges import Frame
 from runner.record.bulk import BulkPayload
 from runner.record.reader import RecordDamaged
-from runner.transports.leased.big_items import BigItemReader, SharedFrame
 
 BYTES = os.urandom(100_000)
 MIXED = ["small", {"name": "x", "data": BYTES}, 7, bytearray(BYTES[::-1]), "text " * 50_000]
-
-
-class Arena:
-    """Items in an arena, in frames as the supervisor has them."""
-
-    def __init__(self) -> None:
-        self.file = ArenaFile.create()
-        self.writer = ArenaWriter(self.file, 1)
-        self.reader = BigItemReader(self.file)
-        self.at = 0
-        self.ended = 0
-
-    def frame(self, *items: object) -> Frame:
-        payload = SharedFrame.of(pack_mixed([self._entry(item) for item in items]), self.file, self._end)
-        return Frame(payload, len(items))
-
-    def _entry(self, item: object) -> bytes:
-        packed = pack(item)
-        if not isinstance(packed, Packed):
-            return packed
-        self.at += 1 << 20
-        return self.writer.store(packed, Slot(self.at, 1 << 20))
-
-    def _end(self) -> None:
-        self.ended += 1
-
-    def items(self, payload: bytes, count: int) -> list[object]:
-        return list(unpack(payload, 0, count, self.reader.copy))
-
-    def close(self) -> None:
-        self.writer.close()
-        self.file.close()
 
 
 @pytest.fixture

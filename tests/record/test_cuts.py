@@ -107,7 +107,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Cut, str]]:
 
 
 @given(history=histories())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_cut_is_read_as_it_was_taken(history: list[tuple[Cut, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept, last, lives = Keeper(Path(folder)), None, 1
