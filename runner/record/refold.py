@@ -24,10 +24,16 @@ def read_fold(connection: sqlite3.Connection) -> RunFold:
         jobs={job.id: job for job in _jobs(connection)},
         failures=failures,
         series=_series(connection),
-        progress=json.loads(_fact(connection, "progress") or "null"),
+        progress=_progress(connection),
         left_out=_fact(connection, "left_out") or 0,
         of_kind=_events_of_kind(connection, failures),
     )
+
+
+def _progress(connection: sqlite3.Connection) -> dict[str, Any] | None:
+    """Return the last snapshot, which stands until there is another; what that incarnation took says nothing now."""
+    found = json.loads(_fact(connection, "progress") or "null")
+    return None if found is None else {**found, "elapsed": 0.0}
 
 
 def _fact(connection: sqlite3.Connection, key: str) -> Any:

@@ -127,7 +127,8 @@ def _way_on(outcome: str, ended: float | None, known: Mapping[str, Any], view: R
     if outcome in (RUNNING, RunOutcome.DONE) or view.version != VERSION:
         return {}
     if known.get("jobs"):
-        return {"resumable": ended}
+        # One that has failed is over: what has failed is run again.
+        return {} if outcome == RunOutcome.FAILED else {"resumable": ended}
     cut = view.last_cut()
     return {} if cut is None else {"resumable": cut.at, "waiting": cut.unfinished}
 

@@ -95,6 +95,22 @@ def test_time_between_incarnations_is_none_that_it_took(tmp_path: Path) -> None:
     assert (100.0, 240.0, 50.0) == (run.began, run.ended, run.seconds)
 
 
+def test_one_that_is_killed_at_once_took_no_longer_than_it_lived(tmp_path: Path) -> None:
+    run_folder = RunFolder("abcd", tmp_path)
+    RunLock(run_folder.make()).release()
+    for n, taken in enumerate(({**progress(7), "elapsed": 50.0}, None), start=1):
+        writer = RunWriter(run_folder.path, begun(n), incarnation=n)
+        fold = RunFold() if n == 1 else writer.last_fold()
+        fold.take("worker.ready", 100.0 * n + 1, "debug", {"worker": "neo", "stage": "s"})
+        if taken is not None:
+            fold.take("run.progress", 150.0, "debug", taken)
+        writer.commit(fold, 0.0)
+        writer.close()
+
+    (run,) = runs_in(tmp_path)
+    assert (201.0, 7) == (run.ended, run.done)
+
+
 def test_while_it_goes_on_nothing_of_its_last_end_is_told(tmp_path: Path) -> None:
     run_folder = recorded(tmp_path, "abcd", outcome="failed")
     writer = RunWriter(run_folder.path, begun(2), incarnation=2)
