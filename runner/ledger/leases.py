@@ -84,6 +84,8 @@ class LeaseQueue:
         self._readers_with_capacity: dict[str, None] = {}
         """Readers that hold less than they may; whoever has been served goes behind the others."""
         self._owners: dict[int, str] = {}
+        self._fatal: list[ItemRange] = []
+        """Items that were dropped, and have ended the run."""
         self._numbers = numbers
         self._in_order = in_order
         self._fills = fills
@@ -169,10 +171,15 @@ class LeaseQueue:
         self._end(lease, upto, partial)
         self.advance(now)
 
-    def failed(self, number: int, now: float) -> None:
-        """The item in hand of a lease has failed for good: it is dropped, and the next is in hand."""
+    def failed(self, number: int, now: float, *, ends_run: bool = False) -> None:
+        """The item in hand of a lease has failed for good: it is dropped, and the next is in hand.
+
+        `ends_run`: whoever goes on with the run, with the bug mended, gets it once more, as if it had not been tried.
+        """
         lease = self.lease(number)
         self._dropped += 1
+        if ends_run:
+            self._fatal.append(replace(lease.item(lease.at), attempt=1, history=()))
         self._end(lease, lease.at + 1)
         self.advance(now)
 
@@ -350,6 +357,7 @@ class LeaseQueue:
         """The same without what has found no room: a partition has everything let in by its queue."""
         leases = (lease for reader in self._readers.values() for lease in reader.leases.values())
         held = [replace(lease.item_range.after(lease.at), partial=lease.partial) for lease in leases]
+        held += self._fatal
         first = [*held, *self._waiting] if self._in_order else held
         first.sort(key=lambda item_range: item_range.position)
         return PartitionSnapshot(
@@ -357,7 +365,7 @@ class LeaseQueue:
             delayed=tuple(DelayedItem(max(0.0, due - now), each) for due, _, each in sorted(self._delayed)),
             put=self._put,
             done=self._done,
-            dropped=self._dropped,
+            dropped=self._dropped - len(self._fatal),
             dead_lettered=self._dead,
         )
 

@@ -208,9 +208,9 @@ class PartitionedQueue:
         self._queue_of(number).acked(number, upto, now, partial)
         self._admit(now)
 
-    def failed(self, number: int, now: float) -> None:
-        """The item in hand of a lease has failed for good: it is dropped."""
-        self._queue_of(number).failed(number, now)
+    def failed(self, number: int, now: float, *, ends_run: bool = False) -> None:
+        """The item in hand of a lease has failed for good: it is dropped. `ends_run`: in this run."""
+        self._queue_of(number).failed(number, now, ends_run=ends_run)
         self._admit(now)
 
     def retry(self, number: int, now: float, due: float, past: object = None) -> None:

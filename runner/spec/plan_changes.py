@@ -132,7 +132,7 @@ def _weighed(then: StagePlan, now: StagePlan) -> Iterator[tuple[str, Verdict]]:
         yield "workers", Verdict.IMPOSSIBLE
     if was.handler != is_now.handler and (was.handler.kind, is_now.handler.kind) != ("python", "python"):
         yield "handler", Verdict.IMPOSSIBLE
-    if was.state != is_now.state:
+    if _keeps(then) != _keeps(now):
         yield "state", Verdict.ASKED
 
 

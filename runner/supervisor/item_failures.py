@@ -141,6 +141,8 @@ class ItemFailures:
         self._crash_loops = crash_loops
         self._failures: Counter[str] = Counter()
         """Items that failed for good, by the queue that they were in or were put on."""
+        self._fatal: Counter[str] = Counter()
+        """Of these, the ones that have ended the run: whoever goes on with it tries them once more."""
 
     def shares(self, accounts: Iterable[Account]) -> list[Share]:
         """Return how many items of each queue failed, and of how many."""
@@ -148,8 +150,8 @@ class ItemFailures:
 
     @property
     def failed(self) -> Mapping[str, int]:
-        """How many items of each queue failed for good."""
-        return self._failures
+        """How many items of each queue failed for good, but for those that ended the run."""
+        return self._failures - self._fatal
 
     def resume(self, failed: Mapping[str, int]) -> None:
         """So many had failed under earlier runners."""
@@ -195,6 +197,8 @@ class ItemFailures:
         # Where an attempt is left the ledger has said so, as `ItemJudged`: nothing else is tried again.
         action = failure.action if isinstance(failure.action, OnError) else worker.plan.on_error
         self._count(worker.plan)
+        if action is OnError.FAIL and worker.plan.receives is not None:
+            self._fatal[worker.plan.receives] += 1
         self._publish_failed(worker, failure, action)
         if action is OnError.DEAD_LETTER:
             self._keep(worker, failure, failed_item or _unmade(failure))

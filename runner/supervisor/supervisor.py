@@ -189,13 +189,13 @@ class Supervisor:
         """Why the run is not simply done: what stopped it, else what the accounts say; a bug before all."""
         self._feeder.wrap_up()
         lost = self._letters.lost()
+        self._cuts.take(last=True)  # while what is held for its turn is still known to be
         try:
             self._transport.close_accounts()
         except MprunInternalError as error:
             return outcome.internal(str(error))
         cause = self._cause or self._feeder.cause()
         cause = cause or outcome.unaccounted(self._metrics.accounts()) or lost or self._over_budget()
-        self._cuts.take(last=True)
         fault = self._outputs.finish(
             complete=cause is None, workers=self._cuts.workers(), state_of=self._transport.kept_state
         )

@@ -74,7 +74,7 @@ def settle_failure(
         failed_item = _failed_item(item, past, frame)  # first: what lies in shared memory goes with the item
         ledger.dead_letter(lease.number, now)
         return ItemJudged(plan.name, failure, item.attempt, failed_item=failed_item)
-    ledger.failed(lease.number, now)
+    ledger.failed(lease.number, now, ends_run=plan.on_error is OnError.FAIL)
     return ItemJudged(plan.name, failure, item.attempt)
 
 

@@ -472,7 +472,8 @@ class LeasedTransport(PooledTransport):
         else:
             connection.retried += 1
         self._item_facts.append(judged)
-        connection.output.ended(lease, message.upto + (judged.delay is None), now)
+        comes_again = judged.delay is not None or connection.plan.on_error is OnError.FAIL
+        connection.output.ended(lease, message.upto + (not comes_again), now)
         self._update_wanted(connection, now)
 
     def _own_lease(

@@ -1,0 +1,265 @@
+"""`mprun resume` of stages: a run that was killed, stopped or has failed, gone on with, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SHOP = """\
+name: shop
+params:
+  count: {type: integer, default: 200}
+queues: {orders: {maxsize: 20}}
+stages:
+  lister: {run: "shop:orders", with: {count: "${{ params.count }}"}, to: orders}
+  worker: {run: "shop:handle", from: orders}
+"""
+HANDLERS = """\
+import contextlib, json, os, random, signal, sqlite3, time
+from pathlib import Path
+
+def orders(count):
+    yield from range(count)
+
+def random_orders(count):
+    for _ in range(count):
+        yield random.random()
+
+def handle(order, worker):
+    with open("handled.txt", "a") as file:
+        file.write(f"{order}\\n")
+    if order == 40 and Path("deadly").exists():
+        die(30)
+    if order == 40 and Path("faulty").exists():
+        raise ValueError("forty")
+    if Path("slow").exists():
+        time.sleep(0.05)
+
+class Counter:
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, order):
+        self.count += 1
+        if self.count == 41 and Path("deadly").exists():
+            die(30)
+
+def die(done):
+    # The runner, once its record has a cut in which so many are done: who waits for a time is too early, or too late.
+    (db,) = Path(".").glob(".mprun/runs/*/run.db") if wait_for_db() else ()
+    while True:
+        with contextlib.closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
+            with contextlib.suppress(sqlite3.Error):
+                for (told,) in connection.execute("SELECT told FROM account"):
+                    if json.loads(told)["partitions"][0]["done"] >= done:
+                        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.02)
+
+def wait_for_db():
+    while not list(Path(".").glob(".mprun/runs/*/run.db")):
+        time.sleep(0.02)
+    return True
+"""
+
+
+class Place:
+    """A folder with a workflow, and a home in it."""
+
+    def __init__(self, folder: Path, run_mprun: RunMprun) -> None:
+        self.folder = folder
+        self._run = run_mprun
+        self.write("shop.yaml", SHOP)
+        self.write("shop.py", HANDLERS)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def change(self, name: str, before: str, after: str) -> None:
+        text = (self.folder / name).read_text(encoding="utf-8")
+        assert before in text
+        self.write(name, text.replace(before, after))
+
+    def mprun(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        home = {"MPRUN_HOME": str(self.folder / ".mprun")}
+        return self._run(*words, cwd=self.folder, env={**home, **(env or {})})
+
+    def kill(self) -> None:
+        """Leave a run behind whose runner was killed when some of its items were done."""
+        self.write("deadly", "")
+        killed = self.mprun("run", "shop.yaml", "-q")
+        assert killed.returncode == -9, killed.stderr
+        (self.folder / "deadly").unlink()
+
+    def handled(self) -> list[int]:
+        return [int(line) for line in (self.folder / "handled.txt").read_text(encoding="utf-8").split()]
+
+    def history(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self.mprun("history", "--format", "json").stdout)
+        return rows
+
+
+@pytest.fixture
+def place(tmp_path: Path, run_mprun: RunMprun) -> Place:
+    return Place(tmp_path, run_mprun)
+
+
+def test_a_killed_run_is_gone_on_with_as_the_same_run(place: Place) -> None:
+    place.kill()
+    before = place.handled()
+    (killed,) = place.history()
+    assert killed["outcome"] == "killed"
+
+    told = place.mprun("resume", "latest", "--check")
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"\d+ items are done, \d+ wait, \d+ of them in workers' hands", told.stderr)
+    assert re.search(r"lister-1 makes again, and leaves out, its first \d+ items", told.stderr)
+    assert place.handled() == before
+
+    resumed = place.mprun("resume", "shop", "--no-progress")
+    assert resumed.returncode == 0, resumed.stderr
+    assert set(place.handled()) == set(range(200))
+    assert len(place.handled()) < 200 + 40
+    assert re.search(r"ledger: 200 put = \d+ done before \+ \d+ done\n", resumed.stderr)
+    assert "run.resumed" in resumed.stderr
+    (row,) = place.history()
+    assert (row["id"], row["outcome"], row["incarnations"], row["done"]) == (killed["id"], "done", 2, 200)
+
+    again = place.mprun("resume", killed["id"])
+    assert (again.returncode, again.stderr) == (0, f"run '{killed['id']}' is done: nothing is left\n")
+
+
+def test_a_run_that_ctrl_c_has_ended_says_how_to_go_on(place: Place) -> None:
+    place.change("shop.py", "die(30)", "os.kill(os.getppid(), signal.SIGINT)")
+    place.write("deadly", "")
+    stopped = place.mprun("run", "shop.yaml", "--no-progress", "--param", "count=5000")
+    assert stopped.returncode == 130, stopped.stderr
+    (row,) = place.history()
+    assert stopped.stderr.endswith(f"resume with: mprun resume {row['id']}\n")
+    (place.folder / "deadly").unlink()
+    assert place.mprun("resume", row["id"], "-q").returncode == 0
+    assert place.handled() == list(range(5000))
+
+
+def test_a_run_that_a_bug_has_ended_goes_on_once_it_is_mended_and_says_what_has_changed(place: Place) -> None:
+    place.write("faulty", "")
+    failed = place.mprun("run", "shop.yaml", "--no-progress")
+    assert failed.returncode == 1
+    assert "resume with: mprun resume" in failed.stderr
+    place.change("shop.py", 'raise ValueError("forty")', "pass  # mended")
+    resumed = place.mprun("resume", "latest", "--no-progress")
+    assert resumed.returncode == 0, resumed.stderr
+    assert re.search(
+        r"mprun: shop.py has changed since; \d+ finished items keep what the old code did", resumed.stderr
+    )
+    assert set(place.handled()) == set(range(200))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("  worker: {", "  eater: {", "stage 'worker': it is gone"),
+        (
+            "from: orders}",
+            "from: orders, shard_by: '@', count: 2}",
+            "queue 'orders': it was not sharded, and is sharded by",
+        ),
+        ("orders", "others", "queue 'orders': it is gone, and items may be in it"),
+    ],
+    ids=["a stage that is gone", "another sharding", "a queue that is gone"],
+)
+def test_what_is_left_of_a_run_has_no_place_in_another_topology(
+    place: Place, before: str, after: str, words: str
+) -> None:
+    place.kill()
+    text = SHOP.replace("shop:orders", "shop:HANDLER").replace(before, after).replace("HANDLER", "orders")
+    place.write("shop.yaml", text)
+    for more in ((), ("--check",), ("--changed", "ok")):
+        refused = place.mprun("resume", "latest", *more)
+        assert refused.returncode == 6, refused.stderr
+        assert words in refused.stderr
+        assert "--- shop.yaml then\n+++ shop.yaml now\n" in refused.stderr
+        assert "begins anew" in refused.stderr
+
+
+def test_a_producer_that_is_given_something_else_has_to_be_asked_for(place: Place) -> None:
+    place.kill()
+    place.change("shop.yaml", "default: 200", "default: 250")
+    refused = place.mprun("resume", "latest")
+    assert refused.returncode == 6
+    assert "stage 'lister': `with` has changed" in refused.stderr
+    assert place.mprun("resume", "latest", "--changed", "ok", "-q").returncode == 0
+    assert set(place.handled()) == set(range(250))
+
+
+def test_a_producer_that_gives_something_else_ends_the_run_and_both_are_shown(place: Place) -> None:
+    place.change("shop.yaml", "shop:orders", "shop:random_orders")
+    place.change("shop.py", "order == 40 and Path", "len(open('handled.txt').readlines()) == 40 and Path")
+    place.kill()
+    refused = place.mprun("resume", "latest", "-q")
+    assert refused.returncode == 6, refused.stderr
+    assert re.search(r"'lister'.* gave something else at item \d+", refused.stderr)
+
+
+def test_of_two_that_go_on_at_once_one_is_told_who_the_other_is(place: Place) -> None:
+    place.kill()
+    place.write("slow", "")
+    place.change("shop.py", 'with open("handled.txt"', 'second()\n    with open("handled.txt"')
+    place.change(
+        "shop.py",
+        "def wait_for_db",
+        "def second():\n"
+        "    import subprocess, sys\n"
+        "    if not Path('second').exists():\n"
+        "        mprun = Path(sys.executable).with_name('mprun')\n"
+        "        done = subprocess.run([mprun, 'resume', 'latest'], capture_output=True, text=True)\n"
+        "        Path('second').write_text(f'{done.returncode} {os.getppid()} {done.stderr}')\n\n"
+        "def wait_for_db",
+    )
+    place.mprun("resume", "latest", "-q")
+    code, pid, words = (place.folder / "second").read_text(encoding="utf-8").split(" ", 2)
+    assert code == "6", words
+    assert f"process {pid} runs it" in words
+
+
+def test_what_a_handler_kept_in_itself_is_not_passed_over_in_silence(place: Place) -> None:
+    place.change("shop.yaml", "shop:handle", "shop:Counter")
+    place.kill()
+    refused = place.mprun("resume", "latest")
+    assert refused.returncode == 6, refused.stderr
+    assert re.search(
+        r"stage 'worker': what it kept of \d+ items in `self.count` \(shop.py, line \d+\) is lost",
+        refused.stderr,
+    )
+    place.change("shop.yaml", "from: orders}", "from: orders, state: none}")
+    assert place.mprun("resume", "latest", "-q").returncode == 0
+
+
+def test_under_another_transport_nobody_knows_what_was_in_the_queues(place: Place) -> None:
+    place.change("shop.yaml", "name: shop", "name: shop\ntransport: joinable")
+    place.write("faulty", "")
+    failed = place.mprun("run", "shop.yaml", "--no-progress")
+    assert failed.returncode == 1
+    assert "resume with" not in failed.stderr
+    refused = place.mprun("resume", "latest")
+    assert refused.returncode == 6
+    assert "under `transport: joinable` nobody knows what is in its queues" in refused.stderr
+
+
+def test_a_run_is_gone_on_with_in_its_record_and_nowhere_else(place: Place) -> None:
+    place.kill()
+    refused = place.mprun("resume", "latest", "--no-record")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "mprun: --no-record: a run is gone on with in its record\n",
+    )
+    unknown = place.mprun("resume", "zzz")
+    assert unknown.returncode == 2
+    assert "there is no run 'zzz'" in unknown.stderr
