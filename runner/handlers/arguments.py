@@ -87,8 +87,8 @@ class Signature:
 QUEUES = frozenset({"queue", "inbox", "outbox"})
 INJECTED = QUEUES | {"worker"}
 """Parameters that the worker fills, whenever a handler asks for them by name."""
-OFFSET = "offset"
-"""One more that a producer is given."""
+OFFSET, TOKEN = "offset", "resume"
+"""Two more that a producer is given: where it is to go on, in items, or as it has said itself."""
 
 _FUNCTIONS = frozenset({HandlerShape.FUNCTION, HandlerShape.GENERATOR})
 _TAKES_POSITION = frozenset(
@@ -106,17 +106,27 @@ class Misfit(NamedTuple):
 
 def injected_parameters(role: Role) -> frozenset[str]:
     """Return the parameters that the worker fills in a stage of this role."""
-    return INJECTED | {OFFSET} if role is Role.PRODUCER else INJECTED
+    return INJECTED | {OFFSET, TOKEN} if role is Role.PRODUCER else INJECTED
 
 
 def takes_offset(signature: Signature) -> bool:
     """Say whether a producer's handler can go on where an earlier generation was: it asks how far that came."""
-    return any(p.name == OFFSET for p in (*signature.parameters, *(signature.call or ())))
+    return OFFSET in names_asked(signature)
+
+
+def takes_token(signature: Signature) -> bool:
+    """Say whether a producer's handler goes on from what it has noted: it asks for that."""
+    return TOKEN in names_asked(signature)
+
+
+def names_asked(signature: Signature) -> frozenset[str]:
+    """Return the names of all parameters, those of a class's `__call__` too."""
+    return frozenset(p.name for p in (*signature.parameters, *(signature.call or ())))
 
 
 def goes_on_by_itself(signature: Signature) -> bool:
     """Say whether a producer's handler is told where an earlier generation was."""
-    return takes_offset(signature)
+    return takes_offset(signature) or takes_token(signature)
 
 
 def drives_queues(signature: Signature) -> bool:

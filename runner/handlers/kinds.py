@@ -224,6 +224,10 @@ class WorkerContext:
     """Whether the run goes on where another runner had been killed or had ended it."""
     fsync: bool = False
     """Whether what a sink writes is to be on the disk, and not only the system's, before its items are done."""
+    token: Any = None
+    """What an earlier worker had noted last by `checkpoint`, or None. A producer gets it as its parameter `resume`."""
+    note_token: Callable[[Any], None] = lambda _token: None
+    """Where that is noted."""
     in_batches: bool = False
     """Whether the stage has `batch`: what the handler is called with is a list."""
     close_timeout: float = 5.0
@@ -264,6 +268,18 @@ class WorkerContext:
     def item_ids(self) -> tuple[str, ...]:
         """The `item_id` of each item of the batch in hand, in their order. Raises as that does."""
         return tuple(self.ids())
+
+    def checkpoint(self, token: Any) -> None:
+        """
+        Note where a producer with a parameter `resume` is, once it has yielded, or put, all that lies before.
+
+        Whoever takes its place is called with the last token that was kept, and what lies between that and what is in
+        the queue is left out of what it makes. Cheap enough to be called after each item.
+
+        Raises:
+            Exception: whatever pickling it raises.
+        """
+        self.note_token(token)
 
     @property
     def log(self) -> WorkerLog:

@@ -27,15 +27,16 @@ from runner.handlers.annotations import adapt
 from runner.handlers.arguments import (
     OFFSET,
     QUEUES,
+    TOKEN,
     HandlerShape,
     Parameter,
     ParameterKind,
     Signature,
     drives_queues,
-    goes_on_by_itself,
     item_parameter,
     match_positional,
     misfits,
+    names_asked,
 )
 from runner.handlers.checkpoint import restore
 from runner.handlers.inspection.imports import hidden_module, is_reserved
@@ -97,10 +98,10 @@ def import_parameters(target: str, context: WorkerContext) -> frozenset[str]:
     return frozenset(p.name for p in signature.parameters) if signature else frozenset()
 
 
-def goes_on(target: str, context: WorkerContext) -> bool:
-    """Import a producer and say whether it goes on by itself where another was. Raises as `bind` does."""
+def producer_asks(target: str, context: WorkerContext) -> frozenset[str]:
+    """Import a producer and name what it asks for, in its `__call__` too. Raises as `bind` does."""
     signature = runtime_signature(_find(target, context))
-    return signature is not None and goes_on_by_itself(signature)
+    return frozenset() if signature is None else names_asked(signature)
 
 
 def class_called(target: str) -> str:
@@ -218,7 +219,9 @@ def _keywords(
         return dict(arguments)
     annotations = {p.name: p.annotation for p in signature.parameters}
     given = {name: adapt(value, annotations.get(name)) for name, value in arguments.items()}
-    offered = {"worker": context} | ({OFFSET: context.offset} if context.role is Role.PRODUCER else {})
+    offered: dict[str, Any] = {"worker": context}
+    if context.role is Role.PRODUCER:
+        offered |= {OFFSET: context.offset, TOKEN: context.token}
     injected = {
         name: resource.resolve() for name, resource in context.resources.items() if name in annotations
     }
@@ -300,9 +303,7 @@ def _bind_class(
     close = getattr(instance, "close", None)
     closing = {"close": close} if callable(close) else {}
     if context.role is Role.PRODUCER:
-        return Source(
-            _item_maker(_items_of_instance(instance, signature, context.offset), cls.__name__), **closing
-        )
+        return Source(_item_maker(_items_of_instance(instance, signature, context), cls.__name__), **closing)
     if context.role is Role.PLAIN and hasattr(instance, "run"):
         return Task(instance.run, **closing)
     if not callable(instance):
@@ -324,12 +325,16 @@ def _flush_of(instance: object) -> Callable[[], object] | None:
     return flush if callable(flush) else None
 
 
-def _items_of_instance(instance: Any, signature: Signature | None, offset: int) -> Callable[[], Any]:
-    """Return what to call for the items of an instance; its `__call__` may ask for the offset too."""
+def _items_of_instance(
+    instance: Any, signature: Signature | None, context: WorkerContext
+) -> Callable[[], Any]:
+    """Return what to call for the items of an instance; its `__call__` may ask where to go on too."""
     if not callable(instance):
         return lambda: instance
-    asks = signature is not None and any(p.name == OFFSET for p in signature.call or ())
-    return partial(instance.__call__, offset=offset) if asks else instance.__call__
+    asked = {p.name for p in signature.call or ()} if signature is not None else set()
+    offered = {OFFSET: context.offset, TOKEN: context.token}
+    given = {name: value for name, value in offered.items() if name in asked}
+    return partial(instance.__call__, **given) if given else instance.__call__
 
 
 def _process_runner(process: Any, context: WorkerContext) -> Callable[[], object]:

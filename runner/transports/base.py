@@ -131,6 +131,8 @@ class WorkerEndpoint:
     """What some of the items of a producer were that earlier generations have put."""
     show_items: Callable[[], None] | None = None
     """Has some items of a producer shown to the supervisor, for those who make them again; None where nobody does."""
+    count_made: Callable[[], int] | None = None
+    """Counts the items that a producer has put, in all its generations, those that have not left yet too."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
     flush_puts: Callable[[], None] = nothing_waits

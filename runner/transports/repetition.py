@@ -145,8 +145,10 @@ def _advance(items: Iterator[object], at: int, upto: int, is_stopping: Callable[
 class RepeatedOutbox(WrappedEnd):
     """The outbox of a handler that puts by itself: what is in already is not put again."""
 
-    def __init__(self, outbox: QueueEnd, repeated: Repetition) -> None:
+    def __init__(self, outbox: QueueEnd, repeated: Repetition, passed: Callable[[], object]) -> None:
+        """`passed` is called once all that is in has been made again."""
         super().__init__(outbox)
+        self._passed = passed
         self._repeated = repeated
         self._due = {sample.index: sample for sample in repeated.due}
         self._at = repeated.start
@@ -171,4 +173,6 @@ class RepeatedOutbox(WrappedEnd):
             if (sample := self._due.get(self._at)) is not None:
                 self._repeated.check(sample, item)
             self._at += 1
+            if self._at == self._repeated.offset:
+                self._passed()
             return True

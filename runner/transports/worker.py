@@ -11,8 +11,7 @@ import os
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +27,6 @@ from runner.handlers.kinds import (
     Task,
     WorkerContext,
     nothing_to_close,
-    one_by_one,
     refuse_coroutine,
 )
 from runner.ipc.frames import pack_safe
@@ -46,7 +44,7 @@ from runner.transports.commit_pace import CommitPace
 if TYPE_CHECKING:
     from runner.process.leftovers import Leftovers
     from runner.process.resources.locks import HandlerLock
-    from runner.transports.repetition import Repetition
+    from runner.transports.producer_place import ProducerPlace
 
 
 class ItemError(Exception):
@@ -92,8 +90,8 @@ class _Worker:
         self._status = endpoint.status
         self._resources = _with_open_locks(endpoint)
         self._context: WorkerContext | None = None
-        self._repeated: Repetition | None = None
-        """What is not to be put, as earlier generations of a producer have put it."""
+        self._place: ProducerPlace | None = None
+        """Of a producer under a transport that can go on with one."""
         self._leftovers: Leftovers | None = None
 
     def watch(self) -> None:
@@ -144,8 +142,11 @@ class _Worker:
             revoked=lambda: self._status.words[Word.REVOKED],
             resumed=self._endpoint.resumed,
         )
-        if self._begins_again(context):
-            context = self._from_the_beginning(context)
+        if plan.role is Role.PRODUCER and self._endpoint.show_items is not None:
+            from runner.transports.producer_place import ProducerPlace
+
+            self._place = ProducerPlace(plan, self._endpoint)
+            context = self._place.begin(context)
         self._context = context
         handler = self._resumed(self._bind(context), context)
         if plan.batch is not None:
@@ -156,34 +157,6 @@ class _Worker:
         from runner.handlers.wrappers import hold_lock
 
         return hold_lock(handler, cast("HandlerLock", self._resources[plan.lock].resolve()))
-
-    def _begins_again(self, context: WorkerContext) -> bool:
-        """Whether this is a producer that makes all its items again if it takes another's place."""
-        handler = self._plan.handler
-        if self._plan.role is not Role.PRODUCER or self._endpoint.show_items is None:
-            return False
-        if self._plan.deterministic:
-            return True
-        if handler.kind == "python":
-            return not python.goes_on(handler.target, context)
-        from runner.handlers.registry import find_kind
-
-        kind = find_kind(handler.kind).of_role(Role.PRODUCER)
-        return not kind.live and not kind.resumes(handler.options)
-
-    def _from_the_beginning(self, context: WorkerContext) -> WorkerContext:
-        """See to it that what is in is left out, and that others may tell whether it is the same."""
-        plan, endpoint = self._plan, self._endpoint
-        assert endpoint.show_items is not None
-        endpoint.show_items()
-        if not endpoint.offset or not (plan.deterministic or endpoint.resumed):
-            return context
-        from runner.transports.repetition import Repetition
-
-        self._repeated = Repetition(
-            plan.stage, 0, endpoint.offset, endpoint.samples, declared=plan.deterministic
-        )
-        return replace(context, offset=0, state=b"")
 
     def _resumed(self, handler: Handler, context: WorkerContext) -> Handler:
         """Let the handler go on with the state of the worker whose place this one takes."""
@@ -227,7 +200,7 @@ class _Worker:
         try:
             match handler:
                 case Source():
-                    self._endpoint.loops.produce(self._left_of(handler.items()), self._item_failed)
+                    self._produce(handler)
                 case Mapper():
                     self._consume(handler)
                 case Driver():
@@ -238,6 +211,12 @@ class _Worker:
                         refuse_coroutine(handler.call())
         finally:
             self._status.end_work()  # also where an item was in hand when it left
+
+    def _produce(self, handler: Source) -> None:
+        items = handler.items()
+        if self._place is not None:
+            items = self._place.left_of(items)
+        self._endpoint.loops.produce(items, self._item_failed)
 
     def _consume(self, handler: Mapper) -> None:
         loops, plan = self._endpoint.loops, self._plan
@@ -294,18 +273,6 @@ class _Worker:
             "handler_failed", error=describe_error(error), traceback=user_traceback(error, OWN_FOLDER)
         )
 
-    def _left_of(self, items: Iterable[object]) -> Iterable[object]:
-        """Leave out what earlier generations have put, where the runner is to do that."""
-        if self._repeated is None:
-            return items
-        from runner.transports.repetition import pass_over
-
-        # Only kinds of ours make blocks.
-        made = iter(items if self._plan.handler.kind == "python" else one_by_one(items))
-        with self._status.at_work():
-            goes_on = pass_over(made, self._repeated, self._is_stopping)
-        return made if goes_on else ()
-
     def _item_failed(
         self, item: object, error: BaseException, *, attempt: int = 1, send: SendMessage | None = None
     ) -> None:
@@ -343,15 +310,10 @@ class _Worker:
 
             inbox = SentinelInbox(inbox, self._plan.sentinel.value)
         outbox = self._endpoint.outbox
-        if self._repeated is None or outbox is None:
-            self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, outbox)))
-            return
-        from runner.transports.repetition import RepeatedOutbox
-
-        repeated = RepeatedOutbox(outbox, self._repeated)
-        self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, repeated)))
-        if not self._is_stopping():
-            repeated.check_ended()
+        repeated = None if self._place is None or outbox is None else self._place.outbox(outbox)
+        self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, repeated or outbox)))
+        if self._place is not None and repeated is not None:
+            self._place.check_ended(repeated)
 
     def _is_stopping(self) -> bool:
         return bool(self._status.words[Word.STOP])

@@ -13,6 +13,9 @@ SOURCE = """\
 def blind(n):
     yield from range(n)
 
+def noting(n, resume):
+    yield resume
+
 def aware(n, offset):
     yield from range(offset, n)
 
@@ -46,6 +49,7 @@ def codes(folder: Path, target: str, **more: object) -> list[str]:
         ("blind", {"restart": ASKED, "deterministic": True}, []),
         ("blind", {"restart": ASKED, "receives": "p"}, []),
         ("aware", {"restart": ASKED}, []),
+        ("noting", {"restart": ASKED}, []),
         ("Aware", {"restart": ASKED}, []),
         ("AwareWhenCalled", {"restart": ASKED}, []),
         ("lines lines", {"restart": ASKED}, []),

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.loader.load import Checked, check
+from runner.spec.model import RestartOn
+from runner.spec.plan import make_plan
 
 _SOURCE = """
 def make():
@@ -14,6 +16,10 @@ def make():
 
 def go_on(offset):
     yield offset
+
+def note(resume, worker):
+    yield 1
+    worker.checkpoint(1)
 
 def eat(item):
     print(item)
@@ -58,6 +64,7 @@ def refused(folder: Path, text: str) -> list[tuple[int, str]]:
     [
         ('{run: "flow:make", to: q}', "run again"),
         ('{run: "flow:go_on", to: q}', "exactly once"),
+        ('{run: "flow:note", to: q}', "exactly once"),
         ('{run: "flow:go_on", to: q, deterministic: true}', "run again"),
         ("{run: {lines: {path: words.txt}}, to: q}", "exactly once"),
         ('{run: {lines: {path: "-"}}, to: q}', "run again"),
@@ -102,7 +109,7 @@ def test_what_can_be_gone_on_with_is_not_refused(tmp_path: Path) -> None:
         (
             '  adder: {run: "flow:Sum", from: p}\n  first: {run: "flow:make", to: p}',
             8,
-            "what stage 'adder' keeps of its items in `self.total` (flow.py, line 22) is gone",
+            "what stage 'adder' keeps of its items in `self.total` (flow.py, line 26) is gone",
         ),
         (
             "  feed: {run: {tcp: {host: 127.0.0.1, port: 9000}}, to: q}",
@@ -147,3 +154,13 @@ def test_another_word_is_refused_with_those_that_there_are(tmp_path: Path) -> No
 
     assert found.spec is None
     assert "one of required and none, or a mapping" in found.diagnostics[0].message
+
+
+def test_a_producer_that_notes_where_it_is_is_replaced_like_a_source(tmp_path: Path) -> None:
+    found = checked(tmp_path, _FLOW.replace("flow:make", "flow:note"))
+
+    assert found.spec is not None
+    plan = make_plan(found.spec)
+    assert {"maker": RestartOn.CRASH, "eater": RestartOn.CRASH} == {
+        w.stage: w.restart.on for w in plan.workers
+    }

@@ -126,6 +126,26 @@ _MAKERS = {
                     die()
                 queue.put(number)
     """,
+    "token": """
+        def go(resume, worker):
+            at = resume or 0
+            while at < 3000:
+                for number in range(at, at + 30):
+                    if number == 2015 and FIRST:
+                        (HERE / "token").write_text(str(resume))
+                        die()
+                    yield number
+                at += 30
+                worker.checkpoint(at)
+    """,
+    "token by hand": """
+        def go(queue, resume, worker):
+            for number in range(resume or 0, 3000):
+                if number == 2000 and FIRST:
+                    die()
+                queue.put(number)
+                worker.checkpoint(number + 1)
+    """,
     "offset": """
         def go(offset):
             for number in range(offset, 3000):

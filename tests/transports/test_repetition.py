@@ -184,7 +184,7 @@ class Queue:
 
 def repeated_outbox(repeated: Repetition) -> tuple[RepeatedOutbox, list[object]]:
     queue = Queue()
-    return RepeatedOutbox(queue, repeated), queue.items  # type: ignore[arg-type]
+    return RepeatedOutbox(queue, repeated, lambda: None), queue.items  # type: ignore[arg-type]
 
 
 def test_what_is_in_is_not_put_again_by_hand() -> None:

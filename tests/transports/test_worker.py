@@ -22,6 +22,7 @@ from runner.ipc.status_page import StatusPage
 from runner.spec.commits import CheckpointPolicy, FlushPolicy
 from runner.spec.model import HandlerRef, OnError, Role
 from runner.spec.plan import WorkerPlan
+from runner.transports import producer_place
 from runner.transports.base import Cancelled, WorkerEndpoint
 from runner.transports.cut import SampledItem
 from runner.transports.item_loops import ItemwiseLoops
@@ -578,3 +579,88 @@ def test_a_producer_that_makes_its_items_again_is_told_of_none_that_are_in(stand
     code = _live_again(stand, source, resumed=True)
 
     assert (0, ["c"]) == (code, stand.outbox.came)
+
+
+_NOTES = {
+    "yields": """
+        def go(resume, offset, worker):
+            assert worker.token == resume
+            for number in range(resume or 0, 6):
+                yield (resume, offset, number)
+                worker.checkpoint(number + 1)
+        """,
+    "by hand": """
+        def go(queue, resume, offset, worker):
+            for number in range(resume or 0, 6):
+                queue.put((resume, offset, number))
+                worker.checkpoint(number + 1)
+        """,
+    "class": """
+        class go:
+            def __init__(self, worker):
+                self.worker = worker
+
+            def __call__(self, resume, offset):
+                for number in range(resume or 0, 6):
+                    yield (resume, offset, number)
+                    self.worker.checkpoint(number + 1)
+        """,
+    "attributes": """
+        class go:
+            def __init__(self, worker, resume, offset):
+                self.worker, self.resume, self.offset = worker, resume, offset
+
+            def __iter__(self):
+                for number in range(self.resume or 0, 6):
+                    yield (self.resume, self.offset, number)
+                    self.worker.checkpoint(number + 1)
+        """,
+}
+
+
+def _noted(stand: Stand, source: str, offset: int, state: bytes) -> tuple[int, list[tuple[int, object]]]:
+    """Live the life of one that takes a place; return its code and what it notes."""
+    notes: list[tuple[int, object]] = []
+    made = {"show_items": lambda: None, "count_made": lambda: offset + len(stand.outbox.came)}
+    code = stand.live(
+        source,
+        Role.PRODUCER,
+        offset=offset,
+        state=state,
+        note_place=lambda start, noted: notes.append((start, pickle.loads(noted))),
+        **made,
+    )
+    return code, notes
+
+
+@pytest.mark.parametrize("source", _NOTES.values(), ids=_NOTES)
+def test_a_producer_goes_on_from_its_token_and_what_lies_between_is_left_out(
+    stand: Stand, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer_place, "_NOTED_EVERY", 0.0)
+
+    code, notes = _noted(stand, source, 4, pickle.dumps((2, 2)))
+
+    assert (0, [(2, 2, 4), (2, 2, 5)]) == (code, stand.outbox.came)
+    assert [(n, (n, n)) for n in (4, 5, 6)] == notes, "among what is left out nobody can say where it is"
+
+
+def test_a_producer_that_has_noted_nothing_begins_with_none(stand: Stand) -> None:
+    code, notes = _noted(stand, _NOTES["yields"], 0, b"")
+
+    assert (0, [(None, 0, number) for number in range(6)]) == (code, stand.outbox.came)
+    assert [(1, (1, 1))] == notes, "the others come too quickly to be kept"
+
+
+def test_a_token_that_can_not_be_pickled_fails_at_its_checkpoint(stand: Stand) -> None:
+    source = "def go(resume, worker):\n    yield 1\n    worker.checkpoint(lambda: 1)"
+
+    code, _ = _noted(stand, source, 0, b"")
+
+    assert (1, "handler_failed") == (code, stand.kinds[-1])
+
+
+def test_a_checkpoint_means_nothing_to_whoever_keeps_none(stand: Stand) -> None:
+    code = stand.live(_NOTES["yields"], Role.PRODUCER)
+
+    assert (0, 6) == (code, len(stand.outbox.came))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from runner.handlers.arguments import HandlerShape, Signature, drives_queues
+from runner.handlers.arguments import HandlerShape, Signature, drives_queues, takes_token
 from runner.handlers.inspection.imports import Missing, Opaque
 from runner.handlers.inspection.signatures import read_signature
 from runner.handlers.inspection.state import read_class_state, read_kept_state, read_unflushed_state
@@ -71,9 +71,11 @@ def with_done_when(spec: WorkflowSpec) -> WorkflowSpec:
     def noted(stage: StageSpec) -> StageSpec:
         if stage.handler.kind != "python":
             return _with_commits_of_kind(replace(stage, resumes=_resumes(stage)), spec.transport)
-        if stage.receives is None:
+        if stage.receives is None and stage.sends is None:
             return stage
         signature = read(stage.handler.target)
+        if stage.receives is None:
+            return replace(stage, resumes=isinstance(signature, Signature) and takes_token(signature))
         flushes = _flushes(signature)
         drives = isinstance(signature, Signature) and drives_queues(signature)
         # Who drives its queue says itself when an item is done.

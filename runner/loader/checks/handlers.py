@@ -30,6 +30,7 @@ from runner.handlers.arguments import (
     INJECTED,
     OFFSET,
     QUEUES,
+    TOKEN,
     Fault,
     HandlerShape,
     Parameter,
@@ -37,6 +38,7 @@ from runner.handlers.arguments import (
     Signature,
     check_positional,
     drives_queues,
+    goes_on_by_itself,
     injected_parameters,
     item_parameter,
     match_positional,
@@ -44,7 +46,6 @@ from runner.handlers.arguments import (
     required,
     settable,
     takes_any,
-    takes_offset,
 )
 from runner.handlers.inspection.imports import Missing, Opaque, SourceModule, find_module
 from runner.handlers.inspection.names import names_of
@@ -374,7 +375,10 @@ _ONE_BY_ONE = {
 }
 
 
-_HELP = f"give its handler a parameter `{OFFSET}`, or say `deterministic: true` if it makes the same items each time"
+_HELP = (
+    f"give its handler a parameter `{OFFSET}` or `{TOKEN}`, or say `deterministic: true` if it makes the same items "
+    "each time"
+)
 
 
 def check_resumable(
@@ -386,7 +390,7 @@ def check_resumable(
         return []
     if stage.handler.kind == "python":
         signature = read(stage.handler.target, beside)
-        if not isinstance(signature, Signature) or takes_offset(signature):
+        if not isinstance(signature, Signature) or goes_on_by_itself(signature):
             return []
     elif not stage.handler.is_known or _goes_on(stage):
         return []

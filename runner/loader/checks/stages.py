@@ -275,7 +275,7 @@ def _cannot(path: tuple[str, ...], why: str) -> Diagnostic:
     )
 
 
-TAKEN = frozenset({"worker", "queue", "inbox", "outbox", "offset"})
+TAKEN = frozenset({"worker", "queue", "inbox", "outbox", "offset", "resume"})
 """Parameters of handlers that mprun fills anyway: what a file declares can't have these names."""
 
 

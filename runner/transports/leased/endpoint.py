@@ -98,6 +98,7 @@ class EndpointFactory:
             resumed=self.resumed,
             samples=self.begin.samples,
             show_items=None if outbox is None or inbox is not None else lambda: self._show_items(outbox),
+            count_made=None if outbox is None else outbox.count_made,
             note_place=lambda start, state: self.stream.send(PlaceMessage(start, body=state)),
             watch=_watch(inbox),
         )

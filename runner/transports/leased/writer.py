@@ -275,6 +275,11 @@ class FrameOutbox(OutboxEnd):
         """Have some items shown to the supervisor. In a producer, before its first item."""
         self._sampler = self._packer.sampler = sampler
 
+    def count_made(self) -> int:
+        """In a producer that is shown: count the items up to now, over all generations, gathered ones too."""
+        with self._lock:
+            return (0 if self._sampler is None else self._sampler.index) + len(self._packer)
+
     def missed(self) -> None:
         """In a producer: an item could not be put, and counts all the same. Nothing is gathered meanwhile."""
         if self._sampler is not None:
