@@ -250,7 +250,7 @@ def test_under_another_transport_nobody_knows_what_was_in_the_queues(place: Plac
     assert "resume with" not in failed.stderr
     refused = place.mprun("resume", "latest")
     assert refused.returncode == 6
-    assert "under `transport: joinable` nobody knows what is in its queues" in refused.stderr
+    assert "under `joinable` nobody knows what is in the queues" in refused.stderr
 
 
 def test_a_run_is_gone_on_with_in_its_record_and_nowhere_else(place: Place) -> None:

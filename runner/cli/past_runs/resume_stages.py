@@ -18,8 +18,10 @@ from runner.cli.output import print_message
 from runner.cli.past_runs.past import Past, difference
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ResumeRefused
+from runner.loader.checks.resume import Lacking
+from runner.loader.checks.resume import obstacles as obstacles_of
 from runner.record.resumption import TakenRun, take_up
-from runner.spec.plan import Plan, StagePlan
+from runner.spec.plan import Plan, StagePlan, make_plan
 from runner.spec.plan_changes import PlanChange, Verdict, changes_between
 from runner.store.run_folder import RunFolder
 from runner.text import visible
@@ -56,9 +58,10 @@ class StagesResumption:
 
     def tell(self) -> int:
         """Say what would be done, and start nothing. Raises `ResumeRefused`, `SpecError`."""
-        plan, taken = self._plan(show_warnings=True), take_up(self.run_folder)
+        spec, taken = self._spec(show_warnings=True), take_up(self.run_folder)
         try:
-            outlook = self._outlook(plan, taken)
+            plan = make_plan(spec)
+            outlook = self._outlook(spec, plan, taken)
             self._refuse(outlook)
             assert taken.cut is not None
             for line in (*_promises(plan, taken.cut), *outlook.notes):
@@ -72,9 +75,10 @@ class StagesResumption:
         return run_prepared(self._prepare, chosen)
 
     def _prepare(self, *, show_warnings: bool) -> Prepared:
-        plan, taken = self._plan(show_warnings=show_warnings), take_up(self.run_folder)
+        spec, taken = self._spec(show_warnings=show_warnings), take_up(self.run_folder)
         try:
-            outlook = self._outlook(plan, taken)
+            plan = make_plan(spec)
+            outlook = self._outlook(spec, plan, taken)
             self._refuse(outlook)
         except BaseException:
             taken.lock.release()
@@ -83,13 +87,13 @@ class StagesResumption:
             print_message(f"mprun: {visible(line)}")
         return Prepared(plan, taken=taken)
 
-    def _plan(self, *, show_warnings: bool) -> Plan:
-        from runner.cli.checking import checked_plan
+    def _spec(self, *, show_warnings: bool) -> WorkflowSpec:
+        from runner.cli.checking import checked_spec
 
         past = self.past
-        return checked_plan(past.file, past.params, past.overrides, show_warnings=show_warnings)
+        return checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings)
 
-    def _outlook(self, plan: Plan, taken: TakenRun) -> Outlook:
+    def _outlook(self, spec: WorkflowSpec, plan: Plan, taken: TakenRun) -> Outlook:
         past, cut = self.past, taken.cut
         changed = [*difference(past.text, past.file)]
         included = {name: difference(text, Path(name)) for name, text in past.included.items()}
@@ -101,9 +105,9 @@ class StagesResumption:
                 f"'{name}', which the file includes, has changed" for name, d in included.items() if d
             ]
         if cut is None:
-            obstacles.insert(0, _why_no_cut(plan))
+            obstacles.insert(0, _why_no_cut(spec))
         else:
-            obstacles += _lost_states(plan, cut)
+            obstacles += [*_lacking(spec, cut), *_lost_states(plan, cut)]
         return Outlook(
             obstacles,
             [
@@ -118,8 +122,6 @@ class StagesResumption:
         if then is None:
             what = "the file as it was does not check any more, so that nobody can say what that means for the run"
             return [PlanChange("the file has changed", what, Verdict.ASKED)]
-        from runner.spec.plan import make_plan
-
         return changes_between(make_plan(then), now)
 
     def _changed_modules(self, plan: Plan, cut: Cut | None) -> Iterator[str]:
@@ -152,10 +154,24 @@ def _spec_then(past: Past) -> WorkflowSpec | None:
     return check(past.file, params=past.params, overrides=past.overrides, text=past.text).spec
 
 
-def _why_no_cut(plan: Plan) -> str:
-    if plan.transport != "leased":
-        return f"under `transport: {plan.transport}` nobody knows what is in its queues once it is gone"
+def _why_no_cut(spec: WorkflowSpec) -> str:
+    if spec.transport != "leased":
+        return next(each.why for each in obstacles_of(spec))
+    if not spec.resume.keeps:
+        return "`resume: none` has kept nothing of it"
     return "it ended before anything of it was kept to go on from"
+
+
+def _lacking(spec: WorkflowSpec, cut: Cut) -> Iterator[str]:
+    """Yield what died with the runner and is needed: of stages that have not come to their end."""
+    stages = {stage.name: stage for stage in spec.stages}
+    for each in obstacles_of(spec):
+        stage = stages.get(each.stage)
+        # What a handler kept is looked at with what is done; a live source goes on with what comes.
+        if each.lacking in (Lacking.STATE, Lacking.LIVE):
+            continue
+        if stage is None or not (stage.daemon or cut.ended.issuperset(stage.workers)):
+            yield f"{each.why}; {each.remedy}"
 
 
 def _lost_states(plan: Plan, cut: Cut) -> Iterator[str]:
