@@ -29,7 +29,9 @@ CHAIN = """\
 name: chain
 jobs:
   build: {outputs: {values: [v]}, run: "echo build >> ran; echo v=7 >> $MPRUN_OUTPUT"}
-  test: {needs: build, run: "echo test${{ needs.build.outputs.v }} >> ran; [ -e go ] || sleep 600"}
+  test:
+    needs: build
+    run: "echo $MPRUN_RUN >> marks; echo test${{ needs.build.outputs.v }} >> ran; [ -e go ] || sleep 600"
   lint: {run: "echo lint >> ran"}
   ship: {needs: [test, lint], run: "echo ship >> ran"}
 """
@@ -112,6 +114,7 @@ def test_a_run_that_was_killed_with_all_that_watched_over_it_goes_on_where_it_wa
     told = history(runs)
     assert (first, "done", 2, 4) == (told["id"], told["outcome"], told["incarnations"], told["done"])
     assert [] == again.left_behind() == run.left_behind()
+    assert [first, f"{first}.2"] == (runs.folder / "marks").read_text().split()
 
 
 KILLED_AT = ("run.started", "worker.spawned", "job.started", "step.finished", "job.finished", "service.ready")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from runner.ipc.descriptors import close_all_but
 from runner.process.child import adopt_orphans, children, end_orphans
 from runner.process.watchdog import RUN_VARIABLE, Watchdog, apply_tag, sessions_of, tag_of
+from runner.store.run_folder import mark_of
 
 PATIENCE = 20.0
 AT_MOST = 2.0
@@ -179,6 +180,23 @@ def test_whatever_carries_a_killed_supervisors_mark_is_ended(pipe: Pipe, other: 
         Watchdog(RUN)
         fork(lambda: become_marked(pipe, RUN))
         fork(lambda: become_marked(other, f"{RUN}-another"))
+        wait_for_ever()
+
+    supervisor = fork(supervise)
+    pipe.hear()
+    other.hear()
+
+    kill(supervisor)
+
+    assert pipe.ends_within(AT_MOST)
+    assert other.is_held()
+
+
+def test_what_the_next_runner_of_the_same_run_has_started_lives_on(pipe: Pipe, other: Pipe) -> None:
+    def supervise() -> None:
+        Watchdog(mark_of(RUN, 1))
+        fork(lambda: fork_away(pipe, mark_of(RUN, 1)))
+        fork(lambda: fork_away(other, mark_of(RUN, 2)))
         wait_for_ever()
 
     supervisor = fork(supervise)
