@@ -24,6 +24,8 @@ class Running:
     events_file: Path
     mark: str
     said: str = field(default="")
+    before: frozenset[str] = frozenset()
+    """Jobs that were over before it began."""
 
     @property
     def events(self) -> list[dict[str, Any]]:

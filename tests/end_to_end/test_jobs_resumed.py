@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -383,3 +386,75 @@ def test_one_whose_record_was_never_written_cannot_go_on(runs: Runs) -> None:
     refused = ask(runs, "resume", "latest")
 
     assert (2, True) == (refused.returncode, "nothing is known of run" in refused.stderr)
+
+
+JOBS = 16
+
+
+def many_jobs(seed: int) -> str:
+    """
+    Jobs that write down each time that they have run to their end, and check what they are handed.
+
+    Some need others, some have legs, services or inputs, some fail at first.
+    """
+    chance = random.Random(seed)
+    lines = ["name: storm", "limits: {stop_timeout: 500ms}", "jobs:"]
+    for number in range(JOBS):
+        needs = sorted(chance.sample(range(number), k=min(number, chance.randrange(3))))
+        legs = "strategy: {matrix: {n: [1, 2]}}, " if number % 5 == 4 else ""
+        leg = "-${{ matrix.n }}" if legs else ""
+        service = "services: {s: {run: exec sleep 600}}, " if number % 4 == 1 else ""
+        inputs = "inputs: jobs.yaml, " if number % 6 == 2 else ""
+        fails = f"[ -e f{number} ] || {{ touch f{number}; exit 1; }}; " if number % 7 == 3 else ""
+        handed = "".join(
+            f"test '${{{{ needs.j{need}.outputs.v }}}}' = v{need}; " for need in needs if need % 5 != 4
+        )
+        says = f"echo j{number}{leg} >> ran; echo v=v{number} >> $MPRUN_OUTPUT"
+        run = f"{handed}{fails}sleep 0.0{chance.randrange(1, 9)}; {says}"
+        before = f"needs: [{', '.join(f'j{need}' for need in needs)}]"
+        keys = f"{legs}{service}{inputs}{before}, attempts: {{max: 2, backoff: 0}}"
+        lines.append(f'  j{number}: {{{keys}, outputs: {{values: [v]}}, run: "{run}"}}')
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("MPRUN_KILL_SEEDS", "3"))))
+def test_a_run_that_is_killed_time_and_again_comes_to_its_end_and_runs_nothing_that_was_kept(
+    runs: Runs, seed: int
+) -> None:
+    chance = random.Random(seed)
+    lives = [runs.start(many_jobs(seed), "--jobs", "3")]
+    kept_once: set[str] = set()
+    for _ in range(10):
+        wait_until(lambda: is_recorded(runs, len(lives)) or lives[-1].process.poll() is not None)
+        time.sleep(chance.uniform(0.0, 0.5))  # the moment is what is tried
+        if lives[-1].process.poll() is not None:
+            break
+        if everything := chance.random() < 0.5:
+            lives[-1].kill_all()
+        else:
+            lives[-1].process.send_signal(chance.choice([signal.SIGKILL, signal.SIGINT]))
+        lives[-1].finish()
+        kept_once |= {*kept(lives[-1])}
+        if not everything:
+            kept_once |= {event["job"] for event in lives[-1].named("job.finished", result="passed")}
+        lives.append(resume(runs, "--jobs", "3"))
+        wait_until(lambda: lives[-1].named("run.started") or lives[-1].process.poll() is not None)
+        lives[-1].before = frozenset(kept_once)
+    lives[-1].finish()
+
+    assert "done" == history(runs)["outcome"], lives[-1].said
+    assert [] == [(life.events_file.name, both) for life in lives if (both := life.before & {*begun(life)})]
+    counts = Counter(ran(runs))
+    assert (JOBS + 3, True) == (len(counts), max(counts.values()) <= len(lives))
+    assert [] == [pid for life in lives for pid in life.left_behind()]
+
+
+def is_recorded(runs: Runs, lives: int) -> bool:
+    """Whether so many runners of the one run there is are in its record."""
+    try:
+        (file,) = runs.folder.glob("home/runs/*/run.db")
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT count(*) FROM incarnation").fetchone() >= (lives,)
+    except (ValueError, sqlite3.Error):
+        return False
