@@ -5,6 +5,7 @@ line ──► ReceivedCut: memory of the supervisor, opened at once ──► C
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -155,14 +156,14 @@ class CutWriter:
         connection.executemany(
             "UPDATE frame SET first = ? WHERE id = ?", [(first, number) for number, first in head["places"]]
         )
-        connection.executemany("INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?)", frames)
+        connection.executemany("INSERT OR REPLACE INTO frame VALUES (?, ?, ?, ?, ?, ?)", frames)
 
     def _sweep(self) -> None:
-        """Remove what an earlier incarnation has left that was killed in the middle."""
+        """Remove what an incarnation has left that was killed in the middle. Raises nothing: the cut is kept."""
         self._is_first = False
-        with self._writer.transaction() as connection:
+        with contextlib.suppress(sqlite3.Error), self._writer.transaction() as connection:
             numbers = [number for (number,) in connection.execute("SELECT id FROM frame WHERE bulk > 0")]
-        self._bulk.keep_only(numbers)
+            self._bulk.keep_only(numbers)
 
 
 def _replace_accounts(connection: sqlite3.Connection, queues: list[Any]) -> None:

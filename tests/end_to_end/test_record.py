@@ -253,6 +253,67 @@ def test_a_file_system_that_is_full_from_the_start_costs_one_warning(shop: Shop)
     assert "done" == row["outcome"]
 
 
+WAITING = """\
+import time
+from pathlib import Path
+
+def orders(count):
+    yield b""
+    while not Path("go").exists():
+        time.sleep(0.01)
+    yield from (number.to_bytes(2) * 1000 for number in range(5000))
+
+def handle(order):
+    while True:
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_disk_that_fills_up_in_mid_run_leaves_a_moment_from_which_it_can_be_gone_on_with(
+    shop: Shop,
+) -> None:
+    shop.write_harmless()
+    text = (shop.folder / "shop.yaml").read_text()
+    (shop.folder / "shop.yaml").write_text(text.replace("maxsize: 10", "maxsize: 5000"))
+    (shop.folder / "shop.py").write_text(WAITING)
+    shop.home.mkdir(mode=0o700)
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", shop.home], check=False
+    ).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        process = shop.start("run", "shop.yaml", "-q")
+        shop.recorder_of(process)
+        wait_for(lambda: waiting_in(shop) == 1)
+        (shop.folder / "go").touch()
+        wait_for(
+            lambda: json.loads(shop.mprun("ps", "--format", "json").stdout)[0]["queues"][0]["waiting"] > 4000
+        )
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        _, stderr = process.communicate(timeout=_LONG)
+        shown, (row,) = shop.mprun("show", "latest"), shop.history()
+    finally:
+        subprocess.run(["umount", shop.home], check=True)
+
+    assert 130 == process.returncode
+    assert [line for line in stderr.splitlines() if "disk is full" in line] == [
+        "mprun: the run can't be gone on with from its end: database or disk is full"
+    ]
+    assert (1, "interrupted") == (row["waiting"], row["outcome"])
+    assert "goes on with it as it was at" in shown.stdout
+
+
+def waiting_in(shop: Shop) -> int | None:
+    """Return how many items wait in the last cut."""
+    with closing(shop.database()) as database:
+        found = database.execute("SELECT unfinished FROM cut").fetchone()
+    return None if found is None else int(found[0])
+
+
 @pytest.mark.slow
 def test_a_recorder_that_is_killed_costs_one_warning(shop: Shop) -> None:
     shop.write_gate(1)
