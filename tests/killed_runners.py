@@ -3,6 +3,7 @@
     python killed_runners.py flow.yaml cuts die        one runner: from the cut that is kept in `cuts`, if there is one
 
 `die`: `cut 3` before its third cut is kept, `finishing` and `finished` before and after outputs are put in place,
+`opening 3` and `putting 3` before the third thing that is done to a file as outputs are opened, and put in place;
 `never`; `stop 3` is a Ctrl-C at its third cut. What is kept of a cut is a pickle, so that nothing but the cuts
 themselves is between the two runners.
 """
@@ -15,11 +16,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner.composition import run
+from runner import composition
 from runner.jobs.plan import plan_for
 from runner.loader.load import load
 from runner.record.recorder import NoRecord
@@ -81,8 +83,10 @@ def main(file: str, kept: str, place: str) -> int:
     word, _, number = place.partition(" ")
     if word in ("finishing", "finished"):
         _die_round_finish(word)
+    if word in ("opening", "putting"):
+        _die_within(word, int(number))
     recorder = PickledCuts(path, word, number, 1 if resumed is None else resumed.incarnation)
-    report = run(plan_for(load(Path(file))), recorder=recorder, resumed=resumed)
+    report = composition.run(plan_for(load(Path(file))), recorder=recorder, resumed=resumed)
     if report.exit_code:
         print(report.as_dict()["reason"], file=sys.stderr)
     return report.exit_code
@@ -99,6 +103,62 @@ def _die_round_finish(word: str) -> None:
         return found
 
     RunOutputs.finish = deadly  # type: ignore[method-assign]
+
+
+_CHANGES = frozenset(
+    {
+        "os.rename",
+        "os.remove",
+        "os.rmdir",
+        "os.link",
+        "os.mkdir",
+        "os.truncate",
+        "shutil.rmtree",
+        "sqlite3.connect",
+    }
+)
+
+
+class _Changes:
+    """Counts what is done to files while it is entered, and kills the runner before the last of them."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self._is_on = False
+        sys.addaudithook(self._hear)
+
+    def __enter__(self) -> None:
+        self._is_on = True
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_on = False
+
+    def _hear(self, event: str, given: tuple[Any, ...]) -> None:
+        is_written = event == "open" and isinstance(given[2], int) and given[2] & (os.O_CREAT | os.O_WRONLY)
+        if self._is_on and (event in _CHANGES or is_written):
+            self._left -= 1
+            if not self._left:
+                die()
+
+
+def _die_within(word: str, number: int) -> None:
+    changes, opened, finish = _Changes(number), composition.open_outputs, RunOutputs.finish
+
+    @contextmanager
+    def opening(*facts: Any, **more: Any) -> Iterator[Any]:
+        with ExitStack() as outputs:
+            with changes:
+                found = outputs.enter_context(opened(*facts, **more))
+            yield found
+
+    def putting(outputs: RunOutputs, **facts: Any) -> str | None:
+        with changes:
+            return finish(outputs, **facts)
+
+    if word == "opening":
+        composition.open_outputs = opening
+    else:
+        RunOutputs.finish = putting  # type: ignore[method-assign]
 
 
 def run_killed(folder: Path, place: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

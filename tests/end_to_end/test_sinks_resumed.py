@@ -103,6 +103,25 @@ def test_each_item_is_there_once_though_the_runner_was_killed_as_all_was_put_in_
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sink", "mode"), CASES)
+@pytest.mark.parametrize(("before", "word"), [("cut 3", "opening"), ("finishing", "putting")])
+def test_whatever_was_being_done_to_a_file_as_the_runner_was_killed_each_item_is_there_once(
+    folder: Folder, sink: Sink, mode: str, before: str, word: str
+) -> None:
+    folder.write(sink.options(f", mode: {mode}"), last=1000, more=sink.often)
+    folder.run(before)
+
+    ended, number = (-KILLED, ""), 0
+    while ended[0] == -KILLED:
+        number += 1
+        ended = folder.run(f"{word} {number}")
+
+    found = sorted(sink.read(folder.path / sink.name))
+    assert ((0, ""), list(range(1000)), {sink.name}) == (ended, found, folder.left())
+    assert number > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sink", "mode"), CASES)
 def test_each_item_is_there_once_though_the_run_was_stopped_and_stopped_again(
     folder: Folder, sink: Sink, mode: str
 ) -> None:

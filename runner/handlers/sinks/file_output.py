@@ -190,6 +190,7 @@ class FileOutput:
             (folder / _JOINED).unlink(missing_ok=True)
             return self._open_parts(folder)
         if before.over and inode(self._path) not in (None, old):
+            remove_at_once(folder)
             return prepared  # the runner was killed right behind the rename
         raise OutputRefused(
             f"{self._path}: what the run had written is gone: '{folder}' was beside it; another run that writes it "

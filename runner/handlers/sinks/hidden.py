@@ -53,11 +53,16 @@ def remove_abandoned(path: Path) -> list[Path]:
 
 
 def remove_at_once(folder: Path) -> None:
-    """Take a folder away so that it is whole or gone for whoever is killed meanwhile, or comes later."""
+    """
+    Take a folder away so that it is whole or gone for whoever is killed meanwhile, or comes later.
+
+    Where it is gone already, what a kill may have left of it is.
+    """
     old = folder.with_name(f"{folder.name.removesuffix(_ENDING)}.old{_ENDING}")
     with contextlib.suppress(OSError):
-        folder = folder.rename(old)
-    shutil.rmtree(folder, ignore_errors=True)
+        folder.rename(old)
+    for each in (old, folder):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def status(path: Path) -> os.stat_result | None:

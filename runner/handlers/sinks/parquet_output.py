@@ -95,7 +95,9 @@ class ParquetOutput:
             self._lock()
             if any(_is_same(each, self._path) for each in self._folder.iterdir()):
                 self._old = inode(self._path)  # our own, of what was done when the run was stopped
-        elif not (before.over and self._is_placed(before.states)):
+        elif before.over and self._is_placed(before.states):
+            remove_at_once(self._folder)
+        else:
             raise OutputRefused(
                 f"{path}: what the run had written is gone: '{self._folder}' was beside it; another run that writes it "
                 "takes it away"

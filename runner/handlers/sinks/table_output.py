@@ -116,6 +116,7 @@ class TableOutput:
                     f"{self._path}: it does not know that the run had written table '{self._table}': it is another "
                     "database, or another run has written the table since"
                 )
+            shutil.rmtree(hidden(self._beside, self._run), ignore_errors=True)
             return
         if self._replaces:
             self._hold()
