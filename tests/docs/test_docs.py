@@ -37,7 +37,15 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 HOME = "/home/me"
 """What a page calls the folder in which its commands are run."""
 
-MANY_RUNS = {"concepts.md", "errors.md", "handlers.md", "history.md", "jobs.md", "sources-and-sinks.md"}
+MANY_RUNS = {
+    "concepts.md",
+    "errors.md",
+    "handlers.md",
+    "history.md",
+    "jobs.md",
+    "resume.md",
+    "sources-and-sinks.md",
+}
 """Pages with so many runs that the quick suite leaves them out."""
 
 TIMEOUT = 60.0

@@ -23,6 +23,7 @@ from runner.loader.checks.resume import obstacles as obstacles_of
 from runner.record.resumption import TakenRun, take_up
 from runner.spec.plan import Plan, StagePlan, make_plan
 from runner.spec.plan_changes import PlanChange, Verdict, changes_between
+from runner.spec.resume import OverDeath
 from runner.store.run_folder import RunFolder
 from runner.text import visible
 from runner.transports.cut import Cut
@@ -202,8 +203,9 @@ def _of_producer(stage: StagePlan, cut: Cut) -> Iterator[str]:
         if worker.name in cut.ended:
             yield f"{worker.name} has come to its end, and is not started"
         elif (writer := put.get(worker.name)) is not None and writer.put:
-            seeks = "goes on behind" if writer.place else "makes again, and leaves out,"
-            yield f"{worker.name} {seeks} its first {counted(writer.put, 'item')}"
+            seeks = stage.spec.over_death is not OverDeath.RUN_AGAIN
+            how = "goes on behind" if seeks else "makes again, and leaves out,"
+            yield f"{worker.name} {how} its first {counted(writer.put, 'item')}"
         else:
             yield f"{worker.name} begins anew: it had put nothing"
 
