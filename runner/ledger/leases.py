@@ -279,6 +279,8 @@ class LeaseQueue:
     @property
     def due(self) -> float | None:
         """When `advance` must be called although nothing has happened; None if never."""
+        if not self._delayed and not self._parked:  # as it mostly is
+            return self._credit.due
         dues = [self._credit.due, self._delayed[0][0] if self._delayed else None]
         if self._parked and self._free > 0:
             dues.append(self._parked[0].since + GRANT_DELAY)
@@ -590,6 +592,6 @@ class LeaseQueue:
             self._full_seconds += now - self._full_since
         # What is left at times, as a reader takes one after the other, is too little to let a writer on.
         taken_up = self._maxsize is not None and (
-            self._credit.leaves_waiting or self._free + self._credit.total <= 0
+            self._credit.leaves_waiting or self.occupied >= self._maxsize
         )
         self._full_since = now if self._parked or taken_up else None
