@@ -13,7 +13,7 @@ Nothing of a user's runs here, and nothing slow is imported: the supervisor and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -50,6 +50,14 @@ MODE = {
 }
 """The option of each kind that writes to a place of its own."""
 REMEDY = "`mode: append` adds to it, `mode: replace` puts a new one in its place"
+
+
+def remedy(begun_by: Iterable[str] = (), others: str = REMEDY) -> str:
+    """Say what can be done where something is there already, which runs have begun that have not ended well."""
+    runs = sorted(begun_by)
+    if len(runs) != 1:
+        return others
+    return f"{others}; run '{runs[0]}' has begun it, and `mprun resume {runs[0]}` goes on with that"
 
 
 class OutputRefused(Exception):

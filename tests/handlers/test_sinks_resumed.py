@@ -325,3 +325,26 @@ def test_a_file_that_was_made_of_an_item_that_the_cut_does_not_know_of_is_taken_
     second.finish(complete=True, states=None)
 
     assert {"known", "not ours"} == {each.name for each in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("jsonl", {}), ("sqlite", {"table": "buns"}), ("dir", {"name": "x"}), ("parquet", {})],
+    ids=["jsonl", "sqlite", "dir", "parquet"],
+)
+def test_who_begins_anew_is_told_of_the_run_that_can_be_gone_on_with(
+    tmp_path: Path, kind: str, more: dict[str, str]
+) -> None:
+    given = {"path": "out", **more}
+    first = prepared(kind, given, tmp_path, "d5fc", resumable=True)
+    sink = built(kind, given | {"path": str(tmp_path / "out")}, prepared=first.prepared)
+    sink.call([{"n": 1}] if kind == "sqlite" else {"n": 1})
+    if sink.flush is not None:
+        sink.flush()
+    state = sink.capture() if sink.capture is not None else b""
+    first.finish(complete=False, states={"neo": state}, stays=True)
+
+    with pytest.raises(
+        OutputRefused, match="run 'd5fc' has begun it, and `mprun resume d5fc` goes on with that"
+    ):
+        prepared(kind, given, tmp_path, "other")

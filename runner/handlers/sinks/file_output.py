@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode, write_mode
+from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, WriteMode, remedy, write_mode
 from runner.handlers.sinks.files import (
     STDOUT,
     PreparedFile,
@@ -26,6 +26,7 @@ from runner.handlers.sinks.files import (
     check_kept,
 )
 from runner.handlers.sinks.hidden import (
+    begun_by,
     hidden,
     inode,
     lock_alone,
@@ -83,7 +84,7 @@ class FileOutput:
         if mode is WriteMode.REPLACE:
             return self._prepare_parts()
         if found is not None and mode is WriteMode.FAIL:
-            raise OutputRefused(f"{self._path}: it is there already; {REMEDY}")
+            raise OutputRefused(f"{self._path}: it is there already; {remedy(begun_by(self._path))}")
         self._open()
         remove_abandoned(self._path)
         if resumable:

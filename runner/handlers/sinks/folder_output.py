@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode
+from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, WriteMode, remedy
 from runner.handlers.sinks.hidden import hidden, inode, lock_alone, open_folder, remove_abandoned, status
 from runner.handlers.sinks.renames import exchange
 
@@ -101,7 +101,8 @@ class FolderOutput:
             and not self._is_new
             and any(each.name != PARTIAL for each in self._path.iterdir())
         ):
-            raise OutputRefused(f"{path}: the folder is there already, and not empty; {REMEDY}")
+            runs = [each.name for each in self._path.glob(f"{PARTIAL}/*")]
+            raise OutputRefused(f"{path}: the folder is there already, and not empty; {remedy(runs)}")
         if self._new is not None:
             remove_abandoned(self._path)
         for left in self._path.glob(f"{PARTIAL}/*"):

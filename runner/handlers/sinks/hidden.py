@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import shutil
 from pathlib import Path
@@ -35,11 +36,21 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def begun_by(path: Path) -> list[str]:
+    """Name the runs that have something beside `path`: they are at it, or have not ended well."""
+    begins = f".{path.name}."
+    found = (each.name for each in path.parent.glob(f"{glob.escape(begins)}*{_ENDING}"))
+    return [
+        name.removeprefix(begins).removesuffix(_ENDING)
+        for name in found
+        if not name.endswith(f".old{_ENDING}")
+    ]
+
+
 def remove_abandoned(path: Path) -> list[Path]:
     """Take away what runs that were killed have left beside `path`. Return that of those that go on: it is locked."""
     in_use = []
-    pattern = "".join(f"[{each}]" if each in "*?[" else each for each in path.name)
-    for left in path.parent.glob(f".{pattern}.*{_ENDING}"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_ENDING}"):
         try:
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:

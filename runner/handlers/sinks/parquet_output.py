@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode
+from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode, remedy
 from runner.handlers.sinks.files import PreparedFile, acknowledged_length, check_kept
-from runner.handlers.sinks.hidden import hidden, inode, lock_alone, remove_abandoned, remove_at_once
+from runner.handlers.sinks.hidden import begun_by, hidden, inode, lock_alone, remove_abandoned, remove_at_once
 from runner.handlers.sinks.renames import exchange, sync_file, sync_folder
 
 ROWS = 100_000
@@ -117,7 +117,8 @@ class ParquetOutput:
             what = "a file, and a folder is" if self._is_folder else "a folder, and a file is"
             raise OutputRefused(f"{path}: it is {what} to be written")
         if there and self._mode is WriteMode.FAIL and not (self._is_folder and not any(self._path.iterdir())):
-            raise OutputRefused(f"{path}: it is there already; {REMEDY if self._is_folder else _REPLACE}")
+            others = REMEDY if self._is_folder else _REPLACE
+            raise OutputRefused(f"{path}: it is there already; {remedy(begun_by(self._path), others)}")
         if there and not os.access(self._path, os.W_OK):
             raise OutputRefused(f"{path}: permission denied: it can't be written to")
 

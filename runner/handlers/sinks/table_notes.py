@@ -185,6 +185,14 @@ def is_marked(connection: sqlite3.Connection, run: str, table: str) -> bool:
     return connection.execute(query, (_mark(run, table),)).fetchone() is not None
 
 
+def marked_by(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Name the runs that have noted that they write a table: they are at it, or have not ended well."""
+    if not exists(connection, _DONE):
+        return []
+    found = connection.execute(f"SELECT DISTINCT source FROM {_DONE}").fetchall()
+    return [source.removesuffix(_mark("", table)) for (source,) in found if source.endswith(_mark("", table))]
+
+
 def forget(connection: sqlite3.Connection, table: str, run: str | None = None) -> None:
     """Forget what a run has noted of a table; without `run` what any has."""
     for notes in (_DONE, _ROWS):

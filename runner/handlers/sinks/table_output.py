@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from runner.errors import OutputFailed
-from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode, write_mode
+from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, WriteMode, remedy, write_mode
 from runner.handlers.sinks.hidden import hidden, lock_alone, open_folder, remove_abandoned
 from runner.handlers.sinks.table_notes import (
     Numbering,
@@ -25,6 +25,7 @@ from runner.handlers.sinks.table_notes import (
     forget,
     is_marked,
     mark,
+    marked_by,
     quoted,
 )
 
@@ -78,7 +79,8 @@ class TableOutput:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         is_there = exists(connection, self._table)
         if is_there and self._mode is WriteMode.FAIL:
-            raise OutputRefused(f"{self._path}: table '{self._table}' is there already; {REMEDY}")
+            way = remedy(marked_by(connection, self._table))
+            raise OutputRefused(f"{self._path}: table '{self._table}' is there already; {way}")
         if self._mode is WriteMode.FAIL:
             forget(connection, self._table)  # whoever had made it before can't go on without
         if self._replaces:
