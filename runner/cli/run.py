@@ -256,6 +256,11 @@ def _check_options_fit(plan: Plan, chosen: RunOptions) -> None:
     if given and not plan.jobs:
         verb = "is" if len(given) == 1 else "are"
         raise UsageError(f"'{plan.path}' has stages and no jobs: {' and '.join(given)} {verb} for those")
+    if plan.resume.required and not chosen.record:
+        raise UsageError(
+            f"'{plan.path}' says `resume: required`: with --no-record there is nothing to go on from; leave out one of "
+            "the two"
+        )
 
 
 def check_writable(chosen: RunOptions) -> None:

@@ -269,3 +269,15 @@ def test_the_choices_of_an_option_are_those_that_there_are(option: str, those: t
 
     assert isinstance(kind, click.Choice)
     assert those == tuple(kind.choices)
+
+
+def test_a_run_that_has_to_be_resumable_is_not_begun_without_a_record(
+    run_mprun: RunMprun, folder: Path
+) -> None:
+    (folder / "flow.yaml").write_text(WORKFLOW + "resume: required\n", encoding="utf-8")
+
+    refused = run_mprun("run", "flow.yaml", "--no-record", cwd=folder)
+
+    assert 2 == refused.returncode
+    assert "says `resume: required`: with --no-record there is nothing to go on from" in refused.stderr
+    assert not (folder / "started").exists()
