@@ -163,6 +163,7 @@ def test_wherever_it_is_killed_nothing_is_left_out_and_what_had_ended_is_not_run
     assert "done" == history(runs)["outcome"]
 
 
+@pytest.mark.slow
 def test_a_service_starts_again_and_the_one_of_the_dead_runner_is_gone_before(runs: Runs) -> None:
     text = STEPS.replace("echo b2 >> ran", "[ -e go ] || sleep 600").replace("exec sleep", "setsid sleep")
     run = runs.start(text)
@@ -227,6 +228,7 @@ def test_a_run_that_was_stopped_goes_on(
     assert f"mprun resume {run.events[0]['run']}" in run.said
 
 
+@pytest.mark.slow
 def test_what_has_failed_runs_again_and_what_is_done_is_left_alone(runs: Runs) -> None:
     text = CHAIN.replace("sleep 600", "exit 3")
     assert 1 == runs.start(text).finish()
@@ -284,6 +286,7 @@ def test_jobs_that_were_begun_as_others_are_refused_and_run_anew_where_that_is_o
     assert "rebuilt" in ask(runs, "show", "latest", "--file").stdout
 
 
+@pytest.mark.slow
 def test_what_had_not_begun_runs_as_it_is_now_and_new_jobs_with_it(runs: Runs) -> None:
     killed_in_test(runs)
     more = CHAIN.replace("echo ship", "echo shipped") + '  tell: {needs: ship, run: "echo told >> ran"}\n'
@@ -295,6 +298,7 @@ def test_what_had_not_begun_runs_as_it_is_now_and_new_jobs_with_it(runs: Runs) -
     assert ["build", "lint", "shipped", "test7", "test7", "told"] == ran(runs)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_gone_from_the_file_is_a_change(runs: Runs) -> None:
     killed_in_test(runs)
     text = CHAIN.replace('  lint: {run: "echo lint >> ran"}\n', "").replace("[test, lint]", "test")
@@ -308,6 +312,7 @@ def test_a_job_that_is_gone_from_the_file_is_a_change(runs: Runs) -> None:
     assert ["build", "lint", "ship", "test7", "test7"] == ran(runs)
 
 
+@pytest.mark.slow
 def test_a_run_of_some_jobs_goes_on_with_these(runs: Runs) -> None:
     run = runs.start(CHAIN, "--job", "test")
     wait_until(lambda: {"build": "passed", "test": "running"} == recorded(runs))
@@ -320,6 +325,7 @@ def test_a_run_of_some_jobs_goes_on_with_these(runs: Runs) -> None:
     assert ["build", "test7", "test7"] == ran(runs)
 
 
+@pytest.mark.slow
 def test_a_job_with_inputs_is_looked_at_again_as_its_files_may_have_changed(runs: Runs) -> None:
     made = "build: {inputs: 'src*', outputs: {files: made, values: [v]}, run: \"cp src made; "
     (runs.folder / "src").write_text("one")
@@ -336,6 +342,7 @@ def test_a_job_with_inputs_is_looked_at_again_as_its_files_may_have_changed(runs
     assert "two" == (runs.folder / "made").read_text()
 
 
+@pytest.mark.slow
 def test_of_a_matrix_the_legs_that_had_ended_are_kept_and_hand_on_their_part(runs: Runs) -> None:
     run = runs.start(
         "name: m\njobs:\n"
@@ -357,6 +364,7 @@ def test_of_a_matrix_the_legs_that_had_ended_are_kept_and_hand_on_their_part(run
     assert {"1": "1", "2": "2", "3": "3"} == json.loads((runs.folder / "sum").read_text())
 
 
+@pytest.mark.slow
 def test_of_two_that_go_on_with_one_run_one_is_refused(runs: Runs) -> None:
     run = runs.start(CHAIN)
     until_in_test(runs)
@@ -374,6 +382,7 @@ def test_of_two_that_go_on_with_one_run_one_is_refused(runs: Runs) -> None:
     assert (0, 143) == (stopped.returncode, first.finish())
 
 
+@pytest.mark.slow
 def test_one_whose_record_was_never_written_cannot_go_on(runs: Runs) -> None:
     run = runs.start(CHAIN)
     run.wait_for("run.started")
@@ -457,3 +466,12 @@ def is_recorded(runs: Runs, lives: int) -> bool:
             return database.execute("SELECT count(*) FROM incarnation").fetchone() >= (lives,)
     except (ValueError, sqlite3.Error):
         return False
+
+
+@pytest.mark.slow
+def test_one_whose_file_says_that_nothing_is_kept_cannot_go_on(runs: Runs) -> None:
+    killed_in_test(runs, f"resume: none\n{CHAIN}")
+
+    refused = ask(runs, "resume", "latest")
+
+    assert (6, True) == (refused.returncode, "its file says `resume: none`" in refused.stderr)

@@ -116,6 +116,9 @@ def _refusal(outlook: _Outlook, past: Past) -> str:
 def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, chosen: RunOptions) -> _Outlook:
     warn = not chosen.quiet and chosen.log != "json"
     spec = checked_spec(past.file, past.params, past.overrides, show_warnings=warn)
+    if not spec.resume.keeps:
+        why = f"run '{past.run}' can't be gone on with: its file says `resume: none`"
+        raise ResumeRefused(f"{why}; `mprun rerun {past.run}` begins anew")
     now = _legs_of(spec.jobs)
     gone = [leg for leg in past.jobs if leg not in now]
     plan = plan_chosen(spec, JobsChoice(_wanted(past, spec, now), chosen.jobs))
