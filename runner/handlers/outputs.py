@@ -144,6 +144,9 @@ class Writes:
     """What it can't do where nobody counts the items, as under `joinable`, and what to do; empty where it can."""
     open: Callable[[Opening], StageOutput] | None = None
     """Called in the supervisor before the first worker. Raises `OutputRefused`, OSError; nothing has changed then."""
+    surplus: Callable[[Opening], Iterable[tuple[str, int]]] | None = None
+    """What would be cut off where it was opened `before`: files, and how many bytes of each. Changes nothing. Raises
+    `OutputRefused` where `open` would."""
     over_death: OverDeath = OverDeath.AT_LEAST_ONCE
     """What holds where the runner itself is killed, and another goes on with the run."""
     library: tuple[str, str] | None = None

@@ -117,6 +117,19 @@ def open_outputs(
         opened.close()
 
 
+def surplus(plan: Plan, run: str, cut: Cut) -> Iterator[tuple[str, int]]:
+    """
+    Yield what would be cut off where a run is gone on with: files, and how many bytes of each. Changes nothing.
+
+    Raises:
+        OutputRefused: it can't be gone on with.
+    """
+    for stage in plan.stages:
+        writes, before = writes_of(stage.spec.handler, stage.role), _before(stage, cut)
+        if writes is not None and writes.surplus is not None and before is not None:
+            yield from writes.surplus(Opening(str(stage.spec.cwd or Path.cwd()), run, before=before))
+
+
 def _before(stage: StagePlan, cut: Cut) -> KeptOutput | None:
     """Return what a cut says of the output of a stage; None where it had none yet."""
     if (data := cut.states.get(OUTPUT + stage.name)) is None:

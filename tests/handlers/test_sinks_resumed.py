@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from pyarrow import parquet  # type: ignore[import-untyped]
-from sink_handlers import built, flush, prepared, write
+from sink_handlers import built, consumer_kind, flush, prepared, write
 
 from runner.handlers.kinds import Mapper
-from runner.handlers.outputs import KeptOutput, OutputRefused
+from runner.handlers.outputs import KeptOutput, Opening, OutputRefused
 from runner.ledger.snapshot import QueueSnapshot
 
 
@@ -63,6 +63,23 @@ def test_another_runner_goes_on_behind_what_is_acknowledged(tmp_path: Path, mode
     there = '"there"\n' if mode == "append" else ""
     assert there + '{"n": "a"}\n"c"\n' == path.read_text(encoding="utf-8")
     assert ["out"] == [each.name for each in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("mode", ["fail", "replace"])
+def test_it_can_be_told_what_would_be_cut_off_and_that_changes_nothing(tmp_path: Path, mode: str) -> None:
+    first = prepared("jsonl", options(tmp_path / "out", mode), tmp_path, resumable=True)
+    written = Path(first.prepared.of("neo").path)
+    state = some_acknowledged(built("jsonl", options(tmp_path / "out"), prepared=first.prepared))
+    left = before(first, {"neo": state})
+    killed(first)
+    writes = consumer_kind("jsonl").writes
+    assert writes is not None
+    surplus = writes(options(tmp_path / "out", mode)).surplus
+    assert surplus is not None
+
+    found = [count for _, count in surplus(Opening(str(tmp_path), "run", before=left))]
+
+    assert ([11], 22) == (found, written.stat().st_size)
 
 
 def test_parts_stay_where_a_run_that_has_failed_can_be_resumed(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from runner.cli.output import print_message
 from runner.cli.past_runs.past import Past, difference
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ResumeRefused
+from runner.handlers.outputs import OutputRefused
 from runner.loader.checks.resume import Lacking
 from runner.loader.checks.resume import obstacles as obstacles_of
 from runner.record.resumption import TakenRun, take_up
@@ -25,6 +26,7 @@ from runner.spec.plan import Plan, StagePlan, make_plan
 from runner.spec.plan_changes import PlanChange, Verdict, changes_between
 from runner.spec.resume import OverDeath
 from runner.store.run_folder import RunFolder
+from runner.supervisor.outputs import surplus
 from runner.text import visible
 from runner.transports.cut import Cut
 from runner.units import counted
@@ -65,7 +67,7 @@ class StagesResumption:
             outlook = self._outlook(spec, plan, taken)
             self._refuse(outlook)
             assert taken.cut is not None
-            for line in (*_promises(plan, taken.cut), *outlook.notes):
+            for line in (*_promises(plan, taken.cut), *_cut_off(plan, taken), *outlook.notes):
                 print_message(visible(line))
         finally:
             taken.lock.release()
@@ -195,6 +197,17 @@ def _promises(plan: Plan, cut: Cut) -> Iterator[str]:
     yield f"{counted(done, 'item')} {'is' if done == 1 else 'are'} done, {wait:,} wait{'s' if wait == 1 else ''}{held}"
     for stage in plan.stages:
         yield from _of_producer(stage, cut) if stage.receives is None else ()
+
+
+def _cut_off(plan: Plan, taken: TakenRun) -> Iterator[str]:
+    """Say what of the files of sinks is made again, and so cut off. Raises `ResumeRefused` where they are not there."""
+    assert taken.cut is not None
+    try:
+        for path, count in surplus(plan, taken.run, taken.cut):
+            if count:
+                yield f"{path} is cut back by {counted(count, 'byte')}"
+    except (OutputRefused, OSError) as error:
+        raise ResumeRefused(f"run '{taken.run}' can't be gone on with: {error}") from error
 
 
 def _of_producer(stage: StagePlan, cut: Cut) -> Iterator[str]:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,19 +160,18 @@ class FileOutput:
     def _prepare_again(self, before: KeptOutput, known: Mapping[str, Any]) -> PreparedFile:
         """Raises `OutputRefused` where there is nothing to go on in. Nothing is cut back here: that is its worker's."""
         self._folders = [Path(each) for each in known["folders"]]
-        self._begins = known["begins"].encode()
+        self._begins, self._old = known["begins"].encode(), known["old"]
         length = acknowledged_length(self._begins)
+        is_placed = _behind(self._path, self._run, before) is None
         if known["parts"] is not None:
-            return self._prepare_parts_again(before, Path(known["parts"]), known["old"])
-        if known["inode"] is None:
-            return PreparedFile(str(self._path))
-        if known["marked"] and not hidden(self._path, self._run).is_dir():
-            if before.over:  # the runner was killed right behind the end of the run
-                return PreparedFile(str(self._path), length)
-            raise OutputRefused(f"{self._path}: another run has written to it since")
-        if inode(self._path) not in (None, known["inode"]):
-            raise OutputRefused(f"{self._path}: another file has taken its place since")
-        check_kept(self._path, str(self._path), self._begins, before.states.values())
+            self._path, folder = Path(os.path.realpath(self._path)), Path(known["parts"])
+            if is_placed:
+                remove_at_once(folder)
+                return PreparedFile(str(folder), parts=True)
+            (folder / _JOINED).unlink(missing_ok=True)
+            return self._open_parts(folder)
+        if known["inode"] is None or is_placed:
+            return PreparedFile(str(self._path), length)
         self._make_folders()
         self._open()
         self._created = known["created"]
@@ -180,23 +179,6 @@ class FileOutput:
             self._set_mark()
         opened = os.fstat(self._descriptor)
         return PreparedFile(str(self._path), length, (opened.st_dev, opened.st_ino))
-
-    def _prepare_parts_again(self, before: KeptOutput, folder: Path, old: int | None) -> PreparedFile:
-        self._path, self._old = Path(os.path.realpath(self._path)), old
-        prepared = PreparedFile(str(folder), parts=True)
-        if folder.is_dir():
-            for worker, state in before.states.items():
-                part = prepared.of(worker).path
-                check_kept(Path(part), f"{self._path}: the part of {worker}", b"", [state])
-            (folder / _JOINED).unlink(missing_ok=True)
-            return self._open_parts(folder)
-        if before.over and inode(self._path) not in (None, old):
-            remove_at_once(folder)
-            return prepared  # the runner was killed right behind the rename
-        raise OutputRefused(
-            f"{self._path}: what the run had written is gone: '{folder}' was beside it; another run that writes it "
-            "takes it away"
-        )
 
     def finish(self, *, complete: bool, states: Mapping[str, bytes] | None, stays: bool = False) -> None:
         """Cut back what nobody has acknowledged; put in place what replaces. Raises OSError."""
@@ -258,6 +240,59 @@ class FileOutput:
         for each in () if keep or stays else reversed(self._folders):
             with contextlib.suppress(OSError):  # something is in it
                 each.rmdir()
+
+
+def _behind(path: Path, run: str, before: KeptOutput) -> list[tuple[str, int]] | None:
+    """
+    Return how many bytes there are behind what was acknowledged, of each file; None where all is in its place already.
+
+    Raises:
+        OutputRefused: what was acknowledged is not there, or somebody else's is.
+    """
+    known = json.loads(before.data)
+    if known["parts"] is not None:
+        return _behind_in_parts(Path(os.path.realpath(path)), Path(known["parts"]), known["old"], before)
+    if known["inode"] is None:
+        return []
+    if known["marked"] and not hidden(path, run).is_dir():
+        if before.over:  # the runner was killed right behind the end of the run
+            return None
+        raise OutputRefused(f"{path}: another run has written to it since")
+    if inode(path) not in (None, known["inode"]):
+        raise OutputRefused(f"{path}: another file has taken its place since")
+    return [(str(path), check_kept(path, str(path), known["begins"].encode(), before.states.values()))]
+
+
+def _behind_in_parts(
+    path: Path, folder: Path, old: int | None, before: KeptOutput
+) -> list[tuple[str, int]] | None:
+    if not folder.is_dir():
+        if before.over and inode(path) not in (None, old):  # the runner was killed right behind the rename
+            return None
+        raise OutputRefused(
+            f"{path}: what the run had written is gone: '{folder}' was beside it; another run that writes it takes it "
+            "away"
+        )
+    prepared = PreparedFile(str(folder), parts=True)
+    return [
+        (shown, check_kept(Path(prepared.of(worker).path), shown, b"", [state]))
+        for worker, state in before.states.items()
+        for shown in (f"{path}: the part of {worker}",)
+    ]
+
+
+def file_surplus(
+    options: Mapping[str, Any],
+) -> Callable[[Opening], Sequence[tuple[str, int]]] | None:
+    """Return what says how much of the file of a sink with `path` would be cut off. See `Writes.surplus`."""
+    if options["path"] == STDOUT:
+        return None
+
+    def found(opening: Opening) -> Sequence[tuple[str, int]]:
+        path = Path(os.path.join(opening.folder, options["path"]))  # noqa: PTH118
+        return (opening.before and _behind(path, opening.run, opening.before)) or ()
+
+    return found
 
 
 def file_output(

@@ -246,27 +246,28 @@ def acknowledged_length(state: bytes) -> int:
     return int(json.loads(state)["length"]) if state else 0
 
 
-def check_kept(path: Path, shown: str, begins: bytes, states: Iterable[bytes]) -> None:
+def check_kept(path: Path, shown: str, begins: bytes, states: Iterable[bytes]) -> int:
     """
     See to it that a file has what was acknowledged of it: what was there, and what workers have captured.
 
-    `begins` is what `captured` returned before any worker had written.
+    Return how many bytes are behind that. `begins` is what `captured` returned before any worker had written.
 
     Raises:
         OutputRefused: it has not, so that nobody can go on in it.
     """
     longest = max([begins, *(state for state in states if state)], key=acknowledged_length)
     written, found = acknowledged_length(longest), status(path)
-    if not written:
-        return
+    if found is None and not written:
+        return 0
     if found is None:
         raise OutputRefused(f"{shown} is gone, and {written:,} bytes were written")
     if found.st_size < written:
         raise OutputRefused(
             f"{shown}: somebody else has changed it since: it has {found.st_size:,} bytes, and {written:,} were written"
         )
-    if not _are_same(json.loads(longest).get("end"), _end_of(path, written)):
+    if written and not _are_same(json.loads(longest).get("end"), _end_of(path, written)):
         raise OutputRefused(f"{shown}: {_overwritten(written)}")
+    return found.st_size - written
 
 
 def captured(path: Path, length: int) -> bytes:
