@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from job_histories import cancelled, event, finished, one_job, retried, run_started, skipped, started
+from job_histories import cancelled, event, finished, kept, one_job, retried, run_started, skipped, started
 
 from runner.events.base import Event
 from runner.render.progress import JobProgressModel
@@ -42,6 +42,7 @@ def test_it_says_how_far_it_is_and_what_runs_since_when_and_at_which_step() -> N
     [
         ([], "ci  00:12  0 of 8 done"),
         ([started("a"), retried("a")], "ci  00:12  0 of 8 done"),
+        ([kept("a"), kept("b", "skipped", attempt=0)], "ci  00:12  2 of 8 done, 1 skipped"),
         ([cancelled("a")], "ci  00:12  1 of 8 done, 1 cancelled"),
         (
             [started("a"), cancelled("a"), finished("a", result="cancelled")],

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from runner.jobs.requests import RequestBuilder, Secrets
 from runner.jobs.resumption import (
-    WAITING,
     KeptLeg,
     LegDecision,
     PastLeg,
@@ -98,8 +97,3 @@ def _how_it_ended(kept: KeptLeg) -> str:
         return f"it was skipped: {visible(past.reason)}"
     allowed = f", and failed, which it may: {visible(past.reason)}" if past.state == JobResult.ALLOWED else ""
     return f"it took {rough_duration(past.seconds)}{allowed}"
-
-
-def is_over(past: Mapping[str, PastLeg], leg: str) -> bool:
-    """Say whether a job has come to its end, whatever that was."""
-    return past.get(leg, PastLeg(WAITING)).state in tuple(JobResult)
