@@ -69,6 +69,7 @@ def run(
         UsageError: the transport does not exist on this system.
         StartFailed: the machine has not enough processes, descriptors or memory, or dead letters can't be kept where
             a stage asks for them. Nothing was started.
+        ResumeRefused: what its stages had written is not there any more, or is somebody else's by now.
         RunFailed: under `inline` a handler has closed what mprun itself had open.
         MprunInternalError: a bug; everything that was started is gone all the same.
     """

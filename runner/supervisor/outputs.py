@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runner.errors import StartFailed
+from runner.errors import ResumeRefused, StartFailed
 from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, StageOutput
 from runner.handlers.registry import writes_of
 from runner.spec.plan import Plan, StagePlan
@@ -90,6 +90,7 @@ def open_outputs(
 
     Raises:
         StartFailed: one of them can't be had; all that can't are named.
+        ResumeRefused: the same, where this runner was to go on.
     """
     opened, faults = RunOutputs(resumable=resumable, stays=cut is not None), []
     for stage in plan.stages:
@@ -111,7 +112,10 @@ def open_outputs(
     try:
         if faults:
             those = "" if len(faults) == 1 else f"{counted(len(faults), 'output')} can't be written: "
-            raise StartFailed(those + "; ".join(faults))
+            message = those + "; ".join(faults)
+            if cut is not None:
+                raise ResumeRefused(f"run '{plan.origin}' can't be gone on with: {message}")
+            raise StartFailed(message)
         yield _told(plan, opened), opened
     finally:
         opened.close()
