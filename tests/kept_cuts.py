@@ -88,8 +88,15 @@ class Keeper:
         self.number = 0
 
     def keep(self, cut: Cut, *, fsync: bool = False) -> None:
+        """Write one, with all that goes ahead of it."""
+        while not self.step(cut, fsync=fsync):
+            pass
+
+    def step(self, cut: Cut, *, fsync: bool = False) -> bool:
+        """Write one, or some of it, and say whether it was all."""
         self.number += 1
-        place = self.buffer.write(self.encoder.encode(cut).parts)
+        encoded = self.encoder.encode(cut)
+        place = self.buffer.write(encoded.parts)
         received = ReceivedCut.of({**place, "number": self.number, "at": 1.5, "fsync": fsync})
         try:
             self.cuts.commit(received)
@@ -97,6 +104,7 @@ class Keeper:
             self.encoder.failed()
             raise
         self.encoder.committed()
+        return encoded.is_whole
 
     def lose(self, cut: Cut) -> None:
         """Have one not arrive."""

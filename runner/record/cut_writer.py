@@ -104,12 +104,17 @@ class CutWriter:
         wall, processor = time.monotonic(), time.process_time()
         gone = cut.numbers(cut.head["gone"])
         filled: list[int] = []
-        states = [(kind, name, cut.take(size)) for kind, name, size in cut.head["states"]]
+        states = [(kind, name, cut.take(size)) for kind, name, size in cut.head.get("states", ())]
         try:
             frames = list(self._frames(cut, filled))
             with self._writer.transaction(fsync=cut.fsync) as connection:
                 connection.execute(f"PRAGMA cache_size=-{_CACHE}")
-                self._write(connection, cut, states, frames, gone)
+                if (upto := cut.head["upto"]) is not None:
+                    connection.execute("DELETE FROM frame WHERE id > ?", (upto,))
+                if "ahead" not in cut.head:
+                    self._write(connection, cut, states, gone)
+                # Behind those that go, whose room they take.
+                connection.executemany("INSERT OR REPLACE INTO frame VALUES (?, ?, ?, ?, ?, ?)", frames)
         except BaseException:
             self._bulk.remove(filled)
             raise
@@ -134,7 +139,6 @@ class CutWriter:
         connection: sqlite3.Connection,
         cut: ReceivedCut,
         states: list[Any],
-        frames: list[Any],
         gone: Iterable[int],
     ) -> None:
         head = cut.head
@@ -156,7 +160,6 @@ class CutWriter:
         connection.executemany(
             "UPDATE frame SET first = ? WHERE id = ?", [(first, number) for number, first in head["places"]]
         )
-        connection.executemany("INSERT OR REPLACE INTO frame VALUES (?, ?, ?, ?, ?, ?)", frames)
 
     def _sweep(self) -> None:
         """Remove what an incarnation has left that was killed in the middle. Raises nothing: the cut is kept."""

@@ -15,12 +15,14 @@ import math
 import os
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Any
 
+from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange
 from runner.ledger.snapshot import ParkedItems, PartitionSnapshot, QueueSnapshot
 from runner.transports.cut import Cut, WriterCut
@@ -36,9 +38,12 @@ _FIRST = 0.25
 """Seconds until the first: many runs are over by then, and their database is not made before."""
 _KEPT_BUFFER = 8 << 20
 """Bytes of memory that stay between two cuts."""
+_MOST_AT_ONCE = 64 << 20
+"""Bytes of frames: so much more memory than the run itself a cut may take."""
 _MOST_PARTS = 1024
 """That one system call writes."""
 QUEUE, WRITER, STATE, INPUT = "queue", "writer", "state", "input"
+_attempt = attrgetter(*(each.name for each in fields(DeliveryAttempt)))
 _Key = tuple[str, str]
 
 
@@ -49,6 +54,8 @@ class EncodedCut:
     parts: Sequence[Any]
     held: Sequence[Frame] = ()
     """Frames whose bytes are elsewhere, and must stay there until the recorder has read them."""
+    is_whole: bool = True
+    """Whether it is the cut; else frames that go ahead of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,45 +91,54 @@ class CutEncoder:
         frames = [] if cut is None else [f for queue in cut.queues for f in queue.frames().values()]
         self._written = _Known({frame.number for frame in frames} - {0})
         self._sent = _Known()
-        self._next = max(self._written.frames, default=0) + 1
+        self._last = max(self._written.frames, default=0)
+        """The number that was given last."""
+        self._first: int | None = self._last
+        """Until the first is written: frames with greater numbers in the record belong to no cut, and are to go."""
         self._frames: dict[int, Frame] = {}
         """Those of the cut that is being encoded."""
 
     def encode(self, cut: Cut) -> EncodedCut:
-        """Return what the recorder does not have of a cut. What becomes of it is told by `committed` or `failed`."""
+        """Return what the recorder does not have of a cut. What becomes of it is told by `committed` or `failed`.
+
+        Where that is much, only some of the new frames go ahead: the rest is for the cuts that follow.
+        """
         queues = {queue.queue: self._queue(queue) for queue in cut.queues}
         frames, self._frames = self._frames, {}
-        self._sent = _Known(set(frames), _unplaced(cut), _small(cut, queues))
-        new = [frames[number] for number in sorted(self._sent.frames - self._written.frames)]
-        gone = array("q", sorted(self._written.frames - self._sent.frames))
-        big = [frame for frame in new if isinstance(frame.payload, SharedFrame)]
+        new = [frames[number] for number in sorted(frames.keys() - self._written.frames)]
+        ahead = _as_many_as_fit(new)
+        unplaced = _unplaced(cut)
+        if len(ahead) < len(new):
+            numbers = {frame.number for frame in ahead}
+            told = {number: first for number, first in unplaced.items() if number in numbers}
+            self._sent = replace(
+                self._written, frames=self._written.frames | numbers, unplaced=self._written.unplaced | told
+            )
+            return _encoded({"ahead": True, "upto": self._first}, ahead)
+        self._sent = _Known(set(frames), unplaced, _small(cut, queues))
         fresh = {key: value for key, value in self._sent.small.items() if self._is_fresh(key, value)}
         states = {key: value for key, value in fresh.items() if isinstance(value, bytes)}
+        gone = array("q", sorted(self._written.frames - self._sent.frames))
         head = {
             **_sums(cut),
+            "upto": self._first,
             "told": _told(cut),
             "queues": [[name, text if (QUEUE, name) in fresh else None] for name, text in queues.items()],
             "writers": [_writer(each, fresh=(WRITER, each.worker) in fresh) for each in cut.writers],
             "kept": [[kind, name] for kind, name in self._sent.small if kind in (STATE, INPUT)],
             "states": [[*key, len(value)] for key, value in states.items()],
-            "frames": len(new),
-            "gone": len(gone),
             "places": [
                 [number, frames[number].first]
                 for number, told in self._written.unplaced.items()
                 if number in frames and frames[number].first != told
             ],
-            "bulk": [[frame.number, named_memory(frame.payload.file.fileno())] for frame in big],
         }
-        bodies = [frame.payload for frame in new]
-        columns = [array("q", map(column, new)).tobytes() for column in _COLUMNS]
-        lengths = array("q", map(len, bodies)).tobytes()
-        text = json.dumps(head).encode()
-        return EncodedCut((text, *columns, lengths, gone.tobytes(), *states.values(), *bodies), big)
+        return _encoded(head, new, gone, states.values())
 
     def committed(self) -> None:
         """The recorder has the last one."""
         self._written, self._sent = self._sent, _Known()
+        self._first = None
 
     def failed(self) -> None:
         """It has not, and is where it was; of what is small it is told all once more."""
@@ -181,14 +197,53 @@ class CutEncoder:
         return written
 
     def _give_number(self, frame: Frame) -> int:
-        frame.number = self._next
-        self._next += 1
+        self._last += 1
+        frame.number = self._last
         return frame.number
 
 
+def _as_many_as_fit(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """Return the first of them that are not too much at once."""
+    ends = list(accumulate(len(frame.payload) for frame in frames))
+    return (
+        frames
+        if not ends or ends[-1] <= _MOST_AT_ONCE
+        else frames[: max(1, bisect_right(ends, _MOST_AT_ONCE))]
+    )
+
+
+def _encoded(
+    head: Mapping[str, Any],
+    new: Sequence[Frame],
+    gone: array[int] | None = None,
+    states: Iterable[bytes] = (),
+) -> EncodedCut:
+    """Put the parts one behind the other."""
+    big = [frame for frame in new if isinstance(frame.payload, SharedFrame)]
+    gone = gone or array("q")
+    told = {
+        **head,
+        "frames": len(new),
+        "gone": len(gone),
+        "bulk": [[frame.number, named_memory(frame.payload.file.fileno())] for frame in big],
+    }
+    bodies = [frame.payload for frame in new]
+    columns = [array("q", map(column, new)).tobytes() for column in _COLUMNS]
+    lengths = array("q", map(len, bodies)).tobytes()
+    text = json.dumps(told).encode()
+    parts = (text, *columns, lengths, gone.tobytes(), *states, *bodies)
+    return EncodedCut(parts, big, is_whole="ahead" not in head)
+
+
 def _range(each: ItemRange) -> list[Any]:
-    past = [astuple(attempt) for attempt in each.history]
-    return [each.frame.number, each.start, each.stop, each.attempt, each.partial, past]
+    return [
+        each.frame.number,
+        each.start,
+        each.stop,
+        each.attempt,
+        each.partial,
+        list(map(_attempt, each.history)),
+    ]
 
 
 def _unplaced(cut: Cut) -> dict[int, int]:
@@ -287,6 +342,9 @@ class CutSender:
         self._buffer: CutBuffer | None = None
         self._number = 0
         self._held: Sequence[Frame] = ()
+        self._cost = 0.0
+        """Seconds that the one under way has cost so far, with what has gone ahead of it."""
+        self._sent_whole = True
         self._began = time.monotonic()
         self._first = self.due = self._began + max(pace.every, _FIRST)
         """When the next one is wanted, or the answer to the last one is to be looked for."""
@@ -296,8 +354,11 @@ class CutSender:
         self.is_any_kept = cut is not None
         """Whether somebody could go on with the run from a cut, be it an old one."""
 
-    def cut(self, cut: Cut, began: float) -> None:
-        """Send one; `began` is when it was begun to be taken. None may be under way."""
+    def cut(self, cut: Cut, began: float) -> bool:
+        """Send one; `began` is when it was begun to be taken. None may be under way.
+
+        Return whether all of it is: else frames have gone ahead, or nothing could.
+        """
         self._number += 1
         encoded = self._encoder.encode(cut)
         try:
@@ -305,10 +366,18 @@ class CutSender:
             place = self._buffer.write(encoded.parts)
         except OSError as error:
             self._failed(f"there is no memory for it: {error.strerror or error}")
-            return
+            return False
         self._held, self.is_under_way, self._began = encoded.held, True, began
         self._send({"cut": {**place, "number": self._number, "at": time.time(), "fsync": self._pace.fsync}})
-        self.due = began + self._pace.pause(time.monotonic() - began)
+        self._sent_whole = encoded.is_whole
+        self._count_cost(time.monotonic() - began)
+        return encoded.is_whole
+
+    def _count_cost(self, seconds: float) -> None:
+        """What goes ahead of a cut is part of its cost, and the pause comes behind the cut."""
+        self._cost += seconds
+        pause = self._pace.pause(self._cost) if self._sent_whole else self._pace.every
+        self.due = max(self.due, self._began + pause)
 
     def heard(self, answer: Mapping[str, Any]) -> None:
         """The recorder says what became of the one under way."""
@@ -317,8 +386,10 @@ class CutSender:
             self._buffer.shrink()
         if "committed" in answer:
             self._encoder.committed()
-            self.trouble, self.is_any_kept = None, True
-            self.due = max(self.due, self._began + self._pace.pause(answer["seconds"]))
+            self._count_cost(answer["seconds"])
+            self.trouble = None
+            if self._sent_whole:
+                self.is_any_kept, self._cost = True, 0.0
         else:
             self._failed(str(answer["why"]))
 

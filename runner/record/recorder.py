@@ -227,15 +227,25 @@ class Recorder(NoRecord):
 
     def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
         """Send one; where another is under way this one is left out, unless it is the last."""
-        deadline = time.monotonic() + CLOSE_TIMEOUT
+        began = time.monotonic() if began is None else began
         if self._cuts is None:
             return
         if last:
-            self._hear(until=deadline)
-        if not self._cuts.is_under_way:
-            self._cuts.cut(cut, time.monotonic() if began is None else began)
-        if last and self._cuts.has_begun:
-            self._hear(until=deadline)
+            self._send_last(self._cuts, cut, began)
+        elif not self._cuts.is_under_way:
+            self._cuts.cut(cut, began)
+
+    def _send_last(self, cuts: CutSender, cut: Cut, began: float) -> None:
+        """Send it whole, and wait until it is written, or can't be."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT
+        is_waited_for = cuts.has_begun
+        self._hear(until=deadline)
+        while self.keeps_cuts and not cuts.is_under_way:
+            is_whole = cuts.cut(cut, began)
+            if is_waited_for:
+                self._hear(until=deadline)
+            if is_whole or not is_waited_for or cuts.trouble is not None:
+                return
 
     def _hear(self, until: float | None = None) -> None:
         """Take in what the child has said; `until`: wait so long for what becomes of the cut under way."""

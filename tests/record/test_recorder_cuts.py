@@ -155,3 +155,23 @@ def test_big_items_are_not_held_for_a_recorder_that_is_gone(run: RecordedRun) ->
 
     assert 1 == arena.ended
     arena.close()
+
+
+def test_what_is_too_much_at_once_goes_ahead_of_its_cut(
+    run: RecordedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.record.cuts._MOST_AT_ONCE", 1000)
+    recorder = run.begin()
+    cuts = [cut_with(*(bytes([n, number]) * 200 for number in range(7))) for n in range(2)]
+    wait_until_due(recorder)
+    recorder.cut(cuts[0])
+    wait_until_due(recorder)
+    ahead = run.kept()
+    for _ in range(3):
+        recorder.cut(cuts[0])
+        wait_until_due(recorder)
+    found = run.kept()
+    recorder.cut(cuts[1], last=True)
+
+    assert (None, cuts[0], cuts[1]) == (ahead, found, run.kept())
+    end_recording(recorder)
