@@ -152,6 +152,16 @@ def test_of_what_was_made_again_under_another_name_one_file_is_there(
 
 
 @pytest.mark.slow
+def test_a_row_of_each_key_is_there_once(folder: Folder) -> None:
+    folder.write("{sqlite: {path: out, table: buns, key: [n]}}", more=", batch: 100")
+
+    ended = folder.run("cut 3", "cut 2", "cut 4", "never")
+
+    found = sorted(SINKS["sqlite"].read(folder.path / "out"))
+    assert ((0, ""), list(range(2000)), {"out"}) == (ended, found, folder.left())
+
+
+@pytest.mark.slow
 def test_what_is_printed_is_there_at_least_once(folder: Folder) -> None:
     folder.write('{print: {line: "${{ item.n }}"}}')
 
