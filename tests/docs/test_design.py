@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-JOURNEYS = DESIGN.partition("## Four journeys")[2].partition("\n## ")[0]
+JOURNEYS = DESIGN.partition("## Five journeys")[2].partition("\n## ")[0]
 PLACE = re.compile(r"`([\w/]+\.py)`\s+`([A-Za-z_][\w.]*)`")
 STEP = re.compile(r"^(\d+)\. (.*(?:\n   +.*)*)", re.MULTILINE)
 
@@ -35,10 +35,10 @@ def names_in(path: Path) -> set[str]:
     return found
 
 
-def test_there_are_four_journeys_of_numbered_steps() -> None:
+def test_there_are_five_journeys_of_numbered_steps() -> None:
     numbers = [int(step[1]) for step in STEP.finditer(JOURNEYS)]
 
-    assert 4 == len(journeys())
+    assert 5 == len(journeys())
     assert numbers == [n for steps in journeys().values() for n in range(1, len(steps) + 1)]
 
 
