@@ -6,6 +6,7 @@ runs/*/run.db ──► summarize ──► RunSummary ──► history, and th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -97,6 +98,11 @@ def _alike(one: str, other: str) -> int:
 def _stamp(run_folder: RunFolder) -> int:
     """Return what changes with the database of a run; 0 where there is none."""
     try:
-        return (run_folder.path / DATABASE).stat().st_mtime_ns
+        stamp = (run_folder.path / DATABASE).stat().st_mtime_ns
     except OSError:
         return 0
+    with contextlib.suppress(
+        OSError
+    ):  # where somebody looked on at its end, that stands in the log beside it
+        stamp += (run_folder.path / f"{DATABASE}-wal").stat().st_mtime_ns
+    return stamp

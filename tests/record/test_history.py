@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import time
@@ -20,6 +21,7 @@ from runner.record.history import find_run, runs_in, unique_prefixes
 from runner.record.reader import RunView
 from runner.record.schema import VERSION, create
 from runner.record.summary import RunSummary
+from runner.record.writer import RunWriter
 from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import RunLock, write_ended
 
@@ -256,3 +258,22 @@ def test_a_list_of_runs_of_the_present_says_how_long_they_have_taken(tmp_path: P
     lock.release()
 
     assert 59 < run.seconds < 600
+
+
+def test_a_run_that_ended_once_more_while_somebody_looked_on_is_not_what_it_was_before(
+    tmp_path: Path,
+) -> None:
+    folder = recorded(tmp_path, "aa", outcome="interrupted").path
+    for incarnation, outcome in ((2, "interrupted"), (3, "done")):
+        with RunView(folder) as view:
+            writer = RunWriter(
+                folder,
+                {"workflow": "baozi", "pid": os.getpid(), "at": 9.0},
+                over=False,
+                incarnation=incarnation,
+            )
+            view.facts()
+            writer.end({"at": 10.0, "outcome": outcome, "exit_code": 0, "report": None})
+            writer.close()
+
+        assert [outcome] == [run.outcome for run in runs_in(tmp_path)]

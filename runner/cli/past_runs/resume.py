@@ -55,13 +55,12 @@ def command(run: str, check: bool, changed: str | None, **shown: Any) -> int:
             print_message(f"run '{summary.id}' is done: nothing is left")
             return 0
         past = past_run(summary, view)
-        if past.jobs:
-            from runner.cli.past_runs.resume_jobs import resume_jobs
-
-            return resume_jobs(
-                past, run_folder, view, check=check, changed_ok=changed is not None, chosen=chosen
-            )
         facts = view.facts()
+    # The view is closed by now: a reader keeps the recorder from leaving the record as one file.
+    if past.jobs:
+        from runner.cli.past_runs.resume_jobs import resume_jobs
+
+        return resume_jobs(past, run_folder, check=check, changed_ok=changed is not None, chosen=chosen)
     from runner.cli.past_runs.resume_stages import StagesResumption
 
     resumption = StagesResumption(

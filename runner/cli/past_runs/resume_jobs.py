@@ -69,7 +69,6 @@ class _Outlook:
 def resume_jobs(
     past: Past,
     run_folder: RunFolder,
-    view: RunView,
     *,
     check: bool,
     changed_ok: bool,
@@ -86,7 +85,9 @@ def resume_jobs(
     """
     with refusals_told(chosen):
         taken = take_up(run_folder)
-        outlook = _outlook(past, past_legs(view), run_folder, chosen)
+        with RunView(run_folder.path) as view:
+            legs = past_legs(view)
+        outlook = _outlook(past, legs, run_folder, chosen)
         if check:
             write("".join(f"{line}\n" for line in [*outlook.lines(), outlook.in_short()]))
         if outlook.has_changed and not changed_ok:
