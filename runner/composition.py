@@ -81,12 +81,22 @@ def run(
         plan = with_renumbered(with_added(plan, resumed.cut), resumed.cut, resumed.incarnation)
     with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
-        run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder, resumed))
-        last.callback(recorder.close)
-        _supervise(plan, bus, run_folder, recorder, resumed, past)
+        with _signals_noted() as signals:
+            run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder, resumed))
+            last.callback(recorder.close)
+            _supervise(plan, bus, signals, run_folder, recorder, resumed, past)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
+
+
+@contextmanager
+def _signals_noted() -> Iterator[SignalInbox]:
+    """Before whatever takes a while: a signal that nobody notes is one that nobody obeys."""
+    with ExitStack() as parts:
+        with _refusals_as_start_failed():
+            signals = parts.enter_context(SignalInbox())
+        yield signals
 
 
 @contextmanager
@@ -106,6 +116,7 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
 def _supervise(
     plan: Plan,
     bus: Bus,
+    signals: SignalInbox,
     run_folder: RunFolder,
     recorder: NoRecord,
     resumed: TakenRun | None,
@@ -115,8 +126,6 @@ def _supervise(
     cut = None if resumed is None else resumed.cut
     with ExitStack() as parts:
         with _refusals_as_start_failed():
-            # Before whatever takes a while: a signal that nobody notes is one that nobody obeys.
-            signals = parts.enter_context(SignalInbox())
             parts.enter_context(ensure_capacity(plan))
             plan, outputs = parts.enter_context(
                 open_outputs(plan, resumable=resumable(plan) and recorder.keeps_cuts, cut=cut)

@@ -223,6 +223,7 @@ def run_prepared(prepare: Callable[..., Prepared], chosen: RunOptions) -> int:
     resume_collection()
     if plan.transport == "inline":  # its handlers' threads are this process's
         click.get_current_context().meta[CLOSE_TIMEOUT] = plan.limits.asked_close
+
     # A signal that comes when the run is over must not cost its report: it only ends the wait for slow readers.
     with first_signal_ignored(and_all_after=True):
         report, lost = run_plan(prepared, watching, chosen)

@@ -138,6 +138,18 @@ def open_to_read(file: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: it is not there, is damaged, or is no run's.
     """
+    try:
+        return _opened_to_read(file)
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error):
+            raise
+    # Its writer was killed in a transaction without a write-ahead log: who may write has to take that back first.
+    with contextlib.closing(sqlite3.connect(file, timeout=BUSY)) as connection:
+        _require_ours(connection)
+    return _opened_to_read(file)
+
+
+def _opened_to_read(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"file:{_quoted(file)}?mode=ro", uri=True, timeout=BUSY)
     try:
         connection.execute(
@@ -153,6 +165,8 @@ def open_to_read(file: Path) -> sqlite3.Connection:
 
 def _require_ours(connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if not application and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise sqlite3.DatabaseError("the run ended before anything of it was written")
     if application != APPLICATION:
         raise sqlite3.DatabaseError("it is no database of a run")
 

@@ -20,6 +20,7 @@ from runner.events.base import Event
 from runner.events.report import Report
 from runner.process.child import children
 from runner.process.watchdog import RUN_VARIABLE
+from runner.record.recorder import NoRecord
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 
@@ -153,6 +154,20 @@ def test_the_caller_gets_its_signals_and_environment_back(
     assert (0, report.run) == (report.exit_code, said)
     assert "an outer run" == os.environ[RUN_VARIABLE]
     assert before == [signal.getsignal(number) for number in heeded]
+
+
+def test_a_signal_that_comes_while_the_run_is_still_put_together_stops_it(kitchen: Path) -> None:
+    class Early(NoRecord):
+        def begin(self, *_about: object, **_more: object) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        report = run(chore(kitchen, "import time\ndef do():\n    time.sleep(60)"), recorder=Early())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert ("interrupted", 143) == (report.outcome, report.exit_code)
 
 
 def test_the_callers_own_children_are_left_alone(kitchen: Path) -> None:

@@ -24,6 +24,7 @@ from runner.record.history import runs_in
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.recorder import Recorder
 from runner.record.resumption import take_up
+from runner.record.schema import DATABASE, create
 from runner.record.writer import RunWriter
 from runner.store.run_folder import RunFolder
 from runner.store.run_lock import RunLock, is_held, write_ended
@@ -190,6 +191,7 @@ HOLD = """
 import sys, time, pathlib
 from runner.store.run_folder import RunFolder
 from runner.record.resumption import take_up
+from runner.record.schema import DATABASE, create
 resumed = take_up(RunFolder("abcd", pathlib.Path(sys.argv[1])))
 print(resumed.incarnation, flush=True)
 time.sleep(600)
@@ -248,3 +250,31 @@ def test_what_came_from_elsewhere_or_is_of_another_version_is_not_gone_on_with(k
         take_up(killed)
 
     assert False is is_held(killed.path)
+
+
+def test_a_record_whose_writer_was_killed_in_a_transaction_without_a_log_is_read_as_it_was_before(
+    tmp_path: Path,
+) -> None:
+    """As one is that is killed while it leaves one plain file behind: whoever only reads can't take that back."""
+    connection, _ = create(tmp_path / DATABASE, lasting=False)
+    connection.execute("INSERT INTO fact VALUES ('workflow', 'baozi')")
+    connection.close()
+    child = os.fork()
+    if not child:
+        writer = sqlite3.connect(tmp_path / DATABASE, isolation_level=None)
+        writer.execute("PRAGMA journal_mode=DELETE")
+        writer.execute("PRAGMA cache_size=1")
+        writer.execute("BEGIN IMMEDIATE")
+        for number in range(2000):
+            writer.execute("INSERT INTO fact VALUES (?, ?)", (str(number), "x" * 1000))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert list(tmp_path.glob("*-journal"))
+    with RunView(tmp_path) as view:
+        assert view.facts() == {"workflow": "baozi"}
+
+
+def test_a_database_of_which_nothing_was_written_says_so(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / DATABASE).close()
+    with pytest.raises(RecordDamaged, match="the run ended before anything of it was written"):
+        RunView(tmp_path)
