@@ -119,8 +119,8 @@ def test_a_killed_run_is_gone_on_with_as_the_same_run(place: Place) -> None:
 
     told = place.mprun("resume", "latest", "--check")
     assert told.returncode == 0, told.stderr
-    assert re.search(r"\d+ items are done, \d+ wait, \d+ of them in workers' hands", told.stderr)
-    assert re.search(r"lister-1 makes again, and leaves out, its first \d+ items", told.stderr)
+    assert re.search(r"\d+ items are done, \d+ wait, \d+ of them in workers' hands", told.stdout)
+    assert re.search(r"lister-1 makes again, and leaves out, its first \d+ items", told.stdout)
     assert place.handled() == before
 
     resumed = place.mprun("resume", "shop", "--no-progress")

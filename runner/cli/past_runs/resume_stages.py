@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.options import RunOptions
-from runner.cli.output import print_message
+from runner.cli.output import print_message, write
 from runner.cli.past_runs.past import Past, difference
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ResumeRefused
@@ -67,8 +67,8 @@ class StagesResumption:
             outlook = self._outlook(spec, plan, taken)
             self._refuse(outlook)
             assert taken.cut is not None
-            for line in (*_promises(plan, taken.cut), *_cut_off(plan, taken), *outlook.notes):
-                print_message(visible(line))
+            lines = (*_promises(plan, taken.cut), *_cut_off(plan, taken), *outlook.notes)
+            write("".join(f"{visible(line)}\n" for line in lines))
         finally:
             taken.lock.release()
         return 0
