@@ -158,7 +158,7 @@ def test_the_exit_code_says_how_it_ended(
 
 
 def test_a_spawned_process_is_watched_as_a_forked_one() -> None:
-    child = ChildProcess(os._exit, (5,), name="neo", daemon=True, method="spawn")
+    child = ChildProcess(sys.exit, (5,), name="neo", daemon=True, method="spawn")
 
     assert 5 == reap(child)
 

@@ -187,7 +187,6 @@ LEFT: dict[str, tuple[Call, str]] = {
 
 
 @pytest.mark.parametrize(("call", "expected"), LEFT.values(), ids=LEFT)
-@pytest.mark.quick("work that waits for an executor")
 def test_what_a_call_leaves_undone_is_found_once(call: Call, expected: str) -> None:
     found = look_after(call)
 
@@ -286,7 +285,6 @@ DONE: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("call", DONE.values(), ids=DONE)
-@pytest.mark.quick("awaited work")
 def test_what_is_done_when_a_call_returns_is_not(call: Call) -> None:
     assert [] == look_after(call)
 
