@@ -34,7 +34,7 @@ from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home, mark_of
 from runner.supervisor.admin import AdminApi
-from runner.supervisor.cuts import resumable, with_added, with_renumbered
+from runner.supervisor.cuts import failed_items_of, resumable, with_added, with_renumbered
 from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import open_outputs
 from runner.supervisor.resources import open_resources
@@ -256,7 +256,9 @@ def _keep_record(
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
         run_folder.write_facts(facts)
-        about = lambda: (begin_facts(plan), mask_for(plan))  # noqa: E731
+        earlier = {} if resumed is None or resumed.cut is None else failed_items_of(resumed.cut)
+        known = {"failed_before": sum(earlier.values())}
+        about = lambda: ({**begin_facts(plan), **known}, mask_for(plan))  # noqa: E731
         recorder.begin(run_folder.path, about, resumed, every=plan.resume.every, fsync=plan.resume.fsync)
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:

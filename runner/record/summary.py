@@ -151,7 +151,7 @@ def _totals(known: Mapping[str, Any], view: RunView) -> dict[str, int]:
     before = sum(queue.get("done_before", 0) for queue in queues if queue["name"] not in passed_on)
     return {
         "done": before + sum(stage["done"] for stage in stages if stage["name"] not in names),
-        "failed": sum(stage["failed"] for stage in stages),
+        "failed": known.get("failed_before", 0) + sum(stage["failed"] for stage in stages),
         "dead": sum(queue["dead_lettered"] for queue in queues),
     }
 

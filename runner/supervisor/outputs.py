@@ -101,7 +101,7 @@ def open_outputs(
         if before is not None:
             opened.before[stage.name] = before
         sync = any(worker.fsync for worker in stage.workers)
-        opening = Opening(str(stage.spec.cwd or Path.cwd()), plan.origin, resumable, sync, before)
+        opening = Opening(_folder_of(stage), plan.origin, resumable, sync, before)
         try:
             opened.outputs[stage.name] = writes.open(opening)
         except OutputRefused as error:
@@ -131,7 +131,12 @@ def surplus(plan: Plan, run: str, cut: Cut) -> Iterator[tuple[str, int]]:
     for stage in plan.stages:
         writes, before = writes_of(stage.spec.handler, stage.role), _before(stage, cut)
         if writes is not None and writes.surplus is not None and before is not None:
-            yield from writes.surplus(Opening(str(stage.spec.cwd or Path.cwd()), run, before=before))
+            yield from writes.surplus(Opening(_folder_of(stage), run, before=before))
+
+
+def _folder_of(stage: StagePlan) -> str:
+    """Return the folder that its workers work in; one that is told from elsewhere would be another there."""
+    return str((stage.spec.cwd or Path()).absolute())
 
 
 def _before(stage: StagePlan, cut: Cut) -> KeptOutput | None:

@@ -162,6 +162,42 @@ def test_a_run_that_a_bug_has_ended_goes_on_once_it_is_mended_and_says_what_has_
     assert set(place.handled()) == set(range(200))
 
 
+def test_items_that_had_failed_are_counted_in_the_run_they_failed_in_whoever_goes_on(place: Place) -> None:
+    place.change("shop.yaml", "from: orders}", "from: orders, on_error: skip}\nlimits: {max_errors: 30}")
+    place.change(
+        "shop.py",
+        "    if order == 40",
+        "    if order % 20 == 7:\n        raise ValueError(order)\n    if order == 40",
+    )
+    place.kill()
+    resumed = place.mprun("resume", "latest", "-q")
+    assert resumed.returncode == 0, resumed.stderr
+    (row,) = place.history()
+    assert (2, 190, 10) == (row["incarnations"], row["done"], row["failed"])
+
+
+@pytest.mark.parametrize("verb", ["resume", "rerun"])
+def test_a_file_that_came_over_standard_input_is_what_the_record_has_of_it(
+    place: Place, mprun: Path, plain_env: Mapping[str, str], verb: str
+) -> None:
+    place.write("faulty", "")
+    failed = subprocess.run(
+        [mprun, "run", "-", "-q"],
+        cwd=place.folder,
+        env={**plain_env, "MPRUN_HOME": str(place.folder / ".mprun")},
+        input=SHOP,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert failed.returncode == 1, failed.stderr
+    (place.folder / "faulty").unlink()
+    again = place.mprun(verb, "latest", "-q")
+    assert again.returncode == 0, again.stderr
+    assert set(place.handled()) == set(range(200))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [

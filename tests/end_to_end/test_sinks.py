@@ -441,3 +441,25 @@ def test_a_ctrl_c_while_the_outputs_are_made_ready_is_obeyed(
     )
 
     assert 130 == done.returncode
+
+
+@pytest.mark.parametrize(
+    ("sink", "left"),
+    [
+        ("{jsonl: {path: out.jsonl}}", "out.jsonl"),
+        ("{csv: {path: out.csv, mode: replace}}", "out.csv"),
+        ("{sqlite: {path: out.db, table: t}}", "out.db"),
+        ('{dir: {path: out, name: "${{ item.n }}"}}', "out"),
+    ],
+)
+def test_a_sink_in_a_folder_of_its_own_writes_there_wherever_that_is_told_from(
+    folder: Folder, sink: str, left: str
+) -> None:
+    (folder.path / "below").mkdir()
+    folder.write(sink, source="source:count, with: {last: 3}", more=", cwd: below")
+
+    done = folder.run()
+
+    assert (0, [left]) == (done.returncode, [each.name for each in (folder.path / "below").iterdir()]), (
+        done.stderr
+    )

@@ -12,6 +12,8 @@ from runner.record.summary import RunSummary
 from runner.text import visible
 
 _MASK = "***"
+STDIN = Path("-")
+"""What stands for standard input where a file is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class Past:
     overrides: Sequence[str]
     jobs: Sequence[str]
     """The ids of its legs."""
+
+    @property
+    def was_piped(self) -> bool:
+        """Whether its file came over standard input: what its record has of it is all that there is."""
+        return self.file == STDIN
+
+    @property
+    def text_to_check(self) -> str | None:
+        """What to check now, instead of what is in the file; None where that is to be read."""
+        return self.text if self.was_piped else None
 
 
 def past_run(summary: RunSummary, view: RunView) -> Past:
@@ -59,9 +71,14 @@ def _near(file: Path) -> Path:
 
 
 def difference(text: str, file: Path) -> Sequence[str]:
-    """Return how a file differs from what it held, line by line; nothing where it does not. One gone is empty."""
+    """Return how a file differs from what it held, line by line; nothing where it does not. One gone is empty.
+
+    What came over standard input does not change.
+    """
     from runner.record.comparison import unified
 
+    if file == STDIN:
+        return ()
     try:
         now = file.read_bytes().decode("utf-8", "replace").lstrip("\ufeff")
     except OSError:

@@ -97,7 +97,7 @@ def _text_to_run(past: Past, *, as_then: bool) -> str | None:
         refused = f"run '{past.run}' can't be run again as it was: {what} changed since"
         message = f"{refused}; {way}`mprun run {past.file}` as it is"
         raise RerunRefused("\n".join(map(visible, [message, *shown[:_MOST_LINES], *more])))
-    return past.text if changed else None
+    return past.text if changed else past.text_to_check
 
 
 @dataclass(frozen=True, slots=True)

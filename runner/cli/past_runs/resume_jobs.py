@@ -116,7 +116,8 @@ def _refusal(outlook: _Outlook, past: Past) -> str:
 
 def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, chosen: RunOptions) -> _Outlook:
     warn = not chosen.quiet and chosen.log != "json"
-    spec = checked_spec(past.file, past.params, past.overrides, show_warnings=warn)
+    text = past.text_to_check
+    spec = checked_spec(past.file, past.params, past.overrides, show_warnings=warn, text=text)
     if not spec.resume.keeps:
         why = f"run '{past.run}' can't be gone on with: its file says `resume: none`"
         raise ResumeRefused(f"{why}; `mprun rerun {past.run}` begins anew")

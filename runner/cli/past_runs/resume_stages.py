@@ -94,7 +94,8 @@ class StagesResumption:
         from runner.cli.checking import checked_spec
 
         past = self.past
-        return checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings)
+        text = past.text_to_check
+        return checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings, text=text)
 
     def _outlook(self, spec: WorkflowSpec, plan: Plan, taken: TakenRun) -> Outlook:
         past, cut = self.past, taken.cut
