@@ -136,6 +136,7 @@ def test_a_killed_run_is_gone_on_with_as_the_same_run(place: Place) -> None:
     assert (again.returncode, again.stderr) == (0, f"run '{killed['id']}' is done: nothing is left\n")
 
 
+@pytest.mark.slow
 def test_a_run_that_ctrl_c_has_ended_says_how_to_go_on(place: Place) -> None:
     place.change("shop.py", "die(30)", "os.kill(os.getppid(), signal.SIGINT)")
     place.write("deadly", "")
@@ -148,6 +149,7 @@ def test_a_run_that_ctrl_c_has_ended_says_how_to_go_on(place: Place) -> None:
     assert place.handled() == list(range(5000))
 
 
+@pytest.mark.slow
 def test_a_run_that_a_bug_has_ended_goes_on_once_it_is_mended_and_says_what_has_changed(place: Place) -> None:
     place.write("faulty", "")
     failed = place.mprun("run", "shop.yaml", "--no-progress")
@@ -162,6 +164,7 @@ def test_a_run_that_a_bug_has_ended_goes_on_once_it_is_mended_and_says_what_has_
     assert set(place.handled()) == set(range(200))
 
 
+@pytest.mark.slow
 def test_items_that_had_failed_are_counted_in_the_run_they_failed_in_whoever_goes_on(place: Place) -> None:
     place.change("shop.yaml", "from: orders}", "from: orders, on_error: skip}\nlimits: {max_errors: 30}")
     place.change(
@@ -176,6 +179,7 @@ def test_items_that_had_failed_are_counted_in_the_run_they_failed_in_whoever_goe
     assert (2, 190, 10) == (row["incarnations"], row["done"], row["failed"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["resume", "rerun"])
 def test_a_file_that_came_over_standard_input_is_what_the_record_has_of_it(
     place: Place, mprun: Path, plain_env: Mapping[str, str], verb: str
@@ -198,6 +202,7 @@ def test_a_file_that_came_over_standard_input_is_what_the_record_has_of_it(
     assert set(place.handled()) == set(range(200))
 
 
+@pytest.mark.quick("another sharding")
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
@@ -225,6 +230,7 @@ def test_what_is_left_of_a_run_has_no_place_in_another_topology(
         assert "begins anew" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_producer_that_is_given_something_else_has_to_be_asked_for(place: Place) -> None:
     place.kill()
     place.change("shop.yaml", "default: 200", "default: 250")
@@ -235,6 +241,7 @@ def test_a_producer_that_is_given_something_else_has_to_be_asked_for(place: Plac
     assert set(place.handled()) == set(range(250))
 
 
+@pytest.mark.slow
 def test_a_producer_that_gives_something_else_ends_the_run_and_both_are_shown(place: Place) -> None:
     place.change("shop.yaml", "shop:orders", "shop:random_orders")
     place.change("shop.py", "order == 40 and Path", "len(open('handled.txt').readlines()) == 40 and Path")
@@ -244,6 +251,7 @@ def test_a_producer_that_gives_something_else_ends_the_run_and_both_are_shown(pl
     assert re.search(r"'lister'.* gave something else at item \d+", refused.stderr)
 
 
+@pytest.mark.slow
 def test_of_two_that_go_on_at_once_one_is_told_who_the_other_is(place: Place) -> None:
     place.kill()
     place.write("slow", "")
@@ -265,6 +273,7 @@ def test_of_two_that_go_on_at_once_one_is_told_who_the_other_is(place: Place) ->
     assert f"process {pid} runs it" in words
 
 
+@pytest.mark.slow
 def test_what_a_handler_kept_in_itself_is_not_passed_over_in_silence(place: Place) -> None:
     place.change("shop.yaml", "shop:handle", "shop:Counter")
     place.kill()

@@ -338,15 +338,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fol
 
 def cases() -> list[object]:
     seeds = range(int(os.environ.get("MPRUN_KILL_SEEDS", "2")))
-    return [
-        pytest.param(
-            name, seed, id=f"{name}-{seed}", marks=() if (name, seed) == ("pipe", 0) else pytest.mark.slow
-        )
-        for name in SHAPES
-        for seed in seeds
-    ]
+    return [pytest.param(name, seed, id=f"{name}-{seed}") for name in SHAPES for seed in seeds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "seed"), cases())
 def test_a_run_that_is_killed_and_gone_on_with_leaves_what_an_undisturbed_one_does(
     name: str, seed: int, tmp_path: Path, undisturbed: Callable[[str], Folder]
