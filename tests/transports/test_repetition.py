@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runner.errors import NotRepeated
@@ -67,6 +67,7 @@ ITEMS = st.recursive(
 
 
 @given(ITEMS, st.booleans())
+@example({f"{number:040}": frozenset({"a", "b", "c", str(number)}) for number in range(40)}, False)
 def test_an_item_that_is_made_again_is_never_taken_for_another(item: object, is_whole: bool) -> None:
     again = pickle.loads(pickle.dumps(item))
 
