@@ -64,10 +64,10 @@ def left(tmp_path: Path, mprun: Path, plain_env: dict[str, str]) -> Iterator[int
 
 
 def test_ps_names_it_and_stop_ends_it(left: int, tmp_path: Path, run_mprun: RunMprun) -> None:
-    told = run_mprun("ps", cwd=tmp_path)
+    told = f"process {left} of it is still there; `mprun stop "  # alone: others are killed and may not be buried yet
+    wait_until(lambda: told in run_mprun("ps", cwd=tmp_path).stdout)
     stopped = run_mprun("stop", "dead", cwd=tmp_path)
 
-    assert f"process {left} of it is still there; `mprun stop " in told.stdout
     assert (0, f"ended process {left}, which a killed run had left\n") == (stopped.returncode, stopped.stderr)
     assert not alive(left)
     assert "nothing of it runs any more" in run_mprun("ps", cwd=tmp_path).stdout
