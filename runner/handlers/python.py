@@ -321,8 +321,16 @@ def _mapper_of(instance: Any) -> Mapper:
 
 
 def _flush_of(instance: object) -> Callable[[], object] | None:
+    """Return what makes safe what a handler holds. Raises `HandlerError` where a call of it would do nothing."""
     flush: Callable[[], object] | None = getattr(instance, "flush", None)
-    return flush if callable(flush) else None
+    if not callable(flush):
+        return None
+    if inspect.isgeneratorfunction(flush) or is_async(flush):
+        raise HandlerError(
+            f"the `flush()` of {type(instance).__name__} is a generator or async, so that to call it does nothing: "
+            "let it make safe what the class holds, and items come of the calls"
+        )
+    return flush
 
 
 def _items_of_instance(

@@ -233,6 +233,14 @@ def test_a_class_whose_instances_can_not_be_called_says_what_to_do(kitchen: Path
         bind("builtins:int", {}, context(kitchen, role))
 
 
+@pytest.mark.parametrize("body", ["def flush(self): yield 1", "async def flush(self): ..."])
+def test_a_flush_that_does_nothing_when_it_is_called_is_refused(kitchen: Path, body: str) -> None:
+    (kitchen / "kitchen.py").write_text(f"class Rows:\n    def __call__(self, item): ...\n    {body}\n")
+
+    with pytest.raises(HandlerError, match=r"the `flush\(\)` of Rows is a generator or async"):
+        bound(kitchen, "Rows", Role.PIPE)
+
+
 @pytest.mark.parametrize(
     ("name", "role"), [("wait", Role.CONSUMER), ("once", Role.CONSUMER), ("endless", Role.PLAIN)]
 )
