@@ -36,7 +36,7 @@ from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolde
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.cuts import failed_items_of, resumable, with_added, with_renumbered
 from runner.supervisor.feeder import NO_FEEDER
-from runner.supervisor.outputs import open_outputs
+from runner.supervisor.outputs import leaves_output, open_outputs
 from runner.supervisor.resources import open_resources
 from runner.supervisor.supervisor import Supervisor
 from runner.transports.base import Transport
@@ -259,7 +259,10 @@ def _keep_record(
         earlier = {} if resumed is None or resumed.cut is None else failed_items_of(resumed.cut)
         known = {"failed_before": sum(earlier.values())}
         about = lambda: ({**begin_facts(plan), **known}, mask_for(plan))  # noqa: E731
-        recorder.begin(run_folder.path, about, resumed, every=plan.resume.every, fsync=plan.resume.fsync)
+        policy, at_once = plan.resume, plan.resume.required or leaves_output(plan)
+        recorder.begin(
+            run_folder.path, about, resumed, every=policy.every, fsync=policy.fsync, at_once=at_once
+        )
     except OSError as error:
         if (stage := stage_with_dead_letters(plan)) is not None:
             raise StartFailed(

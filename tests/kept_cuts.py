@@ -142,12 +142,12 @@ class RecordedRun:
         self.folder.write_facts(RunFacts("abcd", "baozi", "baozi.yaml", os.getpid(), time.time()))
         self._made: list[Recorder] = []
 
-    def begin(self) -> Recorder:
+    def begin(self, *, at_once: bool = False) -> Recorder:
         recorder = Recorder()
         about = {"workflow": "baozi", "file": "baozi.yaml", "pid": os.getpid(), "at": time.time()}
         taken = take_up(self.folder) if self._made else None
         self._made.append(recorder)
-        recorder.begin(self.folder.path, lambda: (about, None), taken)
+        recorder.begin(self.folder.path, lambda: (about, None), taken, at_once=at_once)
         self.say(recorder)
         return recorder
 

@@ -66,6 +66,13 @@ class CutPace:
     """Seconds."""
     fsync: bool = False
     """Whether they must outlast the machine's end, and not only the runner's."""
+    at_once: bool = False
+    """Whether the first is written before the run has done anything; else only where the run is not over soon."""
+
+    @property
+    def first(self) -> float:
+        """Seconds until the first can be expected to be written."""
+        return 0.0 if self.at_once else max(self.every, _FIRST)
 
     def pause(self, cost: float) -> float:
         """Return the seconds between two cuts that each cost so many."""
@@ -340,13 +347,15 @@ class CutSender:
         self._pace = pace
         self._encoder = CutEncoder(cut)
         self._buffer: CutBuffer | None = None
+        self._superseded: CutBuffer | None = None
         self._number = 0
         self._held: Sequence[Frame] = ()
         self._cost = 0.0
         """Seconds that the one under way has cost so far, with what has gone ahead of it."""
         self._sent_whole = True
         self._began = time.monotonic()
-        self._first = self.due = self._began + max(pace.every, _FIRST)
+        self._first = self._began + pace.first
+        self.due = max(self._first, self._began + pace.every)
         """When the next one is wanted, or the answer to the last one is to be looked for."""
         self.is_under_way = False
         self.trouble: str | None = None
@@ -402,12 +411,24 @@ class CutSender:
         """There is no answer yet."""
         self.due = now + self._pace.every / 2
 
+    def supersede(self) -> None:
+        """
+        Take back the one under way, of which nothing is written: another takes its place.
+
+        Only the first can be taken back. Should the recorder be about to write it all the same, then from memory that
+        stays as it was, and with the next one it removes what came of it.
+        """
+        if self.is_under_way:
+            self._superseded, self._buffer = self._buffer, None
+            self.is_under_way = False
+            self._encoder.failed()
+
     def close(self) -> None:
         """No more are kept."""
         self.is_under_way, self._held, self.due = False, (), math.inf
-        if self._buffer is not None:
-            self._buffer.close()
-            self._buffer = None
+        for buffer in filter(None, (self._buffer, self._superseded)):
+            buffer.close()
+        self._buffer = self._superseded = None
 
     def _failed(self, why: str) -> None:
         self._encoder.failed()

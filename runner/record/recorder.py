@@ -63,12 +63,14 @@ class NoRecord:
         *,
         every: float = CUT_EVERY,
         fsync: bool = False,
+        at_once: bool = False,
     ) -> None:
         """The run has a folder that is its alone, and is about to begin. Without this nothing is kept.
 
         `about` returns the facts of the run, and what takes secrets out of these and of all that follows. `taken`: it
         is gone on with; its lock is the recorder's from now on. A cut is kept `every` so many seconds, or less often
-        where that would cost too much; with `fsync` it outlasts the end of the machine.
+        where that would cost too much; with `fsync` it outlasts the end of the machine. `at_once`: the first of them is
+        written as soon as it is there; else not in the first moment, in which many runs come to their end.
         """
 
     def refuse(self, why: str) -> None:
@@ -159,6 +161,7 @@ class Recorder(NoRecord):
         *,
         every: float = CUT_EVERY,
         fsync: bool = False,
+        at_once: bool = False,
     ) -> None:
         """Keep the record in `folder` from now on, and take the lock of the run."""
         self._lock = None if taken is None else taken.lock
@@ -176,10 +179,14 @@ class Recorder(NoRecord):
             forget_ended(folder)
         incarnation = 1 if taken is None else taken.incarnation
         self._folder, self.is_kept = folder, True
-        self._send({"begin": {"folder": str(folder), "incarnation": incarnation, **facts}})
+        self._send(
+            {"begin": {"folder": str(folder), "incarnation": incarnation, "at_once": at_once, **facts}}
+        )
         from runner.record.cuts import CutPace, CutSender  # what it imports `leased` has
 
-        self._cuts = CutSender(self._send, CutPace(every, fsync), None if taken is None else taken.cut)
+        self._cuts = CutSender(
+            self._send, CutPace(every, fsync, at_once), None if taken is None else taken.cut
+        )
         self.keeps_cuts = True
 
     @property
@@ -236,15 +243,18 @@ class Recorder(NoRecord):
             self._cuts.cut(cut, began)
 
     def _send_last(self, cuts: CutSender, cut: Cut, began: float) -> None:
-        """Send it whole, and wait until it is written, or can't be."""
+        """Send it whole, and wait until it is written, or can't be. Of a run that was short it is the only one."""
         deadline = time.monotonic() + CLOSE_TIMEOUT
         is_waited_for = cuts.has_begun
-        self._hear(until=deadline)
+        if is_waited_for:
+            self._hear(until=deadline)
+        else:
+            cuts.supersede()
         while self.keeps_cuts and not cuts.is_under_way:
             is_whole = cuts.cut(cut, began)
-            if is_waited_for:
+            if is_waited_for or not is_whole:
                 self._hear(until=deadline)
-            if is_whole or not is_waited_for or cuts.trouble is not None:
+            if is_whole or cuts.trouble is not None:
                 return
 
     def _hear(self, until: float | None = None) -> None:

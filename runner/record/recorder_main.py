@@ -153,6 +153,10 @@ class _Recording:
         """Take a cut. Where there is no database yet it waits until there is one, if the run is not over by then."""
         from runner.record.cut_writer import ReceivedCut
 
+        assert self.begin is not None
+        if self.cut is not None:  # superseded
+            self.cut.close()
+            self.cut = None
         try:
             self.cut = ReceivedCut.of(told)
         except OSError as error:
@@ -160,6 +164,8 @@ class _Recording:
             return
         if self.writer is not None:
             self._write_cut()
+        elif self.begin["at_once"]:
+            self._write(over=False)
         elif self.due is None:
             self.due = time.monotonic() + OPEN_AFTER
 

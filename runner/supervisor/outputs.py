@@ -79,6 +79,11 @@ class RunOutputs:
 NO_OUTPUTS = RunOutputs()
 
 
+def leaves_output(plan: Plan) -> bool:
+    """Tell whether something is made ready before the first worker, and seen to after the last."""
+    return any((its := writes_of(stage.spec.handler, stage.role)) and its.open for stage in plan.stages)
+
+
 @contextmanager
 def open_outputs(
     plan: Plan, *, resumable: bool = False, cut: Cut | None = None

@@ -56,16 +56,30 @@ def test_one_that_is_stopped_gets_one_cut_and_no_more_until_it_goes_on(run: Reco
     assert cuts[-1] == run.kept()
 
 
+@pytest.mark.parametrize("earlier", [(), (cut_with(b"b", b"c"),)], ids=["alone", "instead of an earlier one"])
 @pytest.mark.parametrize(("outcome", "expected"), [("failed", cut_with(b"a")), ("done", None)])
 def test_of_a_run_that_was_over_at_once_the_last_cut_is_kept_if_anybody_may_want_it(
-    run: RecordedRun, outcome: str, expected: Cut | None
+    run: RecordedRun, earlier: tuple[Cut, ...], outcome: str, expected: Cut | None
 ) -> None:
     recorder = run.begin()
+    for cut in earlier:
+        recorder.cut(cut)
     recorder.cut(cut_with(b"a"), last=True)
     waited = (run.folder.path / "run.db").exists()
     end_recording(recorder, outcome)
 
     assert (False, expected) == (waited, run.kept())
+    assert recorder.trouble is None
+
+
+def test_what_has_an_output_has_its_first_cut_at_once_and_its_end_waits_for_the_last(
+    run: RecordedRun,
+) -> None:
+    recorder = run.begin(at_once=True)
+    recorder.cut(cut_with(b"b", b"c"))
+    recorder.cut(cut_with(b"a"), last=True)
+
+    assert cut_with(b"a") == run.kept()
 
 
 def test_the_next_incarnation_goes_on_from_the_cut_and_writes_what_changes(run: RecordedRun) -> None:
