@@ -212,7 +212,7 @@ def _job_scheduler(
         UsageError: a secret can't be masked, or the logs of jobs can't be kept.
     """
     from runner.jobs.masking import Masker
-    from runner.jobs.requests import RequestBuilder, Secrets
+    from runner.jobs.requests import RequestBuilder, Secrets, remove_unread_outputs
     from runner.jobs.resumption import NO_PAST
     from runner.supervisor.job_scheduler import JobScheduler
 
@@ -220,6 +220,7 @@ def _job_scheduler(
     try:
         prune_job_logs(run_folder.home)
         logs = run_folder.make_folder(JOB_LOGS)
+        remove_unread_outputs(logs)
     except OSError as error:
         where = f"the logs of jobs can't be kept under '{run_folder.home}': {error.strerror}"
         raise UsageError(f"{where}; set {HOME} to a folder that can be written") from error

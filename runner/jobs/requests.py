@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -133,6 +134,9 @@ class JobMessage(StrEnum):
 
 _LONGEST_ARGUMENT = 100_000
 """Bytes; the kernel takes some more in one argument. A longer script goes into a file."""
+_LOG = re.compile(r"(\d+)-.*\.log")
+_ATTEMPT = re.compile(r"(?:\.(\d+))?\.log")
+"""What follows the stem in the name of an attempt's own log; those of services have a word more."""
 _IN_NAMES = re.compile(r"[^\w.-]+")
 
 
@@ -182,7 +186,26 @@ class RequestBuilder:
     def log_of(self, leg: LegSpec, attempt: int) -> str:
         """Return the file that an attempt logs to."""
         again = f".{attempt}" if attempt > 1 else ""
-        return f"{self._logs}/{self._numbers[leg.id]:04}-{_file_name(leg.id)}{again}.log"
+        return f"{self._logs}/{self._stem(leg.id)}{again}.log"
+
+    def last_logged(self) -> dict[str, int]:
+        """Return of each leg the last attempt that has left a log; a leg without any is not in it."""
+        try:
+            names = os.listdir(self._logs)  # noqa: PTH208 - of thousands no Path is wanted
+        except OSError:  # there is no such folder, so nobody has logged
+            return {}
+        begun: dict[str, int] = {}
+        legs = {number: leg for leg, number in self._numbers.items()}
+        for name in names:
+            found = _LOG.fullmatch(name)
+            if found and (leg := legs.get(int(found[1]))) is not None:
+                rest = _ATTEMPT.fullmatch(name.removeprefix(self._stem(leg)))
+                begun[leg] = max(begun.get(leg, 0), int(rest[1] or 1) if rest else 0)
+        return {leg: attempt for leg, attempt in begun.items() if attempt}
+
+    def _stem(self, leg: str) -> str:
+        """Return what the names of all that an attempt leaves begin with."""
+        return f"{self._numbers[leg]:04}-{_file_name(leg)}"
 
     def take_over_log(self, leg: LegSpec, attempt: int, log: str) -> str:
         """Have the log of an attempt of a past run here too, which may be forgotten first; return its name."""
@@ -223,7 +246,7 @@ class RequestBuilder:
             hidden=(*self._secrets.values, *self._secrets.unfit),
             dotenv=dotenv,
             ensure=tuple(_step(step, fill) for step in leg.ensure),
-            services=tuple(_service(service, fill, log) for service in leg.services),
+            services=tuple(_service(n, service, fill, log) for n, service in enumerate(leg.services, 1)),
             secrets=tuple(self._secrets.values.values()),
             missing=tuple(self._secrets.missing(leg.secrets)),
             values=self._jobs[leg.job].values,
@@ -270,6 +293,13 @@ class RequestBuilder:
         )
 
 
+def remove_unread_outputs(logs: Path) -> None:
+    """Take away what attempts that were killed with their runner had written to hand on, which may be secret."""
+    for left in logs.glob("*.out*"):
+        with suppress(OSError):
+            left.unlink()
+
+
 def _defined(command: CommandSpec) -> list[object]:
     return [command.run, dict(command.values), command.shell, command.directory]
 
@@ -282,9 +312,9 @@ def _step(step: StepSpec, fill: TemplateFiller) -> StepRequest:
     return StepRequest(step.name, _command(step.command, fill), step.condition, step.timeout, step.may_fail)
 
 
-def _service(service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceRequest:
+def _service(number: int, service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceRequest:
     ready = None if service.ready is None else _ready(service.ready, fill)
-    own_log = f"{log.removesuffix('.log')}.{_file_name(service.name)}.log"
+    own_log = f"{log.removesuffix('.log')}.{number}-{_file_name(service.name)}.log"
     return ServiceRequest(service.name, _command(service.command, fill), ready, own_log)
 
 

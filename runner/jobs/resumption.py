@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -136,6 +136,23 @@ def past_of(run: str, decisions: Sequence[LegDecision], *, goes_on: bool) -> Job
     kept = {each.leg.id: each.past for each in decisions if isinstance(each, KeptLeg)}
     begun = {each.leg.id: each for each in decisions if isinstance(each, RunLeg) and each.attempts}
     return JobsPast(run, kept, begun if goes_on else {})
+
+
+def with_unrecorded(past: Mapping[str, PastLeg], logged: Mapping[str, int]) -> dict[str, PastLeg]:
+    """
+    Add the attempts that were begun in the last moment before all was killed: of these nobody knows but their logs.
+
+    `logged` has the last attempt of each leg that has left one. Such a number is not given again.
+    """
+    found = dict(past)
+    for leg, attempt in logged.items():
+        known = past.get(leg, PastLeg(WAITING))
+        if attempt > known.attempts:
+            goes_on = known.state in (WAITING, RUNNING, RETRYING)
+            # One that had come to its end had begun anew.
+            lost = known.lost if goes_on else known.attempts
+            found[leg] = replace(known, state=RUNNING, attempts=attempt, lost=lost)
+    return found
 
 
 def digests_of(job: JobSpec, leg: LegSpec, params: Mapping[str, Any]) -> dict[str, str]:

@@ -66,8 +66,9 @@ def _pack(run_folder: RunFolder, out: object) -> None:
         for name in _OWN_FILES:
             if (run_folder.path / name).exists():
                 archive.write(run_folder.path / name, f"{run_folder.run}/{name}")
-        for below in (LETTERS, JOB_LOGS):
-            for path in sorted((run_folder.path / below).glob("*")):
+        # What a job that was killed had written to hand on, beside its log, may be secret.
+        for below, pattern in ((LETTERS, "*"), (JOB_LOGS, "*.log")):
+            for path in sorted((run_folder.path / below).glob(pattern)):
                 if path.is_file():
                     archive.write(path, f"{run_folder.run}/{below}/{path.name}")
 

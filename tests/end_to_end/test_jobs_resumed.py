@@ -261,6 +261,28 @@ def test_an_attempt_that_was_lost_with_the_runner_does_not_count(runs: Runs) -> 
     assert 3 == len(list(runs.folder.glob("home/runs/*/jobs/0001-a*.log")))
 
 
+def test_an_attempt_that_was_lost_before_it_was_recorded_keeps_its_log_and_its_number(runs: Runs) -> None:
+    run = runs.start(CHAIN)
+    until_in_test(runs)
+    run.kill_all()
+    (database,) = runs.folder.glob("home/runs/*/run.db")
+    with closing(sqlite3.connect(database)) as record, record:
+        # As where all is killed within the fifth of a second that an event may wait.
+        record.execute("DELETE FROM job WHERE id = 'test'")
+    (log,) = runs.folder.glob("home/runs/*/jobs/*-test.log")
+    log.write_text("the first words\n")
+    (leftover := log.with_suffix(".out")).write_text("v=secret\n")
+    (runs.folder / "go").touch()
+
+    again = resume(runs)
+
+    assert 0 == again.finish(), again.said
+    [started] = again.named("job.started", job="test")
+    assert (2, True) == (started["attempt"], started["log"].endswith("-test.2.log"))
+    assert started["reason"].endswith("attempt 1 was lost with the runner")
+    assert ("the first words\n", False) == (log.read_text(), leftover.exists())
+
+
 def killed_in_test(runs: Runs, text: str = CHAIN) -> None:
     run = runs.start(text)
     until_in_test(runs)

@@ -146,7 +146,7 @@ def test_services_have_logs_of_their_own() -> None:
 
     [service] = placed(one).services
 
-    assert "/logs/0001-a.my-db.log" == service.log
+    assert "/logs/0001-a.1-my-db.log" == service.log
     assert service.ready is not None and service.ready.command is not None
     assert ("test", "passed") == service.ready.command.argv
 
@@ -156,3 +156,32 @@ def test_an_order_travels_by_pickle_and_shows_itself_in_a_few_words() -> None:
 
     assert request == pickle.loads(pickle.dumps(request))
     assert "<job a, attempt 1>" == repr(request)
+
+
+def test_no_log_of_a_service_is_that_of_another_or_of_another_attempt() -> None:
+    named = [ServiceSpec(name, CommandSpec("serve")) for name in ("2", "my db", "my-db")]
+    one = leg("a", services=tuple(named))
+
+    logs = [service.log for attempt in (1, 2) for service in placed(one, attempt=attempt).services]
+
+    assert 6 == len({*logs, placed(one, attempt=2).log} - {placed(one, attempt=2).log})
+    assert 6 == len(set(logs))
+
+
+def test_the_last_attempt_that_has_left_a_log_is_known_of_each_leg(tmp_path: Path) -> None:
+    jobs = (job("a"), job("t", legs=2), job("b"), job("never"))
+    builder = RequestBuilder(
+        plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=jobs), 1), Secrets(), tmp_path, tmp_path
+    )
+    for name in ("0001-a.log", "0001-a.10.log", "0001-a.9.log", "0002-t-1.log", "0002-t-1.2.1-db.log"):
+        (tmp_path / name).touch()
+    for name in ("0003-t-2.1-7.log", "0004-b.out", "0004-other.3.log", "0099-a.log", "notes.log"):
+        (tmp_path / name).touch()
+
+    assert {"a": 10, "t (1)": 1} == builder.last_logged()
+
+
+def test_where_nothing_was_logged_no_attempt_is_known() -> None:
+    plan = plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=(job("a"),)), 1)
+
+    assert {} == RequestBuilder(plan, Secrets(), Path("/nowhere"), Path("/nowhere")).last_logged()

@@ -23,6 +23,7 @@ from runner.jobs.resumption import (
     decide_legs,
     digests_of,
     past_of,
+    with_unrecorded,
 )
 from runner.spec.jobs import AttemptsSpec, CommandSpec, JobSpec, NeedSpec, StepSpec
 from runner.spec.model import JobResult
@@ -213,6 +214,37 @@ def test_an_attempt_that_was_lost_with_the_runner_does_not_count(
 
     assert isinstance(leg, RunLeg)
     assert expected == (leg.attempts, leg.lost, leg.was_cut_off)
+
+
+@pytest.mark.parametrize(
+    ("known", "logged", "expected"),
+    [
+        (None, 1, (1, 1)),  # nothing of it was recorded
+        (PastLeg("waiting"), 2, (2, 1)),  # it had failed, and was tried again
+        (PastLeg("running", 1), 1, (1, 1)),
+        (PastLeg("retrying", 1), 2, (2, 1)),
+        (PastLeg("running", 3, lost=2), 4, (4, 3)),
+        (PastLeg("failed", 2), 3, (3, 3)),  # it had begun anew, with all its attempts
+        (PastLeg("passed", 1, outputs={}, digests={}), 2, (2, 2)),  # a job that it needs had run again
+    ],
+)
+def test_an_attempt_of_which_only_the_log_is_known_was_lost_too_and_keeps_its_number(
+    known: PastLeg | None, logged: int, expected: tuple[int, int]
+) -> None:
+    jobs = (job("a"),)
+    past = with_unrecorded({"a": known} if known else {}, {"a": logged})
+
+    [leg] = decide_legs(jobs, past, {"a": past["a"].digests or {}})
+
+    assert isinstance(leg, RunLeg)
+    assert (*expected, True) == (leg.attempts, leg.lost, leg.was_cut_off)
+    assert f"attempt {logged} was lost with the runner" == leg.reason
+
+
+def test_what_is_known_better_than_by_its_log_stays_so() -> None:
+    past = {"a": PastLeg("passed", 2), "b": PastLeg("skipped")}
+
+    assert past == with_unrecorded(past, {"a": 2})
 
 
 def test_attempts_are_numbered_on_in_the_same_run_and_anew_in_another() -> None:

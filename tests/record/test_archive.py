@@ -27,6 +27,7 @@ def archive(tmp_path: Path) -> Path:
     run_folder = recorded(tmp_path / "here", "abcd", over=False)
     (run_folder.make_folder("dead-letters") / "eater.jsonl").write_text("{}\n")
     (run_folder.make_folder("jobs") / "0001-test.log").write_text("tested\n")
+    (run_folder.path / "jobs" / "0002-cut-off.out").write_text("token=secret\n")
     (run_folder.path / "control.sock").touch()
     file = tmp_path / "run.zip"
     export_run(run_folder, file)
@@ -41,6 +42,7 @@ def test_what_is_exported_is_there_when_imported(tmp_path: Path, archive: Path) 
     modes = {stat.S_IMODE(path.stat().st_mode) for path in run_folder.path.rglob("*") if path.is_file()}
     assert here == there
     assert {0o600} == modes
+    assert ["0001-test.log"] == [path.name for path in (run_folder.path / "jobs").iterdir()]
     assert ["dead-letters", "jobs", "lock", "run.db", "run.json"] == sorted(
         p.name for p in run_folder.path.iterdir()
     )

@@ -18,14 +18,23 @@ from runner.cli.past_runs.past import Past
 from runner.cli.refusals import refusals_told
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ExitCode, ResumeRefused
-from runner.jobs.resumption import KeptLeg, LegDecision, PastLeg, RunLeg, changed_in, past_of
+from runner.jobs.requests import RequestBuilder, Secrets
+from runner.jobs.resumption import (
+    KeptLeg,
+    LegDecision,
+    PastLeg,
+    RunLeg,
+    changed_in,
+    past_of,
+    with_unrecorded,
+)
 from runner.loader.load import check as check_file
 from runner.record.reader import RunView
 from runner.record.resumption import take_up
 from runner.spec.jobs import JobSpec
 from runner.spec.model import WorkflowSpec
 from runner.spec.plan import Plan
-from runner.store.run_folder import RunFolder
+from runner.store.run_folder import JOB_LOGS, RunFolder
 from runner.text import and_more, visible
 from runner.units import counted
 
@@ -124,7 +133,8 @@ def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, cho
     now = _legs_of(spec.jobs)
     gone = [leg for leg in past.jobs if leg not in now]
     plan = plan_chosen(spec, JobsChoice(_wanted(past, spec, now), chosen.jobs))
-    decisions = judge_jobs(plan, legs, run_folder.home)
+    builder = RequestBuilder(plan, Secrets(), run_folder.path / JOB_LOGS, run_folder.home)
+    decisions = judge_jobs(plan, with_unrecorded(legs, builder.last_logged()), run_folder.home)
     return _Outlook(past.run, plan, decisions, [leg for leg in gone if leg in legs])
 
 
