@@ -341,7 +341,7 @@ def _may_go_on(report: Report, recorder: NoRecord) -> bool:
     if report.jobs is None:
         return recorder.has_cut
     # One that has failed is over: `rerun --failed` is for that.
-    return recorder.is_kept and report.outcome in ("interrupted", "timeout")
+    return recorder.keeps_jobs and report.outcome in ("interrupted", "timeout")
 
 
 def keep(report: Report, chosen: RunOptions) -> list[str]:

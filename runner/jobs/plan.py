@@ -52,6 +52,7 @@ def plan_jobs(spec: WorkflowSpec, workers: int) -> Plan:
         params=spec.params,
         env=spec.env,
         given=spec.given,
+        resume=spec.resume,
     )
 
 

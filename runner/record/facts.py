@@ -34,6 +34,8 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "transport": plan.transport,
         "replays_letters": any(worker.handler == SOURCE for worker in plan.workers),
         "jobs": [leg.id for job in plan.jobs for leg in job.legs],
+        "resumable": plan.resume.keeps,
+        "fsync": plan.resume.fsync,
         "modules": [] if plan.jobs else modules_of(handlers, file.parent),
         "pid": os.getpid(),
         "at": time.time(),

@@ -73,14 +73,14 @@ class NoRecord:
         written as soon as it is there; else not in the first moment, in which many runs come to their end.
         """
 
+    keeps_jobs: bool = False
+    """Whether what jobs came to is kept for another runner to go on from."""
+
     def refuse(self, why: str) -> None:
         """The run has no folder, so that nothing can be kept."""
 
     def observe(self, event: Event) -> None:
         """Something happened. Never blocks."""
-
-    is_kept: bool = False
-    """Whether there is a record at all."""
 
     @property
     def has_cut(self) -> bool:
@@ -170,6 +170,7 @@ class Recorder(NoRecord):
         except Exception as error:  # whatever it is, the run can do without
             self.refuse(f"{type(error).__name__}: {error}")
             return
+        self.keeps_jobs = bool(facts.get("resumable"))
         self._is_new = taken is None
         if taken is None:
             # Where there are no locks, or a full disk, its pid shows that it lives.
@@ -178,7 +179,7 @@ class Recorder(NoRecord):
         else:
             forget_ended(folder)
         incarnation = 1 if taken is None else taken.incarnation
-        self._folder, self.is_kept = folder, True
+        self._folder = folder
         self._send(
             {"begin": {"folder": str(folder), "incarnation": incarnation, "at_once": at_once, **facts}}
         )

@@ -126,6 +126,8 @@ def _way_on(outcome: str, ended: float | None, known: Mapping[str, Any], view: R
     """Say from where a run could be gone on with: its last cut, or, of jobs, its end."""
     if outcome in (RUNNING, RunOutcome.DONE) or view.version != VERSION:
         return {}
+    if not known.get("resumable", True):
+        return {}
     if known.get("jobs"):
         # One that has failed is over: what has failed is run again.
         return {} if outcome == RunOutcome.FAILED else {"resumable": ended}

@@ -64,7 +64,7 @@ class RunWriter:
         self._events: dict[str, _Kept] = {}
         self._missing = 0
         """Events that came too fast for the recorders of earlier incarnations."""
-        self._has_begun = self._fsync = False
+        self._has_begun = self._syncs = False
         is_new = incarnation == 1
         self._connection, self._journal = (
             create(self._file, lasting=not over) if is_new else reopen(self._file)
@@ -156,9 +156,9 @@ class RunWriter:
     @contextmanager
     def transaction(self, *, fsync: bool = False) -> Iterator[sqlite3.Connection]:
         """Write some things together, or none of them. `fsync`: from now on each is on the disk when it is done."""
-        if fsync and not self._fsync:
+        if (fsync or self._begin.get("fsync")) and not self._syncs:
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._fsync = True
+            self._syncs = True
         with self._connection:  # commits, or rolls back where SQLite has not done so by itself
             self._connection.execute("BEGIN IMMEDIATE")
             if not self._has_begun:

@@ -552,7 +552,8 @@ class WorkflowSpec:
         RESUME,
         "What is kept of a run under `leased`, so that `mprun resume` can go on with it after its runner was killed, "
         "was stopped, or has failed. `required`: the file is refused where something of it could not be gone on with. "
-        "`none`: nothing is kept. Without the key as much is kept as can be.",
+        "`none`: it can't. Without the key as much is kept as can be. Of jobs that is what each came to, as it ends: "
+        "`every` says nothing there, and is refused.",
         default=ResumePolicy(),
         shown=None,
         more={"examples": ["required", {"every": "1s", "fsync": True}]},

@@ -497,3 +497,15 @@ def test_one_whose_file_says_that_nothing_is_kept_cannot_go_on(runs: Runs) -> No
     refused = ask(runs, "resume", "latest")
 
     assert (6, True) == (refused.returncode, "its file says `resume: none`" in refused.stderr)
+    assert history(runs)["resumable"] is None
+    shown = ask(runs, "show", "latest").stdout
+    assert ("mprun rerun" in shown, "mprun resume" in shown) == (True, False)
+
+
+def test_a_stopped_run_that_is_not_to_be_gone_on_with_names_no_way_to_do_that(runs: Runs) -> None:
+    run = runs.start(f"resume: none\n{CHAIN}")
+    run.wait_for("job.started", job="test")
+    os.kill(run.process.pid, signal.SIGINT)
+
+    assert 130 == run.finish()
+    assert ("mprun resume" in run.said, history(runs)["resumable"]) == (False, None)

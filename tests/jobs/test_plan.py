@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from jobs_specs import job
 from runner.jobs.plan import QUEUE, STAGE, plan_for, plan_jobs
 from runner.spec.jobs import JobSpec
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
+from runner.spec.resume import ResumePolicy
 
 
 def workflow(*jobs: JobSpec) -> WorkflowSpec:
@@ -34,6 +36,12 @@ def test_one_stage_reads_one_queue_that_is_fed_from_inside() -> None:
         queue.readers,
         queue.fed,
     )
+
+
+def test_what_the_file_says_of_going_on_holds_for_jobs_too() -> None:
+    said = ResumePolicy(fsync=True, keeps=False)
+
+    assert said == plan_jobs(replace(workflow(job("a")), resume=said), 1).resume
 
 
 def test_nothing_is_imported_from_beside_the_users_file() -> None:

@@ -139,6 +139,7 @@ def test_all_mistakes_of_all_jobs_are_told_at_once_in_file_order(tmp_path: Path)
         ("defaults: {stage: {count: 2}}\n", 1, "'defaults' is for stages"),
         ("limits: {max_errors: 3}\n", 10, "'limits.max_errors' is for stages"),
         ("limits: {stall_timeout: 3s}\n", 10, "'limits.stall_timeout' is for stages"),
+        ("resume: {every: 1s}\n", 10, "'resume.every' is for stages"),
     ],
 )
 def test_a_key_that_only_concerns_stages_is_refused(

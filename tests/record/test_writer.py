@@ -44,3 +44,14 @@ def test_of_a_kind_of_event_the_newest_are_kept_by_number_and_by_length(
     assert (3, all_of_them - kept) == (counts["worker.ready"], left_out)
     assert (all_of_them - kept, all_of_them - 1) == (first, last)
     assert (tmp_path / "run.db").stat().st_size < 8_000_000
+
+
+@pytest.mark.parametrize(("begin", "level"), [({}, 1), ({"fsync": False}, 1), ({"fsync": True}, 2)])
+def test_with_fsync_every_transaction_is_on_the_disk_when_it_is_done(
+    tmp_path: Path, begin: dict[str, bool], level: int
+) -> None:
+    writer = RunWriter(tmp_path, {"pid": os.getpid(), "at": 0.0, **begin}, over=False)
+
+    with writer.transaction() as connection:
+        assert (level,) == connection.execute("PRAGMA synchronous").fetchone()
+    writer.close()

@@ -14,7 +14,7 @@ import click
 from runner.cli.options import examples, output_format
 from runner.cli.output import write
 from runner.cli.past_runs.history import run_as_dict, when
-from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into, report_of, way_on
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, how_killed, look_into, report_of, way_on
 from runner.errors import ExitCode, UsageError
 from runner.events.report import Report
 from runner.record.reader import RunView, as_event
@@ -76,6 +76,8 @@ def _show_end(run: RunSummary, report: Report) -> None:
     write(f"run {run.id} of {visible(run.workflow)}: {run.outcome}; began {when(run.began)}{end}\n")
     if run.resumable is not None and run.outcome != KILLED:
         write(f"{way_on(run)}\n")
+    if run.outcome == KILLED and report.jobs is not None:
+        write(f"{how_killed(run)}\n")  # of stages it is the reason that stands below
     write("\n")
     if report.jobs is not None:
         from runner.cli.run_jobs import show_screen

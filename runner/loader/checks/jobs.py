@@ -191,6 +191,7 @@ _FOR_STAGES = {
     ("defaults",): "take it out, and say it in each job",
     ("limits", "max_errors"): "say `continue-on-error` in the jobs that may fail",
     ("limits", "stall_timeout"): "say `idle-timeout` in the jobs",
+    ("resume", "every"): "take it out: what a job came to is kept as it ends",
 }
 """Keys that only concern stages, each with what is there for jobs."""
 
