@@ -99,7 +99,8 @@ class RunFold:
     """Events that were not kept since there were too many like them."""
     of_kind: Counter[str] = field(default_factory=Counter)
     """How often each kind of event has come that is kept to a number; `event_key` says which is which."""
-    _last_failed: tuple[Any, ...] = ()
+    _last_failed: dict[str | None, tuple[Any, ...]] = field(default_factory=dict)
+    """The last item that failed in each worker, and of what: its dead letter, or the worker's end, is not another."""
 
     def take(self, name: str, at: float, level: str, fields: dict[str, Any]) -> None:
         """Take note of one event."""
@@ -112,21 +113,29 @@ class RunFold:
         if name in _NOT_KEPT or (name in FAILURES and self._is_one_too_many(name, at, fields)):
             return
         if name == "worker.exited" and fields.get("outcome") == "died":
-            self.failures.note(at, {"item": ", ".join(fields.get("items", ())) or None, **fields})
+            self._note_death(at, fields)
         text = json.dumps({key: _bounded(value) for key, value in fields.items()}, ensure_ascii=False)
         row = EventRow(at, name, _LEVELS.get(level, 20), fields.get("stage"), fields.get("worker"), text)
         self.rows.append(row)
 
+    def _note_death(self, at: float, fields: dict[str, Any]) -> None:
+        """Count a death, but that of a worker that has ended with its item: the item is what failed, and is counted."""
+        item = ", ".join(fields.get("items", ())) or None
+        failed, error = self._last_failed.pop(fields.get("worker"), (None, None))
+        # It holds the item no more where this was dropped before its process was gone.
+        if error is None or error != fields.get("reason") or item not in (None, failed):
+            self.failures.note(at, {"item": item, **fields})
+
     def _is_one_too_many(self, name: str, at: float, fields: dict[str, Any]) -> bool:
         """Count a failure, and say whether enough like it are kept."""
         kind = ""
-        who = (fields.get("worker"), fields.get("item"), fields.get("error"))
-        is_its_letter = name == "item.dead_lettered" and who == self._last_failed
+        worker, what = fields.get("worker"), (fields.get("item"), fields.get("error"))
+        is_its_letter = name == "item.dead_lettered" and what == self._last_failed.get(worker)
         if name in COUNTED and not is_its_letter:
             letter = name == "item.dead_lettered"
             kind = self.failures.note(at, fields, letter=letter).print
         if name == "item.failed":
-            self._last_failed = who
+            self._last_failed[worker] = what
         key = event_key(name, kind or fields.get("stage"))
         self.of_kind[key] += 1
         if self.of_kind[key] <= MOST_SAMPLES:

@@ -63,6 +63,22 @@ def test_an_items_letter_is_no_second_failure() -> None:
     assert [False, True] == [sample.letter for sample in fold.failures.samples]
 
 
+@pytest.mark.parametrize("held", [["a"], []], ids=["it held it", "it was dropped before"])
+def test_the_end_of_a_worker_with_its_item_is_no_second_failure_but_any_other_death_is(
+    held: list[str],
+) -> None:
+    fold = RunFold()
+    exited = {"worker": "w", "stage": "shop", "outcome": "died", "items": held}
+    fold.take("item.failed", 1.0, "error", failed("a", traceback=TRACE.format(1)))
+    fold.take("item.failed", 1.0, "error", failed("z", worker="v"))
+    fold.take("worker.exited", 1.0, "error", {**exited, "reason": "ValueError: no 1"})
+    assert [1, 1] == [kind.n for kind in fold.failures.kinds.values()]
+
+    fold.take("worker.exited", 2.0, "error", {**exited, "reason": "ValueError: no 1"})
+    fold.take("worker.exited", 3.0, "error", {**exited, "reason": "killed by SIGKILL"})
+    assert [1, 2, 1] == [kind.n for kind in fold.failures.kinds.values()]
+
+
 def test_kinds_are_bounded_and_the_others_counted_together() -> None:
     fold = RunFold()
     for n in range(MOST_KINDS + 50):
