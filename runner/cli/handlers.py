@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,7 @@ from runner.render.tables import table, width_of
 
 if TYPE_CHECKING:
     from runner.handlers.kinds import HandlerKind
+    from runner.handlers.over_death import KindPromise
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +29,26 @@ class KindCard:
     roles: tuple[str, ...]
     options: Mapping[str, Any]
     example: str
+    over_death: Mapping[str, str] = field(default_factory=dict)
+    """By role, what is promised over the death of the runner."""
 
 
 _ALL_ROLES = ("producer", "pipe", "consumer", "plain")
 
-# Python handlers are no registered kind: `run: module:callable` is their whole declaration.
-PYTHON = KindCard(
-    name="python",
-    summary="A Python function or class, named as `run: module:callable`; found beside the file first.",
-    roles=_ALL_ROLES,
-    options={
-        "type": "string",
-        "description": (
-            "A generator function produces; a function of one item consumes or passes on what it returns; "
-            "a class is built once a worker and called with each item; a parameter named `queue`, `inbox` or "
-            "`outbox` gets the queue itself. Its other parameters come from `with`."
-        ),
-    },
-    example="""\
+_PYTHON_OPTIONS = {
+    "type": "string",
+    "description": (
+        "A generator function produces; a function of one item consumes or passes on what it returns; "
+        "a class is built once a worker and called with each item; a parameter named `queue`, `inbox` or "
+        "`outbox` gets the queue itself. Its other parameters come from `with`."
+    ),
+}
+_PYTHON_EXAMPLE = """\
 chef:
   run: baozi:steam          # the function `steam` of baozi.py
   with: {buns: 3}
   to: steamer
-""",
-)
+"""
 
 
 EXAMPLES = examples(
@@ -95,6 +92,9 @@ def card_text(card: KindCard) -> str:
     lines = [card.name, *_wrapped(card.summary, 2), "", f"Roles: {', '.join(card.roles)}", "", "Options:"]
     for heading, meaning in _option_rows(card.options):
         lines += [f"  {heading}", *_wrapped(meaning, 6)]
+    lines += ["", "Over the runner's death, by `mprun resume`:"] if card.over_death else []
+    for role, sentence in card.over_death.items():
+        lines += [f"  {role}", *_wrapped(sentence, 6)]
     lines += ["", "Example:", *(f"  {line}".rstrip() for line in card.example.rstrip().splitlines())]
     return "\n".join(lines) + "\n"
 
@@ -142,7 +142,22 @@ def _meaning(schema: Mapping[str, Any], *, needed: bool) -> str:
 
 
 def _cards() -> dict[str, KindCard]:
-    return {PYTHON.name: PYTHON} | {kind.name: _card(kind) for kind in _kinds().values()}
+    python = _python_card()
+    return {python.name: python} | {kind.name: _card(kind) for kind in _kinds().values()}
+
+
+def _python_card() -> KindCard:
+    """Python handlers are no registered kind: `run: module:callable` is their whole declaration."""
+    from runner.handlers.over_death import promises_of_functions
+
+    return KindCard(
+        name="python",
+        summary="A Python function or class, named as `run: module:callable`; found beside the file first.",
+        roles=_ALL_ROLES,
+        options=_PYTHON_OPTIONS,
+        example=_PYTHON_EXAMPLE,
+        over_death=_by_role(promises_of_functions()),
+    )
 
 
 def _kinds() -> dict[str, HandlerKind]:
@@ -159,7 +174,13 @@ def _kinds() -> dict[str, HandlerKind]:
 
 def _card(kind: HandlerKind) -> KindCard:
     roles = tuple(role for role in _ALL_ROLES if role in kind.roles)
-    return KindCard(kind.name, kind.summary, roles, kind.options, kind.example)
+    from runner.handlers.over_death import promises_of
+
+    return KindCard(kind.name, kind.summary, roles, kind.options, kind.example, _by_role(promises_of(kind)))
+
+
+def _by_role(promises: Iterable[KindPromise]) -> dict[str, str]:
+    return {each.role: each.sentence for each in promises}
 
 
 def _pick(cards: Mapping[str, KindCard], name: str) -> KindCard:
@@ -171,7 +192,7 @@ def _pick(cards: Mapping[str, KindCard], name: str) -> KindCard:
 
 
 def _as_dict(card: KindCard) -> dict[str, Any]:
-    return {field.name: getattr(card, field.name) for field in fields(card)}
+    return {each.name: getattr(card, each.name) for each in fields(card)}
 
 
 def _as_json(value: object) -> str:

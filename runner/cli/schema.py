@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli.options import examples, output_format
 from runner.cli.output import write
+
+if TYPE_CHECKING:
+    from runner.handlers.kinds import HandlerKind
 
 EXAMPLES = examples(
     "mprun schema > workflow.schema.json",
@@ -70,7 +73,10 @@ def _page(which: str, schema: dict[str, Any]) -> str:
 
     made_by = _PAGE_NOTE.format(which=which)
     if which == "workflow":
-        return schema_page(schema, TO_WRITE, notes=[made_by, WHICH_YAML])
+        from runner.handlers.over_death import reference_section
+
+        page = schema_page(schema, TO_WRITE, notes=[made_by, WHICH_YAML])
+        return f"{page}\n{reference_section(_kinds().values())}"
     page = schema_page(schema, TO_READ, notes=[made_by])
     return page.replace("\n## ", f"\n{_MATCHING}\n\n## ", 1) if which == "event" else page
 
@@ -86,7 +92,12 @@ def _schema(which: str) -> dict[str, Any]:
 
             return report_schema()
         case _:
-            from runner.handlers.registry import all_kinds
             from runner.loader.schema.workflow import workflow_schema
 
-            return workflow_schema(all_kinds())
+            return workflow_schema(_kinds())
+
+
+def _kinds() -> dict[str, HandlerKind]:
+    from runner.handlers.registry import all_kinds
+
+    return all_kinds()

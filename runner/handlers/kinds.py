@@ -342,6 +342,9 @@ class HandlerKind:
     workers, and those that take their places, share out the same. Raises `HandlerError`."""
     resumes: Callable[[Any], bool] = lambda _options: False
     """For a producer: whether a worker that takes the place of another goes on behind `WorkerContext.offset`."""
+    otherwise: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Options with which another thing is promised over the death of the runner than without, each behind the words for
+    that. What it is follows from `resumes` and `writes`."""
     live: bool = False
     """For a producer: whether what it makes is made once, by somebody else: what it makes later follows on that."""
     rejects: bool = False

@@ -6,6 +6,7 @@ resume: required ──► ResumePolicy ──► the check of the file    refus
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -33,6 +34,17 @@ class OverDeath(StrEnum):
     """What was on its way to it is lost."""
     NOT = "not"
     """It begins anew, or what it had kept is lost: the run can't be gone on with, or not as if nothing had been."""
+
+
+MEANINGS: Mapping[OverDeath, str] = {
+    OverDeath.EXACTLY_ONCE: "as if nothing had been.",
+    OverDeath.RUN_AGAIN: "a producer makes all its items once more; those that are in are left out, and compared.",
+    OverDeath.BY_NAME: "what is made again takes the place of what was made.",
+    OverDeath.AT_LEAST_ONCE: "what was finished in the last moment before the death is done again.",
+    OverDeath.AT_MOST_ONCE: "what was on its way to it is lost; it goes on with what comes.",
+    OverDeath.NOT: "it begins anew, or something is lost with it: `mprun resume` says what, and whether that stops it.",
+}
+"""For people."""
 
 
 @dataclass(frozen=True, slots=True)

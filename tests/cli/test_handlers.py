@@ -50,6 +50,7 @@ def test_one_kind_shows_its_options_and_its_example(run_mprun: RunMprun, name: s
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{name}\n")
     assert "\nOptions:\n" in done.stdout
+    assert "\nOver the runner's death, by `mprun resume`:\n" in done.stdout
     assert "\nExample:\n" in done.stdout
 
 

@@ -67,7 +67,7 @@ def refused(folder: Path, text: str) -> list[tuple[int, str]]:
         ('{run: "flow:note", to: q}', "exactly once"),
         ('{run: "flow:go_on", to: q, deterministic: true}', "run again"),
         ("{run: {lines: {path: words.txt}}, to: q}", "exactly once"),
-        ('{run: {lines: {path: "-"}}, to: q}', "run again"),
+        ('{run: {lines: {path: "-"}}, to: q}', "not"),
         ("{run: {command: [seq, 9]}, to: q}", "run again"),
         ("{run: {tcp: {host: 127.0.0.1, port: 9000}}, to: q}", "at most once"),
         ('{run: "flow:eat", from: p}', "at least once"),

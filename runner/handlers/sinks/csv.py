@@ -16,7 +16,7 @@ from runner.handlers.kinds import Handler, HandlerKind, WorkerContext
 from runner.handlers.outputs import MODE, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import AppendedFile
 from runner.handlers.sinks.forms import FormError, as_cells, text_bytes
-from runner.handlers.sinks.lines import PATH, LineSink, writes_lines
+from runner.handlers.sinks.lines import ON_STDOUT, PATH, LineSink, writes_lines
 from runner.handlers.sinks.rows import RowReader, are_plain, as_mapping, is_plain
 from runner.spec.model import Role
 
@@ -170,4 +170,5 @@ stages:
 """,
     build=_build,
     writes=_writes,
+    otherwise=ON_STDOUT,
 )

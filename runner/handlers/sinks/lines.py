@@ -119,6 +119,10 @@ def writes_lines(options: Mapping[str, Any], head: Callable[[], bytes] = lambda:
     )
 
 
+ON_STDOUT = (('with `path: "-"`', {"path": STDOUT}),)
+"""For `HandlerKind.otherwise`."""
+
+
 def _build_text(options: Mapping[str, Any], context: WorkerContext) -> Handler:
     file, template = AppendedFile(options["path"], context), options.get("line")
     if template is None:
@@ -166,6 +170,7 @@ stages:
 """,
     build=_build_text,
     writes=writes_lines,
+    otherwise=ON_STDOUT,
 )
 
 
@@ -195,6 +200,7 @@ stages:
 """,
     build=_build_jsonl,
     writes=writes_lines,
+    otherwise=ON_STDOUT,
 )
 
 

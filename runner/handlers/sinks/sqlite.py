@@ -347,4 +347,5 @@ stages:
 """,
     build=_build,
     writes=_writes,
+    otherwise=(("with `key`", {"key": ["x"]}),),
 )

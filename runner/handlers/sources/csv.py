@@ -15,6 +15,7 @@ from typing import Any
 from runner.errors import HandlerError
 from runner.handlers.kinds import Handler, HandlerKind, Malformed, Source, WorkerContext
 from runner.handlers.sources.inputs import (
+    OF_STDIN,
     PATH_OPTION,
     Range,
     can_resume,
@@ -369,6 +370,7 @@ stages:
     unshared=_why_whole,
     inputs=inputs_of,
     resumes=can_resume,
+    otherwise=OF_STDIN,
     rejects=True,
     remake=_remake,
 )

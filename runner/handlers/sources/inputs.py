@@ -59,6 +59,10 @@ def can_resume(options: Mapping[str, Any]) -> bool:
     return "-" not in paths_of(options.get("path", ()))
 
 
+OF_STDIN = (('with `path: "-"`', {"path": "-"}),)
+"""For `HandlerKind.otherwise`."""
+
+
 def list_inputs(option: str | Sequence[str], folder: Path) -> list[InputFile]:
     """
     List the files that the option `path` means, each once, in order.

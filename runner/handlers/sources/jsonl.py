@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.handlers.kinds import Handler, HandlerKind, Malformed, Source, WorkerContext
-from runner.handlers.sources.inputs import PATH_OPTION, can_resume, inputs_of
+from runner.handlers.sources.inputs import OF_STDIN, PATH_OPTION, can_resume, inputs_of
 from runner.handlers.sources.lines import line_text, parts_of, text_blocks
 from runner.handlers.sources.reading import COMPRESSION_OPTION, why_whole
 from runner.spec.model import Role
@@ -91,6 +91,7 @@ stages:
     unshared=why_whole,
     inputs=inputs_of,
     resumes=can_resume,
+    otherwise=OF_STDIN,
     rejects=True,
     remake=_remake,
 )

@@ -14,6 +14,7 @@ from typing import Any
 from runner.errors import HandlerError
 from runner.handlers.kinds import SMALL, Handler, HandlerKind, ItemBlock, Malformed, Source, WorkerContext
 from runner.handlers.sources.inputs import (
+    OF_STDIN,
     PATH_OPTION,
     Range,
     can_resume,
@@ -230,6 +231,7 @@ stages:
     unshared=why_whole,
     inputs=inputs_of,
     resumes=can_resume,
+    otherwise=OF_STDIN,
     rejects=True,
     remake=line_text,
 )

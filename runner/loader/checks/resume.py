@@ -16,6 +16,7 @@ from enum import Enum
 from runner.handlers.arguments import Signature, goes_on_by_itself
 from runner.handlers.inspection.imports import Missing, Opaque
 from runner.handlers.inspection.signatures import read_signature
+from runner.handlers.over_death import StageFacts, promise
 from runner.handlers.registry import find_kind
 from runner.loader.checks.outputs import valid_writes
 from runner.spec.diagnostics import DataPath, Diagnostic, UnknownPaths
@@ -37,27 +38,22 @@ def with_over_death(spec: WorkflowSpec) -> WorkflowSpec:
 
 
 def _promise(stage: StageSpec, read: _Read) -> OverDeath:
-    if stage.role is Role.PLAIN or _loses_state(stage):
-        return OverDeath.NOT
+    facts = StageFacts(stage.role, loses_state=_loses_state(stage))
     if stage.role is Role.PRODUCER:
-        return _of_producer(stage, read)
-    if stage.role is Role.PIPE:  # what it makes, and that its item is done, are one fact
-        return OverDeath.EXACTLY_ONCE
-    writes = valid_writes(stage)
-    return OverDeath.AT_LEAST_ONCE if writes is None else writes.over_death
+        return promise(_of_producer(facts, stage, read))
+    return promise(replace(facts, writes=valid_writes(stage)))
 
 
-def _of_producer(stage: StageSpec, read: _Read) -> OverDeath:
+def _of_producer(facts: StageFacts, stage: StageSpec, read: _Read) -> StageFacts:
+    if _reads_stream(stage):
+        live = find_kind(stage.handler.kind).of_role(stage.role).live
+        return replace(facts, live=live, is_stream=True)
     if stage.deterministic or not stage.handler.is_known:
-        return OverDeath.RUN_AGAIN
-    if stage.handler.kind == "python":
-        signature = read(stage.handler.target)
-        by_itself = isinstance(signature, Signature) and goes_on_by_itself(signature)
-        return OverDeath.EXACTLY_ONCE if by_itself else OverDeath.RUN_AGAIN
-    kind = find_kind(stage.handler.kind).of_role(stage.role)
-    if kind.live:
-        return OverDeath.AT_MOST_ONCE
-    return OverDeath.EXACTLY_ONCE if stage.resumes else OverDeath.RUN_AGAIN
+        return facts
+    if stage.handler.kind != "python":
+        return replace(facts, seeks=stage.resumes)
+    signature = read(stage.handler.target)
+    return replace(facts, seeks=isinstance(signature, Signature) and goes_on_by_itself(signature))
 
 
 def _loses_state(stage: StageSpec) -> bool:
