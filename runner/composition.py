@@ -32,11 +32,12 @@ from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
 from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
+from runner.store.hidden_outputs import note_hidden
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home, mark_of
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.cuts import failed_items_of, resumable, with_added, with_renumbered
 from runner.supervisor.feeder import NO_FEEDER
-from runner.supervisor.outputs import leaves_output, open_outputs
+from runner.supervisor.outputs import hidden_by, leaves_output, open_outputs
 from runner.supervisor.resources import open_resources
 from runner.supervisor.supervisor import Supervisor
 from runner.transports.base import Transport
@@ -127,6 +128,8 @@ def _supervise(
     with ExitStack() as parts:
         with _refusals_as_start_failed():
             parts.enter_context(ensure_capacity(plan))
+            if recorder.keeps_cuts:
+                note_hidden(run_folder, hidden_by(plan))
             plan, outputs = parts.enter_context(
                 open_outputs(plan, resumable=resumable(plan) and recorder.keeps_cuts, cut=cut)
             )

@@ -94,6 +94,21 @@ class Opening:
     """What another runner has left, where this one goes on with its run."""
 
 
+@dataclass(frozen=True, slots=True)
+class HiddenOutput:
+    """What a run makes beside what it writes, and leaves unless it ends well: for whoever goes on with it alone."""
+
+    path: str
+    """A folder, or a database; absolute."""
+    run: str
+    """The id that is in its name."""
+    table: str = ""
+    """What is written in the database."""
+
+    def __str__(self) -> str:
+        return f"{self.path}, notes on table '{self.table}'" if self.table else self.path
+
+
 class StageOutput(Protocol):
     """What a stage leaves, in the hands of the supervisor while the run lasts."""
 
@@ -144,6 +159,8 @@ class Writes:
     """What it can't do where nobody counts the items, as under `joinable`, and what to do; empty where it can."""
     open: Callable[[Opening], StageOutput] | None = None
     """Called in the supervisor before the first worker. Raises `OutputRefused`, OSError; nothing has changed then."""
+    hides: Callable[[Opening], Iterable[HiddenOutput]] | None = None
+    """What may be left of a run that does not end well, beside what it leaves. It goes when its record does."""
     surplus: Callable[[Opening], Iterable[tuple[str, int]]] | None = None
     """What would be cut off where it was opened `before`: files, and how many bytes of each. Changes nothing. Raises
     `OutputRefused` where `open` would."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from runner.record.history import runs_in
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.dead_letters import letter_files, replayed
+from runner.store.hidden_outputs import hidden_by_runs
 from runner.store.run_folder import RunFolder
 
 _DAY = 86400.0
@@ -94,12 +95,23 @@ def _needed(run: RunSummary, run_folder: RunFolder, last: Mapping[str, str], now
 def remove_runs(
     place: Path, runs: Sequence[PruneCandidate], until: float | None = None
 ) -> list[PruneCandidate]:
-    """Remove runs, up to a moment of the monotonic clock; return those that are gone. Raises nothing."""
+    """
+    Remove runs, up to a moment of the monotonic clock; return those that are gone.
+
+    With each goes what it has hidden beside what it wrote, as nobody can go on with it any more. Where that can't be
+    taken away it stays, and the record goes. Raises `UsageError` where others may have written what is there.
+    """
+    from runner.handlers.sinks.abandoned import take_away  # the end of most runs removes nothing
+
     gone = []
+    hidden = hidden_by_runs(place, [run.id for run in runs])
     trash = place / _REMOVED
     for run in runs:
         if until is not None and time.monotonic() > until:
             break
+        for each in hidden.get(run.id, ()):
+            with contextlib.suppress(OSError):
+                take_away(each)
         with contextlib.suppress(OSError):
             trash.mkdir(mode=0o700, exist_ok=True)
             # At once out of sight: who is killed half-way through the files leaves no half of a record.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.errors import ResumeRefused, StartFailed
-from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, StageOutput
+from runner.handlers.outputs import HiddenOutput, KeptOutput, Opening, OutputRefused, StageOutput
 from runner.handlers.registry import writes_of
 from runner.spec.plan import Plan, StagePlan
 from runner.transports.cut import OUTPUT, Cut
@@ -82,6 +82,16 @@ NO_OUTPUTS = RunOutputs()
 def leaves_output(plan: Plan) -> bool:
     """Tell whether something is made ready before the first worker, and seen to after the last."""
     return any((its := writes_of(stage.spec.handler, stage.role)) and its.open for stage in plan.stages)
+
+
+def hidden_by(plan: Plan) -> list[HiddenOutput]:
+    """Say what a run may leave beside what its stages write, unless it ends well."""
+    found: list[HiddenOutput] = []
+    for stage in plan.stages:
+        writes = writes_of(stage.spec.handler, stage.role)
+        if writes is not None and writes.hides is not None:
+            found += writes.hides(Opening(_folder_of(stage), plan.origin))
+    return found
 
 
 @contextmanager

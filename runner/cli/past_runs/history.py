@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from runner.record.pruning import candidates, choose, remove_runs
 from runner.record.summary import RUNNING, RunSummary
 from runner.render.tables import table, width_of
 from runner.spec.suggestions import did_you_mean
+from runner.store.hidden_outputs import hidden_by_runs, still_there
 from runner.store.run_folder import RunFolder, home
-from runner.text import colour_allowed
+from runner.text import colour_allowed, visible
 from runner.units import counted, duration, format_size, rough_duration
 
 _DAY = 86400.0
@@ -67,27 +69,37 @@ def prune_runs(dry_run: bool, form: str) -> int:
 
     200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, what was killed less than 14
     days ago, of each workflow the last run of these days that can be gone on with, and what has dead letters that were
-    not replayed.
+    not replayed. With a run that had not ended well goes what its sinks had hidden beside what they wrote, for `mprun
+    resume` alone; what they wrote stays.
     """
     place = home()
     now = time.time()
     found = candidates(place, now)
     chosen = choose(found, now)
+    hidden = hidden_by_runs(place, [run.id for run in chosen])
     going = chosen if dry_run else remove_runs(place, chosen)
+    outputs = {run.id: [str(each) for each in hidden.get(run.id, ())] for run in going}
+    left = [] if dry_run else [str(each) for run in going for each in still_there(hidden.get(run.id, ()))]
     if form == "json":
         kept = {run.id: run.needed for run in found if run.needed is not None}
         told = {
             "removed": [run.id for run in going],
             "bytes": sum(run.bytes for run in going),
             "needed": kept,
+            "outputs": sorted(set(chain(*outputs.values())) - set(left)),
+            "left": left,
         }
         write(json.dumps({**told, "dry_run": dry_run}, indent=2) + "\n")
     else:
         size = format_size(sum(run.bytes for run in going))
         for run in going:
             write(f"{run.id}  ended {when(run.ended)}  {format_size(run.bytes)}\n")
+            for output in outputs[run.id]:
+                write(f"  {'but not' if output in left else 'with'} {visible(output)}\n")
         did = "would remove" if dry_run else "removed"
         print_message(f"{did} {counted(len(going), 'record')} of {len(found):,}, {size}")
+        if left:
+            print_message("mprun: what is told of with `but not` could not be removed: take it away by hand")
     return 0
 
 

@@ -16,7 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, WriteMode, remedy, write_mode
+from runner.handlers.outputs import (
+    HiddenOutput,
+    KeptOutput,
+    Opening,
+    OutputRefused,
+    WriteMode,
+    remedy,
+    write_mode,
+)
 from runner.handlers.sinks.files import (
     STDOUT,
     PreparedFile,
@@ -291,6 +299,20 @@ def file_surplus(
     def found(opening: Opening) -> Sequence[tuple[str, int]]:
         path = Path(os.path.join(opening.folder, options["path"]))  # noqa: PTH118
         return (opening.before and _behind(path, opening.run, opening.before)) or ()
+
+    return found
+
+
+def file_hides(options: Mapping[str, Any]) -> Callable[[Opening], list[HiddenOutput]] | None:
+    """Return what says what may be left beside the file of a sink with `path`. See `Writes.hides`."""
+    if options["path"] == STDOUT:
+        return None
+
+    def found(opening: Opening) -> list[HiddenOutput]:
+        path = Path(os.path.join(opening.folder, options["path"]))  # noqa: PTH118
+        # Beside a link, or beside what it leads to.
+        either = dict.fromkeys((path, Path(os.path.realpath(path))))
+        return [HiddenOutput(str(hidden(each, opening.run)), opening.run) for each in either]
 
     return found
 

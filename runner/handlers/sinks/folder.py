@@ -17,9 +17,15 @@ from urllib.parse import quote
 
 from runner.errors import HandlerError, OutputFailed
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
-from runner.handlers.outputs import MODE, Writes, write_mode
+from runner.handlers.outputs import MODE, Opening, Writes, write_mode
 from runner.handlers.sinks.files import advised
-from runner.handlers.sinks.folder_output import PARTIAL, FileNotes, FolderOutput, PreparedFolder
+from runner.handlers.sinks.folder_output import (
+    PARTIAL,
+    FileNotes,
+    FolderOutput,
+    PreparedFolder,
+    hidden_beside,
+)
 from runner.handlers.sinks.forms import FormError, as_json, in_text, item_text, json_bytes, text_bytes
 from runner.handlers.sinks.renames import rename_new, sync_folder
 from runner.spec.model import Role
@@ -159,13 +165,18 @@ def _name(value: object) -> str:
         raise FormError(f"`name`: {error}") from None
 
 
+def _in(opening: Opening, options: Mapping[str, Any]) -> str:
+    return os.path.join(opening.folder, options["path"])  # noqa: PTH118
+
+
 def _writes(options: Mapping[str, Any]) -> Writes:
     mode = write_mode(options)
     return Writes(
         path=options["path"],
         counted="" if "name" in options else "files have no names of their own; say `name`",
         over_death=OverDeath.EXACTLY_ONCE,
-        open=lambda opening: FolderOutput(os.path.join(opening.folder, options["path"]), mode, opening),  # noqa: PTH118
+        open=lambda opening: FolderOutput(_in(opening, options), mode, opening),
+        hides=lambda opening: hidden_beside(_in(opening, options), opening.run),
     )
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, WriteMode, remedy
+from runner.handlers.outputs import HiddenOutput, KeptOutput, Opening, OutputRefused, WriteMode, remedy
 from runner.handlers.sinks.hidden import hidden, inode, lock_alone, open_folder, remove_abandoned, status
 from runner.handlers.sinks.renames import exchange
 
@@ -181,6 +181,12 @@ class FolderOutput:
         shutil.rmtree(self._partial, ignore_errors=True)
         with contextlib.suppress(OSError):  # another run is at work here
             self._partial.parent.rmdir()
+
+
+def hidden_beside(path: str, run: str) -> list[HiddenOutput]:
+    """Say what may be left in a folder, and beside it. See `Writes.hides`."""
+    there = Path(os.path.realpath(path))
+    return [HiddenOutput(str(each), run) for each in (there / PARTIAL / run, hidden(there, run))]
 
 
 def _remove_unless_locked(folder: Path) -> None:

@@ -12,12 +12,12 @@ import os
 import shutil
 from pathlib import Path
 
-_ENDING = ".mprun"
+ENDING = ".mprun"
 
 
 def hidden(path: Path, run: str) -> Path:
     """Return the folder beside `path` in which a run makes what is to take its place."""
-    return path.with_name(f".{path.name}.{run}{_ENDING}")
+    return path.with_name(f".{path.name}.{run}{ENDING}")
 
 
 def lock_alone(descriptor: int) -> bool:
@@ -39,18 +39,16 @@ def open_folder(folder: Path) -> int:
 def begun_by(path: Path) -> list[str]:
     """Name the runs that have something beside `path`: they are at it, or have not ended well."""
     begins = f".{path.name}."
-    found = (each.name for each in path.parent.glob(f"{glob.escape(begins)}*{_ENDING}"))
+    found = (each.name for each in path.parent.glob(f"{glob.escape(begins)}*{ENDING}"))
     return [
-        name.removeprefix(begins).removesuffix(_ENDING)
-        for name in found
-        if not name.endswith(f".old{_ENDING}")
+        name.removeprefix(begins).removesuffix(ENDING) for name in found if not name.endswith(f".old{ENDING}")
     ]
 
 
 def remove_abandoned(path: Path) -> list[Path]:
     """Take away what runs that were killed have left beside `path`. Return that of those that go on: it is locked."""
     in_use = []
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_ENDING}"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{ENDING}"):
         try:
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
@@ -63,13 +61,18 @@ def remove_abandoned(path: Path) -> list[Path]:
     return in_use
 
 
+def second_name(folder: Path) -> Path:
+    """Return what a hidden folder is called while it is taken away."""
+    return folder.with_name(f"{folder.name.removesuffix(ENDING)}.old{ENDING}")
+
+
 def remove_at_once(folder: Path) -> None:
     """
     Take a folder away so that it is whole or gone for whoever is killed meanwhile, or comes later.
 
     Where it is gone already, what a kill may have left of it is.
     """
-    old = folder.with_name(f"{folder.name.removesuffix(_ENDING)}.old{_ENDING}")
+    old = second_name(folder)
     with contextlib.suppress(OSError):
         folder.rename(old)
     for each in (old, folder):

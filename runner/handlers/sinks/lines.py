@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
-from runner.handlers.sinks.file_output import file_output, file_surplus
+from runner.handlers.sinks.file_output import file_hides, file_output, file_surplus
 from runner.handlers.sinks.files import STDOUT, AppendedFile
 from runner.handlers.sinks.forms import as_json, in_text, item_text, json_bytes, json_lines, text_bytes
 from runner.spec.commits import FlushPolicy
@@ -115,6 +115,7 @@ def writes_lines(options: Mapping[str, Any], head: Callable[[], bytes] = lambda:
         alone=None if shared else _ALONE,
         open=file_output(options, head),
         surplus=file_surplus(options),
+        hides=file_hides(options),
         over_death=OverDeath.AT_LEAST_ONCE if to_stdout else OverDeath.EXACTLY_ONCE,
     )
 

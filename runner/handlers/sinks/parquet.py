@@ -22,7 +22,7 @@ from runner.handlers.kinds import Handler, HandlerKind, Mapper, WorkerContext
 from runner.handlers.outputs import MODE, Commits, WriteMode, Writes, write_mode
 from runner.handlers.sinks.files import AppendedFile, advised
 from runner.handlers.sinks.forms import FormError, as_json, json_bytes, plain
-from runner.handlers.sinks.parquet_output import ROWS, ParquetOutput, converted, set_aside
+from runner.handlers.sinks.parquet_output import ROWS, ParquetOutput, converted, set_aside, spools_beside
 from runner.handlers.sinks.rows import RowReader, as_mapping
 from runner.handlers.sources.reading import require
 from runner.spec.commits import FlushPolicy
@@ -381,6 +381,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         library=("pyarrow", "data"),
         over_death=OverDeath.EXACTLY_ONCE,
         open=lambda opening: ParquetOutput(_in(opening.folder, path), mode, opening, options),
+        hides=lambda opening: spools_beside(_in(opening.folder, path), opening.run),
     )
 
 

@@ -17,7 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.handlers.outputs import REMEDY, KeptOutput, Opening, OutputRefused, WriteMode, remedy
+from runner.handlers.outputs import (
+    REMEDY,
+    HiddenOutput,
+    KeptOutput,
+    Opening,
+    OutputRefused,
+    WriteMode,
+    remedy,
+)
 from runner.handlers.sinks.files import PreparedFile, acknowledged_length, check_kept
 from runner.handlers.sinks.hidden import begun_by, hidden, inode, lock_alone, remove_abandoned, remove_at_once
 from runner.handlers.sinks.renames import exchange, sync_file, sync_folder
@@ -193,6 +201,11 @@ class ParquetOutput:
                 last = done.stderr.strip().splitlines()[-1:] or ["it was killed"]
                 raise OutputRefused(f"{self._path}: its rows could not be put together: {last[0]}")
         return file
+
+
+def spools_beside(path: str, run: str) -> list[HiddenOutput]:
+    """Say what may be left beside a file, or a folder. See `Writes.hides`."""
+    return [HiddenOutput(str(hidden(Path(os.path.realpath(path)), run)), run)]
 
 
 def _replace(file: str, path: Path) -> None:

@@ -22,7 +22,7 @@ from runner.handlers.outputs import MODE, Commits, Writes
 from runner.handlers.sinks.forms import FormError, as_json, plain
 from runner.handlers.sinks.rows import RowReader, are_plain, as_mapping, is_plain
 from runner.handlers.sinks.table_notes import Numbering, TableNotes, connect, quoted
-from runner.handlers.sinks.table_output import TableOutput
+from runner.handlers.sinks.table_output import TableOutput, notes_in
 from runner.spec.commits import BatchSpec
 from runner.spec.model import Role
 from runner.spec.resume import OverDeath
@@ -295,6 +295,7 @@ def _writes(options: Mapping[str, Any]) -> Writes:
         Commits(batch=_BATCH),
         path=f"{options['path']}, table {options['table']}",
         open=lambda opening: TableOutput(options, opening),
+        hides=lambda opening: notes_in(options, opening),
         over_death=OverDeath.BY_NAME if options.get("key") else OverDeath.EXACTLY_ONCE,
     )
 

@@ -193,6 +193,16 @@ def marked_by(connection: sqlite3.Connection, table: str) -> list[str]:
     return [source.removesuffix(_mark("", table)) for (source,) in found if source.endswith(_mark("", table))]
 
 
+def is_noted(connection: sqlite3.Connection, table: str, run: str) -> bool:
+    """Whether a run has noted anything of a table."""
+    return any(
+        source.startswith(f"{run}/") and source.endswith(f"/{table}")
+        for notes in (_DONE, _ROWS)
+        if exists(connection, notes)
+        for (source,) in connection.execute(f"SELECT DISTINCT source FROM {notes}")
+    )
+
+
 def forget(connection: sqlite3.Connection, table: str, run: str | None = None) -> None:
     """Forget what a run has noted of a table; without `run` what any has."""
     for notes in (_DONE, _ROWS):

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from runner.errors import OutputFailed
-from runner.handlers.outputs import KeptOutput, Opening, OutputRefused, WriteMode, remedy, write_mode
+from runner.handlers.outputs import (
+    HiddenOutput,
+    KeptOutput,
+    Opening,
+    OutputRefused,
+    WriteMode,
+    remedy,
+    write_mode,
+)
 from runner.handlers.sinks.hidden import hidden, lock_alone, open_folder, remove_abandoned
 from runner.handlers.sinks.table_notes import (
     Numbering,
@@ -33,6 +41,21 @@ if TYPE_CHECKING:
     import sqlite3
 
 
+def notes_in(options: Mapping[str, Any], opening: Opening) -> list[HiddenOutput]:
+    """Say what may be left in a database, and beside it. See `Writes.hides`."""
+    path, table, run = _database(options, opening), options["table"], opening.run
+    beside = hidden(_table_beside(path, table), run)
+    return [HiddenOutput(path, run, table), HiddenOutput(str(beside), run)]
+
+
+def _database(options: Mapping[str, Any], opening: Opening) -> str:
+    return os.path.join(opening.folder, options["path"])  # noqa: PTH118
+
+
+def _table_beside(path: str, table: str) -> Path:
+    return Path(f"{path}-{quote(table, safe=' ')}")
+
+
 class TableOutput:
     """Made before the first worker connects, finished after the last."""
 
@@ -40,12 +63,12 @@ class TableOutput:
         """See to it that it may be written. Raises `OutputRefused`, OSError."""
         import sqlite3
 
-        self._path = os.path.join(opening.folder, options["path"])  # noqa: PTH118
+        self._path = _database(options, opening)
         self._table, self._run = options["table"], opening.run
         self._mode, self._has_key = write_mode(options), bool(options.get("key"))
         self._is_resumable = opening.resumable
         self._is_placed = False
-        self._beside = Path(f"{self._path}-{quote(self._table, safe=' ')}")
+        self._beside = _table_beside(self._path, self._table)
         """What has the hidden folder beside it by whose lock it is known that a run replaces the table."""
         self._lock = -1
         os.makedirs(os.path.dirname(self._path), exist_ok=True)  # noqa: PTH103, PTH120
