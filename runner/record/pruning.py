@@ -2,14 +2,13 @@
 
     runs ──► PruneCandidate ──► choose (pure) ──► removed, whole or not at all
 
-Never: what runs or was killed lately, what can be gone on with, of each workflow the last such run, and what has dead
-letters that were not replayed. They count all the same, and others go for them.
+Never: what runs, is pinned or was killed lately, what can be gone on with, of each workflow the last such run, and what
+has dead letters that were not replayed. They count all the same, and others go for them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,7 +69,7 @@ def candidates(place: Path, now: float) -> list[PruneCandidate]:
     runs = runs_in(place)
     last = {run.workflow: run.id for run in runs if run.resumable is not None}
     return [
-        PruneCandidate(run.id, _ended(run), _size(run_folder.path), _needed(run, run_folder, last, now))
+        PruneCandidate(run.id, _ended(run), run_folder.size(), _needed(run, run_folder, last, now))
         for run in runs
         for run_folder in [RunFolder(run.id, place)]
     ]
@@ -84,6 +83,8 @@ def _needed(run: RunSummary, run_folder: RunFolder, last: Mapping[str, str], now
     """Say why a run has to stay; `last` is the last of each workflow that can be gone on with."""
     if run.outcome == RUNNING:
         return "it runs"
+    if run_folder.is_pinned:
+        return "it is pinned"
     if now - _ended(run) < _UNFINISHED_STAY:
         if run.outcome == KILLED:
             return "it was killed lately"
@@ -127,15 +128,6 @@ def prune(place: Path, seconds: float) -> None:
     """Bring a home within bounds, or on the way there; take so long at most."""
     until, now = time.monotonic() + seconds, time.time()
     remove_runs(place, choose(candidates(place, now), now), until)
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += (Path(where) / name).stat().st_size
-    return total
 
 
 def _letters_left(run_folder: RunFolder) -> str | None:

@@ -9,6 +9,8 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
     ├── run.json          workflow, file, pid, when
     ├── run.json.seal     shows that it was written here
     ├── run.json.seen     what `mprun ps` would have shown lately; gone with its end, but not by a kill
+    ├── run.json.hidden   what its sinks hide beside what they write, which goes with the record
+    ├── pinned            where somebody wants the record to stay
     ├── control.sock      while it lives
     └── dead-letters/     a file for each stage that has any, and one for each big item
     └── jobs/             the logs of jobs, if it has some
@@ -40,6 +42,7 @@ HOME = "MPRUN_HOME"
 FACTS = "run.json"
 _SEAL = "run.json.seal"
 _SEEN = "run.json.seen"
+_PINNED = "pinned"
 _IGNORES = ".gitignore"
 _MOST_LISTED = 8
 _SEEN_EVERY = 1.0
@@ -134,6 +137,27 @@ class RunFolder:
             return RunFacts(**{**known, **given})
         except (OSError, ValueError, TypeError, AttributeError):
             return None
+
+    def pin(self, wanted: bool) -> None:
+        """Say whether its record is to stay whatever its age. Raises OSError."""
+        if wanted:
+            (self.path / _PINNED).touch(mode=0o600)
+        else:
+            (self.path / _PINNED).unlink(missing_ok=True)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether somebody has said that its record is to stay."""
+        return (self.path / _PINNED).exists()
+
+    def size(self) -> int:
+        """Add up the bytes of its files."""
+        total = 0
+        for where, _, names in os.walk(self.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += (Path(where) / name).stat().st_size
+        return total
 
     def write_seen(self, snapshot: Mapping[str, Any]) -> None:
         """Keep what is known of the run, for the case that it is killed. Raises OSError."""

@@ -1,4 +1,4 @@
-"""`mprun history prune`: what goes, what goes with it, and what has to be taken away by hand."""
+"""`mprun history prune`, `pin` and `unpin`: what goes, and what with it, what stays, and what is told of that."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from record_homes import recorded
 from runner.handlers.outputs import HiddenOutput
 from runner.store.hidden_outputs import note_hidden
 
-Prune = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def prune(tmp_path: Path, run_mprun: Prune) -> Prune:
+def history(tmp_path: Path, run_mprun: Command) -> Command:
     """The command, in a home of its own."""
     env = {"MPRUN_HOME": str(tmp_path / "home")}
-    return lambda *arguments: run_mprun("history", "prune", *arguments, cwd=tmp_path, env=env)
+    return lambda *arguments: run_mprun("history", *arguments, cwd=tmp_path, env=env)
+
+
+@pytest.fixture
+def prune(history: Command) -> Command:
+    """Its command `prune`."""
+    return lambda *arguments: history("prune", *arguments)
 
 
 def an_old_run(folder: Path) -> Path:
@@ -33,7 +39,7 @@ def an_old_run(folder: Path) -> Path:
     return hidden
 
 
-def test_what_goes_with_a_record_is_told_before_and_when_it_is_gone(tmp_path: Path, prune: Prune) -> None:
+def test_what_goes_with_a_record_is_told_before_and_when_it_is_gone(tmp_path: Path, prune: Command) -> None:
     hidden = an_old_run(tmp_path)
 
     asked = prune("--dry-run")
@@ -47,7 +53,7 @@ def test_what_goes_with_a_record_is_told_before_and_when_it_is_gone(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_what_could_not_be_taken_away_is_named(tmp_path: Path, prune: Prune) -> None:
+def test_what_could_not_be_taken_away_is_named(tmp_path: Path, prune: Command) -> None:
     path = tmp_path / "shop.db"
     recorded_run = recorded(tmp_path / "home", "aaaa", outcome="failed")
     note_hidden(recorded_run, [HiddenOutput(str(path), "aaaa", "buns")])
@@ -60,9 +66,35 @@ def test_what_could_not_be_taken_away_is_named(tmp_path: Path, prune: Prune) -> 
     assert "take it away by hand" in done.stderr
 
 
-def test_programs_are_told_too(tmp_path: Path, prune: Prune) -> None:
+def test_programs_are_told_too(tmp_path: Path, prune: Command) -> None:
     hidden = an_old_run(tmp_path)
 
     told = json.loads(prune("--format", "json").stdout)
 
     assert (["aaaa"], [str(hidden)], []) == (told["removed"], told["outputs"], told["left"])
+
+
+def test_what_is_pinned_stays_until_it_is_not(tmp_path: Path, history: Command) -> None:
+    recorded(tmp_path / "home", "aaaa")
+    recorded(tmp_path / "home", "bbbb", "canteen")
+
+    pinned, listed = history("pin", "canteen"), history()
+    told = {each["id"]: each for each in json.loads(history("--format", "json").stdout)}
+    first = json.loads(history("prune", "--format", "json").stdout)
+    unpinned, second = history("unpin", "bbbb"), json.loads(history("prune", "--format", "json").stdout)
+
+    assert ("run bbbb is pinned\n", "run bbbb is not pinned\n") == (pinned.stderr, unpinned.stderr)
+    assert ["PINNED", "-", "yes"] == [line.split()[-1] for line in listed.stdout.splitlines()]
+    assert {"aaaa": False, "bbbb": True} == {run: each["pinned"] for run, each in told.items()}
+    assert all(each["bytes"] > 4096 for each in told.values())
+    assert (["aaaa"], {"bbbb": "it is pinned"}, ["bbbb"]) == (
+        first["removed"],
+        first["needed"],
+        second["removed"],
+    )
+
+
+def test_what_is_not_there_can_not_be_pinned(history: Command) -> None:
+    done = history("pin", "aaaa")
+
+    assert (2, True) == (done.returncode, "there is no record of a run 'aaaa'" in done.stderr)

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
@@ -22,7 +22,7 @@ import click
 
 from runner.cli.options import FILE, examples, output_format
 from runner.cli.output import print_message, write
-from runner.errors import UsageError
+from runner.errors import MprunError, UsageError
 from runner.record.history import find_run, runs_in, unique_prefixes
 from runner.record.pruning import candidates, choose, remove_runs
 from runner.record.summary import RUNNING, RunSummary
@@ -67,10 +67,10 @@ def command() -> None:
 def prune_runs(dry_run: bool, form: str) -> int:
     """Remove the records of old runs, as the end of a run does once a day.
 
-    200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, what was killed less than 14
-    days ago, of each workflow the last run of these days that can be gone on with, and what has dead letters that were
-    not replayed. With a run that had not ended well goes what its sinks had hidden beside what they wrote, for `mprun
-    resume` alone; what they wrote stays.
+    200 runs stay, of 2 GB together, for 60 days; the oldest go first. What runs stays, what is pinned, what was killed
+    less than 14 days ago, of each workflow the last run of these days that can be gone on with, and what has dead
+    letters that were not replayed. With a run that had not ended well goes what its sinks had hidden beside what
+    they wrote, for `mprun resume` alone; what they wrote stays.
     """
     place = home()
     now = time.time()
@@ -100,6 +100,36 @@ def prune_runs(dry_run: bool, form: str) -> int:
         print_message(f"{did} {counted(len(going), 'record')} of {len(found):,}, {size}")
         if left:
             print_message("mprun: what is told of with `but not` could not be removed: take it away by hand")
+    return 0
+
+
+@command.command("pin", short_help="Have the record of a run stay.")
+@click.argument("run")
+def pin(run: str) -> int:
+    """Have the record of RUN stay, however old it gets and whatever room it takes, until it is unpinned.
+
+    RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`.
+    """
+    return _set_pin(run, wanted=True)
+
+
+@command.command("unpin", short_help="Have the record of a run go in its time.")
+@click.argument("run")
+def unpin(run: str) -> int:
+    """Have the record of RUN go when it is old enough, as those of other runs do."""
+    return _set_pin(run, wanted=False)
+
+
+def _set_pin(word: str, *, wanted: bool) -> int:
+    place = home()
+    run = find_run(word, runs_in(place))
+    try:
+        RunFolder(run.id, place).pin(wanted)
+    except OSError as error:
+        raise MprunError(
+            f"the folder of run '{run.id}' can't be written: {error.strerror or error}"
+        ) from error
+    print_message(f"run {run.id} is {'pinned' if wanted else 'not pinned'}")
     return 0
 
 
@@ -149,21 +179,23 @@ def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, 
     """List runs, the newest last; of WORKFLOW only those of one workflow.
 
     ITEMS are those that came to the end of their way, or jobs that passed; RESUMED, which is there where any was, is
-    how often `mprun resume` went on with a run. On a terminal the part of an id that is
-    enough to name the run is bold.
+    how often `mprun resume` went on with a run; PINNED, where any is, whether `mprun history pin` has it stay. On a
+    terminal the part of an id that is enough to name the run is bold.
     """
-    known = runs_in()
+    place = home()
+    known = runs_in(place)
     began = 0.0 if since is None else moment(since, time.time())
     chosen = [run for run in known if run.began >= began and not (failed and run.is_good)]
     if workflow is not None:
         chosen = _of_workflow(workflow, chosen, known)
     shown = chosen[-last:]
     if form == "json":
-        write(json.dumps([run_as_dict(run) for run in shown], indent=2, ensure_ascii=False) + "\n")
+        write(json.dumps([_listed(run, place) for run in shown], indent=2, ensure_ascii=False) + "\n")
     elif form == "csv":
-        write(_as_csv(shown))
+        write(_as_csv([_listed(run, place) for run in shown]))
     elif shown:
-        write(_as_table(shown, unique_prefixes(run.id for run in known)))
+        pinned = {run.id for run in shown if RunFolder(run.id, place).is_pinned}
+        write(_as_table(shown, unique_prefixes(run.id for run in known), pinned))
     else:
         print_message(
             "there is no record of such a run here" if known else "there is no record of any run here"
@@ -174,6 +206,12 @@ def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, 
 def run_as_dict(run: RunSummary) -> dict[str, Any]:
     """Return what programs are told of a run."""
     return {**asdict(run), "seconds": round(run.seconds, 3)}
+
+
+def _listed(run: RunSummary, place: Path) -> dict[str, Any]:
+    """Add what its folder tells."""
+    run_folder = RunFolder(run.id, place)
+    return {**run_as_dict(run), "bytes": run_folder.size(), "pinned": run_folder.is_pinned}
 
 
 def moment(text: str, now: float) -> float:
@@ -215,28 +253,37 @@ def _of_workflow(
     return [run for run in chosen if run.workflow == workflow]
 
 
-def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int]) -> str:
-    rows = [["RUN", "WORKFLOW", "BEGAN", "TOOK", "OUTCOME", "EXIT", "ITEMS", "FAILED", "RESUMED"]]
-    rows += [
-        [
-            run.id,
-            run.workflow,
-            when(run.began),
-            rough_duration(run.seconds),
-            run.outcome,
-            "-" if run.exit_code is None else str(run.exit_code),
-            f"{run.done:,}",
-            f"{run.failed:,}",
-            str(run.incarnations - 1),
-        ]
-        for run in runs
-    ]
-    if all(run.incarnations == 1 for run in runs):
-        rows = [row[:-1] for row in rows]
+_COLUMNS = ("RUN", "WORKFLOW", "BEGAN", "TOOK", "OUTCOME", "EXIT", "ITEMS", "FAILED")
+
+
+def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int], pinned: Collection[str]) -> str:
+    rows = [list(_COLUMNS), *map(_row, runs)]
+    if any(run.incarnations > 1 for run in runs):
+        _add_column(rows, ["RESUMED", *(str(run.incarnations - 1) for run in runs)])
+    if pinned:
+        _add_column(rows, ["PINNED", *("yes" if run.id in pinned else "-" for run in runs)])
     lines = table(rows, width_of(sys.stdout))
     if colour_allowed(sys.stdout):
         lines = [_with_bold_prefix(line, prefixes) for line in lines]
     return "\n".join(lines) + "\n"
+
+
+def _row(run: RunSummary) -> list[str]:
+    return [
+        run.id,
+        run.workflow,
+        when(run.began),
+        rough_duration(run.seconds),
+        run.outcome,
+        "-" if run.exit_code is None else str(run.exit_code),
+        f"{run.done:,}",
+        f"{run.failed:,}",
+    ]
+
+
+def _add_column(rows: Sequence[list[str]], cells: Sequence[str]) -> None:
+    for row, cell in zip(rows, cells, strict=True):
+        row.append(cell)
 
 
 def _with_bold_prefix(line: str, prefixes: dict[str, int]) -> str:
@@ -244,11 +291,9 @@ def _with_bold_prefix(line: str, prefixes: dict[str, int]) -> str:
     return f"{_BOLD}{line[:length]}{_PLAIN}{line[length:]}" if length else line
 
 
-def _as_csv(runs: Sequence[RunSummary]) -> str:
+def _as_csv(runs: Sequence[dict[str, Any]]) -> str:
     lines = io.StringIO()
-    writer = csv.DictWriter(
-        lines, fieldnames=list(run_as_dict(runs[0])) if runs else ["id"], lineterminator="\n"
-    )
+    writer = csv.DictWriter(lines, fieldnames=list(runs[0]) if runs else ["id"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(run_as_dict, runs))
+    writer.writerows(runs)
     return lines.getvalue()
