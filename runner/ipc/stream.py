@@ -26,6 +26,8 @@ from typing import Any, ClassVar
 from runner.errors import NotTheWorker
 
 HEADER = struct.Struct("<II6Q")
+_HEAD = struct.Struct("<II")
+"""The kind and the length of the body, which every header begins with."""
 _NUMBERS = 6
 _ENDED = struct.Struct("<QQIIII")
 _MARK = int.from_bytes(b"\0mpr", "little")
@@ -276,7 +278,14 @@ def _written_as(
 
 
 _WRITTEN_AS = {kind: _written_as(number, kind) for number, kind in enumerate(KINDS, 1)}
-_READ_AS = {_MARK | number: (kind, 2 + len(_numbers_of(kind))) for number, kind in enumerate(KINDS, 1)}
+
+
+def _read_as(kind: type[Message]) -> tuple[type[Message], Callable[[bytes, int], tuple[int, ...]]]:
+    numbers = struct.Struct(f"<{_HEAD.size}x{len(_numbers_of(kind))}Q")
+    return kind, numbers.unpack_from
+
+
+_READ_AS = {_MARK | number: _read_as(kind) for number, kind in enumerate(KINDS, 1)}
 
 
 class Parser:
@@ -312,16 +321,16 @@ class Parser:
         messages: list[Message] = []
         at, end, size = 0, len(data), HEADER.size
         while end - at >= size:
-            header = HEADER.unpack_from(data, at)
-            known, length = _READ_AS.get(header[0]), header[1]
+            number, length = _HEAD.unpack_from(data, at)
+            known = _READ_AS.get(number)
             if known is None or length > LONGEST:
                 self.nonsense = True
                 return messages, end, size
             behind = at + size + length
             if behind > end:
                 return messages, at, size + length
-            kind, upto = known
-            messages.append(kind(*header[2:upto], body=data[at + size : behind]))
+            kind, numbers = known
+            messages.append(kind(*numbers(data, at), body=data[at + size : behind]))
             at = behind
         return messages, at, size
 

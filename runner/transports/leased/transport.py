@@ -247,6 +247,8 @@ class LeasedTransport(PooledTransport):
 
     def _with_items(self, facts: Sequence[Fact]) -> list[Fact]:
         """Bury the dead, and tell what became of items before the deaths, which may be their doing."""
+        if not facts and not self._item_facts:  # as it mostly is
+            return self._partitioned.news(time.monotonic(), all_of_it=False)
         for fact in facts:
             if isinstance(fact, Exited):
                 self._reap(fact)
@@ -585,9 +587,8 @@ class LeasedTransport(PooledTransport):
                 self._send(connection, JoinAnswer())
 
     def _time_left(self, deadline: float) -> float:
-        dues = [ledger.due for ledger in self._ledgers.values()]
-        soonest = min([deadline, *(due for due in dues if due is not None)])
-        return max(0.0, soonest - time.monotonic())
+        dues = [due for ledger in self._ledgers.values() if (due := ledger.due) is not None]
+        return max(0.0, min([deadline, *dues]) - time.monotonic())
 
 
 def _partitioned_queues(plan: Plan, unsettled: set[str]) -> PartitionedQueues | NoPartitionedQueues:
