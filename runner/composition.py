@@ -160,7 +160,8 @@ def _supervise(
             supervisor.resume(cut, resumed.incarnation)
         if watchdog is not None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder))
-            bus.observers.append(LastSeen(run_folder, supervisor.controller.snapshot))
+            mask, snapshot = mask_for(plan) or dict, supervisor.controller.snapshot
+            bus.observers.append(LastSeen(run_folder, lambda: mask(snapshot())))
         supervisor.run()
 
 
@@ -256,13 +257,18 @@ def _keep_record(
     facts = RunFacts(
         run_folder.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides, incarnation
     )
+    mask = mask_for(plan)
+    if mask is not None:
+        facts = replace(
+            facts, file=mask(path), params=tuple(mask(given.params)), overrides=tuple(mask(given.overrides))
+        )
     try:
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
         run_folder.write_facts(facts)
         earlier = {} if resumed is None or resumed.cut is None else failed_items_of(resumed.cut)
         known = {"failed_before": sum(earlier.values())}
-        about = lambda: ({**begin_facts(plan), **known}, mask_for(plan))  # noqa: E731
+        about = lambda: ({**begin_facts(plan), **known}, mask)  # noqa: E731
         policy, at_once = plan.resume, plan.resume.required or leaves_output(plan)
         recorder.begin(
             run_folder.path, about, resumed, every=policy.every, fsync=policy.fsync, at_once=at_once

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from runner.jobs.graph import StartLeg
-from runner.jobs.masking import unfit_secrets
+from runner.jobs.masking import Masker, unfit_secrets
 from runner.jobs.templates import TemplateFiller
 from runner.jobs.up_to_date import UpToDateCheck
 from runner.spec.expressions.evaluate import Context, NeedContext
@@ -176,6 +176,7 @@ class RequestBuilder:
         self._home = str(home)
         self._beside = str(plan.path.parent.absolute())
         self._jobs = {job.name: job for job in plan.jobs}
+        self._masked = Masker(secrets.values.values()).text
         self._numbers = {leg.id: n for n, leg in enumerate((g for j in plan.jobs for g in j.legs), start=1)}
 
     @property
@@ -205,7 +206,10 @@ class RequestBuilder:
 
     def _stem(self, leg: str) -> str:
         """Return what the names of all that an attempt leaves begin with."""
-        return f"{self._numbers[leg]:04}-{_file_name(leg)}"
+        return f"{self._numbers[leg]:04}-{self._file_name(leg)}"
+
+    def _file_name(self, text: str) -> str:
+        return _file_name(self._masked(text))
 
     def take_over_log(self, leg: LegSpec, attempt: int, log: str) -> str:
         """Have the log of an attempt of a past run here too, which may be forgotten first; return its name."""
@@ -246,7 +250,10 @@ class RequestBuilder:
             hidden=(*self._secrets.values, *self._secrets.unfit),
             dotenv=dotenv,
             ensure=tuple(_step(step, fill) for step in leg.ensure),
-            services=tuple(_service(n, service, fill, log) for n, service in enumerate(leg.services, 1)),
+            services=tuple(
+                _service(service, fill, f"{log.removesuffix('.log')}.{n}-{self._file_name(service.name)}.log")
+                for n, service in enumerate(leg.services, 1)
+            ),
             secrets=tuple(self._secrets.values.values()),
             missing=tuple(self._secrets.missing(leg.secrets)),
             values=self._jobs[leg.job].values,
@@ -312,10 +319,9 @@ def _step(step: StepSpec, fill: TemplateFiller) -> StepRequest:
     return StepRequest(step.name, _command(step.command, fill), step.condition, step.timeout, step.may_fail)
 
 
-def _service(number: int, service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceRequest:
+def _service(service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceRequest:
     ready = None if service.ready is None else _ready(service.ready, fill)
-    own_log = f"{log.removesuffix('.log')}.{number}-{_file_name(service.name)}.log"
-    return ServiceRequest(service.name, _command(service.command, fill), ready, own_log)
+    return ServiceRequest(service.name, _command(service.command, fill), ready, log)
 
 
 def _ready(ready: ReadySpec, fill: TemplateFiller) -> ReadinessRequest:

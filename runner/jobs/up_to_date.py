@@ -126,6 +126,10 @@ class UpToDateCheck:
         made = replace(self, inputs=()).fingerprint(before_it_ran)
         self._write(replace(before_it_ran, outputs=made.outputs, values=values or {}))
 
+    def forget(self) -> None:
+        """The job has passed, and nothing of that may be kept. Raises OSError."""
+        self._path.unlink(missing_ok=True)
+
     def load(self) -> Fingerprint | None:
         """Return what was kept when the job last passed, if anything sensible was."""
         try:

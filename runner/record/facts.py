@@ -70,7 +70,9 @@ def mask_for(plan: Plan, environ: Mapping[str, str] = os.environ) -> Mask | None
                 return {mask(key): mask(inner) for key, inner in value.items()}
             case list() | tuple():
                 return [mask(inner) for inner in value]
-        return value
+            case int() | float() | None:
+                return value
+        return masker.text(repr(value))  # as which it would be written
 
     return mask
 

@@ -346,6 +346,7 @@ class Recorder(NoRecord):
     def _say_ended(self) -> None:
         assert self._folder is not None
         end = {key: self._end[key] for key in ("outcome", "exit_code", "reason")}
+        end = end if self._mask is None else self._mask(end)
         with contextlib.suppress(OSError):
             write_ended(self._folder, {**end, "at": time.time(), "trouble": self.trouble})
 

@@ -297,6 +297,7 @@ class JobScheduler(Feeder):
         return self._digests_known[leg.id]
 
     def _finished(self, leg: LegSpec, outcome: JobOutcome, attempt: int) -> JobFinished:
+        given = map(self._masked, self._plan.given.arguments)
         return JobFinished(
             job=leg.id,
             result=outcome.result,
@@ -306,7 +307,7 @@ class JobScheduler(Feeder):
             attempt=attempt,
             reason=outcome.reason,
             log=self._builder.log_of(leg, attempt),
-            command=["mprun", "run", str(self._plan.path), *self._plan.given.arguments, "--job", leg.id],
+            command=["mprun", "run", str(self._plan.path), *given, "--job", leg.id],
         )
 
     # What workers report.

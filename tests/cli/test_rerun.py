@@ -359,5 +359,5 @@ def test_old_records_are_pruned_on_demand(place: Place) -> None:
 
     told = json.loads(place.mprun("history", "prune", "--dry-run", "--format", "json").stdout)
 
-    assert {"removed": [], "bytes": 0, "needed": {}, "dry_run": True} == told
+    assert {"removed": [], "bytes": 0, "needed": {}, "outputs": [], "left": [], "dry_run": True} == told
     assert "removed 0 records of 1, 0B" in place.mprun("history", "prune").stderr

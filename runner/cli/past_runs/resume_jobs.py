@@ -7,6 +7,7 @@ record ──► take_up ──► judge_jobs ──┬── --check ──► 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,7 +134,9 @@ def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, cho
     now = _legs_of(spec.jobs)
     gone = [leg for leg in past.jobs if leg not in now]
     plan = plan_chosen(spec, JobsChoice(_wanted(past, spec, now), chosen.jobs))
-    builder = RequestBuilder(plan, Secrets(), run_folder.path / JOB_LOGS, run_folder.home)
+    builder = RequestBuilder(
+        plan, Secrets.gathered(plan.jobs, os.environ), run_folder.path / JOB_LOGS, run_folder.home
+    )
     decisions = judge_jobs(plan, with_unrecorded(legs, builder.last_logged()), run_folder.home)
     return _Outlook(past.run, plan, decisions, [leg for leg in gone if leg in legs])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,9 +19,10 @@ from runner.handlers.kinds import WorkerContext
 from runner.jobs.executor.attempt import JobAttempt, Reporter
 from runner.jobs.executor.process_group import kill_orphans
 from runner.jobs.executor.wait import WakeupPipe
+from runner.jobs.masking import Masker
 from runner.jobs.outcomes import JobOutcome
 from runner.jobs.requests import JobMessage, JobRequest
-from runner.jobs.up_to_date import Fingerprint, UpToDate
+from runner.jobs.up_to_date import Fingerprint, UpToDate, UpToDateCheck
 from runner.process.child import adopt_orphans
 from runner.spec.model import JobResult
 
@@ -56,7 +58,7 @@ class JobRunner:
         outcome = attempt.run()
         if request.up_to_date is not None and outcome.result is JobResult.PASSED:
             with suppress(OSError):  # then it is not up to date the next time
-                request.up_to_date.save(before, outcome.outputs)
+                _keep(request.up_to_date, before, outcome.outputs, request.secrets)
         return outcome
 
     def _report(self, number: int, what: str, /, **fields: Any) -> None:
@@ -71,6 +73,17 @@ def _is_up_to_date(request: JobRequest) -> tuple[UpToDate, Fingerprint]:
         return request.up_to_date.decide()
     except OSError as error:
         return UpToDate(False, f"'{error.filename}' can't be read: {error.strerror}"), Fingerprint()
+
+
+def _keep(
+    check: UpToDateCheck, before: Fingerprint, values: Mapping[str, str], secrets: Sequence[str]
+) -> None:
+    """Keep what says that the job is up to date, unless there is a secret in a value that it hands on."""
+    masker = Masker(secrets if values else ())
+    if any(masker.text(value) != value for value in values.values()):
+        check.forget()
+    else:
+        check.save(before, values)
 
 
 def _own_fault(error: Exception) -> str:
