@@ -7,7 +7,8 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
     ├── run.db            all that is kept of the run's past (`runner/record`)
     ├── lock              held while it lives; without one the run has no record, or could not be recorded to its end
     ├── run.json          workflow, file, pid, when
-    ├── run.json.seal     shows that it was written here
+    ├── run.json.made     empty, and never touched again: when this folder was made, for the
+    ├── run.json.seal     which shows that it was made here
     ├── run.json.seen     what `mprun ps` would have shown lately; gone with its end, but not by a kill
     ├── run.json.hidden   what its sinks hide beside what they write, which goes with the record
     ├── pinned            where somebody wants the record to stay
@@ -17,8 +18,9 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
 
 What lies there is obeyed, letters are unpickled: so what is somebody else's, or may be written by others, is refused.
 A folder that was copied, or came with a repository, belongs to whoever brought it here, and says anything; that it was
-written in this place shows in its seal, which holds the moment at which the system says that `run.json` came to be. No
-copy has that moment again, and nobody can set it.
+made in this place shows in its seal, which holds the moment at which the system says that `run.json.made` came to be.
+No copy has that moment again, and nobody can set it. It is not that of `run.json`, which each runner of the run writes
+anew: one that is killed in the middle of that would leave a run that nobody could go on with.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from runner.text import write_atomically
 
 HOME = "MPRUN_HOME"
 FACTS = "run.json"
+_MADE = "run.json.made"
 _SEAL = "run.json.seal"
 _SEEN = "run.json.seen"
 _PINNED = "pinned"
@@ -117,15 +120,17 @@ class RunFolder:
     def write_facts(self, facts: RunFacts) -> None:
         """Say what run this is. Whole or not at all: a reader may come at any moment."""
         # JSON escapes: an argument may hold bytes that are no text.
-        path = self.make() / FACTS
-        write_atomically(path, json.dumps(asdict(facts)).encode(), mode=0o600)
-        write_atomically(path.with_name(_SEAL), str(path.stat().st_ctime_ns).encode(), mode=0o600)
+        write_atomically(self.make() / FACTS, json.dumps(asdict(facts)).encode(), mode=0o600)
+        if not self.is_from_here():
+            made = self.path / _MADE
+            write_atomically(made, b"", mode=0o600)
+            write_atomically(self.path / _SEAL, str(made.stat().st_ctime_ns).encode(), mode=0o600)
 
     def is_from_here(self) -> bool:
-        """Say whether a run of this user's wrote it in this place, and nobody brought it."""
+        """Say whether a run of this user's made it in this place, and nobody brought it."""
         try:
             sealed = (self.path / _SEAL).read_text(encoding="ascii")
-            return sealed == str((self.path / FACTS).stat().st_ctime_ns)
+            return sealed == str((self.path / _MADE).stat().st_ctime_ns)
         except (OSError, ValueError):
             return False
 

@@ -84,7 +84,7 @@ def test_a_killed_run_is_forgotten_when_its_workflow_runs_anew_or_many_others_we
     assert ["b", "c", "kitchen", "live", "young"] == sorted(
         each.name for each in (place.home / "runs").iterdir()
     )
-    assert ["dead-letters", "run.json", "run.json.seal"] == place.left("kitchen")
+    assert ["dead-letters", "run.json", "run.json.made", "run.json.seal"] == place.left("kitchen")
     assert ["b", "c"] == [run_folder.run for run_folder in killed_folders(place.home)]
 
 
@@ -133,7 +133,7 @@ def test_what_never_came_to_its_socket_is_swept_up_but_for_its_letters(place: Pl
     (run_folder.path / "dead-letters").mkdir()
 
     assert [] == running_folders(place.home)
-    assert ["dead-letters", "run.json", "run.json.seal"] == place.left("dead")
+    assert ["dead-letters", "run.json", "run.json.made", "run.json.seal"] == place.left("dead")
 
 
 @pytest.mark.parametrize("bound", [True, False])

@@ -6,12 +6,15 @@ import os
 import shutil
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.errors import UsageError
 from runner.store.run_folder import RunFacts, RunFolder, all_run_folders, home, join_ids, matching, only_match
+from runner.text import write_atomically
 
 
 def noted(where: Path, run: str, workflow: str, at: float) -> RunFolder:
@@ -167,6 +170,26 @@ def test_a_folder_is_from_here_until_it_is_copied_or_written_again(tmp_path: Pat
 
     assert not RunFolder("3f2a", tmp_path / "copy").is_from_here()
     assert not RunFolder("3f2a", tmp_path / "bare").is_from_here()
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_folder_stays_from_here_whenever_the_next_who_runs_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    run_folder = noted(tmp_path / "home", "3f2a", "post", 1.0)
+
+    def deadly(*given: Any, **more: Any) -> None:
+        nonlocal written
+        if written == 0:
+            raise KeyboardInterrupt
+        written -= 1
+        write_atomically(*given, **more)
+
+    monkeypatch.setattr("runner.store.run_folder.write_atomically", deadly)
+    with suppress(KeyboardInterrupt):
+        run_folder.write_facts(RunFacts("3f2a", "post", "post.yaml", 4712, 2.0, incarnation=2))
+
+    assert run_folder.is_from_here()
 
 
 def test_a_folder_of_a_run_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
