@@ -39,6 +39,7 @@ class RunSummary:
     outcome: str
     exit_code: int | None
     incarnations: int
+    """Of how many of its runners anything is written; 0 where its database is not there, or can't be read."""
     done: int
     """Items that have come to the end of their way, or jobs that passed."""
     failed: int
@@ -196,7 +197,7 @@ def _told_by_folder(
         ended=None if outcome == RUNNING else float(said.get("at") or began),
         outcome=outcome,
         exit_code=said.get("exit_code"),
-        incarnations=1,
+        incarnations=0,
         done=0,
         failed=0,
         dead=0,

@@ -110,6 +110,21 @@ def test_a_file_that_has_changed_is_refused_with_the_difference_or_run_as_it_was
     assert SHOP == place.mprun("show", "latest", "--file").stdout
 
 
+def test_a_file_that_is_gone_is_said_to_be_gone(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q")
+    (place.folder / "shop.yaml").unlink()
+
+    refused = place.mprun("rerun", "latest", "-q")
+    as_then = place.mprun("rerun", "latest", "-q", "--as-then")
+
+    head = refused.stderr.partition("\n")[0].partition("' ")[2]
+    assert (6, 0) == (refused.returncode, as_then.returncode)
+    assert head.startswith(
+        "can't be run again from its file: there is no 'shop.yaml' any more; `mprun rerun "
+    )
+    assert head.endswith(" --as-then` runs it as it was")
+
+
 @pytest.mark.parametrize("options", [(), ("--as-then",)])
 def test_what_a_file_includes_may_not_have_changed(place: Place, options: tuple[str, ...]) -> None:
     place.mprun("run", "ci.yaml")

@@ -298,6 +298,22 @@ def test_under_another_transport_nobody_knows_what_was_in_the_queues(place: Plac
     assert "under `joinable` nobody knows what is in the queues" in refused.stderr
 
 
+@pytest.mark.slow
+def test_where_the_file_is_gone_its_record_has_it(place: Place) -> None:
+    place.kill()
+    (place.folder / "shop.yaml").unlink()
+    refused = place.mprun("resume", "latest", "-q")
+    (row,) = place.history()
+    assert (refused.returncode, refused.stderr) == (
+        6,
+        f"mprun: run '{row['id']}' can't be gone on with: there is no 'shop.yaml' any more; "
+        f"`mprun show {row['id']} --file > shop.yaml` writes it as it was\n",
+    )
+    place.write("shop.yaml", place.mprun("show", row["id"], "--file").stdout)
+    assert place.mprun("resume", "latest", "-q").returncode == 0
+    assert set(place.handled()) == set(range(200))
+
+
 def test_a_run_is_gone_on_with_in_its_record_and_nowhere_else(place: Place) -> None:
     place.kill()
     refused = place.mprun("resume", "latest", "--no-record")

@@ -233,7 +233,10 @@ def test_a_run_of_which_nothing_was_written_says_why(
     refused = mprun_of(tmp_path)("show", "latest")
 
     assert 2 == refused.returncode
-    assert "nothing is known of run 'dead0002' but that it was killed" in refused.stderr
+    assert (
+        "nothing is known of run 'dead0002' but that it was killed: that was before anything could be written; "
+        f"`mprun run {run_folder.facts().file}` begins anew\n"
+    ) in refused.stderr
 
 
 def test_a_damaged_record_is_refused_with_what_is_wrong(
@@ -245,10 +248,23 @@ def test_a_damaged_record_is_refused_with_what_is_wrong(
 
     refused = mprun_of(tmp_path)("show", "bad", "--format", "json")
 
-    assert (1, "the record of run 'bad00001' can't be read: file is not a database") == (
-        refused.returncode,
-        json.loads(refused.stdout)["error"],
-    )
+    why = "the record of run 'bad00001' can't be read: file is not a database; `mprun run baozi.yaml` begins anew"
+    assert (1, why) == (refused.returncode, json.loads(refused.stdout)["error"])
+
+
+def test_of_a_run_whose_record_is_damaged_nobody_says_that_it_could_be_run_again_or_gone_on_with(
+    tmp_path: Path, mprun_of: Callable[[Path], Mprun]
+) -> None:
+    run_folder, mprun = recorded(tmp_path / "home", "bad00001", outcome=None), mprun_of(tmp_path)
+    (run_folder.path / "control.sock").touch()
+    (run_folder.path / "run.db").write_bytes(b"garbage" * 500)
+
+    listed, resumed, history = mprun("ps"), mprun("resume", "latest"), mprun("history")
+
+    assert "`mprun run baozi.yaml` begins anew" in listed.stdout
+    assert "mprun rerun" not in listed.stdout
+    assert (6, True) == (resumed.returncode, "run 'bad00001' can't be gone on with: " in resumed.stderr)
+    assert "RESUMED" not in history.stdout
 
 
 WAITING = cut_of(*(Frame(b"x", 1) for _ in range(3)))

@@ -259,7 +259,7 @@ _COLUMNS = ("RUN", "WORKFLOW", "BEGAN", "TOOK", "OUTCOME", "EXIT", "ITEMS", "FAI
 def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int], pinned: Collection[str]) -> str:
     rows = [list(_COLUMNS), *map(_row, runs)]
     if any(run.incarnations > 1 for run in runs):
-        _add_column(rows, ["RESUMED", *(str(run.incarnations - 1) for run in runs)])
+        _add_column(rows, ["RESUMED", *(str(max(run.incarnations - 1, 0)) for run in runs)])
     if pinned:
         _add_column(rows, ["PINNED", *("yes" if run.id in pinned else "-" for run in runs)])
     lines = table(rows, width_of(sys.stdout))

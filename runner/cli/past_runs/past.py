@@ -35,6 +35,11 @@ class Past:
         return self.file == STDIN
 
     @property
+    def is_gone(self) -> bool:
+        """Whether its file is not where it was."""
+        return not self.was_piped and not self.file.exists()
+
+    @property
     def text_to_check(self) -> str | None:
         """What to check now, instead of what is in the file; None where that is to be read."""
         return self.text if self.was_piped else None
@@ -56,7 +61,7 @@ def past_run(summary: RunSummary, view: RunView) -> Past:
         raise UsageError(f"run '{summary.id}' was given a secret by --param or --set, which was not kept")
     return Past(
         run=summary.id,
-        file=_near(Path(str(facts["file"]))),
+        file=nearby(Path(str(facts["file"]))),
         text=facts["text"],
         included=facts.get("included") or {},
         params=facts.get("params") or (),
@@ -65,7 +70,7 @@ def past_run(summary: RunSummary, view: RunView) -> Past:
     )
 
 
-def _near(file: Path) -> Path:
+def nearby(file: Path) -> Path:
     """Name a file as one would from here: what is shown of it then is as short as what was shown the first time."""
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,13 +10,15 @@ from pathlib import Path
 
 from runner.cli.output import print_message
 from runner.cli.past_runs.history import when
+from runner.cli.past_runs.past import STDIN, nearby
 from runner.errors import UsageError
 from runner.events.report import Report
 from runner.record.history import find_run, runs_in
-from runner.record.reader import RunView
+from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.run_folder import JOB_LOGS, RunFolder, home
+from runner.text import visible
 from runner.units import counted
 
 RUN_HELP = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
@@ -38,13 +41,15 @@ def look_into(run: RunSummary, run_folder: RunFolder) -> Iterator[RunView]:
         RecordDamaged: what was can't be read.
     """
     if not (run_folder.path / DATABASE).exists():
-        raise UsageError(
-            f"nothing is known of run '{run.id}' but that it was {run.outcome}: {why_nothing(run)}"
-        )
-    with RunView(run_folder.path) as view:
-        for note in filter(None, (view.note, run.trouble and f"the record is incomplete: {run.trouble}")):
-            print_message(f"mprun: {note}")
-        yield view
+        known = f"nothing is known of run '{run.id}' but that it was {run.outcome}: {why_nothing(run)}"
+        raise UsageError(known if run.outcome == RUNNING else f"{known}; {_way_to_begin_anew(run)}")
+    try:
+        with RunView(run_folder.path) as view:
+            for note in filter(None, (view.note, run.trouble and f"the record is incomplete: {run.trouble}")):
+                print_message(f"mprun: {note}")
+            yield view
+    except RecordDamaged as error:
+        raise RecordDamaged(f"{error}; {_way_to_begin_anew(run)}") from error
 
 
 def why_nothing(run: RunSummary) -> str:
@@ -87,10 +92,20 @@ def log_file(folder: Path, kept: str) -> str:
 
 def way_on(run: RunSummary) -> str:
     """Say what can be done with a run that has not come to a good end."""
+    if not run.incarnations:
+        return _way_to_begin_anew(run)
     if run.resumable is None:
         return f"`mprun rerun {run.id}` runs it again"
     wait = f", {counted(run.waiting, 'item')} waiting" if run.waiting else ""
     return f"`mprun resume {run.id}` goes on with it as it was at {when(run.resumable)}{wait}"
+
+
+def _way_to_begin_anew(run: RunSummary) -> str:
+    """Say what can be done where no record says what the run was made of."""
+    file = Path(run.file)
+    if not run.file or file.name == str(STDIN):
+        return "its workflow has to be run anew"
+    return visible(f"`mprun run {shlex.quote(str(nearby(file)))}` begins anew")
 
 
 def how_killed(run: RunSummary) -> str:

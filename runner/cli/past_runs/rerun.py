@@ -93,9 +93,13 @@ def _text_to_run(past: Past, *, as_then: bool) -> str | None:
         shown = [*changed, *included]
         more = [f"… {len(shown) - _MOST_LINES} more lines"] if len(shown) > _MOST_LINES else []
         what = "what its file includes has" if included else f"'{past.file}' has"
-        way = "" if included else f"`mprun rerun {past.run} --as-then` runs it as it was, "
         refused = f"run '{past.run}' can't be run again as it was: {what} changed since"
-        message = f"{refused}; {way}`mprun run {past.file}` as it is"
+        ways = () if included else (f"`mprun rerun {past.run} --as-then` runs it as it was",)
+        if past.is_gone:
+            refused = f"run '{past.run}' can't be run again from its file: there is no '{past.file}' any more"
+        else:
+            ways = (*ways, f"`mprun run {past.file}` as it is")
+        message = f"{refused}; {', '.join(ways)}" if ways else refused
         raise RerunRefused("\n".join(map(visible, [message, *shown[:_MOST_LINES], *more])))
     return past.text if changed else past.text_to_check
 

@@ -7,6 +7,7 @@ record ──► chosen_run ──┬── stages: the last cut ─────
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -16,7 +17,9 @@ from runner.cli.output import print_message
 from runner.cli.past_runs.past import past_run
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
 from runner.cli.run import how_jobs_run, how_shown
-from runner.errors import UsageError
+from runner.errors import ResumeRefused, UsageError
+from runner.record.reader import RecordDamaged
+from runner.text import visible
 
 EXAMPLES = examples(
     "mprun resume latest           go on with the last run",
@@ -50,12 +53,20 @@ def command(run: str, check: bool, changed: str | None, **shown: Any) -> int:
     if not chosen.record:
         raise UsageError("--no-record: a run is gone on with in its record")
     summary, run_folder = chosen_run(run)
-    with look_into(summary, run_folder) as view:
-        if summary.outcome == "done":
-            print_message(f"run '{summary.id}' is done: nothing is left")
-            return 0
-        past = past_run(summary, view)
-        facts = view.facts()
+    try:
+        with look_into(summary, run_folder) as view:
+            if summary.outcome == "done":
+                print_message(f"run '{summary.id}' is done: nothing is left")
+                return 0
+            past = past_run(summary, view)
+            facts = view.facts()
+    except RecordDamaged as error:
+        raise ResumeRefused(f"run '{summary.id}' can't be gone on with: {error}") from error
+    if past.is_gone:
+        back = f"`mprun show {past.run} --file > {shlex.quote(str(past.file))}` writes it as it was"
+        raise ResumeRefused(
+            visible(f"run '{past.run}' can't be gone on with: there is no '{past.file}' any more; {back}")
+        )
     # The view is closed by now: a reader keeps the recorder from leaving the record as one file.
     if past.jobs:
         from runner.cli.past_runs.resume_jobs import resume_jobs
