@@ -99,8 +99,19 @@ def _explain(error: BaseException) -> int:
         case MprunError() if not isinstance(error, MprunInternalError):
             print_message(f"mprun: {error}")
             return error.exit_code
+        case FileNotFoundError() if _folder_is_gone():
+            print_message("mprun: the folder that mprun was started in has been removed: change to another")
+            return ExitCode.USAGE
         case _:
             return _explain_bug(error)
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib is slow to import
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _explain_broken_pipe() -> int:

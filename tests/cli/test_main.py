@@ -107,6 +107,27 @@ def test_a_full_disk_is_said_in_words(mprun: Path, plain_env: dict[str, str]) ->
     assert done.stderr == "mprun: standard output can't be written: No space left on device\n"
 
 
+def test_a_folder_that_has_been_removed_is_said_in_words(
+    tmp_path: Path, mprun: Path, plain_env: dict[str, str]
+) -> None:
+    (tmp_path / "w.yaml").write_text(
+        "name: w\nstages: {chef: {run: {lines: {path: a}}, to: q}, eater: {run: {jsonl: {path: out.jsonl}}, from: q}}\n"
+    )
+    remove = 'mkdir gone && cd gone && rmdir "$PWD" && exec "$0" "$@"'
+
+    done = subprocess.run(
+        ["sh", "-c", remove, mprun, "run", tmp_path / "w.yaml"],
+        cwd=tmp_path,
+        env=plain_env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    said = "mprun: the folder that mprun was started in has been removed: change to another\n"
+    assert (2, "", said) == (done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_streams_are_no_reason_to_crash(mprun: Path, plain_env: dict[str, str], closed: str) -> None:
     done = subprocess.run(
