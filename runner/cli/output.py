@@ -6,13 +6,18 @@ import io
 import os
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
 from runner.errors import MprunError
 
 if TYPE_CHECKING:
     from runner.render.process_main import JobOutputOptions
+
+
+_AT_ONCE = 200
+"""Lines that a pager gets at once."""
 
 
 def use_utf8() -> None:
@@ -42,6 +47,29 @@ def write(text: str) -> None:
     except OSError as error:
         discard_output()
         raise MprunError(f"standard output can't be written: {error.strerror}") from error
+
+
+def page(lines: Iterable[str]) -> None:
+    """
+    Print lines, on a terminal through $PAGER, or less, as git does; what fits on one screen less leaves standing there.
+
+    Raises what `write` does, and whatever making the lines does.
+    """
+    is_shown = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    if not is_shown or os.environ.get("PAGER", "less").strip() in ("", "cat"):
+        for line in lines:
+            write(f"{line}\n")
+        return
+    import click
+
+    os.environ.setdefault("LESS", "FRX")
+    rest = iter(lines)
+    click.echo_via_pager("".join(f"{line}\n" for line in some) for some in _chunks(rest))
+
+
+def _chunks(lines: Iterator[str]) -> Iterator[list[str]]:
+    while some := list(islice(lines, _AT_ONCE)):
+        yield some
 
 
 def print_message(text: str) -> None:

@@ -300,6 +300,16 @@ class RequestBuilder:
         )
 
 
+def attempts_beside(log: str, attempt: int, names: Iterable[str]) -> dict[int, str]:
+    """Return the logs of a leg's attempts, by number: of one the name is known, `names` are all that there are."""
+    end = f".{attempt}.log" if attempt > 1 else ".log"
+    if not log.endswith(end):
+        return {attempt: log}
+    stem = log.removesuffix(end)
+    ends = ((name, _ATTEMPT.fullmatch(name.removeprefix(stem))) for name in names if name.startswith(stem))
+    return {attempt: log} | {int(found[1] or 1): name for name, found in ends if found}
+
+
 def remove_unread_outputs(logs: Path) -> None:
     """Take away what attempts that were killed with their runner had written to hand on, which may be secret."""
     for left in logs.glob("*.out*"):

@@ -11,7 +11,7 @@ from jobs_specs import job, leg
 
 from runner.jobs.graph import StartLeg
 from runner.jobs.plan import plan_jobs
-from runner.jobs.requests import JobRequest, RequestBuilder, Secrets
+from runner.jobs.requests import JobRequest, RequestBuilder, Secrets, attempts_beside
 from runner.spec.expressions.evaluate import NeedContext
 from runner.spec.jobs import SHELLS, CommandSpec, JobSpec, LegSpec, ReadySpec, ServiceSpec, StepSpec
 from runner.spec.model import WorkflowSpec
@@ -185,3 +185,20 @@ def test_where_nothing_was_logged_no_attempt_is_known() -> None:
     plan = plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=(job("a"),)), 1)
 
     assert {} == RequestBuilder(plan, Secrets(), Path("/nowhere"), Path("/nowhere")).last_logged()
+
+
+@pytest.mark.parametrize(
+    ("log", "attempt", "expected"),
+    [
+        ("0001-a.3.log", 3, {1: "0001-a.log", 3: "0001-a.3.log", 12: "0001-a.12.log"}),
+        ("0001-a.log", 1, {1: "0001-a.log", 3: "0001-a.3.log", 12: "0001-a.12.log"}),
+        ("0002-a-3.11.log", 1, {1: "0002-a-3.11.log"}),
+        ("of-another.log", 2, {2: "of-another.log"}),
+    ],
+)
+def test_the_logs_of_other_attempts_are_found_beside_that_of_one(
+    log: str, attempt: int, expected: dict[int, str]
+) -> None:
+    names = ["0001-a.log", "0001-a.3.log", "0001-a.12.log", "0001-a.2-db.log", "0001-ab.2.log"]
+
+    assert expected == attempts_beside(log, attempt, [*names, "0002-a-3.11.log", "0003-a.5.log"])

@@ -8,18 +8,20 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from runner.cli.options import examples
-from runner.cli.output import write
+from runner.cli.output import page, print_message, write
 from runner.cli.past_runs.history import moment
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, log_file, look_into
 from runner.errors import ExitCode, UsageError
 from runner.jobs.ansi import LineCleaner
 from runner.jobs.log import Tail
+from runner.jobs.requests import attempts_beside
 from runner.record.reader import RunView, as_event
 from runner.record.summary import RUNNING, summarize_run
 from runner.spec.suggestions import did_you_mean
@@ -30,9 +32,11 @@ _LOOK_EVERY = 0.2
 EXAMPLES = examples(
     "mprun logs latest                 what all handlers, or all jobs, said",
     "mprun logs ci 'test (3.11)'       the log of one job",
+    "mprun logs ci lint --attempt 1    what its first attempt printed",
     "mprun logs baozi neo -f           one worker, as it goes on",
     "mprun logs latest --grep 'timed? out' --since 10m",
 )
+_ALL = "all"
 _Wanted = Callable[[str], bool]
 
 
@@ -40,7 +44,7 @@ _Wanted = Callable[[str], bool]
     epilog=EXAMPLES,
     help="Show what the handlers of a run said through `worker.log`, or what its jobs printed.\n\n"
     f"NAME is a worker or a job; without it all are shown. {RUN_HELP} Of what handlers say the last 5,000 lines are"
-    " kept; of a job the log of its last attempt.",
+    " kept. On a terminal they are shown in $PAGER, or less.",
 )
 @click.argument("run")
 @click.argument("name", required=False)
@@ -49,24 +53,49 @@ _Wanted = Callable[[str], bool]
     "--since", metavar="WHEN", help="Only what was said since: 90s, 10m, 1d, or a date. Not for jobs."
 )
 @click.option(
+    "--attempt", metavar="N|all", help="Of jobs this attempt, or all, each below a heading; else the last."
+)
+@click.option(
     "-f", "--follow", is_flag=True, help="Go on with what is said from now on, until the run is over."
 )
-def command(run: str, name: str | None, grep: str | None, since: str | None, follow: bool) -> int:
-    wanted = _matcher(grep)
+def command(
+    run: str, name: str | None, grep: str | None, since: str | None, attempt: str | None, follow: bool
+) -> int:
+    wanted, number = _matcher(grep), _attempt(attempt)
+    if attempt is not None and follow:
+        raise UsageError("--attempt and -f exclude one another: -f shows the attempt that is under way")
     summary, run_folder = chosen_run(run)
     with look_into(summary, run_folder) as view:
         jobs = view.facts().get("jobs") or []
         if jobs and since is not None:
             raise UsageError("--since: what jobs print has no times; --grep may find what is meant")
+        if attempt is not None and not jobs:
+            raise UsageError("--attempt is for jobs, and this run has stages")
         if jobs:
-            lines = _Jobs(view, run_folder, name, follow).lines()
+            of_jobs = _Jobs(view, run_folder, name)
+            if attempt is None and not follow and (note := of_jobs.note()) is not None:
+                print_message(f"mprun: {note}")
+            lines = of_jobs.lines(follow=follow) if attempt is None else of_jobs.of_attempts(number)
         else:
             start = 0.0 if since is None else moment(since, time.time())
             lines = _said(view, run_folder, name, start, follow=follow)
-        for line in lines:
-            if wanted(line):
-                write(line + "\n")
+        (_print_as_they_come if follow else page)(filter(wanted, lines))
     return ExitCode.DONE
+
+
+def _print_as_they_come(lines: Iterable[str]) -> None:
+    for line in lines:
+        write(line + "\n")
+
+
+def _attempt(word: str | None) -> int | None:
+    """Return which attempt is meant; None for all, or where none is named."""
+    if word in (None, _ALL):
+        return None
+    assert word is not None
+    if not (word.isascii() and word.isdigit() and int(word)):
+        raise UsageError(f"--attempt: expected a number from 1 on, or `{_ALL}`, got '{word}'")
+    return int(word)
 
 
 def _matcher(grep: str | None) -> _Wanted:
@@ -111,40 +140,95 @@ def _said(
 class _Jobs:
     """The logs of the jobs of a run, or of one; each line has the name of its job before it where there are several."""
 
-    def __init__(self, view: RunView, run_folder: RunFolder, name: str | None, follow: bool) -> None:
+    def __init__(self, view: RunView, run_folder: RunFolder, name: str | None) -> None:
         self._view = view
         self._run_folder = run_folder
-        self._follow = follow
         self._name = name
         self._tails: dict[str, tuple[Tail, LineCleaner]] = {}
         if name is not None:
             _require(name, view.facts().get("jobs") or [], "job")
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, follow: bool) -> Iterator[str]:
+        """Yield the lines of last attempts; with `follow` those that come too, until the run is over."""
         while True:
-            goes_on = self._follow and _goes_on(self._run_folder)
-            for job in self._view.jobs():
-                if job["log"] and self._name in (None, job["id"]):
-                    yield from self._more_of(job)
+            goes_on = follow and _goes_on(self._run_folder)
+            for job in self._chosen():
+                yield from self._more_of(job["id"], log_file(self._run_folder.path, job["log"]))
             if not goes_on:
                 break
             time.sleep(_LOOK_EVERY)
-        for job_id, (tail, cleaner) in self._tails.items():
-            tail.close()
-            yield from self._shown(job_id, cleaner.rest())
+        for job_id in list(self._tails):
+            yield from self._end_of(job_id)
 
-    def _more_of(self, job: dict[str, Any]) -> Iterator[str]:
-        path = log_file(self._run_folder.path, job["log"])
-        known = self._tails.get(job["id"])
+    def of_attempts(self, attempt: int | None) -> Iterator[str]:
+        """
+        Yield the lines of one attempt, or of all, each below a heading.
+
+        Raises:
+            UsageError: no such attempt has left a log.
+        """
+        found = {job["id"]: self._attempts_of(job) for job in self._chosen()}
+        known = sorted({number for logs in found.values() for number in logs})
+        if attempt is not None and attempt not in known:
+            whose = f"job '{self._name}'" if self._name is not None else "no job"
+            have = f"there are logs of {_listed(known)}" if known else "there is no log"
+            raise UsageError(
+                f"--attempt: {whose} has {'no' if self._name else 'an'} attempt {attempt}; {have}"
+            )
+        for job_id, logs in found.items():
+            for number, log in logs.items():
+                if attempt in (None, number):
+                    yield from self._heading(job_id, number) if attempt is None else ()
+                    yield from self._more_of(job_id, log)
+                    yield from self._end_of(job_id)
+
+    def note(self) -> str | None:
+        """Say of one job that there are earlier attempts than that which is shown; None where there are not."""
+        earlier = [n for job in self._chosen() for n in list(self._attempts_of(job))[:-1]]
+        if self._name is None or not earlier:
+            return None
+        return (
+            f"this is its last attempt; `--attempt {earlier[-1]}` shows an earlier one, `--attempt all` all"
+        )
+
+    def _chosen(self) -> list[dict[str, Any]]:
+        return [job for job in self._view.jobs() if job["log"] and self._name in (None, job["id"])]
+
+    def _attempts_of(self, job: dict[str, Any]) -> dict[int, str]:
+        """Return the logs of a job's attempts, by their numbers, in order."""
+        folder = self._run_folder.path
+        last = Path(log_file(folder, job["log"]))
+        names = [each.name for each in last.parent.glob("*.log")]
+        beside = attempts_beside(last.name, max(job["attempts"] or 1, 1), names)
+        found = {number: str(last.with_name(name)) for number, name in beside.items()}
+        for event in self._view.events("job.started"):  # where its place in the file has changed since
+            if event.fields.get("job") == job["id"] and event.fields.get("log"):
+                found.setdefault(int(event.fields["attempt"]), log_file(folder, event.fields["log"]))
+        return dict(sorted(found.items()))
+
+    def _heading(self, job: str, number: int) -> Iterator[str]:
+        yield f"== {job}, attempt {number} =="
+
+    def _more_of(self, job: str, path: str) -> Iterator[str]:
+        known = self._tails.get(job)
         if known is None or known[0].path != path:  # or of another attempt
-            known = self._tails[job["id"]] = Tail(path), LineCleaner(colors=False)
+            known = self._tails[job] = Tail(path), LineCleaner(colors=False)
         tail, cleaner = known
         while chunk := tail.read():
-            yield from self._shown(job["id"], cleaner.feed(chunk))
+            yield from self._shown(job, cleaner.feed(chunk))
+
+    def _end_of(self, job: str) -> Iterator[str]:
+        tail, cleaner = self._tails.pop(job)
+        tail.close()
+        yield from self._shown(job, cleaner.rest())
 
     def _shown(self, job: str, text: bytes) -> Iterator[str]:
         lead = "" if self._name is not None else f"{job} | "
         yield from (lead + line for line in text.decode().splitlines())
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return f"attempt{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _require(name: str, known: Sequence[str], what: str) -> None:
