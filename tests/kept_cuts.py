@@ -79,7 +79,7 @@ class Keeper:
     """Both sides, of one incarnation."""
 
     def __init__(self, folder: Path, incarnation: int = 1) -> None:
-        begin = {"workflow": "baozi", "pid": os.getpid(), "at": 1.0}
+        begin = {"workflow": "baozi", "pid": os.getpid(), "at": 1.0, "text": "-"}
         self.folder = folder
         self.writer = RunWriter(folder, begin, incarnation=incarnation)
         self.cuts = CutWriter(self.writer)
@@ -144,7 +144,13 @@ class RecordedRun:
 
     def begin(self, *, at_once: bool = False) -> Recorder:
         recorder = Recorder()
-        about = {"workflow": "baozi", "file": "baozi.yaml", "pid": os.getpid(), "at": time.time()}
+        about = {
+            "workflow": "baozi",
+            "file": "baozi.yaml",
+            "pid": os.getpid(),
+            "at": time.time(),
+            "text": "-",
+        }
         taken = take_up(self.folder) if self._made else None
         self._made.append(recorder)
         recorder.begin(self.folder.path, lambda: (about, None), taken, at_once=at_once)

@@ -30,7 +30,7 @@ def recorded(
     run_folder.write_facts(RunFacts(run, workflow, f"{workflow}.yaml", 4711, at))
     writer = RunWriter(
         run_folder.path,
-        {"workflow": workflow, "file": f"{workflow}.yaml", "pid": os.getpid(), "at": at},
+        {"workflow": workflow, "file": f"{workflow}.yaml", "pid": os.getpid(), "at": at, "text": "-"},
         over=over,
     )
     fold = RunFold()

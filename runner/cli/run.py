@@ -322,8 +322,8 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
             watching.recorder.finish()
             for trouble in (*lost, *filter(None, [watching.recorder.trouble])):
                 print_message(f"mprun: {trouble}")
-            if chosen.log != "json" and not chosen.quiet and _may_go_on(report, watching.recorder):
-                print_message(f"resume with: mprun resume {report.run}")
+            if chosen.log != "json" and (line := _way_on(report, watching.recorder)):
+                print_message(line)
     except NobodyReads:
         abandon_output()
     except OSError:
@@ -334,14 +334,16 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
     return ExitCode.FAILED if lost and report.exit_code == ExitCode.DONE else report.exit_code
 
 
-def _may_go_on(report: Report, recorder: NoRecord) -> bool:
-    """Say whether a run has not come to its end, and its record has what another runner needs."""
-    if report.exit_code == ExitCode.DONE or recorder.trouble is not None:
-        return False
-    if report.jobs is None:
-        return recorder.has_cut
-    # One that has failed is over: `rerun --failed` is for that.
-    return recorder.keeps_jobs and report.outcome in ("interrupted", "timeout")
+def _way_on(report: Report, recorder: NoRecord) -> str | None:
+    """Say how to go on with a run that has not come to its end; None where `mprun resume` would only refuse."""
+    if report.exit_code == ExitCode.DONE:
+        return None
+    hindrances = recorder.hindrances()
+    if not hindrances:
+        return f"resume with: mprun resume {report.run}"
+    if all(each.can_be_asked for each in hindrances):
+        return f"what has to be known before it is resumed: mprun resume {report.run} --check"
+    return None
 
 
 def keep(report: Report, chosen: RunOptions) -> list[str]:

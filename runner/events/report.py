@@ -75,6 +75,7 @@ class Report:
     more_failures: int = means("How many failures there were beyond those listed.")
     bottleneck: str | None = means("What held the run back and what to change; null if nothing stands out.")
     jobs: JobReport | None = means("What became of the jobs; null for a workflow of stages.", None)
+    resumable: bool = means("Whether `mprun resume` would have gone on with it at once when it ended.", False)
 
     @property
     def balanced(self) -> bool:
@@ -195,6 +196,7 @@ class ReportBuilder:
             more_failures=self._more_failures,
             bottleneck=self._bottleneck(stages, queues, end),
             jobs=self._job_report.report() if self._job_report is not None else None,
+            resumable=end.resumable,
         )
 
     @property

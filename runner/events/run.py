@@ -173,6 +173,10 @@ class RunFinished(Event, kind="run.finished"):
     reason: str | None = carries("The root cause where it is not done.")
     seconds: float = carries("From `run.started` to here.")
     queues: Sequence[QueueCounts] = carries("One object a queue: the ledger's counts.")
+    resumable: bool = carries(
+        "Whether `mprun resume` would go on with the run at once. False where it is done, or has no record.",
+        default=False,
+    )
 
     @property
     def level(self) -> str:

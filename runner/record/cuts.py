@@ -360,8 +360,9 @@ class CutSender:
         self.is_under_way = False
         self.trouble: str | None = None
         """Why the last one could not be kept."""
-        self.is_any_kept = cut is not None
-        """Whether somebody could go on with the run from a cut, be it an old one."""
+        self.reached = None if cut is None else cut.reached
+        """How far the run was at the cut that somebody could go on from, be it an old one; None where there is none."""
+        self._reached_now = self.reached
 
     def cut(self, cut: Cut, began: float) -> bool:
         """Send one; `began` is when it was begun to be taken. None may be under way.
@@ -369,7 +370,7 @@ class CutSender:
         Return whether all of it is: else frames have gone ahead, or nothing could.
         """
         self._number += 1
-        encoded = self._encoder.encode(cut)
+        encoded, self._reached_now = self._encoder.encode(cut), cut.reached
         try:
             self._buffer = self._buffer or CutBuffer()
             place = self._buffer.write(encoded.parts)
@@ -398,7 +399,7 @@ class CutSender:
             self._count_cost(answer["seconds"])
             self.trouble = None
             if self._sent_whole:
-                self.is_any_kept, self._cost = True, 0.0
+                self.reached, self._cost = self._reached_now, 0.0
         else:
             self._failed(str(answer["why"]))
 

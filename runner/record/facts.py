@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.spec.obstacles import obstacles_as_facts, run_obstacles
 from runner.store.dead_letters import SOURCE
 
 if TYPE_CHECKING:
     from runner.spec.plan import Plan
+
+_MASK = "***"
+"""What stands where a secret stood."""
 
 
 def begin_facts(plan: Plan) -> dict[str, Any]:
@@ -34,12 +38,23 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "transport": plan.transport,
         "replays_letters": any(worker.handler == SOURCE for worker in plan.workers),
         "jobs": [leg.id for job in plan.jobs for leg in job.legs],
-        "resumable": plan.resume.keeps,
         "fsync": plan.resume.fsync,
+        "obstacles": obstacles_as_facts(run_obstacles(plan)),
         "modules": [] if plan.jobs else modules_of(handlers, file.parent),
         "pid": os.getpid(),
         "at": time.time(),
     }
+
+
+def why_not_again(facts: Mapping[str, Any]) -> str | None:
+    """Say why nobody can run a run once more, or go on with it, by what is kept of it; None where that is enough."""
+    if not facts.get("text"):
+        return "can't be run again: its file is not in its record"
+    if facts.get("replays_letters"):
+        return "has put dead letters back, and can't be run again: `mprun dlq replay` puts those back that are left"
+    if any(_MASK in each for each in (*(facts.get("params") or ()), *(facts.get("overrides") or ()))):
+        return "was given a secret by --param or --set, which was not kept"
+    return None
 
 
 def _current_folder() -> str:

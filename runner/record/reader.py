@@ -24,9 +24,21 @@ from runner.events.report_reader import read_report
 from runner.events.run import QueueCounts, RunFinished, RunOutcome
 from runner.record.schema import DATABASE, VERSION, open_to_read
 from runner.record.series import Series
+from runner.spec.obstacles import Reached
 
 _JSON_FACTS = frozenset(
-    {"included", "params", "overrides", "argv", "jobs", "modules", "versions", "report", "progress"}
+    {
+        "included",
+        "params",
+        "overrides",
+        "argv",
+        "jobs",
+        "modules",
+        "versions",
+        "report",
+        "progress",
+        "obstacles",
+    }
 )
 
 
@@ -129,6 +141,15 @@ class RunView:
             return LastCut(*row)
         return None
 
+    def reached(self) -> Reached | None:
+        """Say how far the run was at its last cut, without reading the whole of it; None where there is none."""
+        for row in self.rows("SELECT told FROM cut"):
+            told = _json(row["told"], {})
+            queues = self.rows("SELECT queue, told FROM account")
+            done = {each["queue"]: _done_in(_json(each["told"], {})) for each in queues}
+            return Reached(told.get("ended", ()), told.get("closed", ()), told.get("added", {}), done)
+        return None
+
     def last_moment(self, incarnation: int | None = None) -> float | None:
         """Return when the last event was, of all or of one incarnation."""
         query = "SELECT max(at) AS at FROM event WHERE ? IS NULL OR incarnation = ?"
@@ -224,6 +245,10 @@ class RunView:
             raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+
+
+def _done_in(account: Mapping[str, Any]) -> int:
+    return sum(part.get("done", 0) for part in account.get("partitions", ()))
 
 
 def _counted_up(stage: StageLine, counts: Mapping[str, Any] | None, seconds: float) -> StageLine:

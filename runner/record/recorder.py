@@ -19,7 +19,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,9 @@ from runner.events.base import Event
 from runner.events.run import RunOutcome
 from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
-from runner.record.facts import Mask
+from runner.record.facts import Mask, why_not_again
+from runner.record.schema import DATABASE
+from runner.spec.obstacles import Hindrance, Reached, RunObstacle, in_the_way, obstacles_of_facts
 from runner.store.run_lock import RunLock, forget_ended, write_ended
 from runner.transports.cut import Cut
 
@@ -73,19 +75,18 @@ class NoRecord:
         written as soon as it is there; else not in the first moment, in which many runs come to their end.
         """
 
-    keeps_jobs: bool = False
-    """Whether what jobs came to is kept for another runner to go on from."""
-
     def refuse(self, why: str) -> None:
         """The run has no folder, so that nothing can be kept."""
 
     def observe(self, event: Event) -> None:
         """Something happened. Never blocks."""
 
-    @property
-    def has_cut(self) -> bool:
-        """Whether a cut is kept from which another runner could go on."""
-        return False
+    def hindrances(self) -> Sequence[Hindrance]:
+        """Why `mprun resume` could not go on with the run as it is kept by now; nothing where it simply could.
+
+        Waits for a cut that is under way, to a bound.
+        """
+        return [Hindrance("there is no record of it")]
 
     keeps_cuts: bool = False
     """Whether cuts of the run are wanted."""
@@ -135,6 +136,9 @@ class Recorder(NoRecord):
         self._cuts: CutSender | None = None
         self._heard = b""
         self._farewell = ""
+        self._obstacles: Sequence[RunObstacle] = ()
+        self._not_again: str | None = None
+        self._has_jobs = False
         self._is_closed = False
         self._is_finished = False
         self._end: dict[str, Any] = {"outcome": "internal", "exit_code": None, "reason": None}
@@ -170,7 +174,6 @@ class Recorder(NoRecord):
         except Exception as error:  # whatever it is, the run can do without
             self.refuse(f"{type(error).__name__}: {error}")
             return
-        self.keeps_jobs = bool(facts.get("resumable"))
         self._is_new = taken is None
         if taken is None:
             # Where there are no locks, or a full disk, its pid shows that it lives.
@@ -178,6 +181,10 @@ class Recorder(NoRecord):
                 self._lock = RunLock(folder)
         else:
             forget_ended(folder)
+        self._obstacles, self._has_jobs = obstacles_of_facts(facts.get("obstacles")), bool(facts.get("jobs"))
+        given = ("text", "replays_letters", "params", "overrides")
+        kept = {key: facts.get(key) for key in given}
+        self._not_again = why_not_again(kept if self._mask is None else self._mask(kept))
         incarnation = 1 if taken is None else taken.incarnation
         self._folder = folder
         self._send(
@@ -190,10 +197,22 @@ class Recorder(NoRecord):
         )
         self.keeps_cuts = True
 
-    @property
-    def has_cut(self) -> bool:
-        """Whether the child has said that it has written one."""
-        return self._cuts is not None and self._cuts.is_any_kept
+    def hindrances(self) -> Sequence[Hindrance]:
+        """Ask what `mprun resume` asks, of what the child says that it has written."""
+        if self._folder is None or self._cuts is None:
+            return super().hindrances()
+        if self._is_finished and not (self._folder / DATABASE).exists():
+            return super().hindrances()
+        if not self._has_jobs:
+            self._settle()
+        known = [] if self._not_again is None else [Hindrance(self._not_again)]
+        return known + in_the_way(self._obstacles, Reached() if self._has_jobs else self._cuts.reached)
+
+    def _settle(self) -> None:
+        """Have the cut that is under way written now, and wait for that."""
+        if self._cuts is not None and self._cuts.is_under_way and not self._is_closed:
+            self._send({"settle": True})
+            self._hear(until=time.monotonic() + CLOSE_TIMEOUT)
 
     def refuse(self, why: str) -> None:
         """Say at the end why there is no record."""

@@ -102,6 +102,8 @@ class _Recording:
         else:
             if "begin" in line:
                 self._begin(line["begin"])
+            if "settle" in line:
+                self.due = time.monotonic()
             if "cut" in line:
                 self._receive(line["cut"])
             self.end = line.get("end", self.end)

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.events.run import RunOutcome
+from runner.record.facts import why_not_again
 from runner.record.reader import Incarnation, RecordDamaged, RunView
 from runner.record.schema import DATABASE, VERSION
+from runner.spec.obstacles import Reached, in_the_way, obstacles_of_facts
 from runner.store.discovery import is_alive
 from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_lock import boot_id, is_held, read_ended
@@ -127,11 +129,11 @@ def _way_on(outcome: str, ended: float | None, known: Mapping[str, Any], view: R
     """Say from where a run could be gone on with: its last cut, or, of jobs, its end."""
     if outcome in (RUNNING, RunOutcome.DONE) or view.version != VERSION:
         return {}
-    if not known.get("resumable", True):
+    reached = Reached() if known.get("jobs") else view.reached()
+    if why_not_again(known) is not None or in_the_way(obstacles_of_facts(known.get("obstacles")), reached):
         return {}
     if known.get("jobs"):
-        # One that has failed is over: what has failed is run again.
-        return {} if outcome == RunOutcome.FAILED else {"resumable": ended}
+        return {"resumable": ended}
     cut = view.last_cut()
     return {} if cut is None else {"resumable": cut.at, "waiting": cut.unfinished}
 

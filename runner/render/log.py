@@ -243,7 +243,8 @@ def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return shown
 
 
-_SAID_ELSEWHERE = frozenset({"at", "event", "level", "run"})
+_SAID_ELSEWHERE = frozenset({"at", "event", "level", "run", "resumable"})
+"""The last of these in the last line of a run: `resume with: …`."""
 
 
 def _indented(_key: str, text: str) -> EventDict:

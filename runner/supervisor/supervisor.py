@@ -129,6 +129,7 @@ class Supervisor:
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
         parts = CutParts(transport, letters, self._letters, outputs, workers, self._failures, self._spawner)
         self._cuts = RunCuts(plan, parts, recorder)
+        self._hindrances = recorder.hindrances
         self._stop = Stop()
         self._cause: Cause | None = None
         self._resumed: RunResumed | None = None
@@ -182,7 +183,8 @@ class Supervisor:
         finally:
             self._resources.end(self._publish)
         self._cause = self._final_cause()
-        self._publish(self._metrics.finished(self._cause, self._elapsed()))
+        seconds, resumable = self._elapsed(), self._cause is not None and not self._hindrances()
+        self._publish(self._metrics.finished(self._cause, seconds, resumable=resumable))
         return self._cause
 
     def _final_cause(self) -> Cause | None:

@@ -448,14 +448,15 @@ class RunMetrics:
         ]
         return RunProgress(elapsed=elapsed, stages=self.stage_lines(), queues=queues)
 
-    def finished(self, cause: Cause | None, seconds: float) -> RunFinished:
-        """Return what the run came to."""
+    def finished(self, cause: Cause | None, seconds: float, *, resumable: bool) -> RunFinished:
+        """Return what the run came to, and whether somebody may go on with it."""
         return RunFinished(
             outcome=RunOutcome.DONE if cause is None else cause.outcome,
             exitcode=0 if cause is None else int(cause.exit_code),
             reason=None if cause is None else cause.reason,
             seconds=seconds,
             queues=[account.as_fields() for account in self.accounts()],
+            resumable=resumable,
         )
 
     def stage_lines(self) -> list[StageCounts]:

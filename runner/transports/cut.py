@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from runner.ledger.snapshot import QueueSnapshot
+from runner.spec.obstacles import Reached
 
 OUTPUT = "output:"
 """Before the name of a stage: what is known of what it leaves."""
@@ -95,3 +96,9 @@ class Cut:
     def in_hand(self) -> int:
         """How many of them were in a reader's hand."""
         return sum(queue.in_hand for queue in self.queues)
+
+    @property
+    def reached(self) -> Reached:
+        """How far the run is, for whoever asks whether it can be gone on with."""
+        done = {queue.queue: sum(part.done for part in queue.partitions) for queue in self.queues}
+        return Reached(self.ended, self.closed, self.added, done)

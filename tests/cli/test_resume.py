@@ -324,3 +324,112 @@ def test_a_run_is_gone_on_with_in_its_record_and_nowhere_else(place: Place) -> N
     unknown = place.mprun("resume", "zzz")
     assert unknown.returncode == 2
     assert "there is no run 'zzz'" in unknown.stderr
+
+
+MORE = """\
+import time
+
+def numbers():
+    for number in range(100_000):
+        yield number
+        time.sleep(0.005)
+
+def few():
+    yield from range(60)
+
+def faulty(item):
+    if item == 50:
+        raise ValueError("fifty")
+
+def idle():
+    time.sleep(60)
+
+def nothing():
+    pass
+
+class Sum:
+    def __init__(self):
+        self.total = 0
+
+    def __call__(self, item):
+        self.total += item
+
+    def close(self):
+        with open("sum.txt", "w") as file:
+            file.write(str(self.total))
+"""
+FAILS = '  lister: {run: "more:few", to: q}\n  worker: {run: "more:faulty", from: q}\n'
+RUNS = '  lister: {run: "more:numbers", to: q}\n'
+ENDS = {
+    "a failure": (True, FAILS),
+    "a failure without cuts": (False, f"{FAILS}resume: none\n"),
+    "a failure beside a plain stage that waits": (False, f'{FAILS}  clock: {{run: "more:idle"}}\n'),
+    "a failure behind a plain stage": (
+        True,
+        FAILS.replace("from: q}", "from: q, needs: [clock]}") + '  clock: {run: "more:nothing"}\n',
+    ),
+    "a failure beside a shared object": (False, f"{FAILS}shared: {{board: {{kind: dict}}}}\n"),
+    "a failure under another transport": (False, f"{FAILS}transport: joinable\n"),
+    "a timeout": (
+        True,
+        f"{RUNS}  worker: {{run: {{jsonl: {{path: out.jsonl}}}}, from: q}}\nlimits: {{timeout: 400ms}}\n",
+    ),
+    "a timeout of what keeps something": (
+        False,
+        f'{RUNS}  worker: {{run: "more:Sum", from: q}}\nlimits: {{timeout: 400ms}}\n',
+    ),
+    "a failed job": (True, "jobs:\n  a: {run: 'true'}\n  b: {run: 'false', needs: [a]}\n"),
+    "a failed job of which nothing is kept": (False, "jobs:\n  b: {run: 'false'}\nresume: none\n"),
+    "a job that took too long": (True, "jobs:\n  b: {run: sleep 60}\nlimits: {timeout: 400ms}\n"),
+}
+
+
+@pytest.mark.quick("a failure", "a failure beside a plain stage that waits")
+@pytest.mark.parametrize(("goes_on", "text"), ENDS.values(), ids=ENDS.keys())
+def test_the_last_line_says_how_to_go_on_exactly_where_that_would_begin(
+    place: Place, text: str, *, goes_on: bool
+) -> None:
+    place.write("more.py", MORE)
+    place.write("flow.yaml", f"name: flow\n{'' if text.startswith('jobs') else 'stages:'}\n{text}")
+    ended = place.mprun("run", "flow.yaml", "-q", "--report", "report.json", "--events", "events.jsonl")
+    assert ended.returncode in (1, 5), ended.stderr
+    (row,) = place.history()
+    way = f"resume with: mprun resume {row['id']}\n"
+    assert [goes_on, goes_on] == [ended.stderr.endswith(way), way in ended.stderr]
+    last = json.loads((place.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    report = json.loads((place.folder / "report.json").read_text(encoding="utf-8"))
+    assert [goes_on] * 3 == [last["resumable"], report["resumable"], row["resumable"] is not None]
+
+    accepted = place.mprun("resume", row["id"], "--check")
+    assert accepted.returncode == (0 if goes_on else 6), ended.stderr + accepted.stderr
+    shown = place.mprun("show", row["id"]).stdout
+    assert goes_on == (f"`mprun resume {row['id']}` goes on with it" in shown)
+
+
+@pytest.mark.slow
+def test_what_a_handler_has_written_as_it_closed_is_not_written_over_unless_that_is_asked_for(
+    place: Place,
+) -> None:
+    place.write("more.py", MORE)
+    place.write("flow.yaml", f"name: flow\nstages:\n{ENDS['a timeout of what keeps something'][1]}")
+    ended = place.mprun("run", "flow.yaml", "--no-progress")
+    (row,) = place.history()
+    assert ended.stderr.endswith(
+        f"what has to be known before it is resumed: mprun resume {row['id']} --check\n"
+    )
+    first = (place.folder / "sum.txt").read_text(encoding="utf-8")
+
+    for more in ((), ("--check",)):
+        refused = place.mprun("resume", "latest", *more)
+        assert refused.returncode == 6
+        assert re.search(
+            r"stage 'worker': what it kept of \d+ items in `self.total` .* was in workers that closed",
+            refused.stderr,
+        )
+        assert "`--changed ok` goes on all the same" in refused.stderr
+    assert first == (place.folder / "sum.txt").read_text(encoding="utf-8")
+
+    again = place.mprun("resume", "latest", "--changed", "ok", "--no-progress")
+    assert again.returncode == 5
+    assert "new ones begin with nothing" in again.stderr
+    assert first != (place.folder / "sum.txt").read_text(encoding="utf-8")

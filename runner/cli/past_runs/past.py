@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.record.facts import why_not_again
 from runner.record.reader import RunView
 from runner.record.summary import RunSummary
 from runner.text import visible
 
-_MASK = "***"
 STDIN = Path("-")
 """What stands for standard input where a file is named."""
 
@@ -48,17 +48,11 @@ class Past:
 def past_run(summary: RunSummary, view: RunView) -> Past:
     """Read what a run was made of. Raises `UsageError` where that is not enough to run it again."""
     facts = view.facts()
-    if not facts.get("text"):
-        raise UsageError(f"run '{summary.id}' can't be run again: its file is not in its record")
-    if facts.get("replays_letters"):
-        way = "`mprun dlq replay` puts those back that are left"
-        raise UsageError(f"run '{summary.id}' has put dead letters back, and can't be run again: {way}")
+    if (why := why_not_again(facts)) is not None:
+        raise UsageError(f"run '{summary.id}' {why}")
     cwd = str(facts.get("cwd", ""))
     if cwd != str(Path.cwd()):
         raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'; change to that folder first"))
-    given = [*(facts.get("params") or ()), *(facts.get("overrides") or ())]
-    if any(_MASK in each for each in given):
-        raise UsageError(f"run '{summary.id}' was given a secret by --param or --set, which was not kept")
     return Past(
         run=summary.id,
         file=nearby(Path(str(facts["file"]))),

@@ -34,6 +34,7 @@ from runner.record.reader import RunView
 from runner.record.resumption import take_up
 from runner.spec.jobs import JobSpec
 from runner.spec.model import WorkflowSpec
+from runner.spec.obstacles import Reached, in_the_way, run_obstacles
 from runner.spec.plan import Plan
 from runner.store.run_folder import JOB_LOGS, RunFolder
 from runner.text import and_more, visible
@@ -128,12 +129,12 @@ def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, cho
     warn = not chosen.quiet and chosen.log != "json"
     text = past.text_to_check
     spec = checked_spec(past.file, past.params, past.overrides, show_warnings=warn, text=text)
-    if not spec.resume.keeps:
-        why = f"run '{past.run}' can't be gone on with: its file says `resume: none`"
-        raise ResumeRefused(f"{why}; `mprun rerun {past.run}` begins anew")
     now = _legs_of(spec.jobs)
     gone = [leg for leg in past.jobs if leg not in now]
     plan = plan_chosen(spec, JobsChoice(_wanted(past, spec, now), chosen.jobs))
+    if hindrances := in_the_way(run_obstacles(plan), Reached()):
+        why = f"run '{past.run}' can't be gone on with: {hindrances[0].why}"
+        raise ResumeRefused(f"{why}; `mprun rerun {past.run}` begins anew")
     builder = RequestBuilder(
         plan, Secrets.gathered(plan.jobs, os.environ), run_folder.path / JOB_LOGS, run_folder.home
     )

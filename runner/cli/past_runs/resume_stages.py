@@ -19,9 +19,8 @@ from runner.cli.past_runs.past import Past, difference
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ResumeRefused
 from runner.handlers.outputs import OutputRefused
-from runner.loader.checks.resume import Lacking
-from runner.loader.checks.resume import obstacles as obstacles_of
 from runner.record.resumption import TakenRun, take_up
+from runner.spec.obstacles import in_the_way, run_obstacles
 from runner.spec.plan import Plan, StagePlan, make_plan
 from runner.spec.plan_changes import PlanChange, Verdict, changes_between
 from runner.spec.resume import OverDeath
@@ -61,10 +60,9 @@ class StagesResumption:
 
     def tell(self) -> int:
         """Say what would be done, and start nothing. Raises `ResumeRefused`, `SpecError`."""
-        spec, taken = self._spec(show_warnings=True), take_up(self.run_folder)
+        plan, taken = make_plan(self._spec(show_warnings=True)), take_up(self.run_folder)
         try:
-            plan = make_plan(spec)
-            outlook = self._outlook(spec, plan, taken)
+            outlook = self._outlook(plan, taken)
             self._refuse(outlook)
             assert taken.cut is not None
             lines = (*_promises(plan, taken.cut), *_cut_off(plan, taken), *outlook.notes)
@@ -78,10 +76,9 @@ class StagesResumption:
         return run_prepared(self._prepare, chosen)
 
     def _prepare(self, *, show_warnings: bool) -> Prepared:
-        spec, taken = self._spec(show_warnings=show_warnings), take_up(self.run_folder)
+        plan, taken = make_plan(self._spec(show_warnings=show_warnings)), take_up(self.run_folder)
         try:
-            plan = make_plan(spec)
-            outlook = self._outlook(spec, plan, taken)
+            outlook = self._outlook(plan, taken)
             self._refuse(outlook)
         except BaseException:
             taken.lock.release()
@@ -97,7 +94,7 @@ class StagesResumption:
         text = past.text_to_check
         return checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings, text=text)
 
-    def _outlook(self, spec: WorkflowSpec, plan: Plan, taken: TakenRun) -> Outlook:
+    def _outlook(self, plan: Plan, taken: TakenRun) -> Outlook:
         past, cut = self.past, taken.cut
         changed = [*difference(past.text, past.file)]
         included = {name: difference(text, Path(name)) for name, text in past.included.items()}
@@ -108,13 +105,12 @@ class StagesResumption:
             obstacles += [
                 f"'{name}', which the file includes, has changed" for name, d in included.items() if d
             ]
-        if cut is None:
-            obstacles.insert(0, _why_no_cut(spec))
-        else:
-            obstacles += [*_lacking(spec, cut), *_lost_states(plan, cut)]
+        hindrances = in_the_way(run_obstacles(plan), None if cut is None else cut.reached)
+        obstacles += [each.why for each in hindrances if not (each.can_be_asked and self.changed_ok)]
         return Outlook(
             obstacles,
             [
+                *(each.why for each in hindrances),
                 *(str(change) for change in changes if change.verdict <= too_much),
                 *self._changed_modules(plan, cut),
             ],
@@ -156,39 +152,6 @@ def _spec_then(past: Past) -> WorkflowSpec | None:
     from runner.loader.load import check
 
     return check(past.file, params=past.params, overrides=past.overrides, text=past.text).spec
-
-
-def _why_no_cut(spec: WorkflowSpec) -> str:
-    if spec.transport != "leased":
-        return next(each.why for each in obstacles_of(spec))
-    if not spec.resume.keeps:
-        return "`resume: none` has kept nothing of it"
-    return "it ended before anything of it was kept to go on from"
-
-
-def _lacking(spec: WorkflowSpec, cut: Cut) -> Iterator[str]:
-    """Yield what died with the runner and is needed: of stages that have not come to their end."""
-    stages = {stage.name: stage for stage in spec.stages}
-    for each in obstacles_of(spec):
-        stage = stages.get(each.stage)
-        # What a handler kept is looked at with what is done; a live source goes on with what comes.
-        if each.lacking in (Lacking.STATE, Lacking.LIVE):
-            continue
-        if stage is None or not (stage.daemon or cut.ended.issuperset(stage.workers)):
-            yield f"{each.why}; {each.remedy}"
-
-
-def _lost_states(plan: Plan, cut: Cut) -> Iterator[str]:
-    """Yield what died with the workers of stages that keep something of items which are done, and see to it nowhere."""
-    for stage in plan.stages:
-        kept = stage.workers[0].kept
-        gone = [w.name for w in stage.workers if w.name not in cut.ended | cut.closed]
-        done = cut.done([stage.receives] if stage.receives is not None else [])
-        if kept is not None and kept.seen and done and gone:
-            yield (
-                f"stage '{stage.name}': what it kept of {counted(done, 'item')} in {kept.shown} is lost with its "
-                "workers; `state: checkpoint` keeps it, `state: none` says that it does not matter"
-            )
 
 
 def _promises(plan: Plan, cut: Cut) -> Iterator[str]:
