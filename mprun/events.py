@@ -45,6 +45,7 @@ from runner.events.run import RunStarted as RunStarted
 from runner.events.run import RunStopping as RunStopping
 from runner.events.run import ServerListening as ServerListening
 from runner.events.run import StageFinished as StageFinished
+from runner.events.run import StageTimed as StageTimed
 from runner.events.run import StateCheckpointed as StateCheckpointed
 from runner.events.run import StateHeld as StateHeld
 from runner.events.run import WorkerClosing as WorkerClosing
@@ -97,6 +98,7 @@ __all__ = [
     "ServiceExited",
     "ServiceReady",
     "StageFinished",
+    "StageTimed",
     "StateCheckpointed",
     "StateHeld",
     "StepEvent",

@@ -80,6 +80,22 @@ def rough_duration(seconds: float) -> str:
     return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m{rest:02}s"
 
 
+def short_time(seconds: float | None) -> str:
+    """Return how long an item took, to three digits: <1µs, 85.2µs, 20.1ms, 3.25s, 2m05s; `-` for what is not known."""
+    if seconds is None:
+        return "-"
+    if seconds < 1e-6:
+        return "<1µs"
+    if seconds >= 59.95:
+        return rough_duration(seconds)
+    scale, unit = next(
+        (s, u) for s, u in ((1e6, "µs"), (1e3, "ms"), (1, "s")) if seconds * s < 999.5 or s == 1
+    )
+    number = seconds * scale
+    places = 2 - math.floor(math.log10(number) + 2e-3)
+    return f"{number:.{max(0, places)}f}{unit}"
+
+
 def progress_label(read: int | None, to_read: int | None, elapsed: float) -> str:
     """Say how far a source has come after some seconds, and how long the rest will take: `42%, 1m10s left`."""
     if read is None or not to_read:

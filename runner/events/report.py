@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import ExitCode
 from runner.events.base import Event
+from runner.events.item_times import NO_TIMES, ItemTimes
 from runner.events.report_fields import Failure, QueueLine, StageLine, closed_schema, means
 from runner.events.run import (
     FailedBatch,
@@ -34,6 +35,7 @@ from runner.events.run import (
     RunFinished,
     RunOutcome,
     RunStarted,
+    StageTimed,
     StateCheckpointed,
     WorkerEvent,
     WorkerExited,
@@ -112,6 +114,7 @@ class _StageTally:
     dead_lettered: int = 0
     lost: int = 0
     checkpoints: int = 0
+    times: ItemTimes = NO_TIMES
     alive: set[str] = field(default_factory=set)
     most_workers: int = 0
     """Alive at a time: a stage may be scaled while it runs."""
@@ -167,6 +170,8 @@ class ReportBuilder:
                 self._tally(event).lost += event.trouble is not None
             case StateCheckpointed():
                 self._tally(event).checkpoints += event.count
+            case StageTimed():
+                self._tally(event).times = event.times()
             case RunFinished():
                 self._finished = event
         if self._job_report is not None:
@@ -228,7 +233,7 @@ class ReportBuilder:
 
             self._job_report = JobReportBuilder()
 
-    def _tally(self, event: WorkerEvent) -> _StageTally:
+    def _tally(self, event: WorkerEvent | StageTimed) -> _StageTally:
         # A history may start late, as a file of events that was cut does.
         if event.stage not in self._stages:
             self._stages[event.stage] = _StageTally(
@@ -279,6 +284,15 @@ def report_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mprun report", **schema}
 
 
+def item_seconds(times: ItemTimes) -> dict[str, Any]:
+    """Return what the line of a stage tells of how long its items took."""
+    shares = {"p50_seconds": 0.5, "p95_seconds": 0.95}
+    found = {name: times.percentile(share) for name, share in shares.items()}
+    seconds = {**found, "slowest_seconds": times.slowest or None}
+    rounded = {name: None if each is None else round(each, 7) for name, each in seconds.items()}
+    return {**rounded, "slowest_item": times.slowest_item or None}
+
+
 def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
     declared, counters = tally.declared, tally.counters
     life = (tally.last or 0.0) - (tally.first or 0.0)
@@ -303,6 +317,7 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
         busy_seconds=round(counters["busy"], 6),
         starved_seconds=round(counters["starved"], 6),
         blocked_seconds=round(counters["blocked"], 6),
+        **item_seconds(tally.times),
     )
 
 

@@ -39,6 +39,15 @@ class StageLine:
     busy_seconds: float = means("Seconds inside the handler.", 0.0)
     starved_seconds: float = means("Seconds waiting for an item.", 0.0)
     blocked_seconds: float = means("Seconds waiting for room.", 0.0)
+    p50_seconds: float | None = means(
+        "Seconds within which the handler was done with half of the items, to an eighth; null if not measured.",
+        None,
+    )
+    p95_seconds: float | None = means("The same for 95% of them.", None)
+    slowest_seconds: float | None = means(
+        "Seconds of the slowest item that was measured alone; null if there was none.", None
+    )
+    slowest_item: str | None = means("The repr of that item; null where it has no name.", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ _JSON_TYPES: Mapping[str, Mapping[str, Any]] = {
     "int": {"type": "integer"},
     "int | None": {"type": ["integer", "null"]},
     "float": {"type": "number"},
+    "float | None": {"type": ["number", "null"]},
     "bool": {"type": "boolean"},
 }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from runner.events.base import Event, carries
+from runner.events.item_times import ItemTimes, begin_of
 from runner.spec.model import OnError
 
 
@@ -84,6 +85,14 @@ class QueueCounts(TypedDict):
     peak_bytes: int
     full_seconds: float
     joined: bool
+
+
+class TimeBucket(TypedDict):
+    """How many items took `least` seconds or more, and less than those of the next bucket, an eighth more or less."""
+
+    bucket: int
+    least: float
+    items: int
 
 
 class QueueProgress(QueueCounts):
@@ -313,6 +322,33 @@ class StageFinished(Event, kind="stage.finished"):
 
     stage: str = carries("The stage's name.")
     workers: int = carries("How many it had.")
+
+
+class StageTimed(Event, kind="stage.timed", level="debug"):
+    """How long the items of a stage took its handlers so far. Told every few seconds, and at the end."""
+
+    stage: str = carries("The stage's name.")
+    buckets: Sequence[TimeBucket] = carries(
+        "Its items by how long they took: `items` of them `least` seconds or more, up to an eighth longer."
+    )
+    slowest: float | None = carries("Seconds of the slowest that was measured alone; null where none was.")
+    slowest_item: str | None = carries("Its repr, cut to a readable length; null where it has no name.")
+
+    @classmethod
+    def of(cls, stage: str, times: ItemTimes) -> Self:
+        """Make it of what was counted."""
+        counts = sorted(times.counts.items())
+        return cls(
+            stage=stage,
+            buckets=[{"bucket": n, "least": begin_of(n), "items": items} for n, items in counts],
+            slowest=times.slowest or None,
+            slowest_item=times.slowest_item or None,
+        )
+
+    def times(self) -> ItemTimes:
+        """What was counted."""
+        counts = {each["bucket"]: each["items"] for each in self.buckets}
+        return ItemTimes(counts, self.slowest or 0.0, self.slowest_item or "")
 
 
 class QueueJoined(Event, kind="queue.joined"):

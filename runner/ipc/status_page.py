@@ -1,6 +1,7 @@
 """The status page: one page of shared memory per worker, where each word has exactly one writer, so nothing is locked.
 
     worker writes      received sent done failed retried busy starved blocked item…  supervisor reads, also after a kill
+                       how many items of which length, and the slowest
     supervisor writes  stop end revoked                                      worker reads at each item
 
 A store of one aligned 64-bit word is not torn on the machines Python runs on. Behind the page, in the same file,
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, NoReturn, TypedDict
 
+from runner.events.item_times import BUCKETS, NO_TIMES, ItemTimes, bucket_of
 from runner.ipc.descriptors import by_duplicate
 
 _MAP_FIXED = 0x10
@@ -70,7 +72,13 @@ _RUNNING = _AT_WORK >> 1
 """More than any time that was counted, and less than what the word holds then."""
 _ITEM_AT = 256
 _ITEM_ROOM = 512
+_SLOWEST_AT = _ITEM_AT + _ITEM_ROOM
+"""Where the name of the slowest item is, which has as much room."""
+_TIMES = PAGE // 8 - BUCKETS
+"""The first of the words that count items by how long they took."""
 _STACKS_MOST = 65536
+_STRETCH = 1_000_000
+"""Nanoseconds of quick items that are counted together."""
 
 
 class Word:
@@ -99,6 +107,8 @@ class Word:
     RETRIED: Final = 19
     READ: Final = 20
     TO_READ: Final = 21
+    SLOWEST: Final = 22
+    SLOWEST_ITEM: Final = 23
 
 
 A_BATCH = "a batch of"
@@ -173,6 +183,8 @@ class Counters:
     busy: float = 0.0
     starved: float = 0.0
     blocked: float = 0.0
+    times: ItemTimes = NO_TIMES
+    """How long items took."""
 
     @property
     def unacknowledged(self) -> int:
@@ -182,8 +194,10 @@ class Counters:
     @classmethod
     def total(cls, several: Iterable[Counters]) -> Counters:
         """Add up the counters of several workers."""
-        rows = [[getattr(each, name) for name in cls.__slots__] for each in several]
-        return cls(*map(sum, zip(*rows, strict=True))) if rows else cls()
+        all_ = list(several)
+        names = [name for name in cls.__slots__ if name != "times"]
+        sums: dict[str, Any] = {name: sum(getattr(each, name) for each in all_) for name in names}
+        return cls(**sums, times=ItemTimes.total(each.times for each in all_))
 
     def as_fields(self) -> CounterFields:
         """The counters under the names that events use."""
@@ -212,6 +226,11 @@ class StatusPage:
         """Nanoseconds that were busy before the work that goes on; only the worker knows, as also what follows."""
         self._is_paused = False
         """Whether that work goes on once a wait is over."""
+        self._name = ""
+        """The item that was named last and has not been counted; only the worker knows, as also what follows."""
+        self._slowest = 0
+        self._quick = self._quick_nanos = 0
+        """Quick items that have not been counted yet, and what they took."""
         self.words = memoryview(self._map).cast("Q")
 
     @classmethod
@@ -241,16 +260,55 @@ class StatusPage:
         """Note the item in hand, so that its name survives the worker; an empty text means none."""
         self.words[Word.ITEM] = 0
         if text:
-            raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
-            self._map[_ITEM_AT : _ITEM_AT + len(raw)] = raw
-            self.words[Word.ITEM] = len(raw)
+            self._name = text
+            self.words[Word.ITEM] = self._write(text, _ITEM_AT)
 
     @property
     def item(self) -> str:
         """The item in hand; empty if none."""
-        length = min(self.words[Word.ITEM], _ITEM_ROOM)
+        return self._read(_ITEM_AT, self.words[Word.ITEM])
+
+    def _write(self, text: str, at: int) -> int:
+        raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
+        self._map[at : at + len(raw)] = raw
+        return len(raw)
+
+    def _read(self, at: int, length: int) -> str:
         # A long text was cut at a byte, perhaps in the middle of a character.
-        return self._map[_ITEM_AT : _ITEM_AT + length].decode("utf-8", "ignore")
+        return self._map[at : at + min(length, _ITEM_ROOM)].decode("utf-8", "ignore")
+
+    def count_items(self, count: int, nanos: int) -> None:
+        """Count items that took so long together, as if each had taken as long as the others."""
+        if count > 0:
+            self.words[_TIMES + bucket_of(nanos // count)] += count
+            if count == 1:
+                name, self._name = self._name, ""
+                if nanos > self._slowest:
+                    self._slowest = nanos
+                    self.words[Word.SLOWEST_ITEM] = 0
+                    self.words[Word.SLOWEST] = nanos
+                    self.words[Word.SLOWEST_ITEM] = self._write(name, _SLOWEST_AT)
+
+    def count_item(self, nanos: int) -> None:
+        """Count one item, a quick one together with others: for loops that measure each."""
+        if nanos >= _STRETCH:
+            self.count_items(1, nanos)
+            return
+        self._quick += 1
+        self._quick_nanos += nanos
+        if self._quick_nanos >= _STRETCH:
+            self.count_quick()
+
+    def count_quick(self) -> None:
+        """Count the quick items that have gathered: there are no more."""
+        count, nanos = self._quick, self._quick_nanos
+        self._quick = self._quick_nanos = 0
+        self.count_items(count, nanos)
+
+    def _times(self) -> ItemTimes:
+        counts = enumerate(self.words[_TIMES : _TIMES + BUCKETS].tolist())
+        name = self._read(_SLOWEST_AT, self.words[Word.SLOWEST_ITEM])
+        return ItemTimes({bucket: n for bucket, n in counts if n}, self.words[Word.SLOWEST] / 1e9, name)
 
     def counters(self) -> Counters:
         """Read what the worker has done so far. Work or a wait that goes on counts up to now, or up to its death."""
@@ -264,7 +322,13 @@ class StatusPage:
         elif waiting != Wait.NOTHING:
             blocked += max(0, now - since)
         retried = self.words[Word.RETRIED]
-        return Counters(received, sent, done, failed, retried, busy / 1e9, starved / 1e9, blocked / 1e9)
+        seconds = (busy / 1e9, starved / 1e9, blocked / 1e9)
+        return Counters(received, sent, done, failed, retried, *seconds, self._times())
+
+    def busy_at(self, now: int) -> int:
+        """Return the nanoseconds that were busy up to `now`, by `perf_counter_ns`. For the worker itself."""
+        busy: int = self.words[Word.BUSY]
+        return busy - _AT_WORK + now if busy >= _RUNNING else busy
 
     def begin_work(self) -> None:
         """Count the time from now on as busy, but for what the worker waits, until `end_work`.

@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from runner.events.item_times import WIDEST
 from runner.events.report import Report
 from runner.events.report_fields import StageLine
+from runner.units import short_time
 
 Line = TypeVar("Line")
 
+LEAST_ITEM_SECONDS = 0.001
+"""Items that take less are measured together, and how quickly they pass says more of them."""
+LEAST_ITEMS = 20
+"""Of fewer the 95th percentile is the slowest of all, which chance makes."""
 LEAST_SECONDS = 0.1
 """A job that took less in both runs is not said to have become slower: starting it weighs more than its work."""
 
@@ -44,7 +50,12 @@ class StageChange:
     """Share of the run that a worker was busy."""
     seconds_per_item: NumberChange
     """Seconds that its handler took for an item."""
+    p50_seconds: NumberChange
+    """Seconds within which it was done with half of them."""
+    p95_seconds: NumberChange
     failed: NumberChange
+    passed: NumberChange
+    """Items that it has done, or put where it has none to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,10 @@ def _stages(before: Report, after: Report) -> Iterable[StageChange]:
             items_per_second=_change(one, other, lambda stage: stage.items_per_second),
             busy=_change(one, other, lambda stage: stage.busy),
             seconds_per_item=_change(one, other, _per_item),
+            p50_seconds=_change(one, other, lambda stage: stage.p50_seconds),
+            p95_seconds=_change(one, other, lambda stage: stage.p95_seconds),
             failed=_change(one, other, lambda stage: stage.failed),
+            passed=_change(one, other, _passed),
         )
 
 
@@ -146,8 +160,12 @@ def _change(before: Line | None, after: Line | None, number: Callable[[Line], fl
 
 
 def _per_item(stage: StageLine) -> float | None:
-    passed = stage.sent if stage.role == "producer" else stage.done
+    passed = _passed(stage)
     return stage.busy_seconds / passed if passed else None
+
+
+def _passed(stage: StageLine) -> int:
+    return stage.sent if stage.role == "producer" else stage.done
 
 
 def _worse_stage(stage: StageChange, limit: float) -> Iterable[str]:
@@ -155,8 +173,18 @@ def _worse_stage(stage: StageChange, limit: float) -> Iterable[str]:
     if speed.ratio is not None and speed.ratio < 1 - limit:
         less = f"{1 - speed.ratio:.0%} less than {speed.before:,.1f}"
         yield f"stage '{stage.name}' passes {speed.after:,.1f} items/s, {less}"
+    yield from _slower_items(stage, limit)
     if failed.before is not None and failed.after is not None and failed.after > failed.before * (1 + limit):
         yield f"in stage '{stage.name}' {failed.after:,.0f} items failed, and {failed.before:,.0f} before"
+
+
+def _slower_items(stage: StageChange, limit: float) -> Iterable[str]:
+    took, passed = stage.p95_seconds, stage.passed
+    slow = took.after is not None and took.after >= LEAST_ITEM_SECONDS
+    enough = min(passed.before or 0, passed.after or 0) >= LEAST_ITEMS
+    if slow and enough and took.ratio is not None and took.ratio > 1 + max(limit, WIDEST):
+        now, before = short_time(took.after), short_time(took.before)
+        yield f"in stage '{stage.name}' 95% of the items take up to {now}, {took.ratio - 1:.0%} more than {before}"
 
 
 def _worse_job(job: JobChange, limit: float) -> Iterable[str]:

@@ -3,6 +3,7 @@
 [kind, at, run, level, fields] ──► RunFold ──┬─► rows of `event`: what befell workers and jobs, words of handlers
                                              ├─► kinds of failures with samples; beyond 100 a kind counts only
                                              ├─► jobs and their steps
+                                             ├─► how long items took, by stage: the last word stands
                                              └─► series, from the snapshots, which are not kept themselves
 """
 
@@ -14,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from runner.events.item_times import NO_TIMES, ItemTimes
+from runner.events.run import StageTimed
 from runner.record.failures import MOST_SAMPLES, FailureKinds
 from runner.record.series import Series
 
@@ -28,7 +31,7 @@ FAILURES = frozenset(
 """Of these the first 100 a kind are kept."""
 COUNTED = frozenset({"item.failed", "item.dead_lettered", "worker.exited"})
 """What makes a kind of failure; of `worker.exited` where it died."""
-_NOT_KEPT = frozenset({"run.progress", "job.printed"})
+_NOT_KEPT = frozenset({"run.progress", "stage.timed", "job.printed"})
 _STAGE_SERIES = ("received", "sent", "done", "failed", "busy", "alive")
 _QUEUE_SERIES = ("size", "put", "done")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -83,6 +86,21 @@ class StepRow(NamedTuple):
 
 
 @dataclass(slots=True)
+class StageTiming:
+    """How long the items of a stage took."""
+
+    before: ItemTimes = NO_TIMES
+    """In earlier incarnations."""
+    now: ItemTimes = NO_TIMES
+    """In this one, as far as it was told."""
+
+    @property
+    def total(self) -> ItemTimes:
+        """Over all of them."""
+        return ItemTimes.total((self.before, self.now))
+
+
+@dataclass(slots=True)
 class RunFold:
     """What is known so far. Whoever writes it down takes `rows`, `steps` and what has changed, and empties them."""
 
@@ -92,6 +110,8 @@ class RunFold:
     changed_jobs: set[str] = field(default_factory=set)
     failures: FailureKinds = field(default_factory=FailureKinds)
     series: dict[str, Series] = field(default_factory=dict)
+    timings: dict[str, StageTiming] = field(default_factory=dict)
+    changed_timings: set[str] = field(default_factory=set)
     progress: Mapping[str, Any] | None = None
     """The fields of the last snapshot."""
     began: float | None = None
@@ -108,6 +128,10 @@ class RunFold:
             self.began = at
         if name == "run.progress":
             self._progress(at, fields)
+        elif name == "stage.timed":
+            self.changed_timings.add(fields["stage"])
+            timing = self.timings.setdefault(fields["stage"], StageTiming())
+            timing.now = StageTimed(**fields).times()
         elif name.startswith(("job.", "step.")):
             self._job(name, at, fields)
         if name in _NOT_KEPT or (name in FAILURES and self._is_one_too_many(name, at, fields)):

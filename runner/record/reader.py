@@ -1,6 +1,6 @@
 """Reads the database of one run, which may be written meanwhile, be damaged, or be of another version of mprun.
 
-run.db ──► RunView ──► facts · incarnations · events · kinds of failures · jobs · the report
+run.db ──► RunView ──► facts · incarnations · events · kinds of failures · jobs · times · the report
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any, Self
 from runner.errors import MprunError
 from runner.events.base import Event
 from runner.events.catalogue import KINDS
-from runner.events.report import Report, ReportBuilder
+from runner.events.item_times import ItemTimes
+from runner.events.report import Report, ReportBuilder, item_seconds
 from runner.events.report_fields import StageLine
 from runner.events.report_reader import read_report
 from runner.events.run import QueueCounts, RunFinished, RunOutcome
@@ -199,9 +200,25 @@ class RunView:
             return Series.decode(row["start"], row["step"], row["body"])
         return None
 
+    def timings(self) -> dict[str, ItemTimes]:
+        """Return how long the items of each stage took, over all incarnations."""
+        rows = self.rows("SELECT stage, buckets, slowest FROM timing")
+        try:
+            return {row["stage"]: ItemTimes.decode(row["buckets"], row["slowest"]) for row in rows}
+        except ValueError as error:
+            raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+
     def report(self, facts: Mapping[str, Any] | None = None) -> Report:
         """Return the report of the run; of one that has not come to its end what is known, as `broken off`."""
         known = self.facts() if facts is None else facts
+        report, timings = self._report(known), self.timings()
+        stages = (
+            replace(stage, **item_seconds(timings[stage.name])) if stage.name in timings else stage
+            for stage in report.stages
+        )
+        return replace(report, stages=tuple(stages))
+
+    def _report(self, known: Mapping[str, Any]) -> Report:
         if isinstance(known.get("report"), dict):
             try:
                 return read_report(known["report"])

@@ -1,6 +1,6 @@
 """Reads back what a fold had become when it was written last, so that the next incarnation of a run goes on with it.
 
-run.db ──► read_fold ──► RunFold: kinds of failures, jobs, series, how many of which event there are
+run.db ──► read_fold ──► RunFold: kinds of failures, jobs, series, times, how many of which event there are
 
 So a run that was killed ten times has one count of each failure, and one curve of each number.
 """
@@ -12,8 +12,9 @@ import sqlite3
 from collections import Counter
 from typing import Any
 
+from runner.events.item_times import ItemTimes
 from runner.record.failures import FailureKind, FailureKinds
-from runner.record.fold import COUNTED, FAILURES, JOB_COLUMNS, JobRow, RunFold, event_key
+from runner.record.fold import COUNTED, FAILURES, JOB_COLUMNS, JobRow, RunFold, StageTiming, event_key
 from runner.record.series import Series
 
 
@@ -24,6 +25,7 @@ def read_fold(connection: sqlite3.Connection) -> RunFold:
         jobs={job.id: job for job in _jobs(connection)},
         failures=failures,
         series=_series(connection),
+        timings=_timings(connection),
         progress=_progress(connection),
         left_out=_fact(connection, "left_out") or 0,
         of_kind=_events_of_kind(connection, failures),
@@ -70,6 +72,14 @@ def _mapping(text: Any) -> dict[str, str] | None:
 def _series(connection: sqlite3.Connection) -> dict[str, Series]:
     rows = connection.execute("SELECT name, start, step, body FROM series")
     return {name: _decoded(start, step, body) for name, start, step, body in rows}
+
+
+def _timings(connection: sqlite3.Connection) -> dict[str, StageTiming]:
+    rows = connection.execute("SELECT stage, buckets, slowest FROM timing")
+    try:
+        return {stage: StageTiming(ItemTimes.decode(buckets, slowest)) for stage, buckets, slowest in rows}
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"times of items in it make no sense: {error}") from error
 
 
 def _decoded(start: float, step: float, body: bytes) -> Series:

@@ -23,7 +23,11 @@ VERSION = 2
 BUSY = 5.0
 """Seconds that one waits for another who has the database locked."""
 
-TABLES = """
+TIMING = """
+CREATE TABLE IF NOT EXISTS timing (stage TEXT PRIMARY KEY, buckets BLOB, slowest TEXT) WITHOUT ROWID;
+"""
+"""Databases of version 2 that were made before there was this table get it when they are gone on with."""
+TABLES = f"""
 CREATE TABLE fact (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE incarnation (n INTEGER PRIMARY KEY, pid INT, pid_start INT, boot_id TEXT, began REAL, ended REAL,
     outcome TEXT);
@@ -37,6 +41,7 @@ CREATE TABLE job (id TEXT PRIMARY KEY, state TEXT, attempts INT, began REAL, end
     reason TEXT, outputs TEXT, key TEXT, lost INT, log TEXT);
 CREATE TABLE step (job TEXT, attempt INT, n INT, name TEXT, result TEXT, code INT, seconds REAL,
     PRIMARY KEY (job, attempt, n)) WITHOUT ROWID;
+{TIMING}
 CREATE TABLE cut (one INTEGER PRIMARY KEY CHECK (one = 1), number INT, at REAL, incarnation INT, unfinished INT,
     in_hand INT, told TEXT);
 CREATE TABLE account (queue TEXT PRIMARY KEY, place INT, told TEXT) WITHOUT ROWID;
@@ -88,6 +93,7 @@ def reopen(file: Path) -> tuple[sqlite3.Connection, str]:
             raise sqlite3.DatabaseError(f"it is of version {version}, and this mprun writes {VERSION}")
         journal = _lasting_journal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(TIMING)
     except BaseException:
         connection.close()
         raise

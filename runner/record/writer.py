@@ -115,6 +115,7 @@ class RunWriter:
             self._write_events(fold)
             self._write_failures(fold)
             self._write_jobs(fold)
+            self._write_timings(fold)
             if fold.progress is not None:
                 self._facts({"progress": fold.progress})
             if last or now >= self._series_due:
@@ -229,6 +230,14 @@ class RunWriter:
         self._connection.executemany(
             "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?, ?, ?)",
             [_row(s.job, s.attempt, s.n, s.name, s.result, s.code, s.seconds) for s in steps],
+        )
+
+    def _write_timings(self, fold: RunFold) -> None:
+        changed = {stage: fold.timings[stage].total for stage in fold.changed_timings}
+        fold.changed_timings.clear()
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO timing VALUES (?, ?, ?)",
+            [_row(stage, *times.encode()) for stage, times in changed.items()],
         )
 
     def _write_series(self, fold: RunFold) -> None:

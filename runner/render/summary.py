@@ -13,8 +13,8 @@ from rich.text import Text
 from runner.events.report import Report
 from runner.events.report_fields import Failure, QueueLine, StageLine
 from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine
-from runner.text import colour_allowed, visible
-from runner.units import counted, format_size, rough_duration
+from runner.text import cells, colour_allowed, visible
+from runner.units import counted, format_size, rough_duration, short_time
 
 if TYPE_CHECKING:  # a run of stages ends without it
     from runner.render.job_summary import Part
@@ -25,6 +25,9 @@ PIPE_HEIGHT = 42
 _STAGE_NEEDS = {"items/s": 64, "workers": 52, "busy": 40, "retried": 70}
 _QUEUE_NEEDS = {"dropped": 52, "time full": 52}
 """The columns that go first, each with the width below which it does."""
+_OF_TIMES = ("p50", "p95")
+"""Those that are left out where the table would be wider than the terminal, the first one first."""
+_GAP = 3
 _OF_WORDS = frozenset({"result"})
 """The columns that hold no numbers, beside the first."""
 
@@ -153,11 +156,25 @@ def _stage_table(stages: Sequence[StageLine], width: int) -> RenderableType:
             "retried": _count(stage.retried),
             "items/s": f"{stage.items_per_second:,.1f}",
             "busy": f"{stage.busy:.0%}",
+            "p50": short_time(stage.p50_seconds),
+            "p95": short_time(stage.p95_seconds),
         }
         for stage in stages
     ]
     left_out = [heading for heading, least in _STAGE_NEEDS.items() if width < least]
-    return _table(rows, left_out if any(stage.retried for stage in stages) else [*left_out, "retried"])
+    left_out += [] if any(stage.retried for stage in stages) else ["retried"]
+    if all(stage.p95_seconds is None for stage in stages):
+        return _table(rows, [*left_out, *_OF_TIMES])
+    for heading in _OF_TIMES:
+        left_out += [heading] if _width(rows, left_out) > width else []
+    return _table(rows, left_out)
+
+
+def _width(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> int:
+    """Return how many cells a line of the table takes."""
+    headings = [heading for heading in rows[0] if heading not in left_out]
+    columns = ((heading, *(visible(row[heading]) for row in rows)) for heading in headings)
+    return sum(max(map(cells, column)) + _GAP for column in columns) - _GAP
 
 
 def _queue_table(queues: Sequence[QueueLine], width: int) -> RenderableType:

@@ -86,6 +86,8 @@ from runner.transports.cut import Cut
 from runner.units import format_duration
 
 _PROGRESS_EVERY = 0.25
+_TIMES_EVERY = 5.0
+"""Seconds between two words on how long items take; of a young run it is said more often."""
 _MOST_STACKS = 20
 """Workers whose stacks are shown at once; of a thousand that hang in the same place nobody reads more."""
 _JOIN_POLL = 0.005
@@ -138,7 +140,7 @@ class Supervisor:
             workers, transport, plan.limits, ask_to_close=self._ask_to_close, ask_to_end=self._ask_to_end
         )
         self._began = time.monotonic()
-        self._next_progress = self._began + _PROGRESS_EVERY
+        self._next_progress = self._next_times = self._began + _PROGRESS_EVERY
         self._time_limit = plan.limits.timeout
         self._timeouts = TimeoutMonitor(plan, transport, self._began)
         self.controller = RunController(
@@ -183,6 +185,7 @@ class Supervisor:
         finally:
             self._resources.end(self._publish)
         self._cause = self._final_cause()
+        self._tell_times()
         seconds, resumable = self._elapsed(), self._cause is not None and not self._hindrances()
         self._publish(self._metrics.finished(self._cause, seconds, resumable=resumable))
         return self._cause
@@ -321,6 +324,13 @@ class Supervisor:
         if now >= self._next_progress:
             self._next_progress = now + _PROGRESS_EVERY
             self._publish(self._metrics.progress(self._elapsed()))
+            if now >= self._next_times:
+                self._next_times = now + min(now - self._began, _TIMES_EVERY)
+                self._tell_times()
+
+    def _tell_times(self) -> None:
+        for event in self._metrics.timed():
+            self._publish(event)
 
     def _check_time_limit(self, now: float) -> None:
         if self._time_limit is None or now - self._began < self._time_limit:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -28,6 +28,7 @@ from runner.events.run import (
     RunStarted,
     StageCounts,
     StageDeclared,
+    StageTimed,
     WorkerExited,
     WorkerOutcome,
 )
@@ -463,14 +464,25 @@ class RunMetrics:
         """Return one line a stage, as events show it."""
         return [self._stage_line(stage.name) for stage in self._stages]
 
+    def timed(self) -> Iterator[StageTimed]:
+        """Yield how long items took, of each stage that handles some."""
+        for stage in self._stages:
+            if (times := self._sums(stage.name).times).counts:
+                yield StageTimed.of(stage.name, times)
+
     def worker_states(self) -> list[WorkerState]:
         """Return the workers there are, by their stages in the same order."""
         places = {stage.name: place for place, stage in enumerate(self._stages)}
         return sorted(self._workers.all(), key=lambda worker: places[worker.plan.stage])
 
+    def _of(self, stage: str) -> list[WorkerState]:
+        return [worker for worker in self._workers.all() if worker.plan.stage == stage]
+
+    def _sums(self, stage: str) -> Counters:
+        return Counters.total(self.counters(worker) for worker in self._of(stage) if worker.generation)
+
     def _stage_line(self, stage: str) -> StageCounts:
-        workers = [worker for worker in self._workers.all() if worker.plan.stage == stage]
-        sums = Counters.total(self.counters(worker) for worker in workers if worker.generation)
+        workers, sums = self._of(stage), self._sums(stage)
         read, to_read = self._progress(workers)
         return {
             "name": stage,

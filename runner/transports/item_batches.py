@@ -53,8 +53,11 @@ class ItemBatchLoop:
         """Call the handler with each batch until the stream ends."""
         self._call, self._fail = call, fail
         while self._gather():
-            with self._status.at_work():
+            self._status.begin_work()
+            try:
                 handle(self, len(self._items))
+            finally:
+                self._status.count_items(len(self._items), self._status.end_work())
 
     def _gather(self) -> bool:
         """Make the next batch; False where there is nothing left for one."""

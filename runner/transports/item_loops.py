@@ -98,7 +98,7 @@ class ItemwiseLoops:
             else:
                 inbox.task_done()
             finally:
-                status.end_work()
+                status.count_item(status.end_work())
 
     def consume_holding(
         self, call: Callable[[object], object], fail: OnItemFailure, points: SafePoints
@@ -131,7 +131,7 @@ class ItemwiseLoops:
             else:
                 held.add()
             finally:
-                status.end_work()
+                status.count_item(status.end_work())
         if points.capture is not None:
             points.capture()  # what can't be pickled is no surprise elsewhere
 
@@ -146,7 +146,8 @@ class ItemwiseLoops:
                 except StopIteration:
                     return
                 finally:
-                    self.status.end_work()
+                    nanos = self.status.end_work()
+                self.status.count_item(nanos)
                 yield item
         finally:
             if isinstance(iterator, GeneratorType):

@@ -211,6 +211,7 @@ class _Worker:
                         refuse_coroutine(handler.call())
         finally:
             self._status.end_work()  # also where an item was in hand when it left
+            self._status.count_quick()
 
     def _produce(self, handler: Source) -> None:
         items = handler.items()

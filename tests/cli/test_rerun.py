@@ -344,6 +344,32 @@ def test_two_runs_are_compared_and_the_gate_is_an_exit_code(place: Place) -> Non
     assert (0, "") == (back.returncode, back.stderr)
 
 
+def test_how_long_items_take_is_shown_and_part_of_the_gate(place: Place) -> None:
+    (place.folder / "slow.py").write_text(
+        "import time\n\ndef items():\n    yield from range(25)\n\n"
+        "def handle(item, seconds):\n    time.sleep(seconds)\n"
+    )
+    (place.folder / "slow.yaml").write_text(
+        "name: slow\nstages:\n  lister: {run: 'slow:items', to: q}\n"
+        "  worker: {run: 'slow:handle', from: q, count: 3, with: {seconds: 0.02}}\n"
+    )
+    place.mprun("run", "slow.yaml", "-q")
+    first = place.last()
+    place.mprun("run", "slow.yaml", "-q", "--set", "stages.worker.with.seconds=0.1")
+
+    shown = place.mprun("show", first["id"]).stdout
+    told = json.loads(place.mprun("diff", first["id"], "latest", "--format", "json").stdout)
+    gate = place.mprun("diff", first["id"], "latest", "--fail-over", "20%")
+
+    (worker,) = (stage for stage in first["report"]["stages"] if stage["name"] == "worker")
+    assert 0.02 * 7 / 8 < worker["p50_seconds"] < 0.06 and worker["slowest_seconds"] >= 0.02
+    assert worker["slowest_item"].isdigit()
+    assert "p50" in shown and "p95" in shown
+    (change,) = (stage["p95_seconds"] for stage in told["stages"] if stage["name"] == "worker")
+    assert change["after"] > 0.1 * 7 / 8 and change["ratio"] == change["after"] / change["before"]
+    assert (1, True) == (gate.returncode, "in stage 'worker' 95% of the items take up to " in gate.stderr)
+
+
 def test_a_limit_is_a_percentage(place: Place) -> None:
     refused = place.mprun("diff", "a", "b", "--fail-over", "much")
 

@@ -62,7 +62,7 @@ VOLATILE = (
     (r"\b(p?pid[= ])\d+", r"\g<1>1"),
     (r"\b(busy|starved|blocked|seconds)=[\d.e-]+", r"\1=0"),
     (r"\b[\d,]+\.\d+\b", "0.0"),
-    (r"\b\d+(\.\d+)?s\b", "0s"),
+    (r"<1µs|\b\d+(\.\d+)?[µm]?s\b", "0s"),
     (r"\b\d+%", "0%"),
     (r"\b\d+/(\d+)\b", r"0/\1"),
     (r"\b\d+ cores?\b", "2 cores"),

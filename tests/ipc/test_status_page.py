@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spawn_targets import overrun, work_afar
 
+from runner.events.item_times import ItemTimes, bucket_of
 from runner.ipc.status_page import STACKS_SIGNAL, Counters, StatusPage, Wait, Word
 
 
@@ -161,6 +162,31 @@ def test_counters_have_the_names_that_events_use() -> None:
     assert expected == Counters(1, 2, 3, 4, 5, 0.5, 0.25, 0.125).as_fields()
 
 
+def test_items_are_counted_by_how_long_they_took_and_the_slowest_alone_is_named(page: StatusPage) -> None:
+    for text, count, nanos in (("a", 1, 20_000_000), ("b", 1, 50_000_000), ("", 3, 30), ("c", 1, 40_000_000)):
+        page.set_item(text)
+        page.count_items(count, nanos)
+
+    counts = {bucket_of(ms * 10**6): 1 for ms in (20, 40, 50)}
+    assert ItemTimes({0: 3, **counts}, 0.05, "b") == page.counters().times
+
+
+def test_quick_items_are_counted_together_and_slow_ones_each(page: StatusPage) -> None:
+    for nanos in (*[10_000] * 50, 7_000_000, *[10_000] * 50):
+        page.count_item(nanos)
+    page.count_item(10_000)
+    page.count_quick()
+
+    assert {bucket_of(10_000): 101, bucket_of(7_000_000): 1} == page.counters().times.counts
+
+
+def test_counters_of_several_workers_add_up() -> None:
+    one, other = (Counters(done=2, busy=0.5, times=ItemTimes({3: 2}, s, "x")) for s in (0.1, 0.2))
+
+    assert Counters(done=4, busy=1.0, times=ItemTimes({3: 4}, 0.2, "x")) == Counters.total((one, other))
+    assert Counters() == Counters.total(())
+
+
 def test_the_page_of_a_killed_worker_still_tells(shared: StatusPage) -> None:
     process = multiprocessing.get_context("fork").Process(target=_work_and_be_killed, args=(shared,))
 
@@ -168,12 +194,13 @@ def test_the_page_of_a_killed_worker_still_tells(shared: StatusPage) -> None:
     process.join()
 
     assert -signal.SIGKILL == process.exitcode
-    assert (7, "包子 7") == (shared.counters().done, shared.item)
+    assert (7, 7, "包子 7") == (shared.counters().done, shared.counters().times.items, shared.item)
     process.close()
 
 
 def _work_and_be_killed(page: StatusPage) -> None:
     page.add(Word.DONE, 7)
+    page.count_items(7, 7000)
     page.set_item("包子 7")
     os.kill(os.getpid(), signal.SIGKILL)
 

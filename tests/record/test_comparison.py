@@ -16,7 +16,13 @@ PRODUCER = StageLine(
     "lister", "producer", 1, None, "q", sent=100, items_per_second=50.0, busy=0.1, busy_seconds=1.0
 )
 CONSUMER = StageLine(
-    "eater", "consumer", 2, "q", None, done=90, failed=10, items_per_second=45.0, busy_seconds=9.0
+    *("eater", "consumer", 2, "q", None),
+    done=90,
+    failed=10,
+    items_per_second=45.0,
+    busy_seconds=9.0,
+    p50_seconds=0.01,
+    p95_seconds=0.02,
 )
 
 
@@ -84,6 +90,14 @@ def test_kinds_of_failures_are_new_or_gone() -> None:
         ({"failed": 12}, 0.2, []),
         ({"failed": 13}, 0.2, ["in stage 'eater' 13 items failed, and 10 before"]),
         ({"failed": 0}, 0.0, []),
+        ({"p95_seconds": 0.023}, 0.2, []),
+        ({"p95_seconds": 0.022}, 0.0, []),
+        (
+            {"p95_seconds": 0.05},
+            0.2,
+            ["in stage 'eater' 95% of the items take up to 50.0ms, 150% more than 20.0ms"],
+        ),
+        ({"p95_seconds": None}, 0.0, []),
     ],
 )
 def test_a_stage_has_worsened_beyond_the_limit(
@@ -100,6 +114,18 @@ def test_where_none_failed_before_any_failure_is_worse() -> None:
     assert ["in stage 'eater' 1 items failed, and 0 before"] == compare_runs(
         ran(well), ran(replace(well, failed=1))
     ).worsened(5.0)
+
+
+def test_a_percentile_of_few_items_is_chance() -> None:
+    few = replace(CONSUMER, done=19)
+
+    assert [] == compare_runs(ran(CONSUMER), ran(replace(few, p95_seconds=9.0))).worsened(0.0)
+
+
+def test_items_that_are_quick_are_judged_by_how_many_pass() -> None:
+    quick = replace(CONSUMER, p95_seconds=0.0001)
+
+    assert [] == compare_runs(ran(quick), ran(replace(quick, p95_seconds=0.0009))).worsened(0.0)
 
 
 @pytest.mark.parametrize(

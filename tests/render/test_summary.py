@@ -95,6 +95,31 @@ def test_a_run_that_is_done_is_two_tables_the_ledger_the_bottleneck_and_one_last
     ]
 
 
+def test_how_long_items_took_has_columns_where_it_was_measured() -> None:
+    eater = replace(EATER, p50_seconds=0.0201, p95_seconds=1.5)
+
+    lines = [line.rstrip() for line in printed(replace(DONE, stages=(CHEF, eater))).splitlines()]
+
+    assert lines[:4] == [
+        "stage   workers   in   out   failed   items/s   busy      p50     p95",
+        "─────────────────────────────────────────────────────────────────────",
+        "chef          3    0     9        0       3.8    41%        -       -",
+        "食客          2    9     0        0       1.6    78%   20.1ms   1.50s",
+    ]
+
+
+@pytest.mark.parametrize(("columns", "expected"), [(70, True), (68, False)])
+def test_where_there_is_no_room_times_go_first(
+    columns: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    eater = replace(EATER, p50_seconds=0.0201, p95_seconds=1.5)
+
+    heading = shown(replace(DONE, stages=(CHEF, eater))).splitlines()[0]
+
+    assert (expected, True) == ("p50" in heading, "p95" in heading)
+
+
 def test_a_run_that_failed_says_first_why() -> None:
     lines = printed(replace(FAILED, more_failures=2)).splitlines()
 

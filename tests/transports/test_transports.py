@@ -733,6 +733,68 @@ def test_a_worker_is_busy_while_it_is_inside_a_long_item(bench: Bench, shape: st
     assert 0.3 < report.stage("busy").busy_seconds <= report.seconds
 
 
+TIMED = {
+    "a consumer": (counting(2), stage("timed", "sleep", "q")),
+    "a consumer of batches": (counting(2), stage("timed", "sleep_all", "q", batch=BatchSpec(size=2))),
+    "a consumer that flushes": (counting(2), stage("timed", "Flushes", "q")),
+    "a consumer that fails": (counting(2), stage("timed", "fail", "q", on_error=OnError.SKIP)),
+    "a pipe stage": (counting(2), stage("timed", "sleep", "q", "r"), stage("eater", "eat", "r")),
+    "a pipe stage of batches": (
+        counting(2),
+        stage("timed", "sleep_all", "q", "r", batch=BatchSpec(size=2)),
+        stage("eater", "eat", "r"),
+    ),
+    "a pipe stage that flushes": (
+        counting(2),
+        stage("timed", "Flushes", "q", "r"),
+        stage("eater", "eat", "r"),
+    ),
+    "a reader that drives": (counting(2), stage("timed", "drive", "q")),
+    "a producer": (stage("timed", "make", puts="q"), stage("eater", "eat", "q")),
+}
+
+
+@pytest.mark.parametrize("shape", TIMED)
+@pytest.mark.quick("leased-a consumer", "inline-a consumer", "leased-a producer")
+def test_how_long_each_item_took_is_told(bench: Bench, shape: str) -> None:
+    bench.handlers("""
+        def sleep(item):
+            time.sleep(0.02)
+            return item
+        def sleep_all(items):
+            time.sleep(0.02 * len(items))
+            yield from items
+        def fail(item):
+            time.sleep(0.02)
+            raise ValueError(item)
+        class Flushes:
+            def __call__(self, item): return sleep(item)
+            def flush(self): time.sleep(0.5)
+        def drive(queue):
+            for _ in range(2):
+                sleep(queue.get())
+                queue.task_done()
+        def make():
+            yield sleep(0)
+            yield sleep(1)
+        """)
+
+    report = bench.run(*TIMED[shape], max_errors="10")
+
+    assert 0 == report.exit_code, report.reason
+    timed = report.stage("timed")
+    if "drives" in shape and bench.transport in ("joinable", "inline"):
+        assert (None, []) == (timed.p50_seconds, bench.of("stage.timed", stage="timed"))
+        return
+    *_, last = bench.of("stage.timed", stage="timed")
+    assert 2 == sum(each["items"] for each in last["buckets"])
+    assert timed.p50_seconds is not None and timed.p95_seconds is not None
+    assert 0.02 * 7 / 8 < timed.p50_seconds <= timed.p95_seconds < 0.5
+    if "batches" not in shape:
+        assert timed.slowest_seconds is not None and 0.02 <= timed.slowest_seconds < 0.5
+        assert timed.slowest_item in ([None] if "producer" in shape else ["0", "1"])
+
+
 @pytest.mark.parametrize("bench", WITH_PROCESSES, indirect=True)
 def test_readers_learn_of_the_end_though_a_handler_has_stopped_the_clock(bench: Bench) -> None:
     bench.handlers("time.monotonic = lambda: 5.0")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,7 @@ from runner.errors import ExitCode, UsageError
 from runner.record.comparison import ComparedRun, Comparison, NumberChange, compare_runs
 from runner.render.tables import table, width_of
 from runner.text import visible
+from runner.units import short_time
 
 EXAMPLES = examples(
     "mprun diff 3f2a 77aa                      what differs",
@@ -30,8 +31,9 @@ EXAMPLES = examples(
 @click.command(
     epilog=EXAMPLES,
     help="Lay two runs side by side: their params, file, stages or jobs, and kinds of failures.\n\n"
-    f"{RUN_HELP} With --fail-over the exit code is 1 where, from A to B, a stage passes so much fewer items a second or"
-    " fails on so many more, or a job that took 0.1s and more takes so much longer, or has failed.",
+    f"{RUN_HELP} With --fail-over the exit code is 1 where, from A to B, a stage passes so much fewer items a second,"
+    " takes so much longer for its slower items, or fails on so many more, or a job that took 0.1s and more takes so"
+    " much longer, or has failed.",
 )
 @click.argument("a")
 @click.argument("b")
@@ -101,16 +103,13 @@ def _lines(comparison: Comparison, before: ComparedRun, after: ComparedRun) -> l
 def _stage_table(comparison: Comparison) -> list[str]:
     if not comparison.stages:
         return []
-    rows = [["STAGE", "ITEMS/S", "BUSY", "AN ITEM", "FAILED"]]
+    rows = [["STAGE", "ITEMS/S", "BUSY", "P50", "P95", "FAILED"]]
     rows += [
         [
             stage.name,
             _shown(stage.items_per_second, "{:,.1f}"),
             _shown(stage.busy, "{:.0%}"),
-            _shown(
-                NumberChange(_ms(stage.seconds_per_item.before), _ms(stage.seconds_per_item.after)),
-                "{:,.3f}ms",
-            ),
+            *map(_shown_times, (stage.p50_seconds, stage.p95_seconds)),
             _shown(stage.failed, "{:,.0f}"),
         ]
         for stage in comparison.stages
@@ -129,16 +128,20 @@ def _job_table(comparison: Comparison) -> list[str]:
 
 
 def _shown(change: NumberChange, form: str) -> str:
+    return _both(change, lambda number: "-" if number is None else form.format(number))
+
+
+def _shown_times(change: NumberChange) -> str:
+    return _both(change, short_time)
+
+
+def _both(change: NumberChange, show: Callable[[float | None], str]) -> str:
     """Show a number as it was and as it is, with the ratio where that says something."""
-    was, is_now = ("-" if each is None else form.format(each) for each in (change.before, change.after))
+    was, is_now = show(change.before), show(change.after)
     if was == is_now:
         return was
     ratio = "" if change.ratio is None else f" ({change.ratio:.2f}×)"
     return f"{was} → {is_now}{ratio}"
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1000
 
 
 def _kind(kind: Any) -> str:

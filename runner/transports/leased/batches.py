@@ -268,7 +268,9 @@ class BatchLoop:
     def ended(self, start: int, stop: int, failed: Mapping[int, BaseException]) -> None:
         """Say what has come to an end, together with what was made of it; the page has counted it by then."""
         words, done = self._session.status.words, stop - start - len(failed)
-        self._nanos += self._session.status.end_work()
+        nanos = self._session.status.end_work()
+        self._session.status.count_items(stop - start, nanos)
+        self._nanos += nanos
         self._in_hand = (0, 0)
         if self._outputs is not None and not done:
             self._outputs.discard()

@@ -114,9 +114,11 @@ class HoldingLoop:
                 is_taken = call_many(some)
             except UnpackError:
                 is_taken = False
-            self._nanos += self._session.status.end_work()
+            nanos = self._session.status.end_work()
+            self._nanos += nanos
             if not is_taken:
                 return at
+            self._session.status.count_items(len(some), nanos)
             self._pace.holds(time.monotonic())
             self._end(lease, at, at + len(some))
             at += len(some)
@@ -198,11 +200,15 @@ class HoldingLoop:
         except (WorkerSignal, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._nanos += status.end_work()
+            self._count(index + 1 - at, status.end_work())
             return self._failed(lease, at, index, item, error, fail)
-        self._nanos += status.end_work()
+        self._count(index + 1 - at, status.end_work())
         self._end(lease, at, index + 1)
         return index + 1
+
+    def _count(self, items: int, nanos: int) -> None:
+        self._nanos += nanos
+        self._session.status.count_items(items, nanos)
 
     def _end(self, lease: LeaseMessage, at: int, upto: int) -> None:
         """Items `at` to `upto` of a lease have been handled: they are held, with what was made of them."""

@@ -207,7 +207,9 @@ class FrameLoops:
         words[Word.DONE] += lease.stop - at
         item = _NOTHING
         self.inbox.release_items()
-        self.inbox.ack(lease.lease, lease.stop, self.session.status.end_work())
+        nanos = self.session.status.end_work()
+        self.session.status.count_items(lease.stop - at, nanos)
+        self.inbox.ack(lease.lease, lease.stop, nanos)
         return lease.stop
 
     def _pass_on(
@@ -242,13 +244,14 @@ class FrameLoops:
         words[Word.DONE] += lease.stop - at
         item = value = _NOTHING
         inbox.release_items()
-        self._acknowledge(lease)
+        self._acknowledge(lease, at)
         return lease.stop
 
-    def _acknowledge(self, lease: LeaseMessage) -> None:
+    def _acknowledge(self, lease: LeaseMessage, began_at: int) -> None:
         """The lease is done: say so with what is left of its outputs, or alone if nothing is."""
         assert self.inbox is not None and self.outbox is not None
         nanos = self.session.status.end_work()
+        self.session.status.count_items(lease.stop - began_at, nanos)
         self.outbox.all_done()
         if not self.outbox.flush(nanos):
             self.inbox.ack(lease.lease, lease.stop, nanos)
@@ -263,12 +266,14 @@ class FrameLoops:
         began_at: int,
     ) -> int:
         """One item failed: those before it are done. Return where to go on."""
+        handled = index + 1 - began_at
         if isinstance(error, UnpackError):
             index, item, error = index + 1, Unreadable(), unpacking_failure(error)
         words = self.session.status.words
         if self.outbox is None:
             words[Word.DONE] += index - began_at
         nanos = self.session.status.end_work()
+        self.session.status.count_items(handled, nanos)
         assert self.inbox is not None
         self.inbox.release_items()
 

@@ -53,7 +53,10 @@ class FrameInbox:
         self._takers: set[int] = set()
         self._held = self._waiting = 0
         """Items that it is not done with, and threads that wait for one."""
-        self._began = 0
+        self._began = self._busy_before = 0
+        """When the last one was taken, and how long the worker had been busy by then."""
+        self._is_alone = False
+        """Whether it was in hand alone from the first: what passed until it was done is its time."""
         self.outbox: HeldOutbox | None = None
         """Where a handler that drives both its queues puts: what it made of an item leaves with the word that it is
         done."""
@@ -143,7 +146,11 @@ class FrameInbox:
         if not those:
             self._taken.pop(taken.lease, None)
         if upto:
-            nanos = time.perf_counter_ns() - self._began
+            now = time.perf_counter_ns()
+            nanos = now - self._began
+            if self._is_alone:
+                status = self._session.status
+                status.count_items(1, status.busy_at(now) - self._busy_before)
             nanos = nanos if len(self._takers) == 1 else max(nanos, _APART)
             if self.outbox is None:
                 self.ack(taken.lease, upto, nanos)
@@ -170,7 +177,9 @@ class FrameInbox:
         self._held += 1
         self._words[Word.IN_HAND] = self._held
         self._at += 1
+        self._is_alone = self._held == 1
         self._began = time.perf_counter_ns()
+        self._busy_before = self._session.status.busy_at(self._began)
         item = next(self._items)
         taken.text = safe_repr(item)
         if self._held == 1:  # the name goes with the mark

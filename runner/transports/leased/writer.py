@@ -250,6 +250,8 @@ class FrameOutbox(OutboxEnd):
         self._gathering = RealEvent()
         self._sends = 0
         self._began = time.perf_counter()
+        self._busy_before = 0
+        """Nanoseconds that a producer had been busy when something was sent last."""
         self._fitting = 1
         """Items that would fill a frame, as quickly as they came lately."""
         self.room = 1
@@ -412,12 +414,21 @@ class FrameOutbox(OutboxEnd):
     def _observe(self, sent: int) -> None:
         """Learn how quickly items come; the lock is held."""
         now = time.perf_counter()
+        if self._stops and sent:
+            self._count_made(sent, int(now * 1e9))
         took, self._began = max(now - self._began, 1e-6), now
         in_time, known = int(sent * FILL_SECONDS / took), self._fitting
         fitting = min(in_time, _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes))
         if self._asks:  # a batch that was sent early, by the flusher, does not make the next one small
             fitting = max(fitting, min(known, in_time))
         self._fitting = max(1, fitting)
+
+    def _count_made(self, sent: int, now: int) -> None:
+        """In a producer: items have left, which took what it was busy since others did; the lock is held."""
+        status = self.session.status
+        busy = status.busy_at(now)
+        status.count_items(sent, max(0, busy - self._busy_before))
+        self._busy_before = busy
 
     def _size(self) -> None:
         """Size the frame to be filled, and see to it that it leaves in time; the lock is held."""
