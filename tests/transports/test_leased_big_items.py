@@ -23,10 +23,29 @@ from runner.transports.leased.big_items import (
     BigItemWriter,
     SharedFrame,
     WriterRegion,
+    writer_share,
 )
 from runner.transports.leased.session import WorkerSession
 
 MIB = 1 << 20
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "writers", "share"),
+    [
+        (64 * GIB, 1, 512 * MIB),
+        (64 * GIB, 4, 128 * MIB),
+        (1 * GIB, 1, 256 * MIB),
+        (1 * GIB, 2, 128 * MIB),
+        (64 * GIB, 1000, 16 * MIB),
+        (0, 1, 16 * MIB),
+    ],
+)
+def test_big_items_take_half_a_gibibyte_or_a_quarter_of_the_memory_together(
+    memory_bytes: int, writers: int, share: int
+) -> None:
+    assert share == writer_share(memory_bytes, writers)
 
 
 class Desk(WorkerSession):

@@ -41,9 +41,9 @@ _CRUMB = 1024
 """A heavy frame whose items are smaller than this on average is one of many small items."""
 _CHECKED_FROM = 1 << 24
 """Bytes of an item that are worth a look at the memory that is free."""
-_SHARE_OF_MEMORY = 4
-"""All writers of a run together hold a quarter of the memory, unless single items are bigger than their shares."""
-_LEAST_SHARE = 1 << 26
+_PART_OF_MEMORY = 4
+_MOST_MEMORY = 1 << 29
+_LEAST_SHARE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +255,16 @@ class _WriterPart:
     has_writer: bool = True
 
 
+def writer_share(memory_bytes: int, writers: int) -> int:
+    """
+    Return how many bytes of big items one of so many writers may have in arenas at once; one bigger item may go alone.
+
+    Together that is 512 MiB, or a quarter of the memory where that is less, whatever the queues' `maxsize`: more would
+    not be faster, as readers are busy with far less. With many writers it is 16 MiB for each all the same.
+    """
+    return max(_LEAST_SHARE, min(_MOST_MEMORY, memory_bytes // _PART_OF_MEMORY) // writers)
+
+
 class ArenaRegistry:
     """Arenas, their parts, and which frames of whom have come to an end."""
 
@@ -287,8 +297,8 @@ class ArenaRegistry:
         number = self._parts[worker.sends]
         self._parts[worker.sends] += 1
         self._writers_parts[worker.name] = _WriterPart(file, number, worker.name)
-        share = memory.total() // _SHARE_OF_MEMORY // self._writers
-        return WriterRegion(file, number, max(_LEAST_SHARE, share), self._bounds[worker.sends], worker.sends)
+        share = writer_share(memory.total(), self._writers)
+        return WriterRegion(file, number, share, self._bounds[worker.sends], worker.sends)
 
     def receive_frame(self, writer: str, body: bytes) -> SharedFrame:
         """Take in a frame with big items: the payload that stands for it."""
