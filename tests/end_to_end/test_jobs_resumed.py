@@ -194,11 +194,17 @@ def test_one_that_is_killed_as_it_goes_on_goes_on_once_more(runs: Runs, event: s
     second.wait_for(event)
     os.kill(second.process.pid, signal.SIGKILL)
     second.process.wait()
+    ended = {told["job"] for told in second.named("job.finished")}
 
     third = resume(runs)
 
     assert third.finish() == 0, third.said
-    assert [1, 1, 1] == [ran(runs).count(job) for job in ("build", "lint", "ship")] or event == "job.finished"
+    # By the time that somebody has seen it and kills, another job may have begun, and is begun again.
+    assert ([1, 1], True) == (
+        [ran(runs).count(job) for job in ("build", "lint")],
+        ran(runs).count("ship") <= 2,
+    )
+    assert ended.isdisjoint(begun(third))
     assert {"build", "lint"} <= {*kept(third)} or "is done: nothing is left" in third.said
     assert history(runs)["incarnations"] in (2, 3)
 
