@@ -18,8 +18,10 @@ from runner.store.dead_letters import SOURCE
 if TYPE_CHECKING:
     from runner.spec.plan import Plan
 
-_MASK = "***"
+MASK = "***"
 """What stands where a secret stood."""
+SECRET_LOST = "was given a secret by --param or --set, which was not kept"
+"""Why a run can't be run once more of which not all is known that it was given."""
 
 
 def begin_facts(plan: Plan) -> dict[str, Any]:
@@ -52,8 +54,8 @@ def why_not_again(facts: Mapping[str, Any]) -> str | None:
         return "can't be run again: its file is not in its record"
     if facts.get("replays_letters"):
         return "has put dead letters back, and can't be run again: `mprun dlq replay` puts those back that are left"
-    if any(_MASK in each for each in (*(facts.get("params") or ()), *(facts.get("overrides") or ()))):
-        return "was given a secret by --param or --set, which was not kept"
+    if any(MASK in each for each in (*(facts.get("params") or ()), *(facts.get("overrides") or ()))):
+        return SECRET_LOST
     return None
 
 

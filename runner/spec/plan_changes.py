@@ -59,7 +59,8 @@ def changes_between(then: Plan, now: Plan) -> list[PlanChange]:
 def _of_run(then: Plan, now: Plan) -> Iterator[PlanChange]:
     if then.transport != now.transport:
         yield PlanChange("the workflow", _was("transport", then.transport, now.transport), Verdict.IMPOSSIBLE)
-    for name in ("limits", "env", "locks", "shared", "pipes"):
+    yield from _other_fields("`limits`", then.limits, now.limits)
+    for name in ("env", "locks", "shared", "pipes"):
         if getattr(then, name) != getattr(now, name):
             yield PlanChange("the workflow", f"`{name}` has changed", Verdict.NAMED)
 

@@ -23,6 +23,7 @@ OF_A_NAME = {
     "ps": ["ps", "nowhere"],
     "handlers": ["handlers", "nokindatall"],
     "show": ["show", "nowhere"],
+    "resume": ["resume", "--check", "nowhere"],
     "diff": ["diff", "nowhere", "nowhere"],
     "history list": ["history", "nowhere"],
     "dlq ls": ["dlq", "ls", "nowhere"],

@@ -433,3 +433,66 @@ def test_what_a_handler_has_written_as_it_closed_is_not_written_over_unless_that
     assert again.returncode == 5
     assert "new ones begin with nothing" in again.stderr
     assert first != (place.folder / "sum.txt").read_text(encoding="utf-8")
+
+
+def test_bounds_are_given_anew_and_stay_and_what_the_rest_stands_on_is_refused(place: Place) -> None:
+    place.kill()
+    given = ("--set", "limits.timeout=50s", "--set", "stages.worker.count=2")
+    told = json.loads(place.mprun("resume", "latest", "--check", "--format", "json", *given).stdout)
+    assert [True, 200] == [
+        told["goes_on"],
+        told["done"] + told["waiting"] + 200 - told["producers"][0]["put"],
+    ]
+    assert ("lister-1", "again") == (told["producers"][0]["worker"], told["producers"][0]["way"])
+    assert [
+        "`limits`: `timeout` was nothing, and is 50.0",
+        "stage 'worker': `count` was 1, and is 2",
+    ] == told["notes"]
+
+    refused = place.mprun("resume", "latest", *given, "--param", "count=250", "--check", "--format", "json")
+    assert refused.returncode == 6
+    assert "stage 'lister': `with` has changed" in json.loads(refused.stdout)["error"]
+    assert "+++ given now\n+--param count=250\n+--set limits.timeout=50s\n" in refused.stderr
+
+    assert place.mprun("resume", "latest", *given, "-q").returncode == 0
+    shown = json.loads(place.mprun("show", "latest", "--format", "json").stdout)
+    assert ["limits.timeout=50s", "stages.worker.count=2"] == shown["overrides"]
+    done = place.mprun("resume", "latest", "--check", "--format", "json")
+    assert {"goes_on": False, "run": shown["id"]} == json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_a_run_that_had_too_little_time_is_given_more_and_keeps_what_it_was_given(place: Place) -> None:
+    place.write("slow", "")
+    first = place.mprun("run", "shop.yaml", "-q", "--set", "limits.timeout=700ms", "--param", "count=40")
+    assert first.returncode == 5
+    assert place.mprun("resume", "latest", "-q").returncode == 5
+    again = place.mprun("resume", "latest", "-q", "--set", "limits.timeout=50s")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert set(place.handled()) == set(range(40))
+    shown = json.loads(place.mprun("show", "latest", "--format", "json").stdout)
+    assert (["count=40"], ["limits.timeout=50s"]) == (shown["params"], shown["overrides"])
+
+
+@pytest.mark.slow
+def test_a_secret_that_was_given_and_not_kept_is_given_once_more(place: Place) -> None:
+    text = "name: ci\nparams: {key: {type: string}}\njobs:\n"
+    job = "  send: {secrets: [KEY], run: 'test -e sent || { touch sent; false; }; echo ${{ params.key }}'}\n"
+    place.write("ci.yaml", text + job)
+    env = {"KEY": "s3cr3tkey"}
+    failed = place.mprun("run", "ci.yaml", "-q", "--param", "key=s3cr3tkey", env=env)
+    assert failed.returncode == 1
+    assert "resume with" not in failed.stderr
+    refused = place.mprun("resume", "latest", env=env)
+    assert refused.returncode == 2
+    assert "was given a secret by --param or --set, which was not kept; give it once more" in refused.stderr
+    given = ("--param", "key=s3cr3tkey")
+    told = json.loads(place.mprun("resume", "latest", "--check", "--format", "json", *given, env=env).stdout)
+    assert [["send"], [], []] == [[each["job"] for each in told["to_run"]], told["kept"], told["gone"]]
+    assert place.mprun("resume", "latest", "-q", *given, env=env).returncode == 0
+
+
+def test_a_check_is_what_has_a_form_for_programs(place: Place) -> None:
+    refused = place.mprun("resume", "shop", "--format", "json")
+    assert refused.returncode == 2
+    assert "--format json is what --check prints" in json.loads(refused.stdout)["error"]

@@ -58,7 +58,9 @@ def test_a_pipe_gets_jobs_one_after_the_other_and_stderr_the_last_screen(
     assert ["▸ build", "compiling", "warning"] == done.stdout.splitlines()[:3]
     assert done.stdout.splitlines()[3].startswith("✓ build passed in")
     assert done.stderr.splitlines()[0].startswith("✗ test failed after")
-    assert done.stderr.splitlines()[-1].endswith("1 failed, 1 failed (allowed), 1 skipped, 1 passed; exit 1")
+    closing, way = done.stderr.splitlines()[-2:]
+    assert closing.endswith("1 failed, 1 failed (allowed), 1 skipped, 1 passed; exit 1")
+    assert way.startswith("resume with: mprun resume ")
     assert "\x1b" not in done.stdout + done.stderr
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UsageError
-from runner.record.facts import why_not_again
+from runner.record.facts import MASK, SECRET_LOST, why_not_again
 from runner.record.reader import RunView
 from runner.record.summary import RunSummary
 from runner.text import visible
@@ -25,9 +25,30 @@ class Past:
     text: str
     included: Mapping[str, str]
     params: Sequence[str]
+    """As it was given them."""
     overrides: Sequence[str]
     jobs: Sequence[str]
     """The ids of its legs."""
+    more_params: Sequence[str] = ()
+    """What it is given now, on top of that."""
+    more_overrides: Sequence[str] = ()
+
+    @property
+    def params_now(self) -> list[str]:
+        """What it is given from now on; of two for one name the later."""
+        return _on_top(self.params, self.more_params)
+
+    @property
+    def overrides_now(self) -> list[str]:
+        """The same of keys of the file."""
+        return _on_top(self.overrides, self.more_overrides)
+
+    def difference_given(self) -> Sequence[str]:
+        """Return what it is given otherwise than then, as a difference line by line; nothing where that is alike."""
+        pairs = (("--param", self.params, self.params_now), ("--set", self.overrides, self.overrides_now))
+        gone = [f"-{word} {each}" for word, then, now in pairs for each in then if each not in now]
+        new = [f"+{word} {each}" for word, then, now in pairs for each in now if each not in then]
+        return ["--- given then", "+++ given now", *gone, *new] if gone or new else []
 
     @property
     def was_piped(self) -> bool:
@@ -45,11 +66,27 @@ class Past:
         return self.text if self.was_piped else None
 
 
-def past_run(summary: RunSummary, view: RunView) -> Past:
-    """Read what a run was made of. Raises `UsageError` where that is not enough to run it again."""
-    facts = view.facts()
-    if (why := why_not_again(facts)) is not None:
-        raise UsageError(f"run '{summary.id}' {why}")
+@dataclass(frozen=True, slots=True)
+class More:
+    """What a run is given on top of what it was given when it began."""
+
+    params: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+
+
+def past_run(summary: RunSummary, view: RunView, more: More | None = None) -> Past:
+    """
+    Read what a run was made of; `more` where it may be given something more, such as a secret that was not kept.
+
+    Raises:
+        UsageError: that is not enough to run it again.
+    """
+    facts, given = view.facts(), More() if more is None else more
+    params = _given_again(facts.get("params") or (), given.params)
+    overrides = _given_again(facts.get("overrides") or (), given.overrides)
+    if (why := why_not_again({**facts, "params": params, "overrides": overrides})) is not None:
+        again = "; give it once more" if why == SECRET_LOST and more is not None else ""
+        raise UsageError(f"run '{summary.id}' {why}{again}")
     cwd = str(facts.get("cwd", ""))
     if cwd != str(Path.cwd()):
         raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'; change to that folder first"))
@@ -58,10 +95,27 @@ def past_run(summary: RunSummary, view: RunView) -> Past:
         file=nearby(Path(str(facts["file"]))),
         text=facts["text"],
         included=facts.get("included") or {},
-        params=facts.get("params") or (),
-        overrides=facts.get("overrides") or (),
+        params=params,
+        overrides=overrides,
         jobs=facts.get("jobs") or (),
+        more_params=given.params,
+        more_overrides=given.overrides,
     )
+
+
+def _given_again(then: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Put what is given once more in the place of a secret, which was not kept: it is taken for what it was."""
+    now = {_key(each): each for each in more}
+    return [now.get(_key(each), each) if MASK in each else each for each in then]
+
+
+def _on_top(then: Sequence[str], more: Sequence[str]) -> list[str]:
+    given = set(map(_key, more))
+    return [*(each for each in then if _key(each) not in given), *more]
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0].strip()
 
 
 def nearby(file: Path) -> Path:

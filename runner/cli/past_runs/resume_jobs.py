@@ -7,9 +7,11 @@ record ──► take_up ──► judge_jobs ──┬── --check ──► 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from runner.cli.checking import JobsChoice, checked_spec, plan_chosen
 from runner.cli.options import RunOptions
@@ -71,6 +73,16 @@ class _Outlook:
         gone = [f"gone  {visible(leg)}: the file has it no more" for leg in self.gone]
         return [*gone, *decision_lines(self.decisions)]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Say the same to programs."""
+        to_run = [
+            {"job": each.leg.id, "reason": each.reason, "changed": list(each.changed)} for each in self.to_run
+        ]
+        kept = [
+            {"job": each.leg.id, "state": each.past.state, "seconds": each.past.seconds} for each in self.kept
+        ]
+        return {"goes_on": True, "run": self.run, "kept": kept, "to_run": to_run, "gone": list(self.gone)}
+
     def in_short(self) -> str:
         """Say how many are kept, and how many run."""
         kept, runs = len(self.kept), len(self.to_run)
@@ -81,12 +93,12 @@ def resume_jobs(
     past: Past,
     run_folder: RunFolder,
     *,
-    check: bool,
+    check: str | None,
     changed_ok: bool,
     chosen: RunOptions,
 ) -> int:
     """
-    Go on with a run of jobs, or with `check` say how it would. Return the exit code.
+    Go on with a run of jobs, or with `check`, which is `text` or `json`, say how it would. Return the exit code.
 
     One of which nothing is left to run, but that did not come to say so, is brought to its end.
 
@@ -99,11 +111,13 @@ def resume_jobs(
         with RunView(run_folder.path) as view:
             legs = past_legs(view)
         outlook = _outlook(past, legs, run_folder, chosen)
-        if check:
+        if check == "text":
             write("".join(f"{line}\n" for line in [*outlook.lines(), outlook.in_short()]))
         if outlook.has_changed and not changed_ok:
             raise ResumeRefused(_refusal(outlook, past))
-    if check:
+    if check is not None:
+        if check == "json":
+            write(json.dumps(outlook.as_dict(), indent=2, ensure_ascii=False) + "\n")
         taken.lock.release()
         return ExitCode.DONE
     if not chosen.quiet and chosen.log != "json":
@@ -128,7 +142,7 @@ def _refusal(outlook: _Outlook, past: Past) -> str:
 def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, chosen: RunOptions) -> _Outlook:
     warn = not chosen.quiet and chosen.log != "json"
     text = past.text_to_check
-    spec = checked_spec(past.file, past.params, past.overrides, show_warnings=warn, text=text)
+    spec = checked_spec(past.file, past.params_now, past.overrides_now, show_warnings=warn, text=text)
     now = _legs_of(spec.jobs)
     gone = [leg for leg in past.jobs if leg not in now]
     plan = plan_chosen(spec, JobsChoice(_wanted(past, spec, now), chosen.jobs))

@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.options import RunOptions
-from runner.cli.output import print_message, write
+from runner.cli.output import print_message
 from runner.cli.past_runs.past import Past, difference
+from runner.cli.past_runs.resume_check import StagesCheck, check_stages
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ResumeRefused
-from runner.handlers.outputs import OutputRefused
 from runner.record.resumption import TakenRun, take_up
 from runner.spec.obstacles import in_the_way, run_obstacles
-from runner.spec.plan import Plan, StagePlan, make_plan
+from runner.spec.plan import Plan, make_plan
 from runner.spec.plan_changes import PlanChange, Verdict, changes_between
-from runner.spec.resume import OverDeath
 from runner.store.run_folder import RunFolder
-from runner.supervisor.outputs import surplus
 from runner.text import visible
 from runner.transports.cut import Cut
 from runner.units import counted
@@ -58,18 +56,15 @@ class StagesResumption:
     """The files that its handlers were in, and the digest of each."""
     changed_ok: bool
 
-    def tell(self) -> int:
-        """Say what would be done, and start nothing. Raises `ResumeRefused`, `SpecError`."""
+    def check(self) -> StagesCheck:
+        """Return what would be done, and start nothing. Raises `ResumeRefused`, `SpecError`."""
         plan, taken = make_plan(self._spec(show_warnings=True)), take_up(self.run_folder)
         try:
             outlook = self._outlook(plan, taken)
             self._refuse(outlook)
-            assert taken.cut is not None
-            lines = (*_promises(plan, taken.cut), *_cut_off(plan, taken), *outlook.notes)
-            write("".join(f"{visible(line)}\n" for line in lines))
+            return check_stages(plan, taken, outlook.notes)
         finally:
             taken.lock.release()
-        return 0
 
     def run(self, chosen: RunOptions) -> int:
         """Go on. Raises `ResumeRefused`, `SpecError`, and whatever a run does."""
@@ -91,12 +86,12 @@ class StagesResumption:
         from runner.cli.checking import checked_spec
 
         past = self.past
-        text = past.text_to_check
-        return checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings, text=text)
+        params, overrides, text = past.params_now, past.overrides_now, past.text_to_check
+        return checked_spec(past.file, params, overrides, show_warnings=show_warnings, text=text)
 
     def _outlook(self, plan: Plan, taken: TakenRun) -> Outlook:
         past, cut = self.past, taken.cut
-        changed = [*difference(past.text, past.file)]
+        changed = [*past.difference_given(), *difference(past.text, past.file)]
         included = {name: difference(text, Path(name)) for name, text in past.included.items()}
         changes = self._changes(plan) if changed else []
         too_much = Verdict.ASKED if self.changed_ok else Verdict.NAMED
@@ -152,39 +147,6 @@ def _spec_then(past: Past) -> WorkflowSpec | None:
     from runner.loader.load import check
 
     return check(past.file, params=past.params, overrides=past.overrides, text=past.text).spec
-
-
-def _promises(plan: Plan, cut: Cut) -> Iterator[str]:
-    """Say where the run is, and how it would go on."""
-    done, wait = cut.done(plan.last_queues), cut.unfinished
-    held = f", {cut.in_hand:,} of them in workers' hands" if cut.in_hand else ""
-    yield f"{counted(done, 'item')} {'is' if done == 1 else 'are'} done, {wait:,} wait{'s' if wait == 1 else ''}{held}"
-    for stage in plan.stages:
-        yield from _of_producer(stage, cut) if stage.receives is None else ()
-
-
-def _cut_off(plan: Plan, taken: TakenRun) -> Iterator[str]:
-    """Say what of the files of sinks is made again, and so cut off. Raises `ResumeRefused` where they are not there."""
-    assert taken.cut is not None
-    try:
-        for path, count in surplus(plan, taken.run, taken.cut):
-            if count:
-                yield f"{path} is cut back by {counted(count, 'byte')}"
-    except (OutputRefused, OSError) as error:
-        raise ResumeRefused(f"run '{taken.run}' can't be gone on with: {error}") from error
-
-
-def _of_producer(stage: StagePlan, cut: Cut) -> Iterator[str]:
-    put = {writer.worker: writer for writer in cut.writers}
-    for worker in stage.workers:
-        if worker.name in cut.ended:
-            yield f"{worker.name} has come to its end, and is not started"
-        elif (writer := put.get(worker.name)) is not None and writer.put:
-            seeks = stage.spec.over_death is not OverDeath.RUN_AGAIN
-            how = "goes on behind" if seeks else "makes again, and leaves out,"
-            yield f"{worker.name} {how} its first {counted(writer.put, 'item')}"
-        else:
-            yield f"{worker.name} begins anew: it had put nothing"
 
 
 def _digest(path: Path) -> str | None:
