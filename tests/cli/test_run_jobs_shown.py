@@ -200,7 +200,7 @@ def test_whoever_stops_reading_does_not_change_how_it_ends(
     )
 
     assert "1\n" == done.stdout
-    assert done.stderr.splitlines()[-1].endswith("exit 1")
+    assert done.stderr.splitlines()[-2].endswith("exit 1")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ def assert_logs_are_whole(run: Running) -> None:
 def assert_all_is_told(run: Running) -> None:
     """Each of the jobs is accounted for, and the closing line adds up to all of them."""
     assert 200 == len(run.results)
-    closing = run.said.strip().splitlines()[-1]
+    closing = next(
+        line for line in reversed(run.said.splitlines()) if line and not line.startswith("resume with: ")
+    )
     counts = [
         int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:passed|cancelled|failed|skipped)", closing)
     ]
