@@ -166,6 +166,12 @@ class RecordedRun:
         with RunView(self.folder.path) as view:
             return read_cut(view)
 
+    def kept_at(self) -> float:
+        with RunView(self.folder.path) as view:
+            last = view.last_cut()
+        assert last is not None
+        return last.at
+
     def close(self) -> None:
         for recorder in self._made:
             recorder.finish()

@@ -56,6 +56,8 @@ class EncodedCut:
     """Frames whose bytes are elsewhere, and must stay there until the recorder has read them."""
     is_whole: bool = True
     """Whether it is the cut; else frames that go ahead of it."""
+    is_news: bool = True
+    """Whether the recorder does not have all of it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class _Known:
     """Frames that may be given another place yet, with that which was told."""
     small: dict[_Key, object] = field(default_factory=dict)
     """Accounts, writers and states."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """What stands in each cut anew."""
 
 
 class CutEncoder:
@@ -122,14 +126,14 @@ class CutEncoder:
                 self._written, frames=self._written.frames | numbers, unplaced=self._written.unplaced | told
             )
             return _encoded({"ahead": True, "upto": self._first}, ahead)
-        self._sent = _Known(set(frames), unplaced, _small(cut, queues))
+        self._sent = _Known(set(frames), unplaced, _small(cut, queues), _told(cut))
         fresh = {key: value for key, value in self._sent.small.items() if self._is_fresh(key, value)}
         states = {key: value for key, value in fresh.items() if isinstance(value, bytes)}
         gone = array("q", sorted(self._written.frames - self._sent.frames))
         head = {
             **_sums(cut),
             "upto": self._first,
-            "told": _told(cut),
+            "told": self._sent.told,
             "queues": [[name, text if (QUEUE, name) in fresh else None] for name, text in queues.items()],
             "writers": [_writer(each, fresh=(WRITER, each.worker) in fresh) for each in cut.writers],
             "kept": [[kind, name] for kind, name in self._sent.small if kind in (STATE, INPUT)],
@@ -140,7 +144,7 @@ class CutEncoder:
                 if number in frames and frames[number].first != told
             ],
         }
-        return _encoded(head, new, gone, states.values())
+        return replace(_encoded(head, new, gone, states.values()), is_news=self._sent != self._written)
 
     def committed(self) -> None:
         """The recorder has the last one."""
@@ -348,6 +352,7 @@ class CutSender:
         self._encoder = CutEncoder(cut)
         self._buffer: CutBuffer | None = None
         self._superseded: CutBuffer | None = None
+        self._sent_at = -math.inf
         self._number = 0
         self._held: Sequence[Frame] = ()
         self._cost = 0.0
@@ -367,17 +372,23 @@ class CutSender:
     def cut(self, cut: Cut, began: float) -> bool:
         """Send one; `began` is when it was begun to be taken. None may be under way.
 
-        Return whether all of it is: else frames have gone ahead, or nothing could.
+        What the recorder has already is sent once more only when the one that it has looks old. Return whether all of
+        it is there or on its way: else frames have gone ahead, or nothing could.
         """
+        encoded = self._encoder.encode(cut)
+        if not encoded.is_news and began < self._sent_at + LONGEST_PAUSE:
+            self.due = began + self._pace.every
+            return True
         self._number += 1
-        encoded, self._reached_now = self._encoder.encode(cut), cut.reached
+        self._reached_now = cut.reached
         try:
             self._buffer = self._buffer or CutBuffer()
             place = self._buffer.write(encoded.parts)
         except OSError as error:
             self._failed(f"there is no memory for it: {error.strerror or error}")
             return False
-        self._held, self.is_under_way, self._began = encoded.held, True, began
+        self._held, self.is_under_way = encoded.held, True
+        self._began = self._sent_at = began
         self._send({"cut": {**place, "number": self._number, "at": time.time(), "fsync": self._pace.fsync}})
         self._sent_whole = encoded.is_whole
         self._count_cost(time.monotonic() - began)

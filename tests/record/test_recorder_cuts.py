@@ -37,6 +37,19 @@ def test_the_last_cut_is_there_when_the_recorder_says_so_and_the_next_is_due(run
     assert (None, cut) == (recorder.trouble, run.kept())
 
 
+def test_what_the_recorder_has_already_is_not_sent_again_and_what_comes_after_is(run: RecordedRun) -> None:
+    recorder = run.begin()
+    moments = []
+    for cut in (same := cut_with(b"a", b"b"), same, same, cut_with(b"c")):
+        wait_until_due(recorder)
+        recorder.cut(cut)
+        wait_until_due(recorder)
+        assert cut == run.kept()
+        moments.append(run.kept_at())
+
+    assert moments[0] == moments[1] == moments[2] < moments[3]
+
+
 def test_one_that_is_stopped_gets_one_cut_and_no_more_until_it_goes_on(run: RecordedRun) -> None:
     recorder = run.begin()
     wait_until_due(recorder)
