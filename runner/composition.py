@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import RunFailed, StartFailed, UsageError
+from runner.errors import ResumeRefused, RunFailed, StartFailed, UsageError
 from runner.events.bus import Bus, Observer
 from runner.events.report import Report, ReportBuilder
 from runner.process import child as process
@@ -248,6 +248,10 @@ def _keep_record(
 
     Where no record can be kept the run goes on without, unless a stage asks for letters: better now than when the
     first of them is lost. What runs in one process can neither be reached nor keep letters.
+
+    Raises:
+        StartFailed: they would be lost.
+        ResumeRefused: it was to go on with a run whose record can't be written any more.
     """
     if plan.transport == "inline":
         yield run_folder
@@ -266,6 +270,19 @@ def _keep_record(
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
         run_folder.write_facts(facts)
+    except OSError as error:
+        why = f"'{run_folder.home}' can't be written: {error.strerror or error}"
+        if (
+            resumed is not None
+        ):  # nobody would know later that it went on, and another would do all of it again
+            resumed.lock.release()
+            raise ResumeRefused(f"run '{run_folder.run}' can't be gone on with: {why}") from error
+        if (stage := stage_with_dead_letters(plan)) is not None:
+            raise StartFailed(
+                f"stage '{stage}' has `on_error: dead_letter`, and {why}; MPRUN_HOME may name another folder"
+            ) from error
+        recorder.refuse(why)
+    else:
         earlier = {} if resumed is None or resumed.cut is None else failed_items_of(resumed.cut)
         known = {"failed_before": sum(earlier.values())}
         about = lambda: ({**begin_facts(plan), **known}, mask)  # noqa: E731
@@ -273,13 +290,6 @@ def _keep_record(
         recorder.begin(
             run_folder.path, about, resumed, every=policy.every, fsync=policy.fsync, at_once=at_once
         )
-    except OSError as error:
-        if (stage := stage_with_dead_letters(plan)) is not None:
-            raise StartFailed(
-                f"stage '{stage}' has `on_error: dead_letter`, and '{run_folder.home}' can't be written: "
-                f"{error.strerror or error}; MPRUN_HOME may name another folder"
-            ) from error
-        recorder.refuse(f"'{run_folder.home}' can't be written: {error.strerror or error}")
     try:
         yield run_folder
     finally:

@@ -307,6 +307,40 @@ def test_a_disk_that_fills_up_in_mid_run_leaves_a_moment_from_which_it_can_be_go
     assert "goes on with it as it was at" in shown.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_on_a_full_disk_nobody_goes_on_with_a_run_whose_record_would_not_know_of_it(shop: Shop) -> None:
+    shop.write_harmless()
+    (shop.folder / "shop.py").write_text(WAITING)
+    shop.home.mkdir(mode=0o700)
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", shop.home], check=False
+    ).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        process = shop.start("run", "shop.yaml", "-q")
+        shop.recorder_of(process)
+        wait_for(lambda: waiting_in(shop) == 1)
+        process.kill()
+        process.communicate(timeout=_LONG)
+        wait_for(lambda: not processes_naming(str(shop.folder)))
+        with (shop.home / "full").open("wb", buffering=0) as full, contextlib.suppress(OSError):
+            while full.write(bytes(512)):
+                pass
+        refused, (row,) = shop.mprun("resume", "latest"), shop.history()
+        (shop.home / "full").unlink()
+        (shop.folder / "shop.py").write_text(WAITING.replace("while True", "if False"))
+        (shop.folder / "go").touch()
+        done, (then,) = shop.mprun("resume", "latest", "-q"), shop.history()
+    finally:
+        subprocess.run(["umount", shop.home], check=True)
+
+    why = f"'{shop.home}' can't be written: No space left on device"
+    assert f"mprun: run '{row['id']}' can't be gone on with: {why}\n" in refused.stderr
+    assert (6, 0) == (refused.returncode, done.returncode), done.stderr
+    assert ("killed", 1, "done", 5001) == (row["outcome"], row["waiting"], then["outcome"], then["done"])
+
+
 def waiting_in(shop: Shop) -> int | None:
     """Return how many items wait in the last cut."""
     with closing(shop.database()) as database:

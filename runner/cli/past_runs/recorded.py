@@ -42,14 +42,14 @@ def look_into(run: RunSummary, run_folder: RunFolder) -> Iterator[RunView]:
     """
     if not (run_folder.path / DATABASE).exists():
         known = f"nothing is known of run '{run.id}' but that it was {run.outcome}: {why_nothing(run)}"
-        raise UsageError(known if run.outcome == RUNNING else f"{known}; {_way_to_begin_anew(run)}")
+        raise UsageError(known if run.is_good else f"{known}; {_way_to_begin_anew(run)}")
     try:
         with RunView(run_folder.path) as view:
             for note in filter(None, (view.note, run.trouble and f"the record is incomplete: {run.trouble}")):
                 print_message(f"mprun: {note}")
             yield view
     except RecordDamaged as error:
-        raise RecordDamaged(f"{error}; {_way_to_begin_anew(run)}") from error
+        raise RecordDamaged(f"{error}" if run.is_good else f"{error}; {_way_to_begin_anew(run)}") from error
 
 
 def why_nothing(run: RunSummary) -> str:
