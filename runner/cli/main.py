@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from runner.cli import CLOSE_TIMEOUT, COMPLETE_VARIABLE
 from runner.cli.gc_tuning import defer_collection
-from runner.cli.output import discard_output, print_message, use_utf8, write
+from runner.cli.output import abandon_output, discard_output, print_message, use_utf8, write
 from runner.errors import ExitCode, MprunError, MprunInternalError, SpecError
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - pathlib is slow to import
@@ -42,7 +42,11 @@ def _main(argv: Sequence[str], *, is_process: bool = False) -> int:
         code, bound = _invoke(list(argv))
         if is_process and bound is not None:
             _bound_the_end(bound, code)
-        write("")
+        try:
+            write("")
+        except MprunError:
+            if code == ExitCode.DONE:
+                raise
         return code
     except BaseException as error:  # the one place where every error becomes an exit code
         return _end_with(error)
@@ -73,6 +77,9 @@ def _end_with(error: BaseException) -> int:
         return _explain(error)
     except BrokenPipeError:
         return _explain_broken_pipe()
+    except OSError:  # nobody can be told: the terminal is closed, or the disk of the log is full
+        abandon_output()
+        return error.exit_code if isinstance(error, MprunError) else ExitCode.INTERNAL
     except Exception as worse:
         return _explain_bug(worse)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import termios
 import time
@@ -114,6 +116,34 @@ def test_a_signal_ends_it_also_while_the_log_waits_for_a_terminal_that_is_stoppe
 
     assert took < CLOSE_TIMEOUT, "the report does not wait for whoever reads the log"
     assert run.returncode == json.loads(report.read_text())["exit_code"]
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_stops_a_run_and_leaves_its_exit_code(mprun: Path, folder: Path) -> None:
+    (folder / "work.py").write_text(HANDLERS + "    __import__('time').sleep(0.01)\n", encoding="utf-8")
+    ours, theirs = os.openpty()
+    run = subprocess.Popen(
+        [mprun, "run", "flow.yaml", "--param", "last=10000", "--report", "report.json"],
+        cwd=folder,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no thread holds anything here
+    )
+    os.close(theirs)
+    try:
+        shown = b""
+        while "数 0".encode() not in shown:
+            shown += os.read(ours, 1 << 16)
+        os.close(ours)
+        code = run.wait(30)
+    finally:
+        run.kill()
+        run.wait()
+
+    assert (128 + signal.SIGHUP, 129) == (code, json.loads((folder / "report.json").read_text())["exit_code"])
 
 
 def until(is_so: Callable[[], bool], between: Callable[[], object] = lambda: None) -> None:
