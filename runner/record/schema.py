@@ -172,7 +172,7 @@ def _opened_to_read(file: Path) -> sqlite3.Connection:
 def _require_ours(connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if not application and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        raise sqlite3.DatabaseError("the run ended before anything of it was written")
+        raise sqlite3.DatabaseError("it is empty: nothing of the run has been written")
     if application != APPLICATION:
         raise sqlite3.DatabaseError("it is no database of a run")
 

@@ -276,5 +276,5 @@ def test_a_record_whose_writer_was_killed_in_a_transaction_without_a_log_is_read
 
 def test_a_database_of_which_nothing_was_written_says_so(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / DATABASE).close()
-    with pytest.raises(RecordDamaged, match="the run ended before anything of it was written"):
+    with pytest.raises(RecordDamaged, match="it is empty: nothing of the run has been written"):
         RunView(tmp_path)
