@@ -385,7 +385,7 @@ SYNCED = """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("MPRUN_KILL_SEEDS", "4"))))
 @pytest.mark.parametrize("name", ["pipe", "in order"])
 def test_with_fsync_the_machine_may_go_down_and_take_along_what_the_disk_had_not(
     name: str, seed: int, tmp_path: Path, undisturbed: Callable[[str], Folder]
