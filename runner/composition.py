@@ -26,7 +26,7 @@ from runner.process.preflight import ensure_capacity
 from runner.process.resources.base import ResourceProviders
 from runner.process.signals import SignalInbox
 from runner.process.watchdog import RUN_VARIABLE, PidRegistry, Watchdog
-from runner.record.facts import begin_facts, mask_for
+from runner.record.facts import Mask, begin_facts, mask_for
 from runner.record.recorder import NO_RECORD, NoRecord
 from runner.spec.plan import Plan
 from runner.store.control_socket import ControlSocket
@@ -256,20 +256,13 @@ def _keep_record(
     if plan.transport == "inline":
         yield run_folder
         return
-    path, given = str(plan.path.absolute()), plan.given
-    incarnation = 1 if resumed is None else resumed.incarnation
-    facts = RunFacts(
-        run_folder.run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides, incarnation
-    )
     mask = mask_for(plan)
-    if mask is not None:
-        facts = replace(
-            facts, file=mask(path), params=tuple(mask(given.params)), overrides=tuple(mask(given.overrides))
-        )
     try:
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)
-        run_folder.write_facts(facts)
+        run_folder.write_facts(
+            _facts_to_keep(run_folder.run, plan, 1 if resumed is None else resumed.incarnation, mask)
+        )
     except OSError as error:
         why = f"'{run_folder.home}' can't be written: {error.strerror or error}"
         if (
@@ -294,6 +287,17 @@ def _keep_record(
         yield run_folder
     finally:
         run_folder.remove_if_empty()
+
+
+def _facts_to_keep(run: str, plan: Plan, incarnation: int, mask: Mask | None) -> RunFacts:
+    path, given = str(plan.path.absolute()), plan.given
+    facts = RunFacts(
+        run, plan.name, path, os.getpid(), time.time(), given.params, given.overrides, incarnation
+    )
+    if mask is None:
+        return facts
+    params, overrides = (tuple(mask(each)) for each in (given.params, given.overrides))
+    return replace(facts, file=mask(path), params=params, overrides=overrides)
 
 
 @contextmanager
