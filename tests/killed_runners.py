@@ -50,7 +50,7 @@ class PickledCuts(NoRecord):
         """This run it is."""
         self._run = folder.name
 
-    def cut_due(self, *_facts: Any) -> float:
+    def cut_due(self, *_facts: Any, **_more: Any) -> float:
         """At once, and then every now and then."""
         return self._due
 
@@ -64,6 +64,7 @@ class PickledCuts(NoRecord):
         partial = self._path.with_suffix(".partial")
         partial.write_bytes(pickle.dumps((self._run, self._incarnation + 1, cut)))
         partial.replace(self._path)
+        self.kept = cut.writers
         self._due = time.monotonic() + _EVERY
 
 

@@ -228,6 +228,10 @@ class WorkerContext:
     """What an earlier worker had noted last by `checkpoint`, or None. A producer gets it as its parameter `resume`."""
     note_token: Callable[[Any], None] = lambda _token: None
     """Where that is noted."""
+    count_committed: Callable[[], int] = lambda: 0
+    """Counts what `committed` does. Raises `HandlerError` where nobody could tell."""
+    await_committed: Callable[[int | None, float], bool] = lambda _count, _timeout: False
+    """Does what `wait_until_committed` does. Raises as that."""
     in_batches: bool = False
     """Whether the stage has `batch`: what the handler is called with is a list."""
     close_timeout: float = 5.0
@@ -280,6 +284,33 @@ class WorkerContext:
             Exception: whatever pickling it raises.
         """
         self.note_token(token)
+
+    @property
+    def committed(self) -> int:
+        """
+        How many of this producer's items no death can take any more, counted as `offset` counts them.
+
+        They are in a kept cut of the run, or were done before: whoever goes on with the run has them. So the first
+        `committed` may be acknowledged to where they come from. It never decreases, over generations and runners too,
+        and costs no more than to read a number; how many there are is told from the first look on, some ten times a
+        second.
+
+        Raises:
+            HandlerError: it is no producer, or no cut is kept of this run, whatever happens.
+        """
+        return self.count_committed()
+
+    def wait_until_committed(self, count: int | None = None, *, timeout: float = 10.0) -> bool:
+        """
+        Wait until so many items are `committed`, by default all that it has yielded or put; say whether they are.
+
+        It takes so many seconds at the most, and no longer than one once the run is being stopped. A cut is taken
+        soon for it, in whichever thread of the handler it is called.
+
+        Raises:
+            HandlerError: as `committed` does.
+        """
+        return self.await_committed(count, timeout)
 
     @property
     def log(self) -> WorkerLog:

@@ -28,6 +28,8 @@ class StageFacts:
     """What its kind says that it leaves."""
     seeks: bool = False
     """Of a producer: whether it goes on behind what it has put."""
+    acknowledges: bool = False
+    """Of a producer: whether it says to somebody else what is kept, who gives the rest out again."""
     live: bool = False
     """Of a producer: whether what it makes is made once, by somebody else."""
     is_stream: bool = False
@@ -51,7 +53,9 @@ def promise(stage: StageFacts) -> OverDeath:
         return OverDeath.AT_MOST_ONCE
     if stage.is_stream:
         return OverDeath.NOT
-    return OverDeath.EXACTLY_ONCE if stage.seeks else OverDeath.RUN_AGAIN
+    if not stage.seeks:
+        return OverDeath.RUN_AGAIN
+    return OverDeath.AT_LEAST_ONCE if stage.acknowledges else OverDeath.EXACTLY_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ def promises_of_functions() -> list[KindPromise]:
 def _of_other_functions(role: Role) -> Iterator[tuple[str, OverDeath]]:
     if role is Role.PRODUCER:
         yield "with a parameter `offset` or `resume`", promise(StageFacts(role, seeks=True))
+        acknowledges = promise(StageFacts(role, seeks=True, acknowledges=True))
+        yield "with one of these, where it acknowledges by `worker.committed`", acknowledges
     elif role is not Role.PLAIN:
         loses = promise(StageFacts(role, loses_state=True))
         yield "where it keeps something of its items and nothing makes that safe", loses

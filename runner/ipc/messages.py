@@ -196,6 +196,12 @@ class Holds(NamedTuple):
     what: str
 
 
+class FollowsCuts(NamedTuple):
+    """A producer wants to be told how many of its items are in a kept cut, and its page says for how many it waits."""
+
+    worker: str
+
+
 class Closes(NamedTuple):
     """Its items are done with, and its handler's `close()` is called."""
 
@@ -246,6 +252,7 @@ Fact = (
     | Logged
     | Reported
     | Holds
+    | FollowsCuts
     | Closes
     | Finished
     | Exited
@@ -260,6 +267,7 @@ _BY_KIND: Mapping[str, Callable[..., Fact]] = {
     "logged": Logged,
     "reported": Reported,
     "holds": Holds,
+    "follows_cuts": FollowsCuts,
     "closes": Closes,
     "finished": Finished,
 }

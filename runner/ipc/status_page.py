@@ -2,7 +2,7 @@
 
     worker writes      received sent done failed retried busy starved blocked item…  supervisor reads, also after a kill
                        how many items of which length, and the slowest
-    supervisor writes  stop end revoked                                      worker reads at each item
+    supervisor writes  stop end revoked committed                            worker reads at each item
 
 A store of one aligned 64-bit word is not torn on the machines Python runs on. Behind the page, in the same file,
 `faulthandler` leaves the stacks of a worker that overruns.
@@ -109,6 +109,10 @@ class Word:
     TO_READ: Final = 21
     SLOWEST: Final = 22
     SLOWEST_ITEM: Final = 23
+    COMMITTED: Final = 24
+    """Items of a producer that are in a kept cut, once it has asked."""
+    AWAITED: Final = 25
+    """How many of them it waits for; 0 for none."""
 
 
 A_BATCH = "a batch of"

@@ -32,7 +32,7 @@ from runner.loader.checks.handlers import (
 )
 from runner.loader.checks.outputs import check_outputs
 from runner.loader.checks.resources import check_contracts, check_objects
-from runner.loader.checks.resume import check_resume, with_over_death
+from runner.loader.checks.resume import check_committed, check_resume, with_over_death
 from runner.loader.checks.stages import (
     check_effect,
     check_flow,
@@ -152,6 +152,7 @@ class _Checking:
         spec = with_over_death(with_done_when(spec))
         self.diagnostics += self.source.place_all(check_commits(spec, unknowns))
         self.diagnostics += self.source.place_all(check_resume(spec, unknowns))
+        self.diagnostics += self.source.place_all(check_committed(spec, unknowns))
         return spec
 
     def _gather(self, overrides: Sequence[str]) -> None:

@@ -36,6 +36,10 @@ _SHARE = 20
 """One cut may cost the supervisor, or the recorder, this part of the time."""
 _FIRST = 0.25
 """Seconds until the first: many runs are over by then, and their database is not made before."""
+_QUICKEST = 0.01
+"""Seconds between two where somebody waits for one."""
+_LOOK = 0.005
+"""Seconds between two looks for the answer of the recorder then."""
 _KEPT_BUFFER = 8 << 20
 """Bytes of memory that stay between two cuts."""
 _MOST_AT_ONCE = 64 << 20
@@ -79,6 +83,10 @@ class CutPace:
     def pause(self, cost: float) -> float:
         """Return the seconds between two cuts that each cost so many."""
         return min(max(self.every, _SHARE * cost), max(self.every, LONGEST_PAUSE))
+
+    def least_pause(self, cost: float) -> float:
+        """Return the seconds between them where somebody waits for the next."""
+        return min(max(_QUICKEST, _SHARE * cost), LONGEST_PAUSE)
 
 
 @dataclass(slots=True)
@@ -362,6 +370,12 @@ class CutSender:
         self._first = self._began + pace.first
         self.due = max(self._first, self._began + pace.every)
         """When the next one is wanted, or the answer to the last one is to be looked for."""
+        self.soon = self._began
+        """The same where somebody waits for it."""
+        self.kept: Sequence[WriterCut] = () if cut is None else cut.writers
+        """How far producers are by the last one that is kept."""
+        self._writers: Sequence[WriterCut] = ()
+        """The same of the one under way."""
         self.is_under_way = False
         self.trouble: str | None = None
         """Why the last one could not be kept."""
@@ -378,6 +392,7 @@ class CutSender:
         encoded = self._encoder.encode(cut)
         if not encoded.is_news and began < self._sent_at + LONGEST_PAUSE:
             self.due = began + self._pace.every
+            self.soon = began + self._pace.least_pause(time.monotonic() - began)
             return True
         self._number += 1
         self._reached_now = cut.reached
@@ -389,6 +404,7 @@ class CutSender:
             return False
         self._held, self.is_under_way = encoded.held, True
         self._began = self._sent_at = began
+        self._writers = cut.writers
         self._send({"cut": {**place, "number": self._number, "at": time.time(), "fsync": self._pace.fsync}})
         self._sent_whole = encoded.is_whole
         self._count_cost(time.monotonic() - began)
@@ -399,6 +415,8 @@ class CutSender:
         self._cost += seconds
         pause = self._pace.pause(self._cost) if self._sent_whole else self._pace.every
         self.due = max(self.due, self._began + pause)
+        least = self._pace.least_pause(self._cost if self._sent_whole else 0.0)
+        self.soon = max(self.soon, self._began + least)
 
     def heard(self, answer: Mapping[str, Any]) -> None:
         """The recorder says what became of the one under way."""
@@ -411,6 +429,8 @@ class CutSender:
             self.trouble = None
             if self._sent_whole:
                 self.reached, self._cost = self._reached_now, 0.0
+                if answer["committed"] == self._number:  # else it was superseded, and this one may yet fail
+                    self.kept = self._writers
         else:
             self._failed(str(answer["why"]))
 
@@ -421,7 +441,9 @@ class CutSender:
 
     def look_again(self, now: float) -> None:
         """There is no answer yet."""
-        self.due = now + self._pace.every / 2
+        self.soon = now + _LOOK
+        if now >= self.due:
+            self.due = now + self._pace.every / 2
 
     def supersede(self) -> None:
         """
@@ -437,7 +459,8 @@ class CutSender:
 
     def close(self) -> None:
         """No more are kept."""
-        self.is_under_way, self._held, self.due = False, (), math.inf
+        self.is_under_way, self._held = False, ()
+        self.due = self.soon = math.inf
         for buffer in filter(None, (self._buffer, self._superseded)):
             buffer.close()
         self._buffer = self._superseded = None
@@ -445,4 +468,4 @@ class CutSender:
     def _failed(self, why: str) -> None:
         self._encoder.failed()
         self.trouble = why
-        self.due = time.monotonic() + LONGEST_PAUSE
+        self.due = self.soon = time.monotonic() + LONGEST_PAUSE

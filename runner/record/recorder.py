@@ -31,7 +31,7 @@ from runner.record.facts import Mask, why_not_again
 from runner.record.schema import DATABASE
 from runner.spec.obstacles import Hindrance, Reached, RunObstacle, in_the_way, obstacles_of_facts
 from runner.store.run_lock import RunLock, forget_ended, write_ended
-from runner.transports.cut import Cut
+from runner.transports.cut import Cut, WriterCut
 
 if TYPE_CHECKING:
     from runner.jobs.resumption import JobNote
@@ -91,8 +91,11 @@ class NoRecord:
     keeps_cuts: bool = False
     """Whether cuts of the run are wanted."""
 
-    def cut_due(self) -> float:
-        """When the next cut is wanted, by the monotonic clock; infinity for never."""
+    kept: Sequence[WriterCut] = ()
+    """How far producers are by the last cut that is known to be kept: another object for each."""
+
+    def cut_due(self, *, soon: bool = False) -> float:  # noqa: ARG002 - as recorders have it
+        """When the next cut is wanted, by the monotonic clock; infinity for never. `soon`: somebody waits for it."""
         return math.inf
 
     def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
@@ -242,15 +245,16 @@ class Recorder(NoRecord):
             known["outputs"] = note.outputs
         self._send({"job": known})
 
-    def cut_due(self) -> float:
+    def cut_due(self, *, soon: bool = False) -> float:
         """Say when the next is wanted; where one is under way, look at that moment what became of it."""
-        if self._cuts is None:
+        cuts = self._cuts
+        if cuts is None:
             return math.inf
-        if self._cuts.is_under_way and (now := time.monotonic()) >= self._cuts.due:
+        if cuts.is_under_way and (now := time.monotonic()) >= (cuts.soon if soon else cuts.due):
             self._hear()
-            if self._cuts.is_under_way:
-                self._cuts.look_again(now)
-        return self._cuts.due
+            if cuts.is_under_way:
+                cuts.look_again(now)
+        return cuts.soon if soon else cuts.due
 
     def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
         """Send one; where another is under way this one is left out, unless it is the last."""
@@ -307,6 +311,7 @@ class Recorder(NoRecord):
             self._farewell = said.get("farewell", self._farewell)
             if self._cuts is not None and not said.keys().isdisjoint(("committed", "failed")):
                 self._cuts.heard(said)
+                self.kept = self._cuts.kept
 
     def note_end(self, report: Mapping[str, Any]) -> None:
         """Take the report of the run, which is its end."""

@@ -121,6 +121,8 @@ class WorkerPlan:
     renumbered: tuple[tuple[int, int], ...] = ()
     """From which place on items of its queue were put under a later runner, and under which; their ids say so. Else
     the id of an item that died with its runner, after the last cut, would be that of another."""
+    committed: int | None = None
+    """How many items of a producer are in a kept cut when it starts; None where none are kept of its run."""
 
     @property
     def commits(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from runner.events.run import WorkerOutcome
@@ -24,7 +24,7 @@ from runner.supervisor.restart import WorkerSpawner
 from runner.supervisor.shutdown import Phase
 from runner.supervisor.workers import WorkerExit, WorkerState, WorkerTable
 from runner.transports.base import Transport
-from runner.transports.cut import OUTPUT, Cut
+from runner.transports.cut import OUTPUT, Cut, WriterCut
 
 LOST, FAILED = "lost:", "failed:"
 RENUMBERED = "renumbered:"
@@ -56,6 +56,14 @@ class RunCuts:
             for worker in plan.workers
             if worker.renumbered
         }
+        # A record that can't be kept is to break no run; one that nobody wanted is a word about this one.
+        self._are_wanted = resumable(plan) and (recorder.keeps_cuts or recorder.trouble is not None)
+        self._kept = self._recorder.kept
+        self._committed = _put_by(self._kept)
+        self._followers: set[str] = set()
+        """Producers that want to know what of theirs is kept."""
+        self._awaited: set[str] = set()
+        """Those that wait for it."""
         self._closed: set[str] = set()
         self.ended: set[str] = set()
         """Workers that have come to their own end, under an earlier runner or this one."""
@@ -64,22 +72,56 @@ class RunCuts:
         """Go on from this one."""
         self._planned -= cut.added.keys()
         self.ended.update(cut.ended)
+        self._committed = _put_by(cut.writers)
 
     @property
     def due(self) -> float:
         """When the next one is to be taken, by the monotonic clock; infinity where none is kept."""
-        return math.inf if self._parts.writer.behind else self._recorder.cut_due()
+        if self._parts.writer.behind:
+            return math.inf
+        return self._recorder.cut_due(soon=bool(self._awaited))
+
+    def committed_of(self, worker: str) -> int | None:
+        """Return how many items of a producer are in a kept cut; None where the run is to have none."""
+        return self._committed.get(worker, 0) if self._are_wanted else None
+
+    def followed(self, worker: str) -> None:
+        """A producer wants to know that from now on, and may wait for more."""
+        self._followers.add(worker)
+        self._tell(worker)
 
     def worker_ended(self, worker: WorkerState, exited: WorkerExit, phase: Phase) -> None:
         """A worker is gone, and nobody takes its place."""
+        self._followers.discard(worker.plan.name)
+        self._awaited.discard(worker.plan.name)
         if exited.outcome is not WorkerOutcome.FINISHED or worker.retired:
             return
         (self.ended if phase is Phase.RUNNING else self._closed).add(worker.plan.name)
 
     def take_if_due(self) -> None:
         """Take one where it is time. Called where all that has happened has been handled."""
-        if time.monotonic() >= self.due:
+        due = self.due
+        if self._recorder.kept is not self._kept:
+            self._note_kept()
+        elif self._awaited:
+            for worker in tuple(self._awaited):  # who has given up is not waited for
+                self._tell(worker)
+        if time.monotonic() >= due:
             self.take()
+
+    def _note_kept(self) -> None:
+        """Another cut is kept: tell those who want to know."""
+        self._kept = self._recorder.kept
+        self._committed = _put_by(self._kept)
+        for worker in self._followers:
+            self._tell(worker)
+
+    def _tell(self, worker: str) -> None:
+        count = self._committed.get(worker, 0)
+        if self._parts.transport.tell_committed(worker, count) > count:
+            self._awaited.add(worker)
+        else:
+            self._awaited.discard(worker)
 
     def take(self, *, last: bool = False) -> None:
         """Take one, whatever the time: the last one of a run that has ended."""
@@ -174,6 +216,10 @@ def listed_inputs(cut: Cut) -> dict[str, tuple[InputFile, ...] | None]:
         stage: None if (files := json.loads(packed)) is None else tuple(InputFile(**each) for each in files)
         for stage, packed in cut.inputs.items()
     }
+
+
+def _put_by(writers: Iterable[WriterCut]) -> dict[str, int]:
+    return {writer.worker: writer.put for writer in writers}
 
 
 def _packed(files: Collection[InputFile] | None) -> bytes:

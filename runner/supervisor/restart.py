@@ -248,7 +248,10 @@ class WorkerSpawner:
         publish: Publish,
         registry: PidRegistry,
         budget: RestartBudget,
+        committed_of: Callable[[str], int | None] = lambda _worker: None,
     ) -> None:
+        """`committed_of` says how many items of a producer are in a kept cut; None where there are to be none."""
+        self._committed_of = committed_of
         self._transport = transport
         self._lifecycle = lifecycle
         self._workers = workers
@@ -278,7 +281,7 @@ class WorkerSpawner:
         """Start a worker's first or next generation. Raises `StartFailed`."""
         if worker.generation:
             worker.earlier = self._metrics.counters(worker)
-        spawned = self._transport.start(self._with_inputs(worker), worker.generation + 1)
+        spawned = self._transport.start(self._with_what_it_knows(worker), worker.generation + 1)
         worker.started(spawned.pid)
         self._lifecycle.started(worker.plan.name, worker.plan.stage)
         self._registry.register(spawned.pid)
@@ -291,10 +294,13 @@ class WorkerSpawner:
             )
         )
 
-    def _with_inputs(self, worker: WorkerState) -> WorkerPlan:
-        """Return a worker's plan with the files that its stage reads: the same for all of its workers, at any time."""
-        plan = worker.plan
-        if plan.handler.kind == "python" or plan.role is not Role.PRODUCER:
+    def _with_what_it_knows(self, worker: WorkerState) -> WorkerPlan:
+        """Return a worker's plan with what was not known before: of a producer how much is kept of what it has put, and
+        the files that its stage reads, the same for all of its workers, at any time."""
+        if worker.plan.role is not Role.PRODUCER:
+            return worker.plan
+        plan = replace(worker.plan, committed=self._committed_of(worker.plan.name))
+        if plan.handler.kind == "python":
             return plan
         if plan.stage not in self._inputs:
             self._inputs[plan.stage] = _list_inputs(plan)

@@ -35,6 +35,7 @@ from runner.ipc.messages import (
     Exited,
     Fact,
     Finished,
+    FollowsCuts,
     HandlerFailed,
     Holds,
     Logged,
@@ -125,7 +126,7 @@ class Supervisor:
         self._metrics = RunMetrics(plan, transport, workers, self._letters.lost_of)
         budget = RestartBudget()
         self._spawner = WorkerSpawner(
-            transport, self._lifecycle, workers, self._metrics, bus.publish, pids, budget
+            transport, self._lifecycle, workers, self._metrics, bus.publish, pids, budget, self._committed_of
         )
         crash_loops = CrashLoopDetector(plan, transport.account, lambda: self._over_budget() is not None)
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
@@ -218,6 +219,8 @@ class Supervisor:
             case Holds():
                 worker.holds = fact.what
                 self._publish(StateHeld(**worker.process_labels(), what=fact.what))
+            case FollowsCuts():
+                self._cuts.followed(fact.worker)
             case Closes():
                 worker.closes_since = time.monotonic()
             case Finished():
@@ -534,6 +537,9 @@ class Supervisor:
         """Say if more items have failed than `limits.max_errors` allows."""
         shares = self._failures.shares(self._metrics.accounts())
         return outcome.over_budget(shares, self._plan.limits.max_errors)
+
+    def _committed_of(self, worker: str) -> int | None:
+        return self._cuts.committed_of(worker)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

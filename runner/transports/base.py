@@ -133,6 +133,9 @@ class WorkerEndpoint:
     """Has some items of a producer shown to the supervisor, for those who make them again; None where nobody does."""
     count_made: Callable[[], int] | None = None
     """Counts the items that a producer has put, in all its generations, those that have not left yet too."""
+    send_made: Callable[[], int] | None = None
+    """Sends what a producer has put as far as that is possible without waiting, and counts all that it has put, over
+    all its generations; None where that is of no use, as no cut is kept."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
     flush_puts: Callable[[], None] = nothing_waits
@@ -191,6 +194,9 @@ class Transport(Protocol):
 
     def cut(self, now: float) -> Cut | None:
         """Return what the run is at this moment; None where nobody could go on from there, or not at this moment."""
+
+    def tell_committed(self, worker: str, count: int) -> int:
+        """Tell a producer how many of its items are in a kept cut; return for how many it waits, 0 for none."""
 
     def close_accounts(self) -> None:
         """

@@ -307,6 +307,12 @@ class PooledTransport:
         """Stop that."""
         self.pool.unwatch(end)
 
+    def tell_committed(self, worker: str, count: int) -> int:
+        """Write it into the producer's page, and read there what it waits for."""
+        words = self.pool.status(worker).words
+        words[Word.COMMITTED] = count
+        return words[Word.AWAITED]
+
     def stop_producing(self, worker: str) -> None:
         """Write the wish to stop into the producer's page."""
         self.pool.status(worker).words[Word.STOP] = StopRequest.PRODUCING

@@ -44,6 +44,7 @@ from runner.transports.commit_pace import CommitPace
 if TYPE_CHECKING:
     from runner.process.leftovers import Leftovers
     from runner.process.resources.locks import HandlerLock
+    from runner.transports.committed_items import CommittedItems
     from runner.transports.producer_place import ProducerPlace
 
 
@@ -93,6 +94,8 @@ class _Worker:
         self._place: ProducerPlace | None = None
         """Of a producer under a transport that can go on with one."""
         self._leftovers: Leftovers | None = None
+        self._followed: CommittedItems | None = None
+        """Of a producer that has asked what of its items is kept."""
 
     def watch(self) -> None:
         """Note what there is before the handler, where a look at what its calls leave behind is to be taken."""
@@ -141,6 +144,8 @@ class _Worker:
             report=self._report,
             revoked=lambda: self._status.words[Word.REVOKED],
             resumed=self._endpoint.resumed,
+            count_committed=lambda: self._committed().count(),
+            await_committed=lambda count, timeout: self._committed().wait(count, timeout),
         )
         if plan.role is Role.PRODUCER and self._endpoint.show_items is not None:
             from runner.transports.producer_place import ProducerPlace
@@ -315,6 +320,13 @@ class _Worker:
         self._endpoint.loops.drive(lambda: refuse_coroutine(handler.call(inbox, repeated or outbox)))
         if self._place is not None and repeated is not None:
             self._place.check_ended(repeated)
+
+    def _committed(self) -> CommittedItems:
+        if self._followed is None:
+            from runner.transports.committed_items import CommittedItems
+
+            self._followed = CommittedItems(self._plan, self._endpoint)
+        return self._followed
 
     def _is_stopping(self) -> bool:
         return bool(self._status.words[Word.STOP])

@@ -9,6 +9,7 @@ import pytest
 from runner.loader.load import Checked, check
 from runner.spec.model import RestartOn
 from runner.spec.plan import make_plan
+from runner.spec.resume import OverDeath
 
 _SOURCE = """
 def make():
@@ -36,6 +37,17 @@ class Sum:
 
     def __call__(self, item):
         self.total += item
+
+def tell(offset, worker):
+    yield offset
+    worker.wait_until_committed()
+
+class Teller:
+    def __init__(self, worker):
+        self.worker = worker
+
+    def __call__(self):
+        yield self.worker.committed
 """
 _FLOW = """
 name: flow
@@ -164,3 +176,33 @@ def test_a_producer_that_notes_where_it_is_is_replaced_like_a_source(tmp_path: P
     assert {"maker": RestartOn.CRASH, "eater": RestartOn.CRASH} == {
         w.stage: w.restart.on for w in plan.workers
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", []),
+        ("flow:Teller", ["begins again with its first item"]),
+        ('flow:Teller", deterministic: true, description: "', []),
+        ("transport: inline", ["under `inline` no cut of the run is kept"]),
+        ("resume: none", ["with `resume: none` no cut of the run is kept"]),
+    ],
+)
+def test_who_looks_in_vain_at_what_is_committed_is_warned(
+    tmp_path: Path, words: str, expected: list[str]
+) -> None:
+    text = _FLOW.replace("flow:make", words if words.startswith("flow:") else "flow:tell")
+    text = text.replace("resume: required", "" if words.startswith("flow:") else words)
+    found = checked(tmp_path, text)
+    told = [each.message for each in found.diagnostics if each.code == "cannot-acknowledge"]
+
+    assert found.spec is not None
+    assert len(expected) == len(told)
+    assert all(part in message for part, message in zip(expected, told, strict=True))
+
+
+def test_a_producer_that_goes_on_and_acknowledges_is_promised_at_least_once(tmp_path: Path) -> None:
+    found = checked(tmp_path, _FLOW.replace("flow:make", "flow:tell"))
+
+    assert found.spec is not None
+    assert found.spec.stages[0].over_death is OverDeath.AT_LEAST_ONCE

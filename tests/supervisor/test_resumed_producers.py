@@ -49,7 +49,7 @@ class LastCut(NoRecord):
     def __init__(self) -> None:
         self.cuts: list[Cut] = []
 
-    def cut_due(self) -> float:
+    def cut_due(self, *, soon: bool = False) -> float:  # noqa: ARG002 - as recorders have it
         return math.inf
 
     def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:  # noqa: ARG002 - as recorders have it

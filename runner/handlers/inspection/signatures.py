@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from runner.handlers.arguments import HandlerShape, Parameter, ParameterKind, Signature
@@ -56,6 +56,22 @@ def read_signature(target: str, beside: Path) -> Signature | Missing | Opaque:
         case Class():
             return read_class(found, beside)
     return _read_function(found, parts[1])
+
+
+def speaks_of(target: str, attributes: Collection[str], beside: Path) -> bool:
+    """Say whether the source of a handler names such an attribute of its worker: `worker.committed`."""
+    parts = split_target(target)
+    module = parts if isinstance(parts, Missing) else find_module(parts[0], beside)
+    if isinstance(parts, Missing) or isinstance(module, Missing | Opaque):
+        return False
+    found = look_up(parts[1], module, beside)
+    named = (each for each in ast.walk(found.node)) if isinstance(found, Function | Class) else ()
+    return any(
+        isinstance(each, ast.Attribute)
+        and each.attr in attributes
+        and (dotted_name(each.value) or "").rpartition(".")[2] == "worker"
+        for each in named
+    )
 
 
 def split_target(target: str) -> tuple[str, str] | Missing:

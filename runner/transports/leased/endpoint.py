@@ -99,9 +99,14 @@ class EndpointFactory:
             samples=self.begin.samples,
             show_items=None if outbox is None or inbox is not None else lambda: self._show_items(outbox),
             count_made=None if outbox is None else outbox.count_made,
+            send_made=None if outbox is None or inbox is not None else lambda: self._send_made(outbox),
             note_place=lambda start, state: self.stream.send(PlaceMessage(start, body=state)),
             watch=_watch(inbox),
         )
+
+    def _send_made(self, outbox: FrameOutbox) -> int:
+        outbox.session.between_items(outbox.flush_nowait)
+        return self.begin.put + outbox.count_put()
 
     def _show_items(self, outbox: FrameOutbox) -> None:
         from runner.transports.leased.samples import ItemSampler

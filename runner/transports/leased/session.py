@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 
@@ -42,6 +43,7 @@ class WorkerSession:
         self._receive: Callable[[float | None], Message | None] = stream.receive
         self._turn: threading.Condition | None = None
         """Held by whichever thread of the handler is at a queue, where it may have several."""
+        self._owner = get_ident()
         self._is_read = False
         self._asking: set[type[Message]] = set()
         """The kinds of answers that somebody waits for."""
@@ -109,6 +111,15 @@ class WorkerSession:
             self._turn = threading.Condition(threading.Lock())
             self._receive = self._receive_in_turn
         return self._turn
+
+    def between_items(self, step: Callable[[], object]) -> None:
+        """Do something with the outbox of a producer whose handler has the word: in the thread whose it is, or in its
+        turn. A thread of a handler that yields its items has no turn, and does nothing."""
+        if self._turn is not None:
+            with self._turn:
+                step()
+        elif get_ident() == self._owner:
+            step()
 
     def _receive_in_turn(self, timeout: float | None) -> Message | None:
         turn = self._turn

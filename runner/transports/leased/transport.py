@@ -196,8 +196,7 @@ class LeasedTransport(PooledTransport):
 
     def retire(self, worker: str) -> None:
         """Let a reader finish what it holds and end."""
-        connection = self._connections.get(worker)
-        if connection is not None:
+        if (connection := self._connections.get(worker)) is not None:
             connection.retired = True
             if connection.inbox is not None:
                 self._update_wanted(connection, time.monotonic())
@@ -240,8 +239,9 @@ class LeasedTransport(PooledTransport):
 
     def _reject(self, failure: ItemFailure) -> None:
         """A producer had an item that it could not put. Those of readers are told of by their streams."""
+        if (connection := self._connections.get(failure.worker)) is not None:
+            self._receive(connection)  # what it has sent before is in before it: places are counted
         self._places.put(failure.worker, 1)
-        connection = self._connections.get(failure.worker)
         if connection is not None and connection.inbox is None and connection.outbox is not None:
             connection.outbox.reject(dead_letter=failure.action is OnError.DEAD_LETTER)
 

@@ -282,6 +282,19 @@ class FrameOutbox(OutboxEnd):
         with self._lock:
             return (0 if self._sampler is None else self._sampler.index) + len(self._packer)
 
+    def count_put(self) -> int:
+        """In a producer: count the items that were put in this life, gathered ones and those that could not be, too."""
+        with self._lock:
+            return self._words[Word.SENT] + self._words[Word.FAILED] + len(self._packer)
+
+    def flush_nowait(self) -> None:
+        """In a producer, between two items: send what has gathered, if there is leave for it."""
+        if self._asks or not len(self._packer):
+            return  # what has to be asked for leaves by itself within a tick
+        self.session.take_in()
+        if self.session.credit > 0:
+            self._send_now()
+
     def missed(self) -> None:
         """In a producer: an item could not be put, and counts all the same. Nothing is gathered meanwhile."""
         if self._sampler is not None:
