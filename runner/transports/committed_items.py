@@ -33,8 +33,8 @@ class CommittedItems:
         """Ask to be told. Raises `HandlerError` where there is nothing to tell."""
         if plan.role is not Role.PRODUCER:
             raise HandlerError(
-                f"`worker.committed` counts the items of a producer, and stage '{plan.stage}' has a `from`; what it "
-                "has done of its items is kept with them"
+                f"`worker.committed` counts the items that a producer has put, and stage '{plan.stage}' is none: it "
+                f"is a {plan.role} one"
             )
         if plan.committed is None or endpoint.send_made is None:
             raise HandlerError(

@@ -147,12 +147,7 @@ class _Worker:
             count_committed=lambda: self._committed().count(),
             await_committed=lambda count, timeout: self._committed().wait(count, timeout),
         )
-        if plan.role is Role.PRODUCER and self._endpoint.show_items is not None:
-            from runner.transports.producer_place import ProducerPlace
-
-            self._place = ProducerPlace(plan, self._endpoint)
-            context = self._place.begin(context)
-        self._context = context
+        self._context = context = self._placed(context)
         handler = self._resumed(self._bind(context), context)
         if plan.batch is not None:
             _check_takes_batches(handler)
@@ -162,6 +157,15 @@ class _Worker:
         from runner.handlers.wrappers import hold_lock
 
         return hold_lock(handler, cast("HandlerLock", self._resources[plan.lock].resolve()))
+
+    def _placed(self, context: WorkerContext) -> WorkerContext:
+        """Let a producer begin where its predecessors were, as far as these can be told from."""
+        if self._plan.role is not Role.PRODUCER or self._endpoint.show_items is None:
+            return context
+        from runner.transports.producer_place import ProducerPlace
+
+        self._place = ProducerPlace(self._plan, self._endpoint)
+        return self._place.begin(context)
 
     def _resumed(self, handler: Handler, context: WorkerContext) -> Handler:
         """Let the handler go on with the state of the worker whose place this one takes."""

@@ -138,7 +138,7 @@ def test_of_several_threads_that_wait_the_longest_wait_is_shown_until_the_last_h
 
 @pytest.mark.parametrize(
     ("worker", "committed", "expected"),
-    [("eater", 0, "has a `from`"), ("lister", None, "`transport: leased`")],
+    [("eater", 0, "is a consumer one"), ("lister", None, "`transport: leased`")],
 )
 def test_where_nobody_could_tell_it_says_what_it_takes(
     worker: str, committed: int | None, expected: str

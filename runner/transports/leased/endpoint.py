@@ -62,13 +62,7 @@ class EndpointFactory:
         outbox: FrameOutbox | None = None
         end: QueueEnd | None = None
         if big_items is not None:
-            end = outbox = FrameOutbox(
-                session,
-                stops=plan.role is Role.PRODUCER,
-                asks=self.asks,
-                big_items=big_items,
-                policy=self.policy,
-            )
+            end = outbox = self._outbox(plan, session, big_items)
             if inbox is not None:
                 end = inbox.outbox = self._held_outbox(session, big_items)
         names_all = plan.timeout is not None
@@ -144,6 +138,10 @@ class EndpointFactory:
             resumed=self.resumed,
             watch=_watch(inbox),
         )
+
+    def _outbox(self, plan: WorkerPlan, session: WorkerSession, big_items: BigItemWriter) -> FrameOutbox:
+        stops = plan.role is Role.PRODUCER
+        return FrameOutbox(session, stops=stops, asks=self.asks, big_items=big_items, policy=self.policy)
 
     def _held_outbox(self, session: WorkerSession, big_items: BigItemWriter) -> HeldOutbox:
         """Make the outbox of a pipe stage, for a handler that drives it."""
