@@ -105,3 +105,16 @@ def test_where_none_is_kept_any_more_nobody_waits_for_the_next(sender: CutSender
     sender.close()
 
     assert (math.inf, math.inf) == (sender.due, sender.soon)
+
+
+def test_where_nothing_is_new_nothing_is_sent_and_who_waits_does_not_have_another_at_once(
+    sender: CutSender, said: list[Mapping[str, Any]]
+) -> None:
+    began = time.monotonic()
+    sender.cut(put(3), began)
+    sender.heard({"committed": 1, "seconds": 0.0})
+    later = time.monotonic() + 1.0
+
+    assert sender.cut(put(3), later)
+    assert (1, [3], False) == (len(said), counts(sender), sender.is_under_way)
+    assert sender.soon > later
