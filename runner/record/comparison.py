@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from runner.events.item_times import WIDEST
 from runner.events.report import Report
 from runner.events.report_fields import StageLine
+from runner.events.run import RunOutcome
 from runner.units import short_time
 
 Line = TypeVar("Line")
@@ -23,6 +24,12 @@ LEAST_ITEMS = 20
 """Of fewer the 95th percentile is the slowest of all, which chance makes."""
 LEAST_SECONDS = 0.1
 """A job that took less in both runs is not said to have become slower: starting it weighs more than its work."""
+LEAST_STAGE_SECONDS = 0.5
+"""The rate of a stage that lived for less, in either run, says when its processes were scheduled, not how quick it is.
+What it costs is in the time of the run, and its handler's share in the 95th percentile."""
+LEAST_RUN_SECONDS = 0.5
+"""A run that takes less than that longer is not said to have become slower: so much does it take to start one or end it
+on a machine that is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ class Comparison:
     """The lines of a unified diff; none where they are alike."""
     text: tuple[str, ...]
     seconds: NumberChange
+    like_work: bool
+    """Whether both came to their end by themselves, with the same stages, of which none did more in the second."""
     stages: tuple[StageChange, ...]
     jobs: tuple[JobChange, ...]
     new_kinds: tuple[Mapping[str, Any], ...]
@@ -96,6 +105,7 @@ class Comparison:
     def worsened(self, limit: float) -> list[str]:
         """Say what has become worse by more than `limit`, a share such as 0.2."""
         return [
+            *(_worse_run(self.seconds, limit) if self.like_work else ()),
             *(line for stage in self.stages for line in _worse_stage(stage, limit)),
             *(line for job in self.jobs for line in _worse_job(job, limit)),
         ]
@@ -104,6 +114,7 @@ class Comparison:
 def compare_runs(before: ComparedRun, after: ComparedRun) -> Comparison:
     """Lay two runs side by side; a stage, job or kind of failures stands beside the one of its name."""
     old, new = ({kind["print"]: kind for kind in run.kinds} for run in (before, after))
+    stages = tuple(_stages(before.report, after.report))
     return Comparison(
         given=unified(before.given, after.given, f"{before.id}/params", f"{after.id}/params"),
         text=unified(
@@ -113,7 +124,10 @@ def compare_runs(before: ComparedRun, after: ComparedRun) -> Comparison:
             f"{after.id}/{after.file}",
         ),
         seconds=NumberChange(before.report.seconds, after.report.seconds),
-        stages=tuple(_stages(before.report, after.report)),
+        like_work=all(run.report.outcome == RunOutcome.DONE for run in (before, after))
+        and bool(stages)
+        and all(_did_no_more(stage.passed) for stage in stages),
+        stages=stages,
         jobs=tuple(_jobs(before.report, after.report)),
         new_kinds=tuple(kind for print_, kind in new.items() if print_ not in old),
         gone_kinds=tuple(kind for print_, kind in old.items() if print_ not in new),
@@ -168,14 +182,31 @@ def _passed(stage: StageLine) -> int:
     return stage.sent if stage.role == "producer" else stage.done
 
 
+def _did_no_more(passed: NumberChange) -> bool:
+    return passed.before is not None and passed.after is not None and passed.after <= passed.before
+
+
+def _worse_run(took: NumberChange, limit: float) -> Iterable[str]:
+    before, after = took.before or 0.0, took.after or 0.0
+    if took.ratio is not None and took.ratio > 1 + limit and after - before >= LEAST_RUN_SECONDS:
+        yield f"the run took {after:.1f}s, {took.ratio - 1:.0%} more than {before:.1f}s, and did no more"
+
+
 def _worse_stage(stage: StageChange, limit: float) -> Iterable[str]:
     speed, failed = stage.items_per_second, stage.failed
-    if speed.ratio is not None and speed.ratio < 1 - limit:
+    if speed.ratio is not None and speed.ratio < 1 - limit and _lived_long_enough(stage):
         less = f"{1 - speed.ratio:.0%} less than {speed.before:,.1f}"
         yield f"stage '{stage.name}' passes {speed.after:,.1f} items/s, {less}"
     yield from _slower_items(stage, limit)
     if failed.before is not None and failed.after is not None and failed.after > failed.before * (1 + limit):
         yield f"in stage '{stage.name}' {failed.after:,.0f} items failed, and {failed.before:,.0f} before"
+
+
+def _lived_long_enough(stage: StageChange) -> bool:
+    speed, passed = stage.items_per_second, stage.passed
+    both = (speed.before, passed.before), (speed.after, passed.after)
+    # One that has passed nothing has no rate to tell its life by: that it came to nothing is worth saying.
+    return all(not count or (rate and count / rate >= LEAST_STAGE_SECONDS) for rate, count in both)
 
 
 def _slower_items(stage: StageChange, limit: float) -> Iterable[str]:

@@ -128,6 +128,59 @@ def test_items_that_are_quick_are_judged_by_how_many_pass() -> None:
     assert [] == compare_runs(ran(quick), ran(replace(quick, p95_seconds=0.0009))).worsened(0.0)
 
 
+def short(seconds: float, *, items: int = 40, cooks_for: float = 0.01) -> ComparedRun:
+    """A run of a second or so, whose producer was done at once and then waited for nothing."""
+    cook = replace(PRODUCER, name="cook", sent=items, items_per_second=items / cooks_for)
+    eater = replace(CONSUMER, done=items, failed=0, items_per_second=items / seconds, p95_seconds=None)
+    return ran(cook, eater, seconds=seconds + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (short(0.8), short(0.8), []),
+        (short(0.8, cooks_for=0.01), short(0.8, cooks_for=0.02), []),
+        (short(0.8, cooks_for=0.4), short(0.8, cooks_for=0.8), []),
+        (short(0.2), short(0.45), []),
+        (short(0.4), short(0.8), []),
+        (
+            short(0.4),
+            short(1.4),
+            ["the run took 1.5s, 200% more than 0.5s, and did no more"],
+        ),
+        (
+            short(0.9),
+            short(1.9),
+            [
+                "the run took 2.0s, 100% more than 1.0s, and did no more",
+                "stage 'eater' passes 21.1 items/s, 53% less than 44.4",
+            ],
+        ),
+        (short(0.9), short(1.8, items=80), []),
+        (short(0.9), short(1.9, items=41), ["stage 'eater' passes 21.6 items/s, 51% less than 44.4"]),
+        (short(4.9), short(5.4), []),
+    ],
+)
+def test_a_gate_stays_open_to_what_chance_makes_of_short_runs_and_shuts_on_a_second_more(
+    before: ComparedRun, after: ComparedRun, expected: list[str]
+) -> None:
+    found = compare_runs(before, after)
+
+    assert expected == found.worsened(0.2)
+
+
+def test_how_long_a_run_took_is_judged_where_both_came_to_their_end() -> None:
+    before, after = short(1.0), short(2.0)
+
+    stopped = replace(after, report=replace(after.report, outcome="interrupted"))
+    other = replace(after, report=replace(after.report, stages=after.report.stages[1:]))
+
+    assert [True, False, False] == [
+        any("the run took" in line for line in compare_runs(before, each).worsened(0.2))
+        for each in (after, stopped, other)
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [

@@ -31,9 +31,10 @@ EXAMPLES = examples(
 @click.command(
     epilog=EXAMPLES,
     help="Lay two runs side by side: their params, file, stages or jobs, and kinds of failures.\n\n"
-    f"{RUN_HELP} With --fail-over the exit code is 1 where, from A to B, a stage passes so much fewer items a second,"
-    " takes so much longer for its slower items, or fails on so many more, or a job that took 0.1s and more takes so"
-    " much longer, or has failed.",
+    f"{RUN_HELP} With --fail-over the exit code is 1 where, from A to B, the run takes so much longer for the same"
+    " work, and half a second at least, a stage that lived for half a second in both passes so much fewer items a"
+    " second, or takes so much longer for its slower items, or fails on so many more, or a job that took 0.1s and more"
+    " takes so much longer, or has failed.",
 )
 @click.argument("a")
 @click.argument("b")
