@@ -23,7 +23,7 @@ from runner.events.report import Report, ReportBuilder, item_seconds
 from runner.events.report_fields import StageLine
 from runner.events.report_reader import read_report
 from runner.events.run import QueueCounts, RunFinished, RunOutcome
-from runner.record.schema import DATABASE, VERSION, open_to_read
+from runner.record.schema import DATABASE, SIGNS_OF_LIFE, VERSION, open_to_read
 from runner.record.series import Series
 from runner.spec.obstacles import Reached
 
@@ -57,7 +57,9 @@ class Incarnation:
     boot_id: str | None
     began: float
     ended: float | None
+    """When it ended, or was last heard of; None of the last one where that has not ended."""
     outcome: str | None
+    """None where it has not ended, or was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +153,10 @@ class RunView:
             return Reached(told.get("ended", ()), told.get("closed", ()), told.get("added", {}), done)
         return None
 
-    def last_moment(self, incarnation: int | None = None) -> float | None:
-        """Return when the last event was, of all or of one incarnation."""
-        query = "SELECT max(at) AS at FROM event WHERE ? IS NULL OR incarnation = ?"
-        for row in self.rows(query, (incarnation, incarnation)):
-            found: float | None = row["at"]
-            return found
-        return None
+    def last_moment(self, incarnation: int) -> float | None:
+        """Return when the last event or cut of an incarnation was that is known."""
+        found = [row["at"] for query in SIGNS_OF_LIFE for row in self.rows(query, (incarnation,))]
+        return max((at for at in found if at is not None), default=None)
 
     def events(self, name: str = "%", worker: str | None = None, after: int = 0) -> Iterator[StoredEvent]:
         """Yield the events whose names are like `name`, of one worker or of all, behind the one numbered `after`."""

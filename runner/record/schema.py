@@ -50,6 +50,11 @@ CREATE TABLE writer (worker TEXT PRIMARY KEY, place INT, put INT, start INT, mar
 CREATE TABLE state (kind TEXT, name TEXT, body BLOB, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
 OF_THE_CUT = ("cut", "account", "frame", "writer", "state")
+SIGNS_OF_LIFE = (
+    "SELECT max(at) AS at FROM event WHERE incarnation = ?",
+    "SELECT at FROM cut WHERE incarnation = ?",
+)
+"""What tells when one incarnation was last heard of, beside its snapshots: one that is quiet has cuts alone."""
 
 
 def create(file: Path, *, lasting: bool) -> tuple[sqlite3.Connection, str]:

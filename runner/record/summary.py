@@ -97,7 +97,7 @@ def _summary(run_folder: RunFolder, facts: RunFacts | None, view: RunView) -> Ru
     if ended is None:
         outcome, said = _state(run_folder, facts)
         exit_code, trouble = said.get("exit_code"), said.get("trouble")
-        ended = None if outcome == RUNNING else said.get("at") or _last_heard_of(known, view, last.began)
+        ended = None if outcome == RUNNING else said.get("at") or _last_heard_of(known, view, last)
     elif known.get("missing"):
         trouble = f"{known['missing']:,} events came too fast for the record"
     return RunSummary(
@@ -120,7 +120,7 @@ def _summary(run_folder: RunFolder, facts: RunFacts | None, view: RunView) -> Ru
 
 
 def _idle(lives: Sequence[Incarnation], view: RunView) -> float:
-    """Add up the time between incarnations, of which a killed one has left no end but its last word."""
+    """Add up the time between incarnations. Where the next has noted no end of a killed one, its last word is it."""
     ends = [life.ended or view.last_moment(life.n) or life.began for life in lives[:-1]]
     return sum(max(life.began - end, 0.0) for life, end in zip(lives[1:], ends, strict=True))
 
@@ -138,9 +138,9 @@ def _way_on(outcome: str, ended: float | None, known: Mapping[str, Any], view: R
     return {} if cut is None else {"resumable": cut.at, "waiting": cut.unfinished}
 
 
-def _last_heard_of(known: Mapping[str, Any], view: RunView, began: float) -> float:
+def _last_heard_of(known: Mapping[str, Any], view: RunView, life: Incarnation) -> float:
     elapsed: float = (known.get("progress") or {}).get("elapsed", 0.0)
-    return max(began + elapsed, view.last_moment() or 0.0)
+    return max(life.began + elapsed, view.last_moment(life.n) or 0.0)
 
 
 def _totals(known: Mapping[str, Any], view: RunView) -> dict[str, int]:

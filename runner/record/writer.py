@@ -20,7 +20,7 @@ from runner import __version__
 from runner.events.run import RunOutcome
 from runner.record.fold import JOB_COLUMNS, MOST_EVENTS, RunFold
 from runner.record.refold import read_fold
-from runner.record.schema import BULK, DATABASE, OF_THE_CUT, close, create, reopen
+from runner.record.schema import BULK, DATABASE, OF_THE_CUT, SIGNS_OF_LIFE, close, create, reopen
 from runner.store.run_lock import boot_id, process_start
 
 _SERIES_EVERY = 5.0
@@ -95,6 +95,7 @@ class RunWriter:
             self._missing = found[0] if found else 0
             facts = {key: value for key, value in facts.items() if key not in _OF_THE_FIRST}
             self._connection.executemany("DELETE FROM fact WHERE key = ?", [(key,) for key in _OF_THE_END])
+            self._end_last_life(self.incarnation - 1)
             counts = self._connection.execute(
                 "SELECT name, count(*), sum(length(fields)) FROM event GROUP BY name"
             )
@@ -104,6 +105,19 @@ class RunWriter:
             "INSERT INTO incarnation (n, pid, pid_start, boot_id, began) VALUES (?, ?, ?, ?, ?)",
             (self.incarnation, begin["pid"], process_start(begin["pid"]), boot_id(), begin["at"]),
         )
+
+    def _end_last_life(self, n: int) -> None:
+        """Note until when one lived that was killed: its cut and its last snapshot, which tell it, are overwritten."""
+        life = "SELECT began FROM incarnation WHERE n = ? AND ended IS NULL"
+        progress = "SELECT value FROM fact WHERE key = 'progress'"
+        for (began,) in self._connection.execute(life, (n,)).fetchall():
+            signs = [self._connection.execute(query, (n,)).fetchone() for query in SIGNS_OF_LIFE]
+            ends = [sign[0] for sign in signs if sign is not None and sign[0] is not None]
+            for (text,) in self._connection.execute(progress).fetchall():
+                snapshot = json.loads(text)
+                ends.append(began + snapshot["elapsed"])
+                self._facts({"progress": {**snapshot, "elapsed": 0.0}})
+            self._connection.execute("UPDATE incarnation SET ended = ? WHERE n = ?", (max([began, *ends]), n))
 
     def last_fold(self) -> RunFold:
         """Return what was known of the run when it was written last, for the next to go on with."""

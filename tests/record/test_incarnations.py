@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_cuts import keep_cut
 from record_homes import recorded
 
 from runner.errors import ResumeRefused
@@ -28,6 +29,7 @@ from runner.record.schema import DATABASE, create
 from runner.record.writer import RunWriter
 from runner.store.run_folder import RunFolder
 from runner.store.run_lock import RunLock, is_held, write_ended
+from runner.transports.cut import Cut
 
 REPORT = {"outcome": "failed", "exit_code": 1, "reason": "it fell", "stages": [], "queues": []}
 
@@ -94,6 +96,28 @@ def test_time_between_incarnations_is_none_that_it_took(tmp_path: Path) -> None:
 
     (run,) = runs_in(tmp_path)
     assert (100.0, 240.0, 50.0) == (run.began, run.ended, run.seconds)
+
+
+@pytest.mark.parametrize(("elapsed", "cut_at", "lived"), [(50.0, None, 50.0), (50.0, 160.0, 60.0)])
+def test_one_that_was_killed_has_lived_until_its_last_snapshot_or_cut(
+    tmp_path: Path, elapsed: float, cut_at: float | None, lived: float
+) -> None:
+    run_folder = RunFolder("abcd", tmp_path)
+    RunLock(run_folder.make()).release()
+    seconds = []
+    for n in (1, 2, 3):
+        writer = RunWriter(run_folder.path, begun(n), incarnation=n)
+        fold = RunFold() if n == 1 else writer.last_fold()
+        fold.take("worker.ready", 100.0 * n + 1, "debug", {"worker": "neo", "stage": "s"})
+        if n == 1:
+            fold.take("run.progress", 100.0 + elapsed, "debug", {**progress(7), "elapsed": elapsed})
+        writer.commit(fold, 0.0)
+        if n == 1 and cut_at is not None:
+            keep_cut(writer, Cut(), cut_at)
+        writer.close()
+        seconds.append(runs_in(tmp_path)[0].seconds)
+
+    assert [lived, lived + 1, lived + 2] == seconds
 
 
 def test_one_that_is_killed_at_once_took_no_longer_than_it_lived(tmp_path: Path) -> None:
