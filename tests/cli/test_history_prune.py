@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from record_homes import recorded
@@ -92,6 +94,23 @@ def test_what_is_pinned_stays_until_it_is_not(tmp_path: Path, history: Command) 
         first["needed"],
         second["removed"],
     )
+
+
+def test_programs_are_told_what_was_pinned_and_exported_and_imported(
+    tmp_path: Path, history: Command
+) -> None:
+    recorded(tmp_path / "home", "aaaa")
+    file = tmp_path / "a.zip"
+
+    def told(*words: str) -> Any:
+        return json.loads(history(*words, "--format", "json").stdout)
+
+    assert {"run": "aaaa", "pinned": True} == told("pin", "aaaa")
+    assert {"run": "aaaa", "pinned": False} == told("unpin", "aaaa")
+    exported = told("export", "aaaa", "-o", str(file))
+    assert {"run": "aaaa", "file": str(file), "bytes": file.stat().st_size} == exported
+    shutil.rmtree(tmp_path / "home" / "runs" / "aaaa")
+    assert {"run": "aaaa"} == told("import", str(file))
 
 
 def test_what_is_not_there_can_not_be_pinned(history: Command) -> None:

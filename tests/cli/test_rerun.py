@@ -321,6 +321,16 @@ def test_a_run_of_another_folder_is_refused_with_that_folder(place: Place) -> No
     assert f"was started in '{place.folder}'; change to that folder first" in refused.stderr
 
 
+def test_of_a_folder_that_was_renamed_it_is_said_how_to_begin_anew(place: Place) -> None:
+    place.mprun("run", "shop.yaml", "-q")
+    place.folder = place.folder.rename(place.folder.with_name("renamed"))
+
+    refused = place.mprun("rerun", "latest")
+
+    way = "which is not there any more; put it back under that name, or begin anew: `mprun run shop.yaml`"
+    assert (2, True) == (refused.returncode, way in refused.stderr)
+
+
 def test_two_runs_are_compared_and_the_gate_is_an_exit_code(place: Place) -> None:
     place.mprun("run", "shop.yaml", "-q", "--param", "count=3")
     first = place.last()["id"]

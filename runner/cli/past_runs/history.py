@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
@@ -105,22 +105,24 @@ def prune_runs(dry_run: bool, form: str) -> int:
 
 @command.command("pin", short_help="Have the record of a run stay.")
 @click.argument("run")
-def pin(run: str) -> int:
+@output_format(["text", "json"])
+def pin(run: str, form: str) -> int:
     """Have the record of RUN stay, however old it gets and whatever room it takes, until it is unpinned.
 
     RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`.
     """
-    return _set_pin(run, wanted=True)
+    return _set_pin(run, form, wanted=True)
 
 
 @command.command("unpin", short_help="Have the record of a run go in its time.")
 @click.argument("run")
-def unpin(run: str) -> int:
+@output_format(["text", "json"])
+def unpin(run: str, form: str) -> int:
     """Have the record of RUN go when it is old enough, as those of other runs do."""
-    return _set_pin(run, wanted=False)
+    return _set_pin(run, form, wanted=False)
 
 
-def _set_pin(word: str, *, wanted: bool) -> int:
+def _set_pin(word: str, form: str, *, wanted: bool) -> int:
     place = home()
     run = find_run(word, runs_in(place))
     try:
@@ -129,7 +131,16 @@ def _set_pin(word: str, *, wanted: bool) -> int:
         raise MprunError(
             f"the folder of run '{run.id}' can't be written: {error.strerror or error}"
         ) from error
-    print_message(f"run {run.id} is {'pinned' if wanted else 'not pinned'}")
+    said = f"run {run.id} is {'pinned' if wanted else 'not pinned'}"
+    return _told(form, said, {"run": run.id, "pinned": wanted})
+
+
+def _told(form: str, text: str, document: Mapping[str, Any]) -> int:
+    """Say to people or to programs what was done."""
+    if form == "json":
+        write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_message(text)
     return 0
 
 
@@ -138,7 +149,8 @@ def _set_pin(word: str, *, wanted: bool) -> int:
 @click.option(
     "-o", "--output", "file", type=FILE, help="The file to write; without it, run-ID.zip in this folder."
 )
-def export(run: str, file: Path | None) -> int:
+@output_format(["text", "json"])
+def export(run: str, file: Path | None, form: str) -> int:
     """Write the record of RUN, which must be over, to a new file: its database, dead letters and logs of jobs.
 
     RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`. A record has the
@@ -152,19 +164,19 @@ def export(run: str, file: Path | None) -> int:
         raise UsageError(f"run '{chosen.id}' is under way: it can be exported once it is over")
     target = file or Path(f"run-{chosen.id}.zip")
     size = export_run(RunFolder(chosen.id, place), target)
-    print_message(f"wrote run {chosen.id} to '{target}', {format_size(size)}")
-    return 0
+    said = f"wrote run {chosen.id} to '{target}', {format_size(size)}"
+    return _told(form, said, {"run": chosen.id, "file": str(target), "bytes": size})
 
 
 @command.command("import", short_help="Take in a run that was exported.")
 @click.argument("file", type=FILE)
-def import_(file: Path) -> int:
+@output_format(["text", "json"])
+def import_(file: Path, form: str) -> int:
     """Put the run in FILE, which `mprun history export` has written, among those of this folder."""
     from runner.record.archive import import_run
 
     run = import_run(file, home())
-    print_message(f"imported run {run}; `mprun show {run}` shows it")
-    return 0
+    return _told(form, f"imported run {run}; `mprun show {run}` shows it", {"run": run})
 
 
 @command.command("list")

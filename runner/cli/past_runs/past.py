@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from runner.errors import UsageError
 from runner.record.facts import MASK, SECRET_LOST, why_not_again
 from runner.record.reader import RunView
 from runner.record.summary import RunSummary
+from runner.store.run_folder import RunFolder, home
 from runner.text import visible
 
 STDIN = Path("-")
@@ -89,7 +91,9 @@ def past_run(summary: RunSummary, view: RunView, more: More | None = None) -> Pa
         raise UsageError(f"run '{summary.id}' {why}{again}")
     cwd = str(facts.get("cwd", ""))
     if cwd != str(Path.cwd()):
-        raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'; change to that folder first"))
+        is_from_here = RunFolder(summary.id, home()).is_from_here()
+        way = _way_there(Path(cwd), Path(str(facts["file"])), is_from_here=is_from_here)
+        raise UsageError(visible(f"run '{summary.id}' was started in '{cwd}'{way}"))
     return Past(
         run=summary.id,
         file=nearby(Path(str(facts["file"]))),
@@ -101,6 +105,20 @@ def past_run(summary: RunSummary, view: RunView, more: More | None = None) -> Pa
         more_params=given.params,
         more_overrides=given.overrides,
     )
+
+
+def _way_there(cwd: Path, file: Path, *, is_from_here: bool) -> str:
+    """Say what to do with a run that was started in another folder, which may be gone, or on another machine."""
+    if is_from_here and cwd.is_dir():
+        return "; change to that folder first"
+    shown = file.relative_to(cwd) if file.is_relative_to(cwd) else file
+    command = f"`mprun run {shlex.quote(str(shown))}`" if shown.exists() else "`mprun run` with its file"
+    if is_from_here:
+        return f", which is not there any more; put it back under that name, or begin anew: {command}"
+    there = (
+        "it has come from elsewhere, and can be looked at and compared here; it is gone on with where it ran"
+    )
+    return f": {there}, and {command} begins anew"
 
 
 def _given_again(then: Sequence[str], more: Sequence[str]) -> list[str]:
