@@ -173,6 +173,8 @@ class Recorder(NoRecord):
         """Keep the record in `folder` from now on, and take the lock of the run."""
         self._lock = None if taken is None else taken.lock
         try:
+            from runner.record.cuts import CutPace, CutSender  # what it imports `leased` has
+
             facts, self._mask = about()
         except Exception as error:  # whatever it is, the run can do without
             self.refuse(f"{type(error).__name__}: {error}")
@@ -193,8 +195,6 @@ class Recorder(NoRecord):
         self._send(
             {"begin": {"folder": str(folder), "incarnation": incarnation, "at_once": at_once, **facts}}
         )
-        from runner.record.cuts import CutPace, CutSender  # what it imports `leased` has
-
         self._cuts = CutSender(
             self._send, CutPace(every, fsync, at_once), None if taken is None else taken.cut
         )

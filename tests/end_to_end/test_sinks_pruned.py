@@ -117,7 +117,7 @@ def test_what_a_folder_from_elsewhere_names_is_left_alone(tmp_path: Path) -> Non
     left = tmp_path / ".out.aaaa.mprun"
     left.mkdir()
     run_folder = a_run(tmp_path / "home", "aaaa", HiddenOutput(str(left), "aaaa"))
-    facts = run_folder.path / "run.json"
+    facts = run_folder.path / "run.json.made"
     facts.rename(run_folder.path / "copy")
     facts.write_bytes((run_folder.path / "copy").read_bytes())
 
