@@ -134,11 +134,7 @@ def shop(tmp_path: Path, run_mprun: RunMprun, mprun: Path, plain_env: dict[str, 
 
 
 def test_a_run_is_told_of_in_its_record_and_in_the_history(shop: Shop) -> None:
-    done = (
-        shop.mprun("run", "shop.yaml", "--param", "x=1", "-q")
-        if False
-        else shop.mprun("run", "shop.yaml", "-q")
-    )
+    done = shop.mprun("run", "shop.yaml", "-q")
 
     (row,) = shop.history()
     with closing(shop.database()) as database:
