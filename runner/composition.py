@@ -265,9 +265,8 @@ def _keep_record(
         )
     except OSError as error:
         why = f"'{run_folder.home}' can't be written: {error.strerror or error}"
-        if (
-            resumed is not None
-        ):  # nobody would know later that it went on, and another would do all of it again
+        if resumed is not None:
+            # Nobody would know later that it went on, and another would do all of it again.
             resumed.lock.release()
             raise ResumeRefused(f"run '{run_folder.run}' can't be gone on with: {why}") from error
         if (stage := stage_with_dead_letters(plan)) is not None:

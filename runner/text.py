@@ -233,9 +233,8 @@ def user_traceback(error: BaseException, own: Path, width: int = TRACEBACK_WIDTH
         text = "".join(shown.format())
     except (WorkerSignal, KeyboardInterrupt):
         raise
-    except (
-        BaseException
-    ):  # the traceback module reads attributes that a user's exception may have made its own
+    except BaseException:
+        # The traceback module reads attributes that a user's exception may have made its own.
         text = describe_error(error)
     return _shorten(_encodable(text).rstrip("\n"), width)
 
@@ -367,9 +366,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
 
     Raises OSError, and then leaves nothing behind.
     """
-    draft = path.with_name(
-        f".{path.name}.{os.getpid()}"
-    )  # a name of its own: two processes may do this at once
+    # A name of its own: two processes may do this at once.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as out:
             out.write(data)

@@ -51,12 +51,13 @@ def carries(description: str, *, default: Any = _ALWAYS_THERE) -> Any:
 class Event:
     """Something that happened in `run` at `at`, in seconds since the epoch; whoever publishes it writes these two."""
 
+    # So that `vars` has the event's own fields, as they were given.
     __slots__ = (
         "__dict__",
         "_line",
         "at",
         "run",
-    )  # so that `vars` has the event's own fields, as they were given
+    )
 
     kind: ClassVar[str] = ""
     """Its name, such as `worker.exited`."""

@@ -101,8 +101,7 @@ def _stamp(run_folder: RunFolder) -> int:
         stamp = (run_folder.path / DATABASE).stat().st_mtime_ns
     except OSError:
         return 0
-    with contextlib.suppress(
-        OSError
-    ):  # where somebody looked on at its end, that stands in the log beside it
+    with contextlib.suppress(OSError):
+        # Where somebody looked on at its end, that stands in the log beside it.
         stamp += (run_folder.path / f"{DATABASE}-wal").stat().st_mtime_ns
     return stamp

@@ -199,9 +199,8 @@ class _Recording:
             return
         if os.getppid() != self.parent:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(
-                signal.ITIMER_REAL, _GRACE
-            )  # nothing outlives a run for long, whatever the disk does
+            # Nothing outlives a run for long, whatever the disk does.
+            signal.setitimer(signal.ITIMER_REAL, _GRACE)
         self._write(over=True)
         assert self.writer is not None
         if self.end is None or self.end["outcome"] != RunOutcome.DONE:

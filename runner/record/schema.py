@@ -163,9 +163,8 @@ def open_to_read(file: Path) -> sqlite3.Connection:
 def _opened_to_read(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"file:{_quoted(file)}?mode=ro", uri=True, timeout=BUSY)
     try:
-        connection.execute(
-            "PRAGMA trusted_schema=OFF"
-        )  # what an imported one computes calls no function of ours
+        # What an imported one computes calls no function of ours.
+        connection.execute("PRAGMA trusted_schema=OFF")
         connection.row_factory = sqlite3.Row
         _require_ours(connection)
     except BaseException:

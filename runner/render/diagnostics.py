@@ -152,9 +152,10 @@ def _message_with_help(diagnostic: LocatedDiagnostic) -> str:
 
 
 def _github_line(diagnostic: LocatedDiagnostic) -> str:
+    # Of the report on jobs, which takes longer to import than to check a file.
     from runner.render.github import (
         workflow_command,
-    )  # of the report on jobs, which takes longer to import than to check a file
+    )
 
     return workflow_command(
         diagnostic.severity,

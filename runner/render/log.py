@@ -83,9 +83,8 @@ class LogObserver:
             self._write(event.level, as_dict(event))
         elif self._heartbeat is not None and event.elapsed >= self._next_beat:
             self._next_beat = event.elapsed + self._heartbeat
-            self._write(
-                "info", as_dict(event)
-            )  # one in so many is news, however loud the stream of them is declared
+            # One in so many is news, however loud the stream of them is declared.
+            self._write("info", as_dict(event))
 
     def close(self) -> None:
         """Each line was flushed as it was written."""

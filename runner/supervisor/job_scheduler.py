@@ -350,7 +350,6 @@ class JobScheduler(Feeder):
     def _pass_on(self, kind: type[JobEvent], fields: dict[str, Any]) -> None:
         if "reason" in fields:
             fields["reason"] = self._masked(str(fields["reason"]))
-        with suppress(
-            TypeError, ValueError
-        ):  # a worker's word that lacks something, or has what nobody knows
+        with suppress(TypeError, ValueError):
+            # A worker's word that lacks something, or has what nobody knows.
             self._bus.publish(kind(**fields))

@@ -127,9 +127,8 @@ class ArenaReader:
             return self.copy(handle)
         try:
             window = self._window(handle)
-        except (
-            OSError
-        ):  # there are no addresses left for it: a copy says so itself, if it can't be had either
+        except OSError:
+            # There are no addresses left for it: a copy says so itself, if it can't be had either.
             return self.copy(handle)
         self._open.append(window)
         whole = memoryview(window)

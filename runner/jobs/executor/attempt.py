@@ -148,9 +148,8 @@ class JobAttempt:
         if step.condition and self._so_far.outcome is None:
             skipped = Interruption(JobResult.SKIPPED, verdict.reason)
             self._report_end(step, self._steps_done, skipped.result, CommandExit(None, None, skipped))
-            if (
-                _NOT_SET in verdict.reason
-            ):  # a name may be wrong: who looks for what the step should have done sees it
+            if _NOT_SET in verdict.reason:
+                # A name may be wrong: who looks for what the step should have done sees it.
                 with suppress(OSError):
                     self._log.say(f"{self._called(step, self._steps_done)} was skipped: {verdict.reason}")
 

@@ -157,9 +157,8 @@ def _what(fragment: ReadOnlyFragment) -> str:
     if isinstance(kind, str) and kind in _BARE_TYPES and "pattern" in fragment and "title" not in fragment:
         return _BARE_TYPES[kind]  # a regular expression helps a machine; the description says it in words
     of_rows = _keys(fragment.get("items", {})) if kind == "array" else {}
-    if of_rows and not any(
-        "description" in row for row in of_rows.values()
-    ):  # else they have their own section
+    if of_rows and not any("description" in row for row in of_rows.values()):
+        # Else they have their own section.
         return f"a list of mappings with {', '.join(map(_code, of_rows))}"
     return expected(fragment) if kind is not None else ""
 

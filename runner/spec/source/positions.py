@@ -221,9 +221,8 @@ class SourceDocument:
             return None
         value = self._value(path)
         text, start, end = mark.written()
-        return (
-            value if isinstance(value, str) else text.text[start:end].strip("'\"")
-        )  # `!!int "12"` is quoted
+        # `!!int "12"` is quoted.
+        return value if isinstance(value, str) else text.text[start:end].strip("'\"")
 
     def _nearest(self, path: DataPath) -> tuple[Mark, bool]:
         mark = self.mark

@@ -53,9 +53,8 @@ def _bounds() -> tuple[int, int]:
 def _restore_bounds(depth: int, descriptors: int) -> None:
     sys.setrecursionlimit(depth)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(
-        ValueError
-    ):  # the hard one is lower now, which nobody can take back: then as many as there may be
+    with suppress(ValueError):
+        # The hard one is lower now, which nobody can take back: then as many as there may be.
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
         return
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -95,9 +95,8 @@ class OutputGatherer:
         try:
             return self._big_items.pack(item, self._wait_for_slot)
         except _ArenaFullError:
-            return pickle_alone(
-                item
-            )  # it travels like a small one: what fills the arena can't leave before it
+            # It travels like a small one: what fills the arena can't leave before it.
+            return pickle_alone(item)
 
     def _wait_for_slot(self) -> None:
         """The arena is full: wait until a frame of it has come to an end. Raises where none ever will."""

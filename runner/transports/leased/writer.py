@@ -446,9 +446,8 @@ class FrameOutbox(OutboxEnd):
     def _size(self) -> None:
         """Size the frame to be filled, and see to it that it leaves in time; the lock is held."""
         if self._asks:
-            self._began = (
-                time.perf_counter()
-            )  # the wait for the answer says nothing of how quickly items come
+            # The wait for the answer says nothing of how quickly items come.
+            self._began = time.perf_counter()
         self.room = max(1, min(self._fitting, self._asks_for if self._asks else self.session.credit))
         if self.room > 1 and not self._gathering.is_set():
             if self._flusher is None:
