@@ -76,14 +76,16 @@ def run(
     """
     builder = ReportBuilder()
     run_id = os.urandom(4).hex() if resumed is None else resumed.run
-    bus = Bus(run=run_id, observers=[builder, recorder, *observers])
+    bus = Bus(run=run_id, observers=[builder, recorder, *observers], mask=mask_for(plan))
     plan = replace(plan, origin=plan.origin or bus.run)
     if resumed is not None and resumed.cut is not None:
         plan = with_renumbered(with_added(plan, resumed.cut), resumed.cut, resumed.incarnation)
     with _blaming_who_closed_all(plan), ExitStack() as last:
         last.callback(bus.close)
         with _signals_noted() as signals:
-            run_folder = last.enter_context(_keep_record(RunFolder(bus.run, home()), plan, recorder, resumed))
+            run_folder = last.enter_context(
+                _keep_record(RunFolder(bus.run, home()), plan, recorder, resumed, bus.mask)
+            )
             last.callback(recorder.close)
             _supervise(plan, bus, signals, run_folder, recorder, resumed, past)
         recorder.note_end(builder.report().as_dict())
@@ -160,7 +162,7 @@ def _supervise(
             supervisor.resume(cut, resumed.incarnation)
         if watchdog is not None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder))
-            mask, snapshot = mask_for(plan) or dict, supervisor.controller.snapshot
+            mask, snapshot = bus.mask or dict, supervisor.controller.snapshot
             bus.observers.append(LastSeen(run_folder, lambda: mask(snapshot())))
         supervisor.run()
 
@@ -242,7 +244,7 @@ def _job_scheduler(
 
 @contextmanager
 def _keep_record(
-    run_folder: RunFolder, plan: Plan, recorder: NoRecord, resumed: TakenRun | None
+    run_folder: RunFolder, plan: Plan, recorder: NoRecord, resumed: TakenRun | None, mask: Mask | None
 ) -> Iterator[RunFolder]:
     """Say what run this is, for whoever wants to reach it or look at its letters, and tidy up at its end.
 
@@ -256,7 +258,6 @@ def _keep_record(
     if plan.transport == "inline":
         yield run_folder
         return
-    mask = mask_for(plan)
     try:
         end_left_by_killed(run_folder.home)
         forget_killed(plan.name, run_folder.home)

@@ -297,7 +297,7 @@ def _draw_object(item: Any, width: int, levels: int) -> str:
         return repr(item)
     if isinstance(item, memoryview):
         return f"<memory of {item.nbytes} bytes>"
-    if dataclasses.is_dataclass(item):
+    if dataclasses.is_dataclass(item) and not _has_own_repr(item):
         names = [field.name for field in dataclasses.fields(item) if field.repr] if levels else []
         drawn = (f"{one}={_draw(getattr(item, one), width, levels - 1)}" for one in names[:_MEMBERS])
         return f"{name}({', '.join(drawn)}{', ' + _CUT if len(names) > _MEMBERS or not levels else ''})"
@@ -306,6 +306,12 @@ def _draw_object(item: Any, width: int, levels: int) -> str:
     if hasattr(item, "itemsize") and hasattr(item, "typecode"):
         return f"<{name} of {len(item)} '{item.typecode}'>"
     return repr(item)
+
+
+def _has_own_repr(item: Any) -> bool:
+    """Say whether a dataclass says itself how it is shown, and so bounds that itself."""
+    kind: Any = type(item)
+    return not kind.__dataclass_params__.repr and kind.__repr__ is not object.__repr__
 
 
 def _drop_own_frames(error: TracebackException, own: str) -> None:

@@ -61,7 +61,7 @@ def checked_spec(
     if checked.spec is None or errors_only(checked.diagnostics):
         raise SpecError(checked.diagnostics)
     if show_warnings and checked.diagnostics:
-        print_problems(checked.diagnostics)
+        print_problems(checked.diagnostics, checked.spec)
     return checked.spec
 
 
@@ -97,12 +97,18 @@ def _as_utf8(name: str) -> str:
         return name
 
 
-def print_problems(diagnostics: Sequence[LocatedDiagnostic]) -> None:
-    """Print problems for people on stderr, and their count."""
+def print_problems(diagnostics: Sequence[LocatedDiagnostic], spec: WorkflowSpec | None = None) -> None:
+    """Print problems for people on stderr, and their count; without the secrets of a file that can be run."""
     from runner.render.diagnostics import count_line, render_diagnostics
     from runner.render.tables import width_of
 
-    print_message(
-        render_diagnostics(diagnostics, "text", colour=colour_allowed(sys.stderr), width=width_of(sys.stderr))
+    text = render_diagnostics(
+        diagnostics, "text", colour=colour_allowed(sys.stderr), width=width_of(sys.stderr)
     )
+    if spec is not None and spec.jobs:
+        from runner.record.facts import mask_for
+
+        mask = mask_for(spec)
+        text = text if mask is None else mask(text)
+    print_message(text)
     print_message(count_line(diagnostics))

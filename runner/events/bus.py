@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.events.base import Event
 
@@ -37,9 +37,12 @@ class Bus:
     clock: Callable[[], float] = time.time
     observers: list[Observer] = field(default_factory=list)
     dropped: list[tuple[Observer, Exception]] = field(default_factory=list)
+    mask: Callable[[Any], Any] | None = None
+    """Takes secrets out of what observers get to see, whatever they make of it; None where there are none."""
 
     def publish(self, event: Event) -> None:
         """Tell all observers that this happened now, in this run."""
+        event = event if self.mask is None else event.masked(self.mask)
         self.forward(event.stamped(self.clock(), self.run))
 
     def forward(self, event: Event) -> None:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from runner.spec.diagnostics import LocatedDiagnostic, in_file_order
 from runner.spec.source.positions import Text
+from runner.text import clip
 
 CODE = "dotenv-syntax"
 MOST_BYTES = 1 << 20
@@ -38,6 +39,8 @@ _BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
 _START = re.compile(r"[ \t]*(?:export[ \t]+)?([^\s=#'\"]*)[ \t]*(=?)[ \t]*")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _LONGEST_NAME = 40
+_MOST_SHOWN = 40
+"""Characters of what is no output. A cut shows, so that what it leaves of a secret can be masked."""
 _SINGLE = re.compile(r"'([^']*)'")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -281,11 +284,11 @@ def _end_of(lines: Sequence[str], start: int, word: str) -> int | None:
 
 def _not_an_output(number: int, line: str, name: str | None) -> OutputMistake:
     if name is None:
-        return OutputMistake(number, f"expected name=value or name<<WORD, got '{line[:40]}'")
+        return OutputMistake(number, f"expected name=value or name<<WORD, got '{clip(line, _MOST_SHOWN)}'")
     help_ = "a name begins with a letter or _ and has letters, digits, _ and -"
     if name != name.strip() and _OUTPUTS_NAME.fullmatch(name.strip()):
         help_ = f"write '{name.strip()}' without spaces round it"
-    return OutputMistake(number, f"'{name[:40]}' is no name", help_)
+    return OutputMistake(number, f"'{clip(name, _MOST_SHOWN)}' is no name", help_)
 
 
 def _never_closed(number: int, name: str, word: str) -> OutputMistake:
@@ -293,5 +296,5 @@ def _never_closed(number: int, name: str, word: str) -> OutputMistake:
         return OutputMistake(
             number, f"no word comes after '{name}<<'", "write the word that will end the value"
         )
-    message = f"no line is '{word[:40]}', which would end the value of '{name}'"
+    message = f"no line is '{clip(word, _MOST_SHOWN)}', which would end the value of '{name}'"
     return OutputMistake(number, message, "it has to stand alone on its line")

@@ -22,6 +22,8 @@ from runner.jobs.spellings import SHORTEST, base64_of, spellings
 MASK = "***"
 
 _MASK = MASK.encode()
+_CUT = "…".encode()
+"""What names and values that are shown shortened end with."""
 _MOST_HELD = 64 * 1024
 """Bytes held back for a secret that control characters stretch. A line as long as that is shown in pieces anyhow."""
 
@@ -61,8 +63,18 @@ class Masker:
         return bool(self.words)
 
     def text(self, text: str) -> str:
-        """Return a whole text, such as a reason or a command, masked."""
-        return self.whole(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+        """Return a whole text, such as a reason or a name, masked, also where `…` shows that a secret was cut."""
+        data = self.whole(text.encode(errors="surrogateescape"))
+        if _CUT in data:
+            *cut, rest = data.split(_CUT)
+            data = _CUT.join([*map(self._without_beginning, cut), rest])
+        return data.decode(errors="surrogateescape")
+
+    def _without_beginning(self, data: bytes) -> bytes:
+        """Mask what is left of a secret that was cut before anybody masked it, but for fewer than `SHORTEST` bytes."""
+        text = data.rstrip(b"'\"")
+        begun = self.pending(text)
+        return data if begun < SHORTEST else text[:-begun] + _MASK + data[len(text) :]
 
     def whole(self, data: bytes) -> bytes:
         """Return data masked that is complete."""

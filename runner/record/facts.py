@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from runner.spec.obstacles import obstacles_as_facts, run_obstacles
 from runner.store.dead_letters import SOURCE
 
 if TYPE_CHECKING:
+    from runner.spec.model import WorkflowSpec
     from runner.spec.plan import Plan
 
 MASK = "***"
@@ -70,19 +72,20 @@ Mask = Callable[[Any], Any]
 """Returns what it is given without any secret in it, however deep."""
 
 
-def mask_for(plan: Plan, environ: Mapping[str, str] = os.environ) -> Mask | None:
-    """Return what takes the secrets of a plan's jobs out of whatever is kept of it; None where it has none."""
+def mask_for(plan: Plan | WorkflowSpec, environ: Mapping[str, str] = os.environ) -> Mask | None:
+    """Return what takes the secrets of its jobs out of whatever is kept or told of a run; None where it has none."""
     if not any(leg.secrets for job in plan.jobs for leg in job.legs):
         return None
     from runner.jobs.masking import Masker
     from runner.jobs.requests import Secrets
 
     masker = Masker(Secrets.gathered(plan.jobs, environ).values.values())
+    alike = _told_apart([leg.id for job in plan.jobs for leg in job.legs], masker.text)
 
     def mask(value: Any) -> Any:
         match value:
             case str():
-                return masker.text(value)
+                return alike.get(value) or masker.text(value)
             case Mapping():
                 return {mask(key): mask(inner) for key, inner in value.items()}
             case list() | tuple():
@@ -92,6 +95,17 @@ def mask_for(plan: Plan, environ: Mapping[str, str] = os.environ) -> Mask | None
         return masker.text(repr(value))  # as which it would be written
 
     return mask
+
+
+def _told_apart(legs: Iterable[str], masked: Callable[[str], str]) -> dict[str, str]:
+    """Return other names for legs that are called as one before them is once secrets are out."""
+    seen, names = Counter[str](), dict[str, str]()
+    for leg in legs:
+        shown = masked(leg)
+        seen[shown] += 1
+        if seen[shown] > 1:
+            names[leg] = f"{shown} #{seen[shown]}"
+    return names
 
 
 def modules_of(targets: Iterable[str], beside: Path) -> list[str]:

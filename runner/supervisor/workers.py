@@ -468,7 +468,8 @@ class RunMetrics:
         """Yield how long items took, of each stage that handles some."""
         for stage in self._stages:
             if (times := self._sums(stage.name).times).counts:
-                yield StageTimed.of(stage.name, times)
+                # The item is a request of ours then, of which nobody has heard; jobs have lines of their own.
+                yield StageTimed.of(stage.name, times._replace(slowest_item="") if self._plan.jobs else times)
 
     def worker_states(self) -> list[WorkerState]:
         """Return the workers there are, by their stages in the same order."""

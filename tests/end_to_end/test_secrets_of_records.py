@@ -12,11 +12,13 @@ from jobs_runs import Running, Runs
 from jobs_workers import wait_until
 
 SECRET = "hunter2-Wort"
+BEGINNING = "hunter2"
+"""What is left of it by the cuts in names and values that `cut_…` in this file have, each a few characters longer."""
 EVERYWHERE = f"""\
 name: everywhere
 # {SECRET} in a comment
 description: "{SECRET}"
-params: {{token: {{default: none}}}}
+params: {{token: {{default: none}}, padded: {{default: "{"-" * 46}{SECRET} and more"}}}}
 env: {{ALSO: "{SECRET}"}}
 include: more.yaml
 jobs:
@@ -41,6 +43,12 @@ jobs:
   missing: {{continue-on-error: true, run: ["{SECRET}/no-such-program"]}}
   nowhere: {{continue-on-error: true, working-directory: "{SECRET}", run: "true"}}
   promised: {{continue-on-error: true, outputs: {{files: "{SECRET}*"}}, run: "true"}}
+  cut_name: {{run: "echo '{"-" * 46}{SECRET} and more of it'"}}
+  cut_value: {{run: "echo '${{{{ params.padded }}}}'"}}
+  cut_condition: {{if: "params.token != '{"-" * 74}{SECRET} and more'", run: exit 0}}
+  cut_fact: {{if: "params.padded == 'x'", run: exit 0}}
+  cut_output: {{continue-on-error: true, run: "echo '{"-" * 31}{SECRET} and more' >> $MPRUN_OUTPUT"}}
+  cut_leg: {{strategy: {{matrix: {{of: ["{"-" * 50}{SECRET} and more"]}}}}, run: "true"}}
   waits: {{needs: [shown, serving, legs], secrets: TOKEN, run: "WAITS"}}
 """
 MORE = f"""\
@@ -48,6 +56,8 @@ MORE = f"""\
 jobs:
   included: {{if: "params.token == '{SECRET}'", run: "echo {SECRET}"}}
 """
+GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "told/summary.md"}
+GIVEN = ("--param", f"token={SECRET}", "--set", f"description=a {SECRET}")
 
 
 @pytest.fixture
@@ -60,17 +70,18 @@ def runs(tmp_path: Path, mprun: Path, plain_env: Mapping[str, str]) -> Iterator[
 
 def start(runs: Runs, waits: str = "true") -> Running:
     (runs.folder / "more.yaml").write_text(MORE)
-    given = ("--param", f"token={SECRET}", "--set", f"description=a {SECRET}")
-    return runs.start(EVERYWHERE.replace("WAITS", waits), *given)
+    (runs.folder / "told").mkdir(exist_ok=True)
+    told = ("--report", "told/report.json", "--junit", "told/junit.xml")
+    return runs.start(EVERYWHERE.replace("WAITS", waits), *GIVEN, *told, **GITHUB)
 
 
 def told_by(folder: Path) -> list[str]:
-    """The files below a folder that have the secret in them, or in their name."""
-    word = SECRET.encode()
+    """The files below a folder that have the secret in them, or in their name, or what a cut has left of it."""
+    word = BEGINNING.encode()
     return [
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*"))
-        if SECRET in path.name or (path.is_file() and word in path.read_bytes())
+        if BEGINNING in path.name or (path.is_file() and word in path.read_bytes())
     ]
 
 
@@ -83,6 +94,21 @@ def test_a_run_that_ends_leaves_no_secret_in_its_home(runs: Runs) -> None:
     assert (0, 0) == (listed.returncode, shown.returncode)
     assert [] == told_by(runs.folder / "home"), "nor is it in what is made when somebody looks"
     assert {"run.db", "run.json"} <= {path.name for path in runs.folder.glob("home/runs/*/*")}
+
+
+def test_nor_has_what_a_run_tells_of_itself(runs: Runs) -> None:
+    run = start(runs)
+    code = run.finish()
+    lines = runs.ask("run", str(runs.folder / "jobs.yaml"), *GIVEN, "--output", "json")
+    names = {event["name"] for event in run.named("step.started")}
+
+    assert (0, 0) == (code, lines.returncode), run.said
+    said = [*run.said.split("\n"), *lines.stdout.split("\n"), *lines.stderr.split("\n")]
+    assert [f"::add-mask::{SECRET}"] == [line for line in said if BEGINNING in line]
+    assert {"junit.xml", "report.json", "summary.md"} == {path.name for path in runs.folder.glob("told/*")}
+    assert ([], False) == (told_by(runs.folder / "told"), BEGINNING in run.events_file.read_text())
+    assert {"say ***", "***", f"echo '{'-' * 46}***…"} <= names
+    assert [None] == [event["slowest_item"] for event in run.named("stage.timed")][-1:], "it is no item"
 
 
 @pytest.mark.slow

@@ -44,6 +44,8 @@ def masked(secrets: list[str], text: str) -> str:
         (["pass\r\nword"], "pass word", "*** ***"),
         (["geheim ü"], "das geheim ü!", "das ***!"),
         ([], "all of it", "all of it"),
+        (["s3cret"], "echo s3cre…, 's3c…', 's3cr'…", "echo ***…, '***…', '***'…"),
+        (["s3cret"], "echo s3…, s3cre, s3cret…", "echo s3…, s3cre, ***…"),
     ],
 )
 def test_secrets_are_replaced(secrets: list[str], text: str, expected: str) -> None:

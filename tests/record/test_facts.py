@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,15 @@ def test_a_secret_is_masked_however_deep_it_stands_and_whatever_it_is_in(value: 
 
 def test_a_run_without_secrets_has_nothing_to_mask() -> None:
     assert mask_for(plan_jobs(WorkflowSpec("w", Path("w.yaml"), (), jobs=(job("a"),)), 1), {}) is None
+
+
+def test_legs_that_are_called_alike_without_their_secrets_stay_apart() -> None:
+    legs = tuple(
+        replace(job(name, secrets=("A", "B")).legs[0], id=f"t ({name})") for name in ("abcde", "x", "vwxyz")
+    )
+    jobs = (replace(job("t"), legs=legs),)
+    found = mask_for(WorkflowSpec("w", Path("w.yaml"), (), jobs=jobs), {"A": "abcde", "B": "vwxyz"})
+
+    assert found is not None
+    assert ["t (***)", "t (x)", "t (***) #2"] == found([leg.id for leg in legs])
+    assert "t (***) #2" == found(found(legs[2].id))

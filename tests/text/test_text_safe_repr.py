@@ -26,6 +26,14 @@ class Steamer:
     buns: list[int] = field(default_factory=list)
 
 
+@dataclass(repr=False)
+class Sealed:
+    word: str
+
+    def __repr__(self) -> str:
+        return "<sealed>"
+
+
 class Rude:
     def __repr__(self) -> str:
         raise RuntimeError("not today")
@@ -63,6 +71,7 @@ class SilentError(Exception):
         (deque([1]), "[1]"),
         (Bun("neo", 1), "Bun(('neo', 1))"),
         (Steamer("neo", [1]), "Steamer(chef='neo', buns=[1])"),
+        (Sealed("secret"), "<sealed>"),
         (frozenset({1}), "{1}"),
         (Rude(), "<Rude, whose repr raised RuntimeError>"),
         (Torn(), r"half \udc80 a character"),
