@@ -17,7 +17,7 @@ from runner.record.schema import BUSY
 from runner.record.summary import RunSummary
 
 INDEX = "index.db"
-_VERSION = 2
+_VERSION = 3
 _COLUMNS = tuple(field.name for field in fields(RunSummary))
 
 

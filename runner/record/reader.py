@@ -26,6 +26,7 @@ from runner.events.run import QueueCounts, RunFinished, RunOutcome
 from runner.record.schema import DATABASE, SIGNS_OF_LIFE, VERSION, open_to_read
 from runner.record.series import Series
 from runner.spec.obstacles import Reached
+from runner.store.run_lock import read_ended
 
 _JSON_FACTS = frozenset(
     {
@@ -127,8 +128,11 @@ class RunView:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return all that is known of the run as a whole."""
-        return {row["key"]: _fact(row["key"], row["value"]) for row in self.rows("SELECT * FROM fact")}
+        """Return all that is known of the run as a whole; the report from beside it where it has no end itself."""
+        known = {row["key"]: _fact(row["key"], row["value"]) for row in self.rows("SELECT * FROM fact")}
+        if "outcome" not in known and (report := (read_ended(self.folder) or {}).get("report")):
+            known["report"] = report
+        return known
 
     def incarnations(self) -> list[Incarnation]:
         """Return the processes that ran it, in order."""
@@ -210,7 +214,9 @@ class RunView:
     def report(self, facts: Mapping[str, Any] | None = None) -> Report:
         """Return the report of the run; of one that has not come to its end what is known, as `broken off`."""
         known = self.facts() if facts is None else facts
-        report, timings = self._report(known), self.timings()
+        # Where the record has no end the times in it are old, and those of the report are not.
+        has_end = "outcome" in known or not known.get("report")
+        report, timings = self._report(known), self.timings() if has_end else {}
         stages = (
             replace(stage, **item_seconds(timings[stage.name])) if stage.name in timings else stage
             for stage in report.stages

@@ -342,8 +342,9 @@ class Recorder(NoRecord):
             return
         farewell, status = self._reap(time.monotonic() + CLOSE_TIMEOUT)
         if status != 0:
-            self.trouble = f"the record of the run is incomplete: {farewell or self._ending(status)}"
-            self._say_ended()
+            why = farewell or self._ending(status)
+            self.trouble = f"the record of the run is incomplete: {why}"
+            self._say_ended(why)
         elif self._missing:
             self.trouble = (
                 f"the record of the run is incomplete: {self._missing:,} events came too fast for it"
@@ -367,12 +368,17 @@ class Recorder(NoRecord):
             self._lock.release()
             self._lock = None
 
-    def _say_ended(self) -> None:
+    def _say_ended(self, why: str) -> None:
+        """Write down the end that the record does not have; on a full disk perhaps without its numbers."""
         assert self._folder is not None
-        end = {key: self._end[key] for key in ("outcome", "exit_code", "reason")}
-        end = end if self._mask is None else self._mask(end)
-        with contextlib.suppress(OSError):
-            write_ended(self._folder, {**end, "at": time.time(), "trouble": self.trouble})
+        end = self._end if self._mask is None else self._mask(self._end)
+        told = {**end, "at": time.time(), "trouble": why}
+        try:
+            write_ended(self._folder, told)
+        except OSError:
+            told.pop("report", None)
+            with contextlib.suppress(OSError):
+                write_ended(self._folder, told)
 
     def _send(self, what: Mapping[str, Any]) -> None:
         shown = what if self._mask is None else self._mask(what)

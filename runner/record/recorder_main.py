@@ -24,7 +24,7 @@ from runner.errors import ExitCode
 from runner.events.run import RunOutcome
 from runner.ipc.descriptors import stand_apart
 from runner.record.fold import RunFold
-from runner.store.run_lock import WriterHold
+from runner.store.run_lock import WriterHold, write_ended
 
 if TYPE_CHECKING:
     from runner.record.cut_writer import CutWriter, ReceivedCut
@@ -211,6 +211,8 @@ class _Recording:
         if not self.writer.is_there:
             raise OSError("its file was removed")
         if self.end is not None:
+            with contextlib.suppress(OSError):  # nobody asks for it while the database can be read
+                write_ended(Path(self.begin["folder"]), {k: v for k, v in self.end.items() if k != "report"})
             with contextlib.suppress(Exception):  # the record of this run is whole
                 _prune_now_and_then(Path(self.begin["folder"]).parent.parent)
 

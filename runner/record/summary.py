@@ -1,9 +1,9 @@
 """One run in a line: whether it lives, has ended or was killed, and how much it has done.
 
 run.db ── an end stands in it ──► what it came to
-  └── none does ──► its lock ──┬── held ──► running
-                               ├── free ──► killed: no heartbeat, it shows at once
-                               └── none ──► `ended.json`: the record could not be kept to the end
+  └── none does ──► its lock ──► held ──► running
+                       └── free, or none ──► `ended.json`: the record could not be kept to the end, or was damaged since
+                                   └── says nothing ──► where there is a lock, killed: no heartbeat, it shows at once
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ RUNNING = "running"
 KILLED = "killed"
 UNKNOWN = "unknown"
 """The outcome of a run of which nobody could write down what it came to."""
+_NO_TOTALS: Mapping[str, Any] = {"done": None, "failed": None, "dead": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,11 @@ class RunSummary:
     exit_code: int | None
     incarnations: int
     """Of how many of its runners anything is written; 0 where its database is not there, or can't be read."""
-    done: int
-    """Items that have come to the end of their way, or jobs that passed."""
-    failed: int
-    dead: int
+    done: int | None
+    """Items that have come to the end of their way, or jobs that passed; None of a run that has ended with nobody to
+    write how many. The same of those that failed."""
+    failed: int | None
+    dead: int | None
     """Items kept as dead letters."""
     pid: int | None
     pid_start: int | None = None
@@ -58,6 +60,8 @@ class RunSummary:
     """Items that wait then."""
     idle: float = 0.0
     """Seconds between its incarnations."""
+    broke_off: float | None = None
+    """When its record broke off, which does not have its end; None of one that runs or was killed, and has no end."""
 
     @property
     def seconds(self) -> float:
@@ -93,11 +97,15 @@ def _summary(run_folder: RunFolder, facts: RunFacts | None, view: RunView) -> Ru
         return _without_database(run_folder, facts)
     first, last = lives[0], lives[-1]
     outcome, ended, trouble = str(known.get("outcome") or last.outcome), last.ended, None
-    exit_code = known.get("exit_code")
+    exit_code, broke_off = known.get("exit_code"), None
     if ended is None:
         outcome, said = _state(run_folder, facts)
         exit_code, trouble = said.get("exit_code"), said.get("trouble")
-        ended = None if outcome == RUNNING else said.get("at") or _last_heard_of(known, view, last)
+        if outcome != RUNNING:
+            ended = heard = _last_heard_of(known, view, last)
+        if outcome not in (RUNNING, KILLED):
+            broke_off, ended = heard, said.get("at") or heard
+            trouble = trouble or "nobody could write down its end"
     elif known.get("missing"):
         trouble = f"{known['missing']:,} events came too fast for the record"
     return RunSummary(
@@ -109,12 +117,13 @@ def _summary(run_folder: RunFolder, facts: RunFacts | None, view: RunView) -> Ru
         outcome=outcome,
         exit_code=exit_code,
         incarnations=len(lives),
-        **_totals(known, view),
+        **(_NO_TOTALS if broke_off is not None and not known.get("report") else _totals(known, view)),
         pid=last.pid,
         pid_start=last.pid_start,
         boot_id=last.boot_id,
         trouble=trouble,
         idle=_idle(lives, view),
+        broke_off=broke_off,
         **(_way_on(outcome, ended, known, view) if run_folder.is_from_here() else {}),
     )
 
@@ -143,10 +152,10 @@ def _last_heard_of(known: Mapping[str, Any], view: RunView, life: Incarnation) -
     return max(life.began + elapsed, view.last_moment(life.n) or 0.0)
 
 
-def _totals(known: Mapping[str, Any], view: RunView) -> dict[str, int]:
+def _totals(known: Mapping[str, Any], view: RunView) -> Mapping[str, Any]:
     """Add up what became of items, or of jobs: by the report, or else by the last snapshot."""
     if known.get("jobs"):
-        states = [job["state"] for job in view.jobs()]
+        states = _states_of_jobs(known, view)
         failed = sum(state in ("failed", "timed_out") for state in states)
         return {"done": sum(state in ("passed", "allowed") for state in states), "failed": failed, "dead": 0}
     report = known.get("report") or known.get("progress") or {}
@@ -161,6 +170,12 @@ def _totals(known: Mapping[str, Any], view: RunView) -> dict[str, int]:
     }
 
 
+def _states_of_jobs(known: Mapping[str, Any], view: RunView) -> list[str]:
+    """Say what became of each job: where the record broke off, by the report beside it."""
+    told = (known.get("report") or {}).get("jobs") if "outcome" not in known else None
+    return [job["state"] for job in (told["jobs"] if told else view.jobs())]
+
+
 def _declared(known: Mapping[str, Any], view: RunView) -> list[Mapping[str, Any]]:
     """Return the stages with what they read and write: by the report, or else by the event that began the run."""
     if known.get("report"):
@@ -172,18 +187,21 @@ def _declared(known: Mapping[str, Any], view: RunView) -> list[Mapping[str, Any]
 def _state(run_folder: RunFolder, facts: RunFacts | None) -> tuple[str, Mapping[str, Any]]:
     """Say what a run is in whose database no end stands, and what else is known of its end."""
     held = is_held(run_folder.path)
-    if held is not None:
-        return (RUNNING if held else KILLED), {}
+    if held:
+        return RUNNING, {}
     if (said := read_ended(run_folder.path)) is not None:
         return str(said.get("outcome") or UNKNOWN), said
+    if held is not None:
+        return KILLED, {}
     return (RUNNING if facts is not None and is_alive(run_folder, facts) else UNKNOWN), {}
 
 
 def _without_database(run_folder: RunFolder, facts: RunFacts | None) -> RunSummary | None:
-    held = is_held(run_folder.path)
-    if facts is None or (held is None and read_ended(run_folder.path) is None):
+    if facts is None or (is_held(run_folder.path) is None and read_ended(run_folder.path) is None):
         return None
-    return _told_by_folder(run_folder, facts, _state(run_folder, facts), None)
+    outcome, said = _state(run_folder, facts)
+    trouble = None if outcome in (RUNNING, KILLED) else "its database is gone"
+    return _told_by_folder(run_folder, facts, (outcome, said), trouble)
 
 
 def _told_by_folder(
@@ -191,6 +209,7 @@ def _told_by_folder(
 ) -> RunSummary:
     outcome, said = state
     began = 0.0 if facts is None else facts.at
+    is_begun = outcome in (RUNNING, KILLED) and trouble is None  # and nothing has been written
     return RunSummary(
         id=run_folder.run,
         workflow="" if facts is None else facts.workflow,
@@ -200,9 +219,7 @@ def _told_by_folder(
         outcome=outcome,
         exit_code=said.get("exit_code"),
         incarnations=0,
-        done=0,
-        failed=0,
-        dead=0,
+        **dict.fromkeys(_NO_TOTALS, 0 if is_begun else None),
         pid=None if facts is None else facts.pid,
         trouble=said.get("trouble") or trouble,
     )

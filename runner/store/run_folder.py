@@ -6,6 +6,7 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
 └── runs/<run id>/
     ├── run.db            all that is kept of the run's past (`runner/record`)
     ├── lock              held while it lives; without one the run has no record, or could not be recorded to its end
+    ├── ended.json        what it came to
     ├── run.json          workflow, file, pid, when
     ├── run.json.made     empty, and never touched again: when this folder was made, for the
     ├── run.json.seal     which shows that it was made here

@@ -3,9 +3,10 @@
     runner ── flock ──► runs/<id>/lock         held: it lives · free: it was killed · not there: it has ended, or has
                                                no record, or the file system has no locks
 
-No heartbeat. The pid in it is for whoever is refused: it may be another program's by the time that somebody looks. A
-run whose record could not be kept to its end takes its lock away, which needs no room on a full disk, and says in
-`ended.json`, if it can, what it came to.
+No heartbeat. The pid in it is for whoever is refused: it may be another program's by the time that somebody looks. What
+a run came to stands in `ended.json` beside its record, which may be damaged some day: it was not killed then. A run
+whose record could not be kept to its end says there all that it knows of it, if it can, and takes its lock away, which
+needs no room on a full disk.
 """
 
 from __future__ import annotations
@@ -142,12 +143,12 @@ def is_held(folder: Path) -> bool | None:
 
 
 def write_ended(folder: Path, ended: Mapping[str, Any]) -> None:
-    """Say what a run came to whose record is incomplete. Raises OSError, as on the disk that was full."""
-    write_atomically(folder / ENDED, json.dumps(ended).encode(), mode=0o600)
+    """Say what a run came to. Raises OSError, as on a disk that is full."""
+    write_atomically(folder / ENDED, json.dumps(ended, default=repr).encode(), mode=0o600)
 
 
 def read_ended(folder: Path) -> dict[str, Any] | None:
-    """Read what a run came to whose record is incomplete; None where nothing sensible is written."""
+    """Read what a run came to; None where nothing sensible is written, as while it runs, or where it was killed."""
     try:
         ended = json.loads((folder / ENDED).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -105,11 +105,26 @@ def test_a_run_whose_record_broke_off_shows_what_it_came_to_where_that_could_be_
     )
 
     assert before == ({"a": "unknown"} if has_database else {})
-    assert ("done", 0, "the disk was full") == (
+    assert ("done", 0, "the disk was full", None) == (
         (run := runs_in(tmp_path)[0]).outcome,
         run.exit_code,
         run.trouble,
+        run.done,
     )
+
+
+@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(b"junk"), lambda file: file.unlink()])
+def test_a_run_that_has_ended_was_not_killed_whatever_became_of_its_database(
+    tmp_path: Path, spoil: Wrong
+) -> None:
+    run_folder = recorded(tmp_path, "a")
+    write_ended(run_folder.path, {"outcome": "done", "exit_code": 0, "at": 3.0})
+    before = runs_in(tmp_path)[0]
+    spoil(run_folder.path / "run.db")
+
+    (run,) = runs_in(tmp_path)
+    assert (None, ("done", 0, 2.0)) == (before.trouble, (run.outcome, run.exit_code, run.seconds))
+    assert (None, 0, True) == (run.done, run.incarnations, run.trouble is not None)
 
 
 @pytest.mark.parametrize(

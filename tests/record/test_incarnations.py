@@ -28,7 +28,7 @@ from runner.record.resumption import take_up
 from runner.record.schema import DATABASE, create
 from runner.record.writer import RunWriter
 from runner.store.run_folder import RunFolder
-from runner.store.run_lock import RunLock, is_held, write_ended
+from runner.store.run_lock import RunLock, is_held, read_ended, write_ended
 from runner.transports.cut import Cut
 
 REPORT = {"outcome": "failed", "exit_code": 1, "reason": "it fell", "stages": [], "queues": []}
@@ -194,7 +194,7 @@ def test_the_recorder_goes_on_with_a_record(killed: RunFolder, recorder: Recorde
     assert (None, False) == (recorder.trouble, is_held(killed.path))
     assert ("failed", 1, 2, 1.0) == (run.outcome, run.exit_code, run.incarnations, run.began)
     assert (["worker.spawned", "worker.logged"], [None, "failed"]) == (said, [life.outcome for life in lives])
-    assert not (killed.path / "ended.json").exists()
+    assert 1 == (read_ended(killed.path) or {})["exit_code"], "the end that was written last"
 
 
 @pytest.mark.parametrize("how", ["finish", "abandon"])

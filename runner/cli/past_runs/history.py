@@ -190,9 +190,10 @@ def import_(file: Path, form: str) -> int:
 def list_runs(workflow: str | None, last: int, failed: bool, since: str | None, form: str) -> int:
     """List runs, the newest last; of WORKFLOW only those of one workflow.
 
-    ITEMS are those that came to the end of their way, or jobs that passed; RESUMED, which is there where any was, is
-    how often `mprun resume` went on with a run; PINNED, where any is, whether `mprun history pin` has it stay. On a
-    terminal the part of an id that is enough to name the run is bold.
+    ITEMS are those that came to the end of their way, or jobs that passed, and `…` where nobody could write down how
+    many; RESUMED, which is there where any was, is how often `mprun resume` went on with a run; RECORD, where any is,
+    whether one is incomplete, or lost, of which `mprun show` says why; PINNED, where any is, whether `mprun history
+    pin` has it stay. On a terminal the part of an id that is enough to name the run is bold.
     """
     place = home()
     known = runs_in(place)
@@ -272,6 +273,8 @@ def _as_table(runs: Sequence[RunSummary], prefixes: dict[str, int], pinned: Coll
     rows = [list(_COLUMNS), *map(_row, runs)]
     if any(run.incarnations > 1 for run in runs):
         _add_column(rows, ["RESUMED", *(str(max(run.incarnations - 1, 0)) for run in runs)])
+    if any(run.trouble for run in runs):
+        _add_column(rows, ["RECORD", *(_record_of(run) for run in runs)])
     if pinned:
         _add_column(rows, ["PINNED", *("yes" if run.id in pinned else "-" for run in runs)])
     lines = table(rows, width_of(sys.stdout))
@@ -288,9 +291,19 @@ def _row(run: RunSummary) -> list[str]:
         rough_duration(run.seconds),
         run.outcome,
         "-" if run.exit_code is None else str(run.exit_code),
-        f"{run.done:,}",
-        f"{run.failed:,}",
+        _count(run.done),
+        _count(run.failed),
     ]
+
+
+def _count(number: int | None) -> str:
+    return "…" if number is None else f"{number:,}"
+
+
+def _record_of(run: RunSummary) -> str:
+    if run.trouble is None:
+        return "-"
+    return "incomplete" if run.incarnations else "lost"
 
 
 def _add_column(rows: Sequence[list[str]], cells: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from runner.events.report import Report
 from runner.record.history import find_run, runs_in
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE
-from runner.record.summary import KILLED, RUNNING, RunSummary
+from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary
 from runner.store.run_folder import JOB_LOGS, RunFolder, home
 from runner.text import visible
 from runner.units import counted
@@ -41,15 +41,32 @@ def look_into(run: RunSummary, run_folder: RunFolder) -> Iterator[RunView]:
         RecordDamaged: what was can't be read.
     """
     if not (run_folder.path / DATABASE).exists():
-        known = f"nothing is known of run '{run.id}' but that it was {run.outcome}: {why_nothing(run)}"
+        known = f"nothing is known of run '{run.id}'{_but_its_end(run)}: {why_nothing(run)}"
         raise UsageError(known if run.is_good else f"{known}; {_way_to_begin_anew(run)}")
     try:
         with RunView(run_folder.path) as view:
-            for note in filter(None, (view.note, run.trouble and f"the record is incomplete: {run.trouble}")):
+            for note in filter(None, (view.note, _what_is_missing(run))):
                 print_message(f"mprun: {note}")
             yield view
     except RecordDamaged as error:
         raise RecordDamaged(f"{error}" if run.is_good else f"{error}; {_way_to_begin_anew(run)}") from error
+
+
+def _but_its_end(run: RunSummary) -> str:
+    if run.outcome == UNKNOWN:
+        return ""
+    return (
+        f" but that it was {run.outcome}"
+        if run.outcome in (RUNNING, KILLED)
+        else f" but its end, {run.outcome}"
+    )
+
+
+def _what_is_missing(run: RunSummary) -> str | None:
+    if run.trouble is None:
+        return None
+    since = "" if run.broke_off is None else f" since {when(run.broke_off)}"
+    return f"the record is incomplete{since}: {run.trouble}"
 
 
 def why_nothing(run: RunSummary) -> str:

@@ -78,6 +78,8 @@ def _show_end(run: RunSummary, report: Report) -> None:
         write(f"{way_on(run)}\n")
     if run.outcome == KILLED and report.jobs is not None:
         write(f"{how_killed(run)}\n")  # of stages it is the reason that stands below
+    if run.broke_off is not None and run.done is None:
+        write(f"its last numbers are not known: these are of {when(run.broke_off)}\n")
     write("\n")
     if report.jobs is not None:
         from runner.cli.run_jobs import show_screen
