@@ -113,6 +113,26 @@ def test_one_that_hangs_is_ended_and_the_run_shows_what_it_came_to(
     assert why == f"the record of the run is incomplete: {run.trouble}"
 
 
+def test_where_its_process_dies_the_last_numbers_stand_beside_the_record(
+    run_folder: RunFolder, recorder: Recorder
+) -> None:
+    recorder.observe(said(1))
+    deadline = time.monotonic() + 30
+    while not (run_folder.path / "run.db").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    while not runs_in(run_folder.home)[0].incarnations and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(recorder.pid, signal.SIGKILL)
+    stage = {"name": "eater", "receives": "buns", "sends": None, "done": 7, "failed": 2}
+    recorder.note_end({**REPORT, "stages": [stage]})
+    recorder.close()
+    recorder.finish()
+
+    (run,) = runs_in(run_folder.home)
+    assert ("done", 7, 2) == (run.outcome, run.done, run.failed)
+    assert run.broke_off is not None and run.ended is not None and run.began <= run.broke_off <= run.ended
+
+
 def test_without_locks_a_run_lives_as_long_as_its_process(
     run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,10 @@ def _show_end(run: RunSummary, report: Report) -> None:
 
         show_screen(report, report.jobs, sys.stdout)
         return
+    if run.incarnations > 1 and any(stage.p95_seconds is not None for stage in report.stages):
+        write(
+            f"p50 and p95 of a stage are over all {run.incarnations} incarnations, its other columns over the last\n\n"
+        )
     from runner.render.summary import print_report
 
     print_report(report, sys.stdout)
