@@ -160,8 +160,8 @@ def command(
     The file is checked first; if anything is wrong, every problem is shown and nothing starts. stdout belongs
     to the handlers, and to what jobs print; events, the live view and the end of the run go to stderr.
 
-    Ctrl-C stops the producers and lets the rest finish; jobs are stopped, and what cleans up after them still
-    runs. Ctrl-C again ends everything at once.
+    Ctrl-C stops the producers and has what is in the queues worked off, for limits.stop_timeout, usually 10s;
+    jobs are stopped, and what cleans up after them still runs. Ctrl-C again ends everything at once.
     """
     from runner.cli.checking import JobsChoice
 

@@ -158,14 +158,14 @@ def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path: Path) -> No
 
 def test_what_a_killed_run_left_is_taken_away_by_the_next_and_what_goes_on_is_not(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    killed, running = (
-        tmp_path / ".out.0000.mprun",
-        prepared("text", options(path, "replace"), tmp_path, "aaaa"),
-    )
+    killed = tmp_path / ".out.0000.mprun"
     killed.mkdir()
-    prepared("text", options(path, "replace"), tmp_path, "bbbb")
+    running = prepared("text", options(path, "replace"), tmp_path, "aaaa")
 
-    assert {".out.aaaa.mprun", ".out.bbbb.mprun"} == {each.name for each in tmp_path.iterdir()}
+    with pytest.raises(OutputRefused, match="out: another run writes it: run aaaa"):
+        prepared("text", options(path, "replace"), tmp_path, "bbbb")
+
+    assert [".out.aaaa.mprun"] == [each.name for each in tmp_path.iterdir()]
     running.finish(complete=False, states={})
 
 

@@ -38,11 +38,10 @@ from runner.handlers.sinks.hidden import (
     hidden,
     inode,
     lock_alone,
-    open_folder,
-    remove_abandoned,
     remove_at_once,
     status,
 )
+from runner.handlers.sinks.holds import refuse_locked_file, refuse_writers, take, written_by_another
 from runner.handlers.sinks.renames import sync_file, sync_folder
 
 _JOINED = " joined"
@@ -91,16 +90,23 @@ class FileOutput:
             return PreparedFile(str(self._path))  # a pipe, a terminal, /dev/null: nothing is kept there
         if mode is WriteMode.REPLACE:
             return self._prepare_parts()
+        self._refuse_others()
         if found is not None and mode is WriteMode.FAIL:
+            refuse_locked_file(self._path)
             raise OutputRefused(f"{self._path}: it is there already; {remedy(begun_by(self._path))}")
         self._open()
-        remove_abandoned(self._path)
+        self._refuse_others(removes=True)
         if resumable:
             self._set_mark()
         opened = os.fstat(self._descriptor)
         if resumable:
             self._begins = captured(self._path, opened.st_size)
         return PreparedFile(str(self._path), opened.st_size, (opened.st_dev, opened.st_ino))
+
+    def _refuse_others(self, *, removes: bool = False) -> None:
+        """Whoever replaces what is behind a link has its folder beside that."""
+        for each in dict.fromkeys((self._path, Path(os.path.realpath(self._path)))):
+            refuse_writers(each, self._run, removes=removes)
 
     def _make_folders(self) -> None:
         missing = [each for each in self._path.parents if not each.exists()]
@@ -115,11 +121,8 @@ class FileOutput:
             self._created = True
         except FileExistsError:
             self._descriptor = os.open(self._path, flags)
-        self._lock(self._descriptor)
-
-    def _lock(self, descriptor: int) -> None:
-        if not lock_alone(descriptor):
-            raise OutputRefused(f"{self._path}: another run writes it")
+        if not lock_alone(self._descriptor):
+            raise OutputRefused(written_by_another(self._path, self._descriptor))
 
     def _set_mark(self) -> None:
         """
@@ -129,25 +132,23 @@ class FileOutput:
         beside a file that may be written, that goes unnoticed.
         """
         with contextlib.suppress(OSError):
-            folder = hidden(self._path, self._run)
-            folder.mkdir(mode=0o700, exist_ok=True)
-            self._mark = open_folder(folder)
-            lock_alone(self._mark)
+            self._mark = take(hidden(self._path, self._run), str(self._path))
 
     def _prepare_parts(self) -> PreparedFile:
         self._path = Path(os.path.realpath(self._path))  # a link stays one
         if self._path.exists() and not os.access(self._path, os.W_OK):
             raise OutputRefused(f"{self._path}: permission denied")
         self._old = inode(self._path)
-        remove_abandoned(self._path)
-        folder = hidden(self._path, self._run)
-        folder.mkdir(mode=0o700)
-        return self._open_parts(folder)
+        self._refuse_others()
+        prepared = self._open_parts(hidden(self._path, self._run))
+        self._refuse_others(removes=True)
+        return prepared
 
     def _open_parts(self, folder: Path) -> PreparedFile:
+        self._descriptor = take(folder, str(self._path))
         self._folder = folder
-        self._descriptor = open_folder(folder)
-        self._lock(self._descriptor)
+        self._refuse_others()
+        refuse_locked_file(self._path)
         return PreparedFile(str(folder), parts=True)
 
     # Another runner had it before.
@@ -182,6 +183,7 @@ class FileOutput:
             return PreparedFile(str(self._path), length)
         self._make_folders()
         self._open()
+        self._refuse_others()
         self._created = known["created"]
         if known["marked"]:
             self._set_mark()

@@ -10,7 +10,6 @@ takes away the files that were made of those.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.handlers.outputs import HiddenOutput, KeptOutput, Opening, OutputRefused, WriteMode, remedy
-from runner.handlers.sinks.hidden import hidden, inode, lock_alone, open_folder, remove_abandoned, status
+from runner.handlers.sinks.hidden import hidden, inode, status
+from runner.handlers.sinks.holds import refuse_others, refuse_writers, take
 from runner.handlers.sinks.renames import exchange
 
 PARTIAL = ".mprun"
@@ -77,6 +77,7 @@ class FolderOutput:
     def __init__(self, path: str, mode: WriteMode, opening: Opening) -> None:
         """See to it that it may be written to. Raises `OutputRefused`, OSError."""
         self._path = Path(os.path.realpath(path))
+        self._run, self._shares = opening.run, mode is WriteMode.APPEND
         self._new = hidden(self._path, opening.run) if mode is WriteMode.REPLACE else None
         folder = self._new or self._path
         self._partial = folder / PARTIAL / opening.run
@@ -96,6 +97,7 @@ class FolderOutput:
     def _check(self, path: str, mode: WriteMode) -> None:
         if not self._is_new and not self._path.is_dir():
             raise OutputRefused(f"{path}: it is a file, and a folder is to be written")
+        self._refuse_others(path)
         if (
             mode is WriteMode.FAIL
             and not self._is_new
@@ -103,22 +105,25 @@ class FolderOutput:
         ):
             runs = [each.name for each in self._path.glob(f"{PARTIAL}/*")]
             raise OutputRefused(f"{path}: the folder is there already, and not empty; {remedy(runs)}")
-        if self._new is not None:
-            remove_abandoned(self._path)
-        for left in self._path.glob(f"{PARTIAL}/*"):
-            _remove_unless_locked(left)
+
+    def _refuse_others(self, path: str, *, removes: bool = False) -> None:
+        refuse_writers(self._path, self._run, path, shares=self._shares, removes=removes)
+        within = [each for each in self._path.glob(f"{PARTIAL}/*") if each.name != self._run]
+        refuse_others(path, within, shares=self._shares, removes=removes)
 
     def _begin(self, path: str, folder: Path, *, stays: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             self.finish(complete=False, states=None, stays=stays)
             raise OutputRefused(f"{path}: permission denied: it can't be written to")
-        self._locks.append(open_folder(folder))
-        with contextlib.suppress(OSError):  # several may be in one
-            fcntl.flock(self._locks[0], fcntl.LOCK_SH | fcntl.LOCK_NB)
-        self._partial.mkdir(parents=True, exist_ok=True)
-        self._locks.append(open_folder(self._partial))
-        lock_alone(self._locks[-1])
+        try:
+            if self._new is not None:
+                self._locks.append(take(self._new, path, mode=0o777))
+            self._locks.append(take(self._partial, path, shares=self._shares))
+            self._refuse_others(path, removes=not stays)
+        except OutputRefused:
+            self.finish(complete=False, states=None, stays=stays)
+            raise
 
     # Another runner had it before.
 
@@ -162,10 +167,15 @@ class FolderOutput:
         """Take away what is not whole; put a new folder in the place of the old one. Raises OSError."""
         if self._is_placed:
             return
+        try:
+            self._finish(complete=complete, stays=stays)
+        finally:  # not before: who comes now takes a folder that nobody has locked for abandoned
+            for lock in self._locks:
+                os.close(lock)
+
+    def _finish(self, *, complete: bool, stays: bool) -> None:
         if complete or not stays:
             self._remove_partial()
-        for lock in self._locks:
-            os.close(lock)
         if complete:
             if self._new is not None:
                 exchange(self._new, self._path)
@@ -187,12 +197,3 @@ def hidden_beside(path: str, run: str) -> list[HiddenOutput]:
     """Say what may be left in a folder, and beside it. See `Writes.hides`."""
     there = Path(os.path.realpath(path))
     return [HiddenOutput(str(each), run) for each in (there / PARTIAL / run, hidden(there, run))]
-
-
-def _remove_unless_locked(folder: Path) -> None:
-    """Take away what a run that was killed has left, and nobody has gone on with."""
-    with contextlib.suppress(OSError):
-        lock = open_folder(folder)
-        if lock_alone(lock):
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)

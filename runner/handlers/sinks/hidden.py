@@ -45,20 +45,9 @@ def begun_by(path: Path) -> list[str]:
     ]
 
 
-def remove_abandoned(path: Path) -> list[Path]:
-    """Take away what runs that were killed have left beside `path`. Return that of those that go on: it is locked."""
-    in_use = []
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*{ENDING}"):
-        try:
-            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        if lock_alone(descriptor):
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            in_use.append(left)
-        os.close(descriptor)
-    return in_use
+def beside(path: Path) -> list[Path]:
+    """Return the hidden folders beside `path`, whoever made them."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}.*{ENDING}"))
 
 
 def second_name(folder: Path) -> Path:

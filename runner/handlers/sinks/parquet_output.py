@@ -27,7 +27,8 @@ from runner.handlers.outputs import (
     remedy,
 )
 from runner.handlers.sinks.files import PreparedFile, acknowledged_length, check_kept
-from runner.handlers.sinks.hidden import begun_by, hidden, inode, lock_alone, remove_abandoned, remove_at_once
+from runner.handlers.sinks.hidden import begun_by, hidden, inode, remove_at_once
+from runner.handlers.sinks.holds import refuse_writers, take
 from runner.handlers.sinks.renames import exchange, sync_file, sync_folder
 
 ROWS = 100_000
@@ -77,17 +78,26 @@ class ParquetOutput:
             self._prepare_again(path, opening.before)
 
     def _prepare(self, path: str) -> None:
+        refuse_writers(self._path, self._run, path, shares=self._shares)
         self._check(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if remove_abandoned(self._path) and self._mode is WriteMode.FAIL and not self._is_folder:
-            raise OutputRefused(f"{path}: another run writes it")
         self._old = inode(self._path)
-        self._folder.mkdir(mode=0o700)
-        self._lock()
+        self._lock(path)
 
-    def _lock(self) -> None:
-        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        lock_alone(self._descriptor)
+    @property
+    def _shares(self) -> bool:
+        return self._is_folder and self._mode is WriteMode.APPEND
+
+    def _lock(self, path: str) -> None:
+        is_new = not self._folder.exists()
+        self._descriptor = take(self._folder, path, shares=self._shares)
+        try:
+            refuse_writers(self._path, self._run, path, shares=self._shares, removes=is_new)
+        except OutputRefused:
+            if is_new:
+                remove_at_once(self._folder)
+            os.close(self._descriptor)
+            raise
 
     def kept(self) -> bytes:
         """Return what it takes to open it once more."""
@@ -100,7 +110,7 @@ class ParquetOutput:
                 spool = Path(self.prepared.of(worker).path)
                 check_kept(spool, f"{path}: what {worker} had written", b"", [state])
             shutil.rmtree(self._folder / _NEW, ignore_errors=True)
-            self._lock()
+            self._lock(path)
             if any(_is_same(each, self._path) for each in self._folder.iterdir()):
                 self._old = inode(self._path)  # our own, of what was done when the run was stopped
         elif before.over and self._is_placed(before.states):

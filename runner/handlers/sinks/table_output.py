@@ -24,7 +24,8 @@ from runner.handlers.outputs import (
     remedy,
     write_mode,
 )
-from runner.handlers.sinks.hidden import hidden, lock_alone, open_folder, remove_abandoned
+from runner.handlers.sinks.hidden import hidden
+from runner.handlers.sinks.holds import refuse_writers, take
 from runner.handlers.sinks.table_notes import (
     Numbering,
     TableNotes,
@@ -69,7 +70,7 @@ class TableOutput:
         self._is_resumable = opening.resumable
         self._is_placed = False
         self._beside = _table_beside(self._path, self._table)
-        """What has the hidden folder beside it by whose lock it is known that a run replaces the table."""
+        """What has the hidden folder beside it by whose lock it is known that a run writes the table."""
         self._lock = -1
         os.makedirs(os.path.dirname(self._path), exist_ok=True)  # noqa: PTH103, PTH120
         self._is_new = not os.path.exists(self._path)  # noqa: PTH110
@@ -89,6 +90,15 @@ class TableOutput:
     def _replaces(self) -> bool:
         return self._mode is WriteMode.REPLACE
 
+    @property
+    def _shares(self) -> bool:
+        """Each transaction of one who appends is whole, whoever else appends."""
+        return self._mode is WriteMode.APPEND
+
+    @property
+    def _shown(self) -> str:
+        return f"{self._path}, table '{self._table}'"
+
     def _begin(self, connection: sqlite3.Connection, before: KeptOutput | None) -> None:
         connection.execute("BEGIN IMMEDIATE")
         if before is None:
@@ -100,32 +110,32 @@ class TableOutput:
         connection.execute("COMMIT")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._refuse_others()
         is_there = exists(connection, self._table)
         if is_there and self._mode is WriteMode.FAIL:
             way = remedy(marked_by(connection, self._table))
             raise OutputRefused(f"{self._path}: table '{self._table}' is there already; {way}")
         if self._mode is WriteMode.FAIL:
             forget(connection, self._table)  # whoever had made it before can't go on without
+        self._hold()
+        self._refuse_others(removes=True)
         if self._replaces:
             self._drop_abandoned(connection)
-            self._hold()
 
     def _hold(self) -> None:
-        folder = hidden(self._beside, self._run)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock = open_folder(folder)
-        lock_alone(self._lock)
+        self._lock = take(hidden(self._beside, self._run), self._shown, shares=self._shares)
+
+    def _refuse_others(self, *, removes: bool = False) -> None:
+        refuse_writers(self._beside, self._run, self._shown, shares=self._shares, removes=removes)
 
     def _drop_abandoned(self, connection: sqlite3.Connection) -> None:
-        """Drop what runs that have been killed had written, and nobody has gone on with."""
-        in_use = {str(each) for each in remove_abandoned(self._beside)}
+        """Drop what runs that have been killed had written, and nobody has gone on with: none is at work."""
         begins = f"{self._table} of run "
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (name,) in tables:
-            run = name.removeprefix(begins)
-            if name.startswith(begins) and str(hidden(self._beside, run)) not in in_use:
+            if name.startswith(begins):
                 connection.execute(f"DROP TABLE {quoted(name)}")
-                forget(connection, self._table, run)
+                forget(connection, self._table, name.removeprefix(begins))
 
     # Another runner had it before.
 
@@ -143,8 +153,8 @@ class TableOutput:
                 )
             shutil.rmtree(hidden(self._beside, self._run), ignore_errors=True)
             return
-        if self._replaces:
-            self._hold()
+        self._hold()
+        self._refuse_others()
         table = self._written
         if before.queue is None or not exists(connection, table):
             return
@@ -185,7 +195,7 @@ class TableOutput:
     def _let_go(self, *, stays: bool) -> None:
         if self._lock < 0:
             return
-        if not stays:
+        if not stays or not self._replaces:
             shutil.rmtree(hidden(self._beside, self._run), ignore_errors=True)
         os.close(self._lock)
 
