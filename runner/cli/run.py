@@ -335,13 +335,13 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
 
 
 def _way_on(report: Report, recorder: NoRecord) -> str | None:
-    """Say how to go on with a run that has not come to its end; None where `mprun resume` would only refuse."""
+    """Say how to go on with a run that has not come to its end; None where that would refuse, or do nothing."""
     if report.exit_code == ExitCode.DONE:
         return None
     hindrances = recorder.hindrances()
     if not hindrances:
-        return f"resume with: mprun resume {report.run}"
-    if all(each.can_be_asked for each in hindrances):
+        return f"resume with: mprun resume {report.run}" if report.resumable else None
+    if report.exit_code != ExitCode.RESUME_REFUSED and all(each.can_be_asked for each in hindrances):
         return f"what has to be known before it is resumed: mprun resume {report.run} --check"
     return None
 

@@ -371,6 +371,9 @@ class HandlerKind:
     inputs: Callable[[Any, Path], Sequence[InputFile]] | None = None
     """For a producer: lists what there is to read from a folder. Called once a run, in the supervisor, so that all
     workers, and those that take their places, share out the same. Raises `HandlerError`."""
+    rereads: bool = False
+    """For a producer with `inputs`: whether who goes on with a run opens them again, so that none may be gone, or have
+    become shorter."""
     resumes: Callable[[Any], bool] = lambda _options: False
     """For a producer: whether a worker that takes the place of another goes on behind `WorkerContext.offset`."""
     otherwise: tuple[tuple[str, Mapping[str, Any]], ...] = ()

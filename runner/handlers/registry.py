@@ -127,6 +127,11 @@ def input_files(plan: WorkerPlan) -> tuple[InputFile, ...] | None:
     return tuple(kind.inputs(plan.handler.options, Path(plan.cwd or ".")))
 
 
+def rereads_inputs(handler: HandlerRef, role: Role) -> bool:
+    """Say whether a producer that goes on with a run opens the files again that were listed when it began."""
+    return handler.kind != "python" and find_kind(handler.kind).of_role(role).rereads
+
+
 def _load(where: Sequence[str]) -> HandlerKind:
     return combine([_declared(each) for each in where])
 

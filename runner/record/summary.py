@@ -138,6 +138,8 @@ def _way_on(outcome: str, ended: float | None, known: Mapping[str, Any], view: R
     """Say from where a run could be gone on with: its last cut, or, of jobs, its end."""
     if outcome in (RUNNING, RunOutcome.DONE) or view.version != VERSION:
         return {}
+    if outcome != KILLED and not (known.get("report") or {}).get("resumable", True):
+        return {}  # it is not to be gone on with by what it came to, or there was nothing left to do
     reached = Reached() if known.get("jobs") else view.reached()
     if why_not_again(known) is not None or in_the_way(obstacles_of_facts(known.get("obstacles")), reached):
         return {}

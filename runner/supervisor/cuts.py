@@ -64,7 +64,8 @@ class RunCuts:
         """Producers that want to know what of theirs is kept."""
         self._awaited: set[str] = set()
         """Those that wait for it."""
-        self._closed: set[str] = set()
+        self.closed: set[str] = set()
+        """Workers that have closed as the run was ended."""
         self.ended: set[str] = set()
         """Workers that have come to their own end, under an earlier runner or this one."""
 
@@ -96,7 +97,7 @@ class RunCuts:
         self._awaited.discard(worker.plan.name)
         if exited.outcome is not WorkerOutcome.FINISHED or worker.retired:
             return
-        (self.ended if phase is Phase.RUNNING else self._closed).add(worker.plan.name)
+        (self.ended if phase is Phase.RUNNING else self.closed).add(worker.plan.name)
 
     def take_if_due(self) -> None:
         """Take one where it is time. Called where all that has happened has been handled."""
@@ -151,7 +152,7 @@ class RunCuts:
             cut,
             states={**cut.states, **outputs, **lost, **failed, **self._renumbered},
             ended=frozenset(self.ended),
-            closed=frozenset(self._closed),
+            closed=frozenset(self.closed),
             inputs={stage: _packed(files) for stage, files in parts.spawner.inputs.items()},
             added={each.plan.name: each.plan.stage for each in parts.workers.all() if self._is_added(each)},
             letters=parts.letters.lengths(),

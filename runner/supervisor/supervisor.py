@@ -71,6 +71,7 @@ from runner.supervisor.resources import NO_RESOURCES, ResourceMonitor
 from runner.supervisor.restart import Restart, RestartBudget, WorkerSpawner
 from runner.supervisor.shutdown import Phase, Stop, WorkerShutdown
 from runner.supervisor.timeouts import Overdue, Stalled, TimeoutMonitor
+from runner.supervisor.way_on import is_way_on
 from runner.supervisor.workers import (
     Drain,
     Fail,
@@ -187,9 +188,15 @@ class Supervisor:
             self._resources.end(self._publish)
         self._cause = self._final_cause()
         self._tell_times()
-        seconds, resumable = self._elapsed(), self._cause is not None and not self._hindrances()
+        seconds, resumable = self._elapsed(), self._is_resumable()
         self._publish(self._metrics.finished(self._cause, seconds, resumable=resumable))
         return self._cause
+
+    def _is_resumable(self) -> bool:
+        if self._cause is None or self._hindrances():
+            return False
+        inputs, accounts = self._spawner.inputs, self._metrics.accounts()
+        return is_way_on(self._plan, self._cause, accounts, inputs, self._cuts.ended, self._cuts.closed)
 
     def _final_cause(self) -> Cause | None:
         """Why the run is not simply done: what stopped it, else what the accounts say; a bug before all."""

@@ -249,6 +249,25 @@ def test_a_producer_that_gives_something_else_ends_the_run_and_both_are_shown(pl
     refused = place.mprun("resume", "latest", "-q")
     assert refused.returncode == 6, refused.stderr
     assert re.search(r"'lister'.* gave something else at item \d+", refused.stderr)
+    assert "resume with:" not in refused.stderr
+    assert "goes on with it" not in place.mprun("show", "latest").stdout
+    again = place.mprun("resume", "latest", "--check")
+    assert (6, True) == (again.returncode, "once it gives that again, `--changed ok` goes on" in again.stderr)
+
+
+@pytest.mark.slow
+def test_a_file_that_has_become_shorter_is_refused_before_anything_begins(place: Place) -> None:
+    place.write("in.txt", "".join(f"{n}\n" for n in range(5000)))
+    place.change(
+        "shop.yaml", '"shop:orders", with: {count: "${{ params.count }}"}', "{lines: {path: in.txt}}"
+    )
+    place.change("shop.py", "order == 40", "order == '40'")
+    place.kill()
+    place.write("in.txt", "0\n")
+    for more in ("--check", "-q"):
+        refused = place.mprun("resume", "latest", more)
+        assert (6, True) == (refused.returncode, "'in.txt' has become shorter" in refused.stderr)
+    assert "killed" == place.history()[0]["outcome"]
 
 
 @pytest.mark.slow

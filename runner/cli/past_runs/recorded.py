@@ -17,6 +17,7 @@ from runner.record.history import find_run, runs_in
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary
+from runner.store.hidden_outputs import hidden_of, still_there
 from runner.store.run_folder import JOB_LOGS, RunFolder, home
 from runner.text import visible
 from runner.units import counted
@@ -114,7 +115,11 @@ def way_on(run: RunSummary) -> str:
     if run.resumable is None:
         return f"`mprun rerun {run.id}` runs it again"
     wait = f", {counted(run.waiting, 'item')} waiting" if run.waiting else ""
-    return f"`mprun resume {run.id}` goes on with it as it was at {when(run.resumable)}{wait}"
+    way = f"`mprun resume {run.id}` goes on with it as it was at {when(run.resumable)}{wait}"
+    hidden = hidden_of(RunFolder(run.id, home()))
+    if len(still_there(hidden)) == len(hidden):
+        return way
+    return f"{way}, unless another run has taken away what it had written: `--check` looks"
 
 
 def _way_to_begin_anew(run: RunSummary) -> str:

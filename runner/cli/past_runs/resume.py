@@ -19,7 +19,7 @@ from runner.cli.output import print_message, write
 from runner.cli.past_runs.past import More, past_run
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
 from runner.cli.run import how_jobs_run, how_shown
-from runner.errors import ResumeRefused, UsageError
+from runner.errors import ExitCode, ResumeRefused, UsageError
 from runner.record.reader import RecordDamaged
 from runner.text import visible
 
@@ -95,9 +95,9 @@ def command(
         return resume_jobs(past, run_folder, check=asked, changed_ok=changed is not None, chosen=chosen)
     from runner.cli.past_runs.resume_stages import StagesResumption
 
-    resumption = StagesResumption(
-        past, run_folder, facts.get("modules") or {}, changed_ok=changed is not None
-    )
+    refused = facts.get("reason") if facts.get("exit_code") == ExitCode.RESUME_REFUSED else None
+    modules = facts.get("modules") or {}
+    resumption = StagesResumption(past, run_folder, modules, refused, changed_ok=changed is not None)
     if not check:
         return resumption.run(chosen)
     found = resumption.check()

@@ -24,6 +24,8 @@ from runner.spec.obstacles import in_the_way, run_obstacles
 from runner.spec.plan import Plan, make_plan
 from runner.spec.plan_changes import PlanChange, Verdict, changes_between
 from runner.store.run_folder import RunFolder
+from runner.supervisor.cuts import listed_inputs
+from runner.supervisor.way_on import changed_inputs
 from runner.text import visible
 from runner.transports.cut import Cut
 from runner.units import counted
@@ -54,6 +56,8 @@ class StagesResumption:
     run_folder: RunFolder
     modules: Mapping[str, str | None]
     """The files that its handlers were in, and the digest of each."""
+    not_repeated: str | None
+    """Why it has ended, where a producer had not given again what it had given."""
     changed_ok: bool
 
     def check(self) -> StagesCheck:
@@ -102,6 +106,11 @@ class StagesResumption:
             ]
         hindrances = in_the_way(run_obstacles(plan), None if cut is None else cut.reached)
         obstacles += [each.why for each in hindrances if not (each.can_be_asked and self.changed_ok)]
+        if self.not_repeated is not None and not self.changed_ok:
+            way = "once it gives that again, `--changed ok` goes on"
+            obstacles.append(f"it has ended with this: {self.not_repeated}; {way}")
+        if cut is not None:
+            obstacles += changed_inputs(plan, listed_inputs(cut), cut.ended)
         return Outlook(
             obstacles,
             [

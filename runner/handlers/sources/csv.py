@@ -369,6 +369,7 @@ stages:
     build=_build,
     unshared=_why_whole,
     inputs=inputs_of,
+    rereads=True,
     resumes=can_resume,
     otherwise=OF_STDIN,
     rejects=True,

@@ -230,6 +230,7 @@ stages:
     build=_build,
     unshared=why_whole,
     inputs=inputs_of,
+    rereads=True,
     resumes=can_resume,
     otherwise=OF_STDIN,
     rejects=True,

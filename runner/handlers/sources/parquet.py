@@ -166,5 +166,6 @@ stages:
     build=_build,
     unshared=_no_stream,
     inputs=inputs_of,
+    rereads=True,
     resumes=lambda _options: True,
 )
