@@ -111,7 +111,8 @@ def import_run(file: Path, place: Path) -> str:
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UsageError(f"'{file}' is no exported run: {error}") from error
     except OSError as error:
-        raise MprunError(f"'{file}' can't be imported: {error.strerror or error}") from error
+        kind = UsageError if isinstance(error, FileNotFoundError) else MprunError
+        raise kind(f"'{file}' can't be imported: {error.strerror or error}") from error
     return run
 
 

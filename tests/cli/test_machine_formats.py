@@ -26,6 +26,10 @@ OF_A_NAME = {
     "resume": ["resume", "--check", "nowhere"],
     "diff": ["diff", "nowhere", "nowhere"],
     "history list": ["history", "nowhere"],
+    "history pin": ["history", "pin", "nowhere"],
+    "history unpin": ["history", "unpin", "nowhere"],
+    "history export": ["history", "export", "-o", "out.zip", "nowhere"],
+    "history import": ["history", "import", "nowhere.zip"],
     "dlq ls": ["dlq", "ls", "nowhere"],
     "dlq show": ["dlq", "show", "nowhere"],
 }

@@ -95,7 +95,7 @@ def until_in_test(runs: Runs) -> None:
 def test_a_run_that_was_killed_with_all_that_watched_over_it_goes_on_where_it_was(runs: Runs) -> None:
     run = runs.start(CHAIN)
     until_in_test(runs)
-    first = run.named("run.started")[0]["run"]
+    first = run.wait_for("run.started")["run"]
     run.kill_all()
     (runs.folder / "go").touch()
 
