@@ -47,6 +47,12 @@ def pytest_configure() -> None:
             signal.signal(number, usual)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Say what `-n auto` is: many tests wait for processes, so that a worker for each core leaves cores idle."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` looks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to the slow run what `quick` does not name."""
