@@ -296,6 +296,7 @@ def killed_in_test(runs: Runs, text: str = CHAIN) -> None:
     (runs.folder / "go").touch()
 
 
+@pytest.mark.slow
 def test_jobs_that_were_begun_as_others_are_refused_and_run_anew_where_that_is_ok(runs: Runs) -> None:
     killed_in_test(runs)
     file = runs.folder / "jobs.yaml"

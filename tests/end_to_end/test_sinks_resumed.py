@@ -75,7 +75,7 @@ CASES = [pytest.param(sink, mode, id=f"{name}-{mode}") for name, sink in SINKS.i
 
 
 @pytest.mark.parametrize(("sink", "mode"), CASES)
-@pytest.mark.quick("jsonl-fail", "sqlite-fail")
+@pytest.mark.quick("sqlite-fail")
 def test_each_item_is_there_once_though_runner_after_runner_was_killed(
     folder: Folder, sink: Sink, mode: str
 ) -> None:
@@ -137,7 +137,7 @@ def test_each_item_is_there_once_though_the_run_was_stopped_and_stopped_again(
 @pytest.mark.parametrize(
     "name", ["", ', name: "${{ item.n }}-${{ item.word }}"'], ids=["by its number", "by what it is"]
 )
-@pytest.mark.quick("by its number-fail")
+@pytest.mark.slow
 def test_of_what_was_made_again_under_another_name_one_file_is_there(
     folder: Folder, name: str, mode: str
 ) -> None:
