@@ -360,7 +360,6 @@ class CutSender:
         self._encoder = CutEncoder(cut)
         self._buffer: CutBuffer | None = None
         self._superseded: CutBuffer | None = None
-        self._sent_at = -math.inf
         self._number = 0
         self._held: Sequence[Frame] = ()
         self._cost = 0.0
@@ -390,7 +389,7 @@ class CutSender:
         it is there or on its way: else frames have gone ahead, or nothing could.
         """
         encoded = self._encoder.encode(cut)
-        if not encoded.is_news and began < self._sent_at + LONGEST_PAUSE:
+        if not encoded.is_news and began < self._began + LONGEST_PAUSE:
             self.due = began + self._pace.every
             self.soon = began + self._pace.least_pause(time.monotonic() - began)
             return True
@@ -402,8 +401,7 @@ class CutSender:
         except OSError as error:
             self._failed(f"there is no memory for it: {error.strerror or error}")
             return False
-        self._held, self.is_under_way = encoded.held, True
-        self._began = self._sent_at = began
+        self._held, self.is_under_way, self._began = encoded.held, True, began
         self._writers = cut.writers
         self._send({"cut": {**place, "number": self._number, "at": time.time(), "fsync": self._pace.fsync}})
         self._sent_whole = encoded.is_whole

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_disks import small_disk
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -230,17 +231,9 @@ def test_a_disk_that_fills_up_in_mid_run_costs_one_warning(shop: Shop, kilobytes
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_a_file_system_that_is_full_from_the_start_costs_one_warning(shop: Shop) -> None:
     shop.write_harmless()
-    shop.home.mkdir(mode=0o700)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32k,mode=700", "tmpfs", shop.home], check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with small_disk(shop.home, "32k"):
         done = shop.mprun("run", "shop.yaml", "-q")
         row = shop.history()[0]
-    finally:
-        subprocess.run(["umount", shop.home], check=True)
 
     assert (0, "mprun: the record of the run is incomplete: database or disk is full\n") == (
         done.returncode,
@@ -274,12 +267,7 @@ def test_a_disk_that_fills_up_in_mid_run_leaves_a_moment_from_which_it_can_be_go
     text = (shop.folder / "shop.yaml").read_text()
     (shop.folder / "shop.yaml").write_text(text.replace("maxsize: 10", "maxsize: 5000"))
     (shop.folder / "shop.py").write_text(WAITING)
-    shop.home.mkdir(mode=0o700)
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", shop.home], check=False
-    ).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with small_disk(shop.home, "3m"):
         process = shop.start("run", "shop.yaml", "-q")
         shop.recorder_of(process)
         wait_for(lambda: waiting_in(shop) == 1)
@@ -292,8 +280,6 @@ def test_a_disk_that_fills_up_in_mid_run_leaves_a_moment_from_which_it_can_be_go
             time.sleep(0.5)
         _, stderr = process.communicate(timeout=_LONG)
         shown, (row,) = shop.mprun("show", "latest"), shop.history()
-    finally:
-        subprocess.run(["umount", shop.home], check=True)
 
     assert 130 == process.returncode
     assert [line for line in stderr.splitlines() if "disk is full" in line] == [
@@ -308,12 +294,7 @@ def test_a_disk_that_fills_up_in_mid_run_leaves_a_moment_from_which_it_can_be_go
 def test_on_a_full_disk_nobody_goes_on_with_a_run_whose_record_would_not_know_of_it(shop: Shop) -> None:
     shop.write_harmless()
     (shop.folder / "shop.py").write_text(WAITING)
-    shop.home.mkdir(mode=0o700)
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", shop.home], check=False
-    ).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with small_disk(shop.home, "1m"):
         process = shop.start("run", "shop.yaml", "-q")
         shop.recorder_of(process)
         wait_for(lambda: waiting_in(shop) == 1)
@@ -328,8 +309,6 @@ def test_on_a_full_disk_nobody_goes_on_with_a_run_whose_record_would_not_know_of
         (shop.folder / "shop.py").write_text(WAITING.replace("while True", "if False"))
         (shop.folder / "go").touch()
         done, (then,) = shop.mprun("resume", "latest", "-q"), shop.history()
-    finally:
-        subprocess.run(["umount", shop.home], check=True)
 
     why = f"'{shop.home}' can't be written: No space left on device"
     assert f"mprun: run '{row['id']}' can't be gone on with: {why}\n" in refused.stderr

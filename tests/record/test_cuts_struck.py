@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from kept_cuts import Arena, RecordedRun, cut_of, cut_of_bodies, end_recording, keeper, wait_until_due
+from small_disks import small_disk
 
 from runner.errors import ResumeRefused
 from runner.ledger.ranges import ItemRange
@@ -52,17 +53,14 @@ def run(tmp_path: Path) -> Iterator[RecordedRun]:
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[RecordedRun]:
+def run_on_small_disk(folder: Path, size: str) -> Iterator[RecordedRun]:
     """A run whose home is a file system of its own."""
-    options = f"size={size},mode=700"
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False).returncode != 0:
-        pytest.skip("nothing can be mounted here")
-    run = RecordedRun(folder)
-    try:
-        yield run
-    finally:
-        run.close()
-        subprocess.run(["umount", folder], check=True)
+    with small_disk(folder, size):
+        run = RecordedRun(folder)
+        try:
+            yield run
+        finally:
+            run.close()
 
 
 def is_whole(run: RecordedRun) -> bool:
@@ -75,7 +73,7 @@ def test_a_full_disk_leaves_the_last_cut_and_the_next_that_fits_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runner.record.cuts.LONGEST_PAUSE", 0.2)
-    with small_disk(tmp_path, "2m") as run:
+    with run_on_small_disk(tmp_path, "2m") as run:
         recorder = run.begin()
         found = []
         for cut in (small(), big(), other(), big()):
@@ -100,7 +98,7 @@ def test_big_items_that_find_no_room_leave_the_last_cut_and_no_half_of_a_file(
 ) -> None:
     monkeypatch.setattr("runner.record.cuts.LONGEST_PAUSE", 0.2)
     arena = Arena()
-    with small_disk(tmp_path, "2m") as run:
+    with run_on_small_disk(tmp_path, "2m") as run:
         recorder = run.begin()
         for cut in (small(), cut_of(*(arena.frame(os.urandom(900_000)) for _ in range(3)))):
             wait_until_due(recorder)
@@ -117,7 +115,7 @@ def test_big_items_that_find_no_room_leave_the_last_cut_and_no_half_of_a_file(
 
 @needs_root
 def test_where_nothing_may_be_written_any_more_a_run_is_shown_and_not_gone_on_with(tmp_path: Path) -> None:
-    with small_disk(tmp_path, "20m") as run:
+    with run_on_small_disk(tmp_path, "20m") as run:
         recorder = run.begin()
         wait_until_due(recorder)
         recorder.cut(small())
