@@ -25,6 +25,7 @@ from typing import Any
 from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange
 from runner.ledger.snapshot import ParkedItems, PartitionSnapshot, QueueSnapshot
+from runner.spec.obstacles import Reached
 from runner.transports.cut import Cut, WriterCut
 from runner.transports.leased.big_items import SharedFrame
 
@@ -373,14 +374,13 @@ class CutSender:
         """The same where somebody waits for it."""
         self.kept: Sequence[WriterCut] = () if cut is None else cut.writers
         """How far producers are by the last one that is kept."""
-        self._writers: Sequence[WriterCut] = ()
-        """The same of the one under way."""
         self.is_under_way = False
         self.trouble: str | None = None
         """Why the last one could not be kept."""
         self.reached = None if cut is None else cut.reached
         """How far the run was at the cut that somebody could go on from, be it an old one; None where there is none."""
-        self._reached_now = self.reached
+        self._now: tuple[Reached | None, Sequence[WriterCut]] = self.reached, self.kept
+        """Both, of the one under way."""
 
     def cut(self, cut: Cut, began: float) -> bool:
         """Send one; `began` is when it was begun to be taken. None may be under way.
@@ -394,7 +394,6 @@ class CutSender:
             self.soon = began + self._pace.least_pause(time.monotonic() - began)
             return True
         self._number += 1
-        self._reached_now = cut.reached
         try:
             self._buffer = self._buffer or CutBuffer()
             place = self._buffer.write(encoded.parts)
@@ -402,7 +401,7 @@ class CutSender:
             self._failed(f"there is no memory for it: {error.strerror or error}")
             return False
         self._held, self.is_under_way, self._began = encoded.held, True, began
-        self._writers = cut.writers
+        self._now = cut.reached, cut.writers
         self._send({"cut": {**place, "number": self._number, "at": time.time(), "fsync": self._pace.fsync}})
         self._sent_whole = encoded.is_whole
         self._count_cost(time.monotonic() - began)
@@ -426,9 +425,9 @@ class CutSender:
             self._count_cost(answer["seconds"])
             self.trouble = None
             if self._sent_whole:
-                self.reached, self._cost = self._reached_now, 0.0
+                self._cost = 0.0
                 if answer["committed"] == self._number:  # else it was superseded, and this one may yet fail
-                    self.kept = self._writers
+                    self.reached, self.kept = self._now
         else:
             self._failed(str(answer["why"]))
 
