@@ -1,0 +1,156 @@
+"""What goes out to workers under `leased`: leases, leave to put, answers; whatever the ledgers have decided.
+
+ledger ── HandOver, Granted, Accepted ──► Dispatch ── LEASE, CREDIT, FREED, ENOUGH, the answer to a join ──► worker
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from runner.ipc.stream import (
+    CreditMessage,
+    EnoughMessage,
+    FreedMessage,
+    JoinAnswer,
+    LeaseMessage,
+    Message,
+)
+from runner.ledger.credit import Granted
+from runner.ledger.ranges import Accepted, HandOver, Lease
+from runner.spec.plan import Plan
+from runner.transports.leased.big_items import ArenaRegistry
+from runner.transports.leased.connection import KeptItems, NoPartitionedQueues, WorkerConnection
+
+if TYPE_CHECKING:
+    from runner.ledger.partitioned import QueueLedger
+    from runner.transports.leased.partitions import PartitionedQueues
+
+
+class Dispatch:
+    """Carries out what the ledgers decide, and tells workers what they wait to be told."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledgers: Mapping[str, QueueLedger],
+        partitioned: PartitionedQueues | NoPartitionedQueues,
+        arenas: ArenaRegistry,
+        unsettled: set[str],
+        watch: Callable[[WorkerConnection], None],
+    ) -> None:
+        """`unsettled` names the queues that have had items since they were settled; `watch` is called for a worker
+        whose stream has come to be backlogged, or is so no more."""
+        self.ledgers = ledgers
+        self.connections: dict[str, WorkerConnection] = {}
+        """The workers that are alive, by name."""
+        self.kept = KeptItems()
+        self.woken = False
+        """Whether something has happened that whoever waits must be told of."""
+        self._partitioned = partitioned
+        self._arenas = arenas
+        self._unsettled = unsettled
+        self._watch = watch
+        self._fed = frozenset(queue.name for queue in plan.queues if queue.fed)
+        self._in_batches = any(queue.read_in_batches for queue in plan.queues)
+
+    def send(self, connection: WorkerConnection, message: Message) -> None:
+        """Send what fits now, and see to it that the rest follows."""
+        before = connection.stream.backlogged
+        connection.stream.send_nowait(message)
+        if connection.stream.backlogged != before:
+            self._watch(connection)
+
+    def carry_out(self, ledger: QueueLedger) -> None:
+        """Tell the workers what a ledger has decided."""
+        for decision in ledger.decide():
+            match decision:
+                case HandOver():
+                    self._hand_over(decision.lease)
+                case Granted():
+                    self._credit(decision.writer, decision.count)
+                case Accepted() if not ledger.shares:
+                    self._credit(decision.writer, 0)
+
+    def _hand_over(self, lease: Lease) -> None:
+        if lease.reader not in self.connections:
+            return  # it died after this was decided: the ledger has taken the lease back
+        item_range = lease.item_range
+        connection = self.connections[lease.reader]
+        connection.is_gathering = False
+        connection.handed += len(item_range)
+        self.kept.handed_over(connection.plan.receives, len(item_range))
+        message = LeaseMessage(
+            item_range.start,
+            item_range.stop,
+            lease.partial,
+            lease.number,
+            item_range.attempt,
+            item_range.frame.first,
+            body=item_range.frame.payload,
+        )
+        self.send(connection, message)
+
+    def _credit(self, writer: str, count: int) -> None:
+        if writer in self.connections:  # else it died meanwhile: what it has offered stays
+            self.send(self.connections[writer], CreditMessage(count))
+
+    def _settled(self, ledger: QueueLedger) -> None:
+        # While somebody may still put, that a queue is empty for a moment means nothing to the supervisor.
+        if not any(connection.outbox is ledger for connection in self.connections.values()):
+            self.woken = True
+        for connection in self.connections.values():
+            if connection.wants_join and connection.outbox is ledger:
+                connection.wants_join = False
+                self.send(connection, JoinAnswer())
+
+    def advance(self) -> None:
+        """Carry out what the ledgers have decided, and notice queues that have become settled."""
+        now = time.monotonic()
+        for writer in self._partitioned.answers(now):
+            self._credit(writer, 0)
+        for ledger in self.ledgers.values():
+            if ledger.due is not None and now >= ledger.due:
+                ledger.advance(now)
+            self.carry_out(ledger)
+            if ledger.name in self._unsettled and ledger.settled:
+                self._unsettled.discard(ledger.name)
+                self._settled(ledger)
+        if self._arenas.freed:
+            self._send_freed()
+        for connection in self.connections.values() if self._in_batches else ():
+            if connection.is_gathering and not self._can_be_added_to(connection):
+                connection.is_gathering = False
+                self.send(connection, EnoughMessage())
+
+    def _send_freed(self) -> None:
+        for writer, numbers in self._arenas.pop_freed():
+            self.send(self.connections[writer], FreedMessage(body=numbers))
+
+    def _can_be_added_to(self, connection: WorkerConnection) -> bool:
+        """Whether anybody can give a reader more items to go with those that it has taken."""
+        ledger = connection.inbox
+        assert ledger is not None
+        writers = (each for each in self.connections.values() if each.outbox is ledger)
+        return not ledger.is_full and any(not writer.wants_join for writer in writers)
+
+    def has_readers(self, ledger: QueueLedger) -> bool:
+        """Whether anybody who is alive reads a queue."""
+        return any(connection.inbox is ledger for connection in self.connections.values())
+
+    def has_writers(self, ledger: QueueLedger) -> bool:
+        """Whether a queue may get more items."""
+        return ledger.name in self._fed or any(each.outbox is ledger for each in self.connections.values())
+
+    def hurry_readers(self, ledger: QueueLedger) -> None:
+        """Nobody waits for anything else any more than that what was handled is safe."""
+        if not self.has_writers(ledger):
+            for connection in self.connections.values():
+                if connection.inbox is ledger and connection.held:
+                    self.send(connection, EnoughMessage())
+
+    def time_left(self, deadline: float) -> float:
+        """Seconds until `deadline`, or until a ledger has something to do by the clock, whichever comes first."""
+        dues = [due for ledger in self.ledgers.values() if (due := ledger.due) is not None]
+        return max(0.0, min([deadline, *dues]) - time.monotonic())
