@@ -26,8 +26,8 @@ from contenders import missing
 from plot import write_plot
 from row import Row, Setting
 from rows import rows
-from running import Result, keep_figures, kept_figures, measure
-from table import as_markdown, as_text, cells, summary
+from running import Kept, measure
+from table import as_markdown, as_text, cells, summary, write_page
 
 from runner.spec.resources import QueueSpec
 
@@ -39,46 +39,50 @@ def main() -> None:
     if options.list:
         print(*(row.name for row in rows()), sep="\n")
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
-    with tempfile.TemporaryDirectory() as folder:
-        results = run_all(options, Path(folder))
+    kept = Kept.read(options.results)
+    if not options.show:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
+        with tempfile.TemporaryDirectory() as folder:
+            run_all(options, kept, Path(folder))
+    results = kept.results(rows())
     print(as_markdown(results) if options.markdown else as_text(results))
     print(f"\n{summary(results)}")
     if options.plot:
         write_plot(options.plot, results)
+    if options.page:
+        write_page(options.page, kept.about, results)
 
 
-def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
-    """Measure the rows that are asked for; add those that were kept from before; all in the order of the table."""
-    figures = kept_figures(options.results)
-    if not options.show:
-        os.environ["MPRUN_HOME"] = str(folder / "home")
-        setting = Setting(_maxsize(options), folder, options.share or (QUICK if options.quick else 1.0))
-        rounds = options.rounds or (1 if options.quick else 5)
-        warn_without_bytecode()
-        _say(_head(setting, rounds))
-        for row in _chosen(options.rows):
-            result = measure(row, setting, rounds)
-            figures[row.name] = result.figures
-            _say("  ".join(cell for cell in cells(result) if cell))
-            if options.results:
-                keep_figures(options.results, figures)
-    return [Result(row, figures[row.name]) for row in rows() if row.name in figures]
+def run_all(options: argparse.Namespace, kept: Kept, folder: Path) -> None:
+    """Measure the rows that are asked for, and keep each as soon as it is there."""
+    os.environ["MPRUN_HOME"] = str(folder / "home")
+    setting = Setting(_maxsize(options), folder, options.share or (QUICK if options.quick else 1.0))
+    rounds = options.rounds or (1 if options.quick else 5)
+    warn_without_bytecode()
+    kept.about = _about(setting, rounds)
+    _say(kept.about)
+    for name in missing():
+        _say(f"{name}: not installed, left out")
+    for row in _chosen(options.rows):
+        result = measure(row, setting, rounds)
+        kept.add(result)
+        _say("  ".join(cell for cell in cells(result) if cell))
+
+
+def _about(setting: Setting, rounds: int) -> str:
+    share = (
+        ""
+        if setting.share == 1
+        else f", {setting.share:g} of the items (the figures of so short runs mean little)"
+    )
+    return (
+        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, queues of {setting.maxsize:,} items, "
+        f"medians of {rounds} rounds{share}."
+    )
 
 
 def _maxsize(options: argparse.Namespace) -> int:
     return options.maxsize or QueueSpec("").maxsize or 1000
-
-
-def _head(setting: Setting, rounds: int) -> str:
-    lines = [
-        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, queues of {setting.maxsize} items, "
-        f"medians of {rounds} rounds, whole processes in turn"
-    ]
-    lines += [f"{name}: not installed, left out" for name in missing()]
-    if setting.share != 1:
-        lines.append(f"{setting.share:g} of the items: start and end are most of it, figures mean little")
-    return "\n".join(lines) + "\n"
 
 
 def _say(text: str) -> None:
@@ -107,6 +111,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write a plot")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="write the table into a page, between its two marks"
+    )
     parser.add_argument(
         "--results",
         type=Path,

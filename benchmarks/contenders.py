@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 FLOOR = "in one process"
 BASE = "by hand"
 JOINABLE, LEASED = "mprun joinable", "mprun leased"
-POOL_1, POOL_8 = "Pool, chunksize 1", "Pool, chunksize 8"
+POOL_1, POOL_8 = "Pool by 1", "Pool by 8"
 FIFO, JOBLIB, MPIRE, PYPELN, RAY = "faster-fifo", "joblib", "mpire", "pypeln", "ray.util.queue"
 PASS, PLAIN = "python -c pass", "without it"
 """What commands, and workflows with a feature, are compared with."""

@@ -42,7 +42,7 @@ def _said(name: str, times: float = 1.0) -> Callable[[Sequence[Run]], float | No
 
 
 RATE = Metric("rate", "/s", lambda runs: runs[-1][0] / runs[-1][1].seconds, more_is_better=True)
-SECONDS = Metric("whole", "s", lambda runs: runs[-1][1].seconds)
+SECONDS = Metric("time", "s", lambda runs: runs[-1][1].seconds)
 CPU_EACH = Metric("CPU", "µs", lambda runs: 1e6 * runs[-1][1].cpu / runs[-1][0])
 WALL_MORE = Metric("wall", "µs", lambda runs: marginal(runs, lambda reading: reading.seconds))
 CPU_MORE = Metric("CPU", "µs", lambda runs: marginal(runs, lambda reading: reading.cpu))

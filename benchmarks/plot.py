@@ -19,6 +19,7 @@ from running import Result
 WIDTH = 860.0
 LEFT, RIGHT = 220.0, 76.0
 STEP = 19.0
+_TOP = 94.0
 LOWEST = 0.1
 """Times of by hand: what is slower still stands at the edge."""
 MARKS = {
@@ -69,7 +70,7 @@ def draw(results: Sequence[Result]) -> str:
     many = {place: each for place, each in slow.items() if place[0] >= _MANY}
     parts, y = list(_bars(results)), _bottom(results)
     parts += [*_grid(few, 20, y + 30), *_curve(many, WIDTH / 2 + 40, y + 30)] if slow else []
-    return svg.page(WIDTH, y + (240 if slow else 0), "mprun compared", parts, MARKS)
+    return svg.page(WIDTH, y + (250 if slow else 0), "mprun compared", parts, MARKS)
 
 
 # How many times quicker than by hand.
@@ -92,7 +93,7 @@ def _with_ratios(results: Sequence[Result]) -> list[tuple[Result, dict[str, floa
 
 
 def _bottom(results: Sequence[Result]) -> float:
-    return 74 + STEP * len(_with_ratios(results)) + 10
+    return _TOP + STEP * len(_with_ratios(results)) + 10
 
 
 def _bars(results: Sequence[Result]) -> Iterator[str]:
@@ -109,10 +110,10 @@ def _bars(results: Sequence[Result]) -> Iterator[str]:
     bottom = _bottom(results) - 8
     for power in range(decades + 1):
         at = x(LOWEST * 10**power)
-        yield svg.line([(at, 70), (at, bottom)], "dim" if power == 1 else "line")
-        yield svg.text(at, 65, f"{LOWEST * 10**power:g} ×", anchor="middle", kind="dim")
+        yield svg.line([(at, _TOP - 4), (at, bottom)], "dim" if power == 1 else "line")
+        yield svg.text(at, _TOP - 9, f"{LOWEST * 10**power:g} ×", anchor="middle", kind="dim")
     for number, (result, found) in enumerate(rows):
-        y = 74 + STEP * number + STEP / 2
+        y = _TOP + STEP * number + STEP / 2
         yield svg.text(LEFT - 8, y + 4, result.row.name, anchor="end")
         if LEASED in found:
             left, right = sorted((x(1), x(found[LEASED])))
@@ -134,15 +135,13 @@ def _aims(result: Result) -> Iterator[float]:
 def _legend(names: Sequence[str]) -> Iterator[str]:
     x = 20.0
     for name in names:
-        yield (
-            svg.bar(x - 4, 36, 10, 8, "leased")
-            if name == LEASED
-            else svg.dot(x, 40, KINDS[name], hollow=name == FLOOR)
-        )
-        yield svg.text(x + 9, 44, name, kind="dim")
-        x += 24 + 6.3 * len(name)
-    yield svg.line([(x, 34), (x, 46)], "ink", width=2)
-    yield svg.text(x + 7, 44, "target", kind="dim")
+        words = name.removeprefix("mprun ")
+        mark = svg.bar(x - 4, 36, 10, 8, "leased")
+        yield mark if name == LEASED else svg.dot(x, 40, KINDS[name], hollow=name == FLOOR)
+        yield svg.text(x + 9, 44, words, kind="dim")
+        x += 24 + 6.5 * len(words)
+    yield svg.line([(20, 52), (20, 64)], "ink", width=2)
+    yield svg.text(29, 62, "what leased is to reach. Whatever is slower than 0.1 × stands there.", kind="dim")
 
 
 # Slow items.
@@ -193,7 +192,7 @@ def _curve(cells: Cells, left: float, top: float) -> Iterator[str]:
     for workers in numbers:
         yield svg.text(x(workers), floor + 17, str(workers), anchor="middle", kind="dim")
     labels: list[float] = []
-    for name, label in ((LEASED, "leased"), (POOL_8, "Pool, by 8"), (POOL_1, "Pool, by 1")):
+    for name, label in ((LEASED, "leased"), (POOL_8, POOL_8), (POOL_1, POOL_1)):
         points = [(x(each), y(taken[each][name])) for each in numbers if name in taken[each]]
         if points:
             yield svg.line(points, KINDS[name], width=2)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contenders import CONTENDERS
@@ -74,14 +74,28 @@ def _medians(readings: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in readings if name in each) for name in names}
 
 
-def kept_figures(path: Path | None) -> dict[str, Figures]:
-    """Read what was measured before, by row; nothing if there is no such file yet."""
-    if path is None or not path.exists():
-        return {}
-    found: dict[str, Figures] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+@dataclass(slots=True)
+class Kept:
+    """What has been measured, in a file or not: what of, and the figures by row."""
 
+    path: Path | None
+    about: str = ""
+    figures: dict[str, Figures] = field(default_factory=dict)
 
-def keep_figures(path: Path, figures: Mapping[str, Figures]) -> None:
-    """Write what was measured."""
-    path.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    @classmethod
+    def read(cls, path: Path | None) -> Kept:
+        """Take what is there from before, if anything is."""
+        if path is None or not path.exists():
+            return cls(path)
+        return cls(path, **json.loads(path.read_text(encoding="utf-8")))
+
+    def add(self, result: Result) -> None:
+        """Keep a row, in the place of what was measured of it before."""
+        self.figures[result.row.name] = result.figures
+        if self.path is not None:
+            text = json.dumps({"about": self.about, "figures": self.figures}, indent=1, ensure_ascii=False)
+            self.path.write_text(f"{text}\n", encoding="utf-8")
+
+    def results(self, rows: Iterable[Row]) -> list[Result]:
+        """What is known of rows, in their order."""
+        return [Result(row, self.figures[row.name]) for row in rows if row.name in self.figures]

@@ -5,7 +5,9 @@ Result ──► Line (cells) ──► text | Markdown
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from contenders import BASE, FLOOR, JOINABLE, LEASED
 from goals import Goal, Metric, Verdict
@@ -14,6 +16,8 @@ from running import Result
 COLUMNS = (FLOOR, BASE, JOINABLE, LEASED)
 HEADS = ("row", FLOOR, BASE, "`joinable`", "`leased`", "others", "targets")
 REACHED, MISSED = "✓", "✗"
+BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
+"""Where a page has the table."""
 
 
 def as_text(results: Sequence[Result]) -> str:
@@ -30,6 +34,16 @@ def as_markdown(results: Sequence[Result]) -> str:
     """The table for a page."""
     lines = [HEADS, ("---", "--:", "--:", "--:", "--:", "---", "---"), *map(cells, results)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_page(page: Path, about: str, results: Sequence[Result]) -> None:
+    """Put the table where a page has the marks for it."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not end:
+        sys.exit(f"{page}: expected a line {BEGIN} and a line {END} for the table, got none")
+    body = f"\n{about} {summary(results)}.\n\n{as_markdown(results)}\n"
+    page.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}", encoding="utf-8")
 
 
 def summary(results: Sequence[Result]) -> str:
