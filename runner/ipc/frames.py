@@ -5,6 +5,7 @@ The supervisor passes frames on unopened; only workers pack and unpack them.
     SAFE items (numbers, short text, None, flat tuples)    one pickle of the list         b"L" + pickle
     any other item                                         pickled alone, when it is put  b"S" + lengths + pickles
     where one of these lies in shared memory               its handle instead of it       b"M" + lengths + entries
+    where all of it does                                   the handle of the frame        b"M" + length + handle
 
 An item that can change is pickled before the handler goes on: it may change it next, or yield the same object again.
 Items that can't change may wait for company and share one pickle, which is what makes small items cheap.
@@ -27,7 +28,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from runner.errors import MprunError, WorkerSignal
-from runner.ipc.shm.handles import BIG, BufferHandle, is_handle
+from runner.ipc.shm.handles import BIG, BufferHandle, frame_handle, is_handle
 
 NUMBERS: frozenset[type] = frozenset({int, float, complex, bool, type(None)})
 TEXTS: frozenset[type] = frozenset({str, bytes})
@@ -36,6 +37,11 @@ _ATOMS = NUMBERS | TEXTS
 
 _LIST, _SERIES, MIXED = b"L", b"S", b"M"
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
+_ONE = 9
+"""Where the entry of a frame with a single one begins."""
+_STORED = frame_handle(0, 0)[:2]
+"""How the handle of a frame begins."""
+_FORM = _ONE + len(_STORED)
 
 Fetch = Callable[[memoryview], object]
 """Makes an item of its entry."""
@@ -77,8 +83,25 @@ def pack_mixed(entries: Sequence[bytes]) -> bytes:
     return MIXED + pack_series(entries)[1:]
 
 
-def unpack(payload: bytes, start: int, stop: int, fetch: Fetch | None = None) -> Iterator[object]:
+def stored_frame(payload: bytes | memoryview) -> BufferHandle | None:
+    """Return the handle of a frame that lies elsewhere as a whole; None for one that is here."""
+    if payload[:1] != MIXED or payload[_ONE:_FORM] != _STORED:
+        return None
+    return BufferHandle.decode(payload[_ONE:])
+
+
+def size_in_record(payload: bytes | memoryview) -> int:
+    """Return the bytes of a frame, wherever it lies, without its big items."""
+    handle = stored_frame(payload)
+    return len(payload) if handle is None else handle.span
+
+
+def unpack(
+    payload: bytes | memoryview, start: int, stop: int, fetch: Fetch | None = None
+) -> Iterator[object]:
     """Return items `start` to `stop` of a frame, unpickled as they are asked for; `fetch` makes an item of a handle.
+
+    A frame that lies elsewhere is fetched before.
 
     The iterator raises `UnpackError` for an item that can't be unpickled, and goes on with the next one after that.
     """
@@ -95,7 +118,8 @@ def shares_pickle(payload: bytes | memoryview) -> bool:
 
 
 def cut(payload: bytes, index: int) -> tuple[bytes, int]:
-    """Return the smallest frame with item `index` that can be had without unpickling, and where in it that is."""
+    """Return the smallest frame with item `index` that can be had without unpickling, and where in it that is. A frame
+    that lies elsewhere is fetched before."""
     return (payload, index) if shares_pickle(payload) else (pack_series([entry(payload, index)]), 0)
 
 
@@ -130,7 +154,7 @@ def _entries(payload: bytes | memoryview) -> list[bytes]:
     return [bytes(payload[begin:end]) for begin, end in pairwise(ends)]
 
 
-def sizes_of(payload: bytes, start: int, stop: int) -> list[int]:
+def sizes_of(payload: bytes | memoryview, start: int, stop: int) -> list[int]:
     """Return the bytes of items `start` to `stop` of a frame, as they are pickled, wherever they lie."""
     if shares_pickle(payload):
         return [len(pickle_alone(item)) for item in unpack(payload, start, stop)]
@@ -166,7 +190,9 @@ def load_item(pickled: bytes | memoryview, load: Callable[[Any], object] = pickl
 class _Series:
     """Items that were pickled alone. A class, since a generator would end at the first that fails."""
 
-    def __init__(self, payload: bytes, start: int, stop: int, load: Fetch = pickle.loads) -> None:
+    def __init__(
+        self, payload: bytes | memoryview, start: int, stop: int, load: Fetch = pickle.loads
+    ) -> None:
         (count,) = struct.unpack_from("<I", payload, 1)
         lengths = struct.unpack_from(f"<{count}I", payload, 5)
         self._view = memoryview(payload)
@@ -211,7 +237,7 @@ class Part:
     frame: bytes
 
 
-def item_size(entry: bytes) -> int:
+def item_size(entry: bytes | memoryview) -> int:
     """The bytes of an item, wherever they lie."""
     return len(entry) + (BufferHandle.decode(entry).span if is_handle(entry) else 0)
 
