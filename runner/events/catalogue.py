@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import get_annotations
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from runner.events import jobs, run
 from runner.events.base import LEVELS, Event
@@ -86,5 +86,7 @@ def _json_types(found: Any) -> str | list[str]:
     """Say what JSON Schema calls a type, or the types of a union."""
     if found is NoneType:
         return "null"
+    if get_origin(found) is list:
+        return "array"
     parts = get_args(found)
     return [str(_json_types(part)) for part in parts] if parts else _JSON_TYPES[found.__name__]
