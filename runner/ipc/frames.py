@@ -3,6 +3,7 @@
 The supervisor passes frames on unopened; only workers pack and unpack them.
 
     SAFE items (numbers, short text, None, flat tuples)    one pickle of the list         b"L" + pickle
+    the same, where the first is a tuple or bytes          the list by marshal            b"T" + marshal
     any other item                                         pickled alone, when it is put  b"S" + lengths + pickles
     where one of these lies in shared memory               its handle instead of it       b"M" + lengths + entries
     where all of it does                                   the handle of the frame        b"M" + length + handle
@@ -20,6 +21,7 @@ part items are in the order in which they were put; between shards there is no o
 
 from __future__ import annotations
 
+import marshal
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,11 +34,15 @@ from runner.ipc.shm.handles import BIG, BufferHandle, frame_handle, is_handle
 
 NUMBERS: frozenset[type] = frozenset({int, float, complex, bool, type(None)})
 TEXTS: frozenset[type] = frozenset({str, bytes})
-_ATOMS = NUMBERS | TEXTS
+ATOMS = NUMBERS | TEXTS
 """Types without parts and without state. Exact types: a subclass may carry anything."""
+_BY_MARSHAL: frozenset[type] = frozenset({tuple, bytes})
 
-_LIST, _SERIES, MIXED = b"L", b"S", b"M"
+_LIST, _MARSHALLED, _SERIES, MIXED = b"L", b"T", b"S", b"M"
+_MARSHAL_VERSION = 4
+"""What every Python that can run this reads."""
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
+_TOGETHER = (_LIST, _MARSHALLED)
 _ONE = 9
 """Where the entry of a frame with a single one begins."""
 _STORED = frame_handle(0, 0)[:2]
@@ -60,11 +66,17 @@ def is_safe(item: object) -> bool:
     kind = type(item)
     if kind in TEXTS:
         return len(item) < BIG  # type: ignore[arg-type]
-    return kind in NUMBERS or (kind is tuple and _ATOMS.issuperset(map(type, item)))  # type: ignore[call-overload]
+    return kind in NUMBERS or (kind is tuple and ATOMS.issuperset(map(type, item)))  # type: ignore[call-overload]
 
 
 def pack_safe(items: Sequence[object]) -> bytes:
-    """Pickle items that are all safe, together."""
+    """Write items that are all safe, together.
+
+    For tuples and bytes by marshal, which knows the few types that there may be: of tuples it needs a third of the time
+    that pickle does, which notes each. For the others there is no difference.
+    """
+    if type(items[0]) in _BY_MARSHAL:
+        return _MARSHALLED + marshal.dumps(items, _MARSHAL_VERSION)  # type: ignore[arg-type]
     return _LIST + pickle.dumps(items, _PROTOCOL)
 
 
@@ -105,8 +117,10 @@ def unpack(
 
     The iterator raises `UnpackError` for an item that can't be unpickled, and goes on with the next one after that.
     """
-    if payload[:1] == _LIST:
+    if (kind := payload[:1]) == _LIST:
         return iter(pickle.loads(memoryview(payload)[1:])[start:stop])
+    if kind == _MARSHALLED:
+        return iter(marshal.loads(memoryview(payload)[1:])[start:stop])
     if payload[:1] == MIXED and fetch is not None:
         return _Series(payload, start, stop, _load_or(fetch))
     return _Series(payload, start, stop)
@@ -114,7 +128,7 @@ def unpack(
 
 def shares_pickle(payload: bytes | memoryview) -> bool:
     """Whether the items of a frame can only be told apart by unpickling it."""
-    return payload[:1] == _LIST
+    return payload[:1] in _TOGETHER
 
 
 def cut(payload: bytes, index: int) -> tuple[bytes, int]:
