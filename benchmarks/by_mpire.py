@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 
 from mpire import WorkerPool
-from workloads import Workload, workload
+from workloads import WORKLOADS, Workload
 
 
-def run(carried: Workload, count: int, maxsize: int) -> None:
-    with WorkerPool(n_jobs=carried.consumers) as pool:
+def run(workload: Workload, count: int, maxsize: int) -> None:
+    with WorkerPool(n_jobs=workload.consumers) as pool:
         results = pool.imap_unordered(
-            carried.handler(),
-            ((item,) for item in carried.make(**carried.each(count))),
+            workload.take,
+            ((item,) for item in workload.make(**workload.each(count))),
             iterable_len=count,
             chunk_size=1,
             max_tasks_active=maxsize,
@@ -25,4 +25,4 @@ def run(carried: Workload, count: int, maxsize: int) -> None:
 
 
 if __name__ == "__main__":
-    run(workload(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    run(WORKLOADS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))

@@ -5,15 +5,11 @@ python by_mprun.py WORKLOAD COUNT MAXSIZE TRANSPORT
 
 from __future__ import annotations
 
-import itertools
-import json
 import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workloads import Workload, workload
+from workloads import WORKLOADS, Workload
 
 from runner.composition import run
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
@@ -21,17 +17,16 @@ from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 
 
-def workflow(carried: Workload, count: int, maxsize: int, transport: str) -> WorkflowSpec:
+def workflow(workload: Workload, count: int, maxsize: int, transport: str) -> WorkflowSpec:
     """The workflow that a file with these stages would give."""
-    queues = [f"queue-{number}" for number in range(carried.chain + 1)]
+    between = workload.between
     stages = [
-        stage("producer", carried.make, carried.producers, carried.each(count), sends=queues[0]),
-        stage("consumer", carried.take, carried.consumers, carried.take_with, receives=queues[-1]),
+        stage("producer", workload.make, workload.producers, workload.each(count), sends="first"),
+        stage("consumer", workload.take, workload.consumers, {}, receives="last" if between else "first"),
     ]
-    for number, (inbox, outbox) in enumerate(itertools.pairwise(queues), 1):
-        stages.append(
-            stage(f"pipe-{number}", carried.between, carried.pipes, {}, receives=inbox, sends=outbox)
-        )
+    if between is not None:
+        stages.append(stage("pipe", between, workload.pipes, {}, receives="first", sends="last"))
+    queues = ["first", "last"] if between else ["first"]
     return WorkflowSpec(
         "compare",
         Path(__file__).with_name("compare.yaml"),
@@ -41,25 +36,13 @@ def workflow(carried: Workload, count: int, maxsize: int, transport: str) -> Wor
     )
 
 
-def stage(
-    name: str,
-    handler: Any,
-    workers: int,
-    arguments: Mapping[str, Any],
-    *,
-    receives: str | None = None,
-    sends: str | None = None,
-) -> StageSpec:
+def stage(name: str, handler: Any, workers: int, arguments: dict[str, int], **queues: str) -> StageSpec:
     names = tuple(f"{name}-{number}" for number in range(1, workers + 1))
-    reference = HandlerRef("python", f"workloads:{handler.__name__}")
-    return StageSpec(name, reference, arguments=arguments, workers=names, receives=receives, sends=sends)
+    return StageSpec(name, HandlerRef("python", f"workloads:{handler.__name__}"), arguments, names, **queues)
 
 
 if __name__ == "__main__":
     name, items, bound, transport = sys.argv[1:]
-    plan = make_plan(workflow(workload(name), int(items), int(bound), transport))
-    began = time.perf_counter()
-    report = run(plan)
-    print(json.dumps({"run": time.perf_counter() - began}))
+    report = run(make_plan(workflow(WORKLOADS[name], int(items), int(bound), transport)))
     if report.outcome != "done":
         sys.exit(f"{report.outcome}: {report.reason}")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.events.report import Report as Report
     from runner.handlers.kinds import HandlerKind as HandlerKind
     from runner.handlers.kinds import QueueEnd as QueueEnd
+    from runner.handlers.kinds import Route as Route
     from runner.handlers.kinds import WorkerContext as WorkerContext
     from runner.loader.load import load as load
     from runner.process.resources.locks import HandlerLock as HandlerLock
@@ -45,6 +46,7 @@ __all__ = [
     "Plan",
     "QueueEnd",
     "Report",
+    "Route",
     "SpecError",
     "Stopping",
     "WorkerContext",
@@ -65,6 +67,7 @@ _HOMES = {
     "Plan": "runner.spec.plan",
     "QueueEnd": "runner.handlers.kinds",
     "Report": "runner.events.report",
+    "Route": "runner.handlers.kinds",
     "SpecError": "runner.errors",
     "Stopping": "runner.errors",
     "WorkerContext": "runner.handlers.kinds",

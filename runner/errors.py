@@ -132,6 +132,10 @@ class ContractBroken(MprunError, ValueError):
     """An item does not keep the schema of its queue. Raised by its put."""
 
 
+class RouteError(MprunError, ValueError):
+    """An item has no way: no condition under `to` takes it, or it names a queue that its stage does not write to."""
+
+
 class NotTheWorker(MprunError):
     """A process that a handler forked used a queue of the worker's."""
 

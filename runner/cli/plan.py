@@ -99,7 +99,7 @@ def _worker_rows(plan: Plan) -> list[list[str]]:
 
 def _worker_row(stage: StagePlan, worker: WorkerPlan) -> list[str]:
     daemon = "yes" if worker.daemon else "-"
-    ends = [worker.receives or "-", worker.sends or "-"]
+    ends = [worker.receives or "-", ", ".join(worker.targets) or "-"]
     promises = [done_label(worker), stage.spec.over_death]
     return [worker.name, worker.stage, worker.role, worker.handler.target, *ends, *promises, daemon]
 
@@ -158,7 +158,7 @@ def _runs_as(worker: WorkerPlan) -> str | None:
 _OF_STAGE = {"name", "stage", "role", "receives", "sends", "daemon"}
 _IN_WORKER = {field.name for field in fields(WorkerPlan)} - _OF_STAGE
 """What the workers of a stage share, and is shown once, under `run`."""
-_RENAMED = {"arguments": "with", "places": "args", "receives": "from", "sends": "to"}
+_RENAMED = {"arguments": "with", "places": "args", "receives": "from", "sends": "to"}  # where it is one
 """Fields that go by the names that the file has for them."""
 
 

@@ -76,17 +76,22 @@ def _list_of(element: str) -> dict[str, Any]:
     shape = {
         "type": "object",
         "required": list(fields),
-        "properties": {name: {"type": _json_types(found)} for name, found in fields.items()},
+        "properties": {name: _json_shape(found) for name, found in fields.items()},
         "additionalProperties": False,
     }
     return {"type": "array", "items": shape}
+
+
+def _json_shape(found: Any) -> dict[str, Any]:
+    if get_origin(found) is list:
+        (element,) = get_args(found)
+        return {"type": "array", "items": {"type": _json_types(element)}}
+    return {"type": _json_types(found)}
 
 
 def _json_types(found: Any) -> str | list[str]:
     """Say what JSON Schema calls a type, or the types of a union."""
     if found is NoneType:
         return "null"
-    if get_origin(found) is list:
-        return "array"
     parts = get_args(found)
     return [str(_json_types(part)) for part in parts] if parts else _JSON_TYPES[found.__name__]

@@ -244,6 +244,7 @@ class ReportBuilder:
                     "daemon": False,
                     "from": None,
                     "to": None,
+                    "targets": [],
                 }
             )
         return self._stages[event.stage]
@@ -304,6 +305,7 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
         workers=workers,
         receives=declared["from"],
         sends=declared["to"],
+        targets=tuple(declared.get("targets", ())),
         received=int(counters["received"]),
         sent=int(counters["sent"]),
         done=int(counters["done"]),
@@ -415,17 +417,17 @@ def _verdict(stage: StageLine, seconds: float) -> str:
 def _evidence(
     slowest: StageLine, stages: Sequence[StageLine], queues: Sequence[QueueLine], seconds: float
 ) -> str:
-    inbox, outbox = slowest.receives, slowest.sends
+    inbox, outboxes = slowest.receives, slowest.outputs
     shares = [(q.full_seconds, f"'{q.name}' was full") for q in queues if q.name == inbox]
     shares += [
         (stage.blocked_seconds / max(stage.workers, 1), f"{stage.name} waited for room")
         for stage in stages
-        if inbox is not None and stage.sends == inbox
+        if inbox in stage.outputs
     ]
     shares += [
         (stage.starved_seconds / max(stage.workers, 1), f"{stage.name} waited for items")
         for stage in stages
-        if outbox is not None and stage.receives == outbox
+        if stage.receives in outboxes
     ]
     telling = [(waited, what) for waited, what in shares if waited >= WORTH_SAYING * seconds]
     return f" while {telling[0][1]} {_percent(telling[0][0] / seconds)} of it" if telling else ""
@@ -462,11 +464,11 @@ def _pace_of(other: StageLine, slowest: StageLine, stages: Sequence[StageLine]) 
 
 def _feeds(upper: StageLine, lower: StageLine, stages: Sequence[StageLine]) -> bool:
     reached: set[str] = set()
-    queues = {upper.sends}
-    while queues - {None}:
+    queues = set(upper.outputs)
+    while queues:
         readers = [stage for stage in stages if stage.receives in queues and stage.name not in reached]
         reached |= {stage.name for stage in readers}
-        queues = {stage.sends for stage in readers}
+        queues = {queue for stage in readers for queue in stage.outputs}
     return lower.name in reached
 
 

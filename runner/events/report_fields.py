@@ -23,7 +23,8 @@ class StageLine:
     role: str = means("producer, consumer, pipe or plain.")
     workers: int = means("How many workers it had, or was to have: the most at a time.", 0)
     receives: str | None = means("The queue it reads; null if none.", None)
-    sends: str | None = means("The queue it writes; null if none.", None)
+    sends: str | None = means("The queue it writes; null if none, or several.", None)
+    targets: tuple[str, ...] = means("The queues it writes.", ())
     received: int = means("Items its workers took; one that is tried again counts again.", 0)
     sent: int = means("Items they put.", 0)
     done: int = means("Items they acknowledged.", 0)
@@ -48,6 +49,11 @@ class StageLine:
         "Seconds of the slowest item that was measured alone; null if there was none.", None
     )
     slowest_item: str | None = means("The repr of that item; null where it has no name.", None)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The queues it writes, also where an older record names the only one alone."""
+        return self.targets or (() if self.sends is None else (self.sends,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ _JSON_TYPES: Mapping[str, Mapping[str, Any]] = {
     "float": {"type": "number"},
     "float | None": {"type": ["number", "null"]},
     "bool": {"type": "boolean"},
+    "tuple[str, ...]": {"type": "array", "items": {"type": "string"}},
 }
 
 

@@ -33,7 +33,15 @@ class WorkerOutcome(StrEnum):
 
 StageDeclared = TypedDict(
     "StageDeclared",
-    {"name": str, "role": str, "workers": int, "daemon": bool, "from": str | None, "to": str | None},
+    {
+        "name": str,
+        "role": str,
+        "workers": int,
+        "daemon": bool,
+        "from": str | None,
+        "to": str | None,
+        "targets": list[str],
+    },
 )
 
 
@@ -122,8 +130,6 @@ class Problem(TypedDict):
     severity: str
     message: str
     help: str | None
-    used: list[dict[str, Any]]
-    """For what stands in a template: the `file`, `line` and `column` of each place of use, and its `name`."""
 
 
 class RunRefused(Event, kind="run.refused", level="error"):

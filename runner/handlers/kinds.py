@@ -11,17 +11,19 @@ the constructor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.errors import HandlerError
+from runner.errors import HandlerError, RouteError
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.diagnostics import Severity
 from runner.spec.model import Role
 from runner.spec.plan import InputFile, InputShare
+from runner.spec.suggestions import near, which_one
+from runner.text import safe_repr
 
 if TYPE_CHECKING:
     from runner.handlers.outputs import Writes
@@ -59,6 +61,57 @@ class Malformed:
     error: Exception
     position: str
     """Where it is: `access.log:17`."""
+
+
+class Route:
+    """
+    An item with the name of the queue that it goes to: what a handler yields or returns to choose that itself.
+
+    `yield Route("errors", page)` puts `page` on the queue `errors`, which is one that the stage's `to` names.
+    """
+
+    __slots__ = ("item", "queue")
+
+    def __init__(self, queue: str, item: object) -> None:
+        self.queue = queue
+        self.item = item
+
+    def __repr__(self) -> str:
+        return f"Route({self.queue!r}, {safe_repr(self.item)})"
+
+    def check(self, targets: Collection[str]) -> None:
+        """Raise `RouteError` where its queue is none of these."""
+        if self.queue not in targets:
+            named = f"{safe_repr(self)}: the stage's `to` names no queue '{self.queue}'"
+            question = which_one(near(str(self.queue), targets))
+            raise RouteError(f"{named}; {question or 'it has ' + ', '.join(sorted(targets))}")
+
+    def __reduce__(self) -> tuple[Callable[[object], object], tuple[object]]:
+        """It travels as the item alone: of a stage with one queue nobody looks at the items that pass."""
+        self.check(_targets_here)
+        return _itself, (self.item,)
+
+
+_targets_here: Collection[str] = ()
+"""In a worker: the queues that its stage writes to."""
+
+
+def allow_routes(targets: Collection[str]) -> None:
+    """Called in a worker: its handler may put items on these queues."""
+    global _targets_here  # noqa: PLW0603 - what is pickled has no other way to know where it is
+    _targets_here = targets
+
+
+def unrouted(item: object, targets: Collection[str]) -> object:
+    """Return an item without the name of its queue. Raises `RouteError` where that is none of the stage's."""
+    if type(item) is not Route:
+        return item
+    item.check(targets)
+    return item.item
+
+
+def _itself(item: object) -> object:
+    return item
 
 
 def one_by_one(items: Iterable[object]) -> Iterator[object]:

@@ -239,7 +239,9 @@ class StockAnswer(Message):
 
 @dataclass(slots=True)
 class FreedMessage(Message):
-    """The frames in the body, by their numbers, have come to an end."""
+    """The frames in the body, by their numbers, have come to an end: those for one of the worker's queues."""
+
+    branch: int = 0
 
 
 KINDS: tuple[type[Message], ...] = (

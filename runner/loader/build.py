@@ -19,6 +19,7 @@ from runner.spec.keys import keys_of, usual_values_of, values_of
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.references import texts_known
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
+from runner.spec.routes import RouteSpec, routes_of
 
 UNKNOWN_HANDLER: Final = HandlerRef(kind="unknown", target="")
 
@@ -65,15 +66,25 @@ def _stage(
 ) -> StageSpec:
     """What a stage says goes before what `defaults` says; `env` alone is joined, not replaced."""
     keys = {**defaults, **(own if isinstance(own, dict) else {})}
+    sends, routes = _outputs(keys.get("to"))
     env = env_texts({**defaults.get("env", {}), **keys.get("env", {})})
     return StageSpec(
         name=name,
         handler=_handler(keys.get("run"), {**around, "env": {**around["env"], **env}}),
         workers=_workers(name, keys),
+        sends=sends,
+        routes=routes,
         env=env,
         cwd=beside / keys["cwd"] if "cwd" in keys else None,
         **values_of(StageSpec, keys),
     )
+
+
+def _outputs(to: Any) -> tuple[str | None, tuple[RouteSpec, ...]]:
+    """The one queue of a stage, or what there is to know where that is not all."""
+    routes = routes_of(to) if to else ()
+    alone = len(routes) == 1 and routes[0] == RouteSpec(routes[0].queue)
+    return (routes[0].queue, ()) if alone else (None, routes)
 
 
 def script_in(kind: str, options: object) -> str | None:
@@ -102,7 +113,7 @@ def _queues(
 ) -> tuple[QueueSpec, ...]:
     """Return the declared queues in the order of the file, then those that stages name, in theirs."""
     used = dict.fromkeys(
-        queue for stage in stages for queue in (stage.receives, stage.sends) if queue is not None
+        queue for stage in stages for queue in (stage.receives, *stage.targets) if queue is not None
     )
     usual = usual_values_of(QueueSpec, defaults)
     return tuple(

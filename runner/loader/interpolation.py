@@ -6,8 +6,8 @@ params ──► env ──► everything else            scopes: env, params; `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.handlers.command.options import with_script
@@ -15,6 +15,7 @@ from runner.loader.build import env_texts, script_in
 from runner.loader.parameters import Params, resolve_params, unused_params
 from runner.spec.diagnostics import DataPath, LocatedDiagnostic
 from runner.spec.references import IN_JOBS, ITEM, interpolate, names_used
+from runner.spec.routes import ELSE
 from runner.spec.source.positions import SourceDocument
 
 
@@ -29,63 +30,39 @@ class Replaced:
     """Paths of texts with a reference whose value is not known; that has been reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class FromTemplates:
-    """What has to be known of the templates that a source was put together from."""
-
-    used: frozenset[tuple[str, ...]] = frozenset()
-    """The names of references that gave them values, such as `("params", "size")`."""
-    unsure: frozenset[str] = frozenset()
-    """Params of theirs that have no value, which has been reported."""
-
-
-NO_TEMPLATES = FromTemplates()
-
-
-def scopes_at_the_top(
-    source: SourceDocument, given: Mapping[str, str], environ: Mapping[str, str]
-) -> dict[str, Mapping[str, Any]]:
-    """Return what references outside any stage stand for. What is wrong is not told: `replace_references` does so."""
-    work, *_ = _with_params_and_env(source, given, environ, frozenset())
-    return work.scopes
-
-
-def _with_params_and_env(
-    source: SourceDocument, given: Mapping[str, str], environ: Mapping[str, str], unsure: frozenset[str]
-) -> tuple[_Replacing, Any, Params, Any]:
-    """Return the walk with what the first two sections gave it: params as declared and resolved, and `env`."""
-    work = _Replacing(source, {"env": environ}, [])
-    declared = work.section("params", source.data)
-    found = resolve_params(source, declared, given)
-    params = replace(found, unsure=found.unsure | unsure)
-    work.scopes["params"] = {**dict.fromkeys(params.unsure), **params.values}
-    env = work.section("env", source.data)
-    work.scopes["env"] = {**environ, **(env_texts(env) if isinstance(env, dict) else {})}
-    return work, declared, params, env
-
-
 def replace_references(
-    source: SourceDocument,
-    given: Mapping[str, str],
-    environ: Mapping[str, str],
-    templates: FromTemplates = NO_TEMPLATES,
+    source: SourceDocument, given: Mapping[str, str], environ: Mapping[str, str]
 ) -> Replaced:
     """Return the data of `source` with its references replaced. `given` is the text of `--param` by name."""
     raw = {key: value for key, value in source.data.items() if not is_note(key)}
-    work, declared, params, env = _with_params_and_env(source, given, environ, templates.unsure)
+    work = _Replacing(source, {"env": environ}, [])
+    declared = work.section("params", raw)
+    params = resolve_params(source, declared, given)
+    work.scopes["params"] = {**dict.fromkeys(params.unsure), **params.values}
+    env = work.section("env", raw)
+    work.scopes["env"] = {**environ, **(env_texts(env) if isinstance(env, dict) else {})}
     first = sorted(raw, key=lambda key: key != "defaults")  # stages have what stands there
     done = {key: work.section(key, raw) for key in first if key not in ("params", "env")}
     done |= {"params": declared, "env": env}
     data = {key: done[key] for key in raw}
-    used = names_used({key: value for key, value in raw.items() if key != "params"}) | templates.used
-    used -= {("params", name) for name in templates.unsure}
+    used = names_used({key: value for key, value in raw.items() if key != "params"})
     if "jobs" in raw:
         from runner.jobs.templates import names_in_conditions  # only those who have jobs wait for it
 
         used |= names_in_conditions(raw["jobs"])
+    if any(
+        isinstance(each, dict) and isinstance(each.get("to"), dict) for each in _entries(raw.get("stages"))
+    ):
+        from runner.loader.checks.routes import names_in_routes  # few files have conditions
+
+        used |= names_in_routes(raw["stages"])
     unused = (source.place(diagnostic) for diagnostic in unused_params(declared, used))
     diagnostics = (*work.diagnostics, *params.diagnostics, *unused)
     return Replaced(data, params, diagnostics, frozenset(work.failed) | _guesses(raw, params.unsure))
+
+
+def _entries(section: Any) -> Iterable[Any]:
+    return section.values() if isinstance(section, dict) else ()
 
 
 def is_note(key: object) -> bool:
@@ -135,6 +112,11 @@ class _Replacing:
         return done
 
     def _of_stage(self, key: str, value: Any, path: DataPath) -> Any:
+        if key == "to" and isinstance(value, dict):  # conditions stay: they are asked of each item
+            return {
+                name: self._replace(each, (*path, name)) if name == ELSE else each
+                for name, each in value.items()
+            }
         # The options of a kind become a template, filled for each item in the worker.
         template = key == "run" and isinstance(value, dict)
         filled = self._replace(value, path, frozenset({ITEM}) if template else frozenset())

@@ -162,7 +162,7 @@ def _totals(known: Mapping[str, Any], view: RunView) -> Mapping[str, Any]:
         return {"done": sum(state in ("passed", "allowed") for state in states), "failed": failed, "dead": 0}
     report = known.get("report") or known.get("progress") or {}
     stages, queues = report.get("stages", ()), report.get("queues", ())
-    feeds = [stage for stage in _declared(known, view) if stage.get("to") is not None]
+    feeds = [stage for stage in _declared(known, view) if stage.get("to") or stage.get("targets")]
     names, passed_on = {stage["name"] for stage in feeds}, {stage.get("from") for stage in feeds}
     before = sum(queue.get("done_before", 0) for queue in queues if queue["name"] not in passed_on)
     return {
@@ -182,7 +182,15 @@ def _declared(known: Mapping[str, Any], view: RunView) -> list[Mapping[str, Any]
     """Return the stages with what they read and write: by the report, or else by the event that began the run."""
     if known.get("report"):
         stages = known["report"]["stages"]
-        return [{"name": each["name"], "from": each["receives"], "to": each["sends"]} for each in stages]
+        return [
+            {
+                "name": each["name"],
+                "from": each["receives"],
+                "to": each["sends"],
+                "targets": each.get("targets", ()),
+            }
+            for each in stages
+        ]
     return [each for event in view.events("run.started") for each in event.fields.get("stages", ())]
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 
+from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, StagePlan, queue_label, stage_label
 from runner.text import cells, clusters, pad
 
@@ -82,13 +83,14 @@ def groups(plan: Plan) -> list[list[StagePlan]]:
         return name
 
     for stage in plan.stages:
-        if stage.receives is not None and stage.sends is not None:
-            home[root(stage.sends)] = root(stage.receives)
+        joined = [*([] if stage.receives is None else [stage.receives]), *stage.targets]
+        for queue in joined[1:]:
+            home[root(queue)] = root(joined[0])
     groups: dict[str, list[StagePlan]] = defaultdict(list)
     for stage in plan.stages:
-        queue = stage.receives or stage.sends
-        if queue is not None:
-            groups[root(queue)].append(stage)
+        at = stage.receives or next(iter(stage.targets), None)
+        if at is not None:
+            groups[root(at)].append(stage)
     return list(groups.values())
 
 
@@ -107,11 +109,12 @@ def layer_of(stages: Sequence[StagePlan]) -> dict[str, int]:
     reader_layer: dict[str, int] = defaultdict(lambda: 1)
     # The plan starts readers first; backwards, every writer comes before its readers.
     for stage in reversed(stages):
-        if stage.sends is not None:
-            own = 0 if stage.receives is None else reader_layer[stage.receives]
-            reader_layer[stage.sends] = max(reader_layer[stage.sends], own + 1)
+        own = 0 if stage.receives is None else reader_layer[stage.receives]
+        for queue in stage.targets:
+            reader_layer[queue] = max(reader_layer[queue], own + 1)
     return {
-        s.name: reader_layer[s.receives] if s.receives else reader_layer[s.sends or ""] - 1 for s in stages
+        s.name: reader_layer[s.receives] if s.receives else min(reader_layer[q] for q in s.targets) - 1
+        for s in stages
     }
 
 
@@ -135,8 +138,8 @@ def ends(stages: Iterable[StagePlan]) -> tuple[dict[str, list[StagePlan]], dict[
     writing: dict[str, list[StagePlan]] = defaultdict(list)
     reading: dict[str, list[StagePlan]] = defaultdict(list)
     for stage in stages:
-        if stage.sends is not None:
-            writing[stage.sends].append(stage)
+        for queue in stage.targets:
+            writing[queue].append(stage)
         if stage.receives is not None:
             reading[stage.receives].append(stage)
     return writing, reading
@@ -227,9 +230,17 @@ def draw_ascii(plan: Plan) -> str:
     """Draw every group of stages that queues join, then the plain stages, then what waits for what."""
     queues = {queue.name: queue for queue in plan.queues}
     blocks = ["\n".join(_paint(lay_out(group, queues)).lines()) for group in groups(plan)]
-    blocks += [_box(stage) for stage in plan.stages if stage.receives is None and stage.sends is None]
-    blocks += ["\n".join(_needs(plan))]
+    blocks += [_box(stage) for stage in plan.stages if stage.role is Role.PLAIN]
+    blocks += ["\n".join(_choices(plan)), "\n".join(_needs(plan))]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _choices(plan: Plan) -> Iterator[str]:
+    for stage in plan.stages:
+        ways = [(queue, stage.spec.label_to(queue)) for queue in stage.targets]
+        if any(label for _, label in ways):
+            told = ", ".join(f"{queue} ({label or 'all'})" for queue, label in ways)
+            yield f"{stage.name} sends to {told}"
 
 
 def _needs(plan: Plan) -> Iterator[str]:

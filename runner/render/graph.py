@@ -86,10 +86,13 @@ def _arrows(plan: Plan) -> Iterator[tuple[str, str, str]]:
         readers = [keys[stage.name] for stage in reading[queue.name]]
         if queue.name in shared:
             node, _ = shared[queue.name]
-            yield from ((writer, node, "") for writer in writers)
+            labels = [stage.spec.label_to(queue.name) for stage in writing[queue.name]]
+            yield from ((writer, node, label) for writer, label in zip(writers, labels, strict=True))
             yield from ((node, reader, "") for reader in readers)
         else:
-            yield writers[0], readers[0], queue_label(queue)
+            (writer,) = writing[queue.name]
+            label = writer.spec.label_to(queue.name)
+            yield writers[0], readers[0], queue_label(queue) + (f": {label}" if label else "")
 
 
 def _needs(plan: Plan) -> Iterator[tuple[str, str]]:

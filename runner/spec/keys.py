@@ -257,6 +257,24 @@ ENV = Shape(
         },
     }
 )
+_EXCEPTION_PATTERN = r"^[^\s.:]+(\.[^\s.:]+)*$"
+_FAILURE: Fragment = {
+    "type": ["string", "integer"],
+    "pattern": _EXCEPTION_PATTERN,
+    "minimum": 1,
+    "maximum": 255,
+}
+FAILURES = Shape(
+    {
+        **_FAILURE,
+        "type": ["string", "integer", "array"],
+        "items": {**_FAILURE, "title": "the name of an exception or a signal, or an exit code from 1 to 255"},
+        "uniqueItems": True,
+        "title": "the name of an exception or a signal, an exit code from 1 to 255, or a list of these",
+    },
+    as_tuple,
+)
+"""What `retry` and the like name: exceptions, and how programs end."""
 DURATION = Shape(
     {
         "type": ["number", "string"],  # the first is what an editor writes a default as

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from runner.spec.commits import (
     BATCH,
@@ -27,6 +27,7 @@ from runner.spec.keys import (
     DURATION,
     DURATION_OR_NONE,
     ENV,
+    FAILURES,
     FOLDER,
     NAME,
     SIZE,
@@ -45,6 +46,7 @@ from runner.spec.keys import (
 from runner.spec.limits import Limits
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 from runner.spec.resume import RESUME, OverDeath, ResumePolicy
+from runner.spec.routes import TO, RouteSpec, queues_of
 from runner.units import format_duration
 
 if TYPE_CHECKING:  # whoever has no jobs need not wait for them
@@ -60,7 +62,6 @@ TRANSPORTS = ("leased", "joinable", "inline")
 USUAL_TRANSPORT = TRANSPORTS[0]
 HANDLER_PATTERN = r"^[^\s:]+:[^\s:]+$"
 _PATH_PATTERN = r"^[^\s.]+(\.[^\s.]+)*$"
-_EXCEPTION_PATTERN = r"^[^\s.:]+(\.[^\s.:]+)*$"
 
 
 class Role(StrEnum):
@@ -119,19 +120,6 @@ class StartMode(StrEnum):
     SERIAL = "serial"
 
 
-_FAILURE: Final = {"type": ["string", "integer"], "pattern": _EXCEPTION_PATTERN, "minimum": 1, "maximum": 255}
-_FAILURES: Final = Shape(
-    {
-        **_FAILURE,
-        "type": ["string", "integer", "array"],
-        "items": {**_FAILURE, "title": "the name of an exception or a signal, or an exit code from 1 to 255"},
-        "uniqueItems": True,
-        "title": "the name of an exception or a signal, an exit code from 1 to 255, or a list of these",
-    },
-    as_tuple,
-)
-
-
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """How often the workers of a stage may be replaced. Seconds."""
@@ -187,7 +175,7 @@ class RetryPolicy:
     )
     max_backoff: float = key(DURATION_OR_NONE, "The longest that it waits between two.", default=30.0)
     on: tuple[str | int, ...] = key(
-        _FAILURES,
+        FAILURES,
         "The exceptions that are worth another try, subclasses included: `ValueError`, or with their module as in "
         "`requests.Timeout`; of a command its exit codes, such as `75`, and the signals that end it, such as "
         "`SIGKILL`. Without it, all are.",
@@ -306,7 +294,20 @@ class StageSpec:
     )
     """One name per process."""
     receives: str | None = key(NAME, "The queue that it takes items from.", name="from", default=None)
-    sends: str | None = key(NAME, "The queue that it puts items on.", name="to", default=None)
+    sends: str | None = key(
+        TO,
+        "Where its items go. A queue; a list of queues, each of which gets every item; or a mapping from queues to "
+        "conditions on `item`, as `if` has them: an item goes to each queue whose condition holds, and to that of "
+        "`else` where none does. One that no queue takes has failed, and goes the way of `retry` and `on_error`. A "
+        'handler may choose itself, and put `mprun.Route("name", item)`.',
+        name="to",
+        default=None,
+        by_hand=True,
+        more={"examples": ["parsed", ["parsed", "archive"], {"ok": "item.status < 500", "else": "odd"}]},
+    )
+    """The one queue that all of it goes to; None where there is none, or `routes` say where to."""
+    routes: tuple[RouteSpec, ...] = ()
+    """The queues that it goes to, where these are several, or one has a condition."""
     needs: tuple[str, ...] = key(
         texts(NAME, "a stage's name, or a list of names"),
         "Stages that must have ended before this one starts.",
@@ -492,7 +493,16 @@ class StageSpec:
     @property
     def role(self) -> Role:
         """What the stage does with queues."""
-        return Role.of(self.receives, self.sends)
+        return Role.of(self.receives, next(iter(self.targets), None))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The queues that its handler puts items on."""
+        return queues_of(self.routes) if self.sends is None else (self.sends,)
+
+    def label_to(self, queue: str) -> str:
+        """Say which of its items go to one of its queues, as pictures do; empty where all of them do."""
+        return next((route.label for route in self.routes if route.queue == queue), "")
 
     @property
     def misses_state(self) -> bool:

@@ -31,8 +31,10 @@ from runner.spec.model import (
 )
 from runner.spec.resources import PipeSpec, QueueSpec, Sentinel, SharedSpec, WhenFull
 from runner.spec.resume import ResumePolicy
+from runner.spec.routes import RoutePlan, RouteSpec
 
 if TYPE_CHECKING:
+    from runner.spec.expressions.ast import Node
     from runner.spec.jobs import JobSpec
 
 
@@ -69,6 +71,7 @@ class WorkerPlan:
     arguments: Mapping[str, Any]
     receives: str | None
     sends: str | None
+    """The one queue that all that it makes goes to; None where there is none, or `routes` say where to."""
     daemon: bool
     on_error: OnError
     start_method: str
@@ -123,6 +126,18 @@ class WorkerPlan:
     the id of an item that died with its runner, after the last cut, would be that of another."""
     committed: int | None = None
     """How many items of a producer are in a kept cut when it starts; None where none are kept of its run."""
+    routes: tuple[RoutePlan, ...] = ()
+    """The queues that what it makes goes to, where that is for each item to be found out."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The queues that it puts items on."""
+        return tuple(route.queue for route in self.routes) if self.sends is None else (self.sends,)
+
+    @property
+    def counted_in(self) -> str | None:
+        """The queue that items are told of which fail in its hands, or in its making."""
+        return self.receives or next(iter(self.targets), None)
 
     @property
     def commits(self) -> bool:
@@ -152,8 +167,8 @@ class StagePlan:
         return self.spec.receives
 
     @property
-    def sends(self) -> str | None:
-        return self.spec.sends
+    def targets(self) -> tuple[str, ...]:
+        return self.spec.targets
 
     @property
     def serial(self) -> bool:
@@ -227,7 +242,7 @@ class Plan:
     @property
     def last_queues(self) -> frozenset[str]:
         """The queues at which the way of an item ends: whoever reads them sends nothing on."""
-        passed_on = {stage.receives for stage in self.stages if stage.sends is not None}
+        passed_on = {stage.receives for stage in self.stages if stage.targets}
         return frozenset(queue.name for queue in self.queues if queue.name not in passed_on)
 
     @property
@@ -270,7 +285,7 @@ def start_order(stages: Iterable[StageSpec]) -> list[StageSpec]:
     ordered: list[StageSpec] = []
     while waiting:
         unread = {stage.receives for stage in waiting}
-        ready = [stage for stage in waiting if stage.sends is None or stage.sends not in unread]
+        ready = [stage for stage in waiting if unread.isdisjoint(stage.targets)]
         if not ready:
             raise MprunInternalError(
                 f"a cycle passed the check of the topology: {[stage.name for stage in waiting]}"
@@ -285,16 +300,16 @@ def _flow_of(stages: Iterable[StagePlan]) -> tuple[StagePlan, ...]:
     writers: Counter[str | None] = Counter()
     for stage in stages:
         readers[stage.receives].append(stage)
-        writers[stage.sends] += stage.sends is not None
+        writers.update(stage.targets)
     heap = [(stage.place, stage.name, stage) for stage in stages if not writers[stage.receives]]
     heapify(heap)
     ordered = []
     while heap:
         *_, stage = heappop(heap)
         ordered.append(stage)
-        writers[stage.sends] -= 1
-        if stage.sends is not None and not writers[stage.sends]:
-            for reader in readers[stage.sends]:
+        for queue in stage.targets:
+            writers[queue] -= 1
+            for reader in () if writers[queue] else readers[queue]:
                 heappush(heap, (reader.place, reader.name, reader))
     return tuple(ordered)
 
@@ -308,6 +323,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         arguments=stage.arguments,
         receives=stage.receives,
         sends=stage.sends,
+        routes=tuple(_route_plan(spec, stage, route) for route in stage.routes),
         daemon=stage.daemon,
         on_error=stage.on_error,
         start_method=stage.start_method,
@@ -340,8 +356,30 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
     )
 
 
+def _route_plan(spec: WorkflowSpec, stage: StageSpec, route: RouteSpec) -> RoutePlan:
+    queue = next(each for each in spec.queues if each.name == route.queue)
+    return RoutePlan(
+        queue=route.queue,
+        condition=_condition(route.condition),
+        takes_rest=route.takes_rest,
+        constants={"params": spec.params, "env": {**spec.env, **stage.env}},
+        unputtable=queue.sentinel,
+        contract=queue.contract,
+    )
+
+
+def _condition(written: str | bool | None) -> Node | bool | None:
+    if not isinstance(written, str):
+        return written
+    from runner.spec.expressions.evaluate import parse_condition  # few files have conditions
+
+    condition, _ = parse_condition(written, ())
+    assert condition is not None, "it was checked"
+    return condition.tree
+
+
 def _queue_plan(queue: QueueSpec, stages: tuple[StagePlan, ...]) -> QueuePlan:
-    writing = [stage for stage in stages if stage.sends == queue.name]
+    writing = [stage for stage in stages if queue.name in stage.targets]
     reading = [stage for stage in stages if stage.receives == queue.name]
     shard_by = next((stage.spec.shard_by for stage in reading if stage.spec.shard_by is not None), None)
     return QueuePlan(

@@ -25,7 +25,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,7 +141,7 @@ class DeadLetterStore:
             workflow=self._plan.name,
             file=str(self._plan.path.absolute()),
             stage=worker.stage,
-            queue=worker.receives or worker.sends,
+            queue=worker.counted_in,
             worker=worker.name,
             item=failure.item,
             error=failure.error,
@@ -355,13 +355,14 @@ def replay_spec(spec: WorkflowSpec, letters: Mapping[str, tuple[Path, Sequence[i
     queues_to_refill = {known[name].receives for name in letters} - {None}
     rivals = {s.name for s in spec.stages if s.name not in letters and s.receives in queues_to_refill}
     replaced = {name for name in letters if known[name].role is Role.PRODUCER}
-    kept = reachable(letters, lambda name: _readers_of(spec, known[name].sends)) - rivals - replaced
+    kept = reachable(letters, lambda name: _readers_of(spec, known[name].targets)) - rivals - replaced
     stages = [replace(s, needs=tuple(n for n in s.needs if n in kept)) for s in spec.stages if s.name in kept]
     sources = [_source(spec, known[name], *where) for name, where in letters.items()]
-    used = {queue for stage in [*stages, *sources] for queue in (stage.receives, stage.sends)}
+    used = {queue for stage in [*stages, *sources] for queue in (stage.receives, *stage.targets)}
     workers = {
-        source.sends: len(known[name].workers) if known[name].receives else _count_readers(spec, source.sends)
+        queue: len(known[name].workers) if known[name].receives else _count_readers(spec, queue)
         for name, source in zip(letters, sources, strict=True)
+        for queue in source.targets
     }
     queues = tuple(_bounded(queue, workers) for queue in spec.queues if queue.name in used)
     return replace(spec, stages=(*sources, *stages), queues=queues)
@@ -372,15 +373,15 @@ def _tried(source: StageLine) -> int:
     return source.sent + source.failed
 
 
-def _readers_of(spec: WorkflowSpec, queue: str | None) -> list[str]:
-    return [stage.name for stage in spec.stages if queue is not None and stage.receives == queue]
+def _readers_of(spec: WorkflowSpec, queues: Collection[str]) -> list[str]:
+    return [stage.name for stage in spec.stages if stage.receives in queues]
 
 
-def _count_readers(spec: WorkflowSpec, queue: str | None) -> int:
+def _count_readers(spec: WorkflowSpec, queue: str) -> int:
     return max(1, sum(len(stage.workers) for stage in spec.stages if stage.receives == queue))
 
 
-def _bounded(queue: QueueSpec, workers: Mapping[str | None, int]) -> QueueSpec:
+def _bounded(queue: QueueSpec, workers: Mapping[str, int]) -> QueueSpec:
     """Let few letters wait: a replay that is stopped works off what is in its queues, and knows those to be through."""
     if queue.name not in workers:
         return queue
@@ -406,7 +407,9 @@ def _source(spec: WorkflowSpec, stage: StageSpec, file: Path, numbers: Sequence[
         return StageSpec(name, SOURCE, arguments, (name,), sends=stage.receives, deterministic=True)
     arguments |= {"kind": stage.handler.kind, "options": stage.handler.options}
     return replace(
-        StageSpec(name, SOURCE, arguments, (name,), sends=stage.sends, deterministic=True),
+        StageSpec(
+            name, SOURCE, arguments, (name,), sends=stage.sends, routes=stage.routes, deterministic=True
+        ),
         on_error=stage.on_error,
         cwd=stage.cwd,
     )

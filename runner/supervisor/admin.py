@@ -207,7 +207,7 @@ class RunController:
 
     def _refuse_to_lose(self, worker: WorkerState) -> None:
         name, queue = worker.plan.name, worker.plan.receives
-        if not self._transport.outlives_workers and (queue or worker.plan.sends):
+        if not self._transport.outlives_workers and (queue or worker.plan.targets):
             raise UsageError(
                 f"under `transport: {self._plan.transport}` worker '{name}' would take along what it holds, maybe a "
                 "lock of its queue; the whole run can be stopped, without --worker"

@@ -72,7 +72,7 @@ class DeadLetterWriter:
         told: Callable[[str | None, str | None], None],
     ) -> None:
         """Keep an item that failed in `worker`; say, once that is known, where it is or what the trouble was."""
-        queue = worker.receives or worker.sends or ""
+        queue = worker.counted_in or ""
         try:
             kept = self._store.keep(worker, failure, failed_item)
         except OSError as error:  # a full disk takes the letter; the rest of the work is still worth doing
@@ -230,7 +230,7 @@ class ItemFailures:
                 position=failure.position or None,
             )
         )
-        queue = worker.plan.receives or worker.plan.sends
+        queue = worker.plan.counted_in
         if queue is not None and action is not OnError.DEAD_LETTER:
             self._publish(ItemDropped(queue=queue, count=1, reason=failure.error))
 
@@ -264,7 +264,7 @@ class ItemFailures:
         self._letters.keep(worker.plan, failure, failed_item, told)
 
     def _count(self, plan: WorkerPlan) -> None:
-        queue = plan.receives or plan.sends or ""
+        queue = plan.counted_in or ""
         self._failures[queue] += 1
 
 

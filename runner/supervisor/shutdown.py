@@ -187,6 +187,6 @@ class WorkerShutdown:
 
     def _has_put_what_waits(self, worker: str) -> bool:
         plan = self._workers[worker].plan
-        if plan.role is not Role.PRODUCER or plan.sends is None:
+        if plan.role is not Role.PRODUCER:
             return False
-        return self._transport.account(plan.sends).waiting > 0
+        return any(self._transport.account(queue).waiting > 0 for queue in plan.targets)

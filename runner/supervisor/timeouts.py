@@ -228,7 +228,7 @@ def _describe_blocker(sample: WorkerSample) -> str:
     if sample.holds:
         return f"has been at work on an item of queue '{plan.receives}'"
     if plan.receives is None:
-        return f"has put nothing on queue '{plan.sends}'"
+        return f"has put nothing on {_targets(plan)}"
     return f"has taken nothing from queue '{plan.receives}'"
 
 
@@ -245,7 +245,12 @@ def doing(sample: WorkerSample) -> str:
         return f"was at work on an item of queue '{plan.receives}'"
     if plan.receives is not None:
         return "was at work, with no item in hand"
-    return "was at work" if plan.sends is None else f"was making an item for queue '{plan.sends}'"
+    return f"was making an item for {_targets(plan)}" if plan.targets else "was at work"
+
+
+def _targets(plan: WorkerPlan) -> str:
+    word = "queue" if len(plan.targets) == 1 else "queues"
+    return f"{word} {', '.join(map(repr, plan.targets))}"
 
 
 def _wait(sample: WorkerSample) -> str:
@@ -254,9 +259,9 @@ def _wait(sample: WorkerSample) -> str:
         case Wait.ITEM:
             return f"for an item of queue '{sample.plan.receives}'"
         case Wait.ROOM:
-            return f"for room in queue '{sample.plan.sends}'"
+            return f"for room in {_targets(sample.plan)}"
         case Wait.JOIN:
-            return f"in join() for queue '{sample.plan.sends}'"
+            return f"in join() for {_targets(sample.plan)}"
         case _:
             return "for a lock"
 

@@ -267,7 +267,7 @@ def consequence(
     `put` are the items that it and its earlier generations had put; `outlives_workers`: the transport loses nothing by
     a death.
     """
-    produces = plan.receives is None and plan.sends is not None
+    produces = plan.receives is None and bool(plan.targets)
     stopped_alone = exited.outcome is WorkerOutcome.STOPPED and exited.reason == FROM_OUTSIDE
     # A daemonic worker has no end of its own to come to, and a plain one no items.
     if stopped_alone and plan.role is Role.PRODUCER and not plan.daemon:
@@ -512,5 +512,6 @@ def _declared(stage: StagePlan) -> StageDeclared:
         "workers": len(stage.workers),
         "daemon": stage.spec.daemon,
         "from": stage.receives,
-        "to": stage.sends,
+        "to": stage.spec.sends,
+        "targets": list(stage.targets),
     }

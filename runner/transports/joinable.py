@@ -26,6 +26,7 @@ from select import POLLIN
 from typing import Any, NoReturn
 
 from runner.errors import EndOfStream, HandlerError, NotTheWorker, Stopping
+from runner.handlers.kinds import allow_routes
 from runner.ipc.channel import Sender
 from runner.ipc.frames import load_item
 from runner.ipc.messages import Exited, Fact
@@ -393,6 +394,7 @@ class _EndpointFactory:
         ends = [end for end in (self.inbox, self.outbox) if end is not None]
         for end in ends:
             end.use_as(plan, status, self.look)
+        allow_routes(plan.targets)
         isolate_forks([end.after_fork for end in ends], status, sender)
         loops = loops_of(self.inbox, self.outbox, status, plan.batch, sender.send)
         flush = nothing_waits if self.outbox is None else self.outbox.flush_puts

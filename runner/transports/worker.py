@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from runner.errors import ContractBroken, EndOfStream, HandlerError, NotRepeated, Stopping
+from runner.errors import EndOfStream, HandlerError, NotRepeated, Stopping
 from runner.handlers import python
 from runner.handlers.kinds import (
     Driver,
@@ -28,6 +28,7 @@ from runner.handlers.kinds import (
     WorkerContext,
     nothing_to_close,
     refuse_coroutine,
+    unrouted,
 )
 from runner.ipc.frames import pack_safe
 from runner.ipc.messages import RetryAction
@@ -40,6 +41,7 @@ from runner.spec.plan import WorkerPlan
 from runner.text import describe_error, safe_repr, user_traceback
 from runner.transports.base import OWN_FOLDER, Cancelled, SafePoints, SendMessage, WorkerEndpoint
 from runner.transports.commit_pace import CommitPace
+from runner.transports.routing import checks_of
 
 if TYPE_CHECKING:
     from runner.process.leftovers import Leftovers
@@ -358,36 +360,16 @@ class _Worker:
 
 
 def _with_puts_checked(handler: Handler, plan: WorkerPlan) -> Handler:
-    """Hold what it puts to the queue's sentinel and contract, where there are any."""
+    """Hold what it puts to the queue's sentinel and contract, where there are any. Routes see to that themselves."""
     if plan.sends is None or (plan.unputtable is None and plan.contract is None):
         return handler
-    from runner.handlers.wrappers import check_puts, refuse_sentinel
+    from runner.handlers.wrappers import check_puts
 
-    if plan.unputtable is not None:
-        handler = check_puts(handler, refuse_sentinel(plan.sends, plan.unputtable.value))
-    if plan.contract is not None:
-        from runner.spec.contracts import contract_check
-
-        handler = check_puts(handler, _bounded(contract_check(plan.contract, plan.sends), plan))
+    queue = plan.sends
+    handler = check_puts(handler, lambda item: unrouted(item, (queue,)))
+    for check in checks_of(queue, plan.unputtable, plan.contract):
+        handler = check_puts(handler, check)
     return handler
-
-
-def _bounded(check: Callable[[object], object], plan: WorkerPlan) -> Callable[[object], object]:
-    """Have an item that a pattern of the contract comes to no end with fail, as it can't be said to keep it."""
-    if "attern" not in str(plan.contract):  # `pattern`, `patternProperties`
-        return check
-    from runner.process.patterns import EndlessPattern, bounded_matching
-
-    def bounded(item: object) -> object:
-        try:
-            with bounded_matching():
-                return check(item)
-        except EndlessPattern as error:
-            raise ContractBroken(
-                f"queue '{plan.sends}': a pattern of its schema on {safe_repr(item)}: {error}"
-            ) from None
-
-    return bounded
 
 
 def _check_takes_batches(handler: Handler) -> None:

@@ -275,7 +275,6 @@ CHECKS = (
         "loader/limits.py",
         "loader/parameters.py",
         "loader/recovery.py",
-        "loader/templates.py",
         "loader/checks/*.py",
     ),
     "loader/schema/validate.py",

@@ -244,9 +244,9 @@ FOLLOW_UPS = {
         [(4, 25, "unknown-key")],
     ),
     "a `to` of the wrong type is not known": (
-        "name: w\nstages:\n  a: {run: kitchen:steam, with: {buns: 1}, to: [q]}\n"
+        "name: w\nstages:\n  a: {run: kitchen:steam, with: {buns: 1}, to: 7}\n"
         "  b: {run: kitchen:eat, from: q}\n",
-        [(3, 44, "wrong-type")],
+        [(3, 48, "wrong-type")],
     ),
     "a bad reference has no type": (
         "name: w\nstages:\n  a: {run: kitchen:tidy, count: '${{ params.n }}'}\n",

@@ -139,7 +139,7 @@ def test_every_line_leads_from_a_writer_to_all_readers_of_its_queue(a_plan: Plan
     for one in a_plan.stages:
         row, found = boxes[one.name]
         reached = {arrivals[end] for end in follow(lines, row, found.end())}
-        readers = {other.name for other in a_plan.stages if one.sends and other.receives == one.sends}
+        readers = {other.name for other in a_plan.stages if other.receives in one.targets}
         assert reached == readers
 
 

@@ -95,7 +95,9 @@ class Kitchen:
         on_error: str = "skip",
     ) -> list[Message]:
         """Let the worker work until its stream is at its end, and return what it has said."""
-        outputs = OutputGatherer(self.session, BigItemWriter(self.arenas.allocate_region(ALEX), self.session))
+        outputs = OutputGatherer(
+            self.session, BigItemWriter(self.arenas.allocate_region(ALEX, "r"), self.session)
+        )
         committer = Committer(self.session, outputs if makes else None)
         reader = BatchReader(self.session, self.inbox, spec, in_order=in_order)
         loop = BatchLoop(self.session, self.inbox, reader, committer, self._tell)

@@ -67,7 +67,7 @@ def bench(leave: int = 8, policy: BatchPolicy | None = None, share: int | None =
     ours, theirs = open_stream()
     page, arenas = StatusPage.private(), ArenaRegistry(PLAN)
     session = WorkerSession(theirs, page)
-    region = arenas.allocate_region(ALEX)
+    region = arenas.allocate_region(ALEX, "r")
     if share is not None:
         region = WriterRegion(region.file, region.part, share)
     outputs = OutputGatherer(session, BigItemWriter(region, session), policy)
@@ -149,7 +149,7 @@ def test_big_outputs_go_through_shared_memory_and_one_that_has_no_room_there_by_
 
         heard = desk.last()
         sending.join()
-        frame = desk.arenas.receive_frame("alex", heard.frame)
+        frame = desk.arenas.receive_frame("alex", heard.frame, "r")
         reader = BigItemReader(desk.region.file)
         assert (True, 3) == (heard.big, heard.count)
         assert 2 * len(BIG) < len(frame) < 3 * len(BIG)

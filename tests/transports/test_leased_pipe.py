@@ -57,7 +57,7 @@ def said_of(
         session,
         stops=False,
         asks=asks,
-        big_items=BigItemWriter(arenas.allocate_region(alex), session),
+        big_items=BigItemWriter(arenas.allocate_region(alex, "r"), session),
         policy=policy,
     )
     frame = pack_series([pickle_alone(number) for number in range(items)])

@@ -63,7 +63,7 @@ class Bench:
         return list(self._shown(offset))
 
     def _outbox(self, lister: WorkerPlan, session: WorkerSession, policy: BatchPolicy | None) -> FrameOutbox:
-        big_items = BigItemWriter(self._arenas.allocate_region(lister), session)
+        big_items = BigItemWriter(self._arenas.allocate_region(lister, "q"), session)
         return FrameOutbox(session, stops=True, big_items=big_items, policy=policy)
 
     def _shown(self, offset: int) -> Iterator[tuple[int, object]]:

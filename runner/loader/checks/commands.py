@@ -110,11 +110,11 @@ def _of_call(stage: StageSpec, options: CommandOptions, written: Iterable[str]) 
     if "answer_timeout" in written:
         help_ = "`timeout` of the stage is the longest that a call may take"
         yield Conflict("answer_timeout", "'answer_timeout' is for a `filter`, which answers", help_)
-    if stage.sends is None and options.output not in (None, OutputForm.NONE):
+    if not stage.targets and options.output not in (None, OutputForm.NONE):
         message = f"stage '{stage.name}' has no `to`, so no item becomes of what its program prints"
         yield Conflict("output", message, "name a queue in `to`, or leave it out")
-    elif stage.sends is not None and options.output is OutputForm.NONE:
-        message = f"with `output: none` the stage puts nothing on '{stage.sends}'"
+    elif stage.targets and options.output is OutputForm.NONE:
+        message = f"with `output: none` the stage puts nothing on '{', '.join(stage.targets)}'"
         yield Conflict("output", message, "take `lines`, `json` or `text`, or leave out `to`")
 
 

@@ -86,9 +86,9 @@ class _Rehearsal:
             self.unmet[name] = len(needs)
             for need in needs:
                 self.needed_by[need].append(name)
-            if stage.sends is not None:
-                self.writers[stage.sends].append(name)
-                self.writing[stage.sends] += 1
+            for queue in stage.targets:
+                self.writers[queue].append(name)
+                self.writing[queue] += 1
             if stage.receives is not None:
                 self.readers[stage.receives].append(name)
 
@@ -106,11 +106,10 @@ class _Rehearsal:
         moved = self.needed_by[name]
         for waiting in moved:
             self.unmet[waiting] -= 1
-        queue = self.stages[name].sends
-        if queue is None:
-            return moved
-        self.writing[queue] -= 1
-        return moved if self.writing[queue] else [*moved, *self.readers[queue]]
+        for queue in self.stages[name].targets:
+            self.writing[queue] -= 1
+            moved = moved if self.writing[queue] else [*moved, *self.readers[queue]]
+        return moved
 
     def _can_end(self, name: str) -> bool:
         stage = self.stages[name]
@@ -118,13 +117,16 @@ class _Rehearsal:
 
     def is_fed(self, stage: StageSpec) -> bool:
         """Say whether more items may come. A daemonic consumer waits for them until the run ends."""
-        endless = stage.daemon and stage.sends is None
+        endless = stage.daemon and not stage.targets
         return stage.receives is not None and (endless or self.writing[stage.receives] > 0)
 
     def is_stuffed(self, stage: StageSpec) -> bool:
         """Say whether it may have to wait for room that nobody makes."""
-        queue = stage.sends
-        return queue is not None and queue not in self.unbounded and not self.has_taker(queue)
+        return bool(self.stuffed(stage))
+
+    def stuffed(self, stage: StageSpec) -> list[str]:
+        """Name the bounded queues that it writes to and nobody takes from."""
+        return [q for q in stage.targets if q not in self.unbounded and not self.has_taker(q)]
 
     def has_taker(self, queue: str) -> bool:
         """Say whether anybody takes from `queue`. That nobody ever would is reported by others."""
@@ -180,11 +182,11 @@ def _blame(rehearsal: _Rehearsal, name: str) -> _Blame:
         needed = next(n for n in stage.needs if n in rehearsal.stages and n not in rehearsal.ended)
         return _Blame(needed, f"'{name}' needs '{needed}'", is_need=True)
     if stage.receives is not None and rehearsal.is_fed(stage):
-        if stage.daemon and stage.sends is None:
+        if stage.daemon and not stage.targets:
             return _Blame(None, f"'{name}' is daemonic and waits for items until the run ends")
         feeder = next(w for w in rehearsal.writers[stage.receives] if w not in rehearsal.ended)
         return _Blame(feeder, f"'{name}' ends after '{feeder}', which feeds it through '{stage.receives}'")
-    queue = stage.sends or ""
+    queue = next(iter(rehearsal.stuffed(stage)), "")
     taker = rehearsal.readers[queue][0]
     return _Blame(taker, f"'{name}' may have to wait until '{taker}' makes room in '{queue}'")
 

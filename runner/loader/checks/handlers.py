@@ -394,7 +394,7 @@ def check_resumable(
             return []
     elif not stage.handler.is_known or _goes_on(stage):
         return []
-    message = f"a producer that is restarted begins again, and would put items of '{stage.sends}' twice"
+    message = f"a producer that is restarted begins again, and would put items of '{', '.join(stage.targets)}' twice"
     return [Fault(("restart",), "value", "restart-repeats", message, _HELP)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.loader.checks.stages import TAKEN, check_reserved_names
 from runner.spec.diagnostics import Diagnostic, Severity, UnknownPaths
-from runner.spec.model import RestartOn, StageSpec, WorkflowSpec
+from runner.spec.model import RestartOn, Role, StageSpec, WorkflowSpec
 from runner.spec.resources import PipeSpec, SharedSpec
 from runner.spec.suggestions import did_you_mean
 
@@ -167,7 +167,7 @@ def _wrong_end(
 ) -> tuple[str, Any, str] | None:
     """Say why a stage can't have an end of a pipe, and what would do."""
     shown = f"stage '{stage.name}'"
-    if stage.receives is not None or stage.sends is not None:
+    if stage.role is not Role.PLAIN:
         why = f"{shown} is a {stage.role}, and a pipe joins plain stages"
         return why, "value", "leave out its `from` and `to`, or let a queue carry it all"
     if len(stage.workers) != 1:

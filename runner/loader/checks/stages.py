@@ -90,7 +90,7 @@ def _repeats(stage: StageSpec) -> Iterator[Diagnostic]:
     kind = find_kind(stage.handler.kind).of_role(stage.role)
     if stage.role in kind.roles and (why := kind.unshared(stage.handler.options)) is not None:
         message = f"the {len(stage.workers)} workers of stage '{stage.name}' can't share what it reads: {why}"
-        help_ = f"leave it out, and give the stage that reads '{stage.sends}' more workers"
+        help_ = f"leave it out, and give the stage that reads '{', '.join(stage.targets)}' more workers"
         yield Diagnostic(("stages", stage.name, _count_key(stage)), _UNSHARED, message, "key", help_)
     severity = kind.repeats
     if severity is not None:
@@ -98,7 +98,7 @@ def _repeats(stage: StageSpec) -> Iterator[Diagnostic]:
             f"each of the {len(stage.workers)} workers of stage '{stage.name}' would make the same items, so that "
             f"all of them are put {len(stage.workers)} times"
         )
-        help_ = f"leave it out, and give the stage that reads '{stage.sends}' more workers"
+        help_ = f"leave it out, and give the stage that reads '{', '.join(stage.targets)}' more workers"
         yield Diagnostic(
             ("stages", stage.name, _count_key(stage)), _REPEATED, message, "key", help_, severity
         )

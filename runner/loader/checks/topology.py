@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.spec.diagnostics import Diagnostic, UnknownPaths
+from runner.spec.diagnostics import DataPath, Diagnostic, Part, UnknownPaths
 from runner.spec.graph import find_cycle, reachable
 from runner.spec.model import Role, StageSpec
 from runner.spec.resources import QueueSpec
+from runner.spec.routes import ELSE
 from runner.spec.suggestions import is_affordable, near, nearest, which_one
 
 # A file with more circles than this is generated; whoever wrote the generator needs no more examples.
@@ -32,7 +33,7 @@ def check_topology(
 ) -> list[Diagnostic]:
     """Return what is wrong with how `stages` are joined by queues, named, and made to wait for each other."""
     queues = list(queues)
-    web = _Web(tuple(stages), _by_queue(stages, "sends"), _by_queue(stages, "receives"), unknowns)
+    web = _Web(tuple(stages), _by_queue(stages, "to"), _by_queue(stages, "from"), unknowns)
     declared = {queue.name for queue in queues if queue.declared}
     return [
         *_unmatched_ends(web, declared),
@@ -62,18 +63,24 @@ class _Web:
 
     def surely_lacks(self, end: str) -> bool:
         """Say whether a stage that has no `end` (`from` or `to`) was surely meant to have none."""
-        ends = {"from": "receives", "to": "sends"}
         return all(
-            getattr(stage, ends[end]) is not None or self.unknowns.knows("stages", stage.name, end)
+            bool(_queues_at(stage, end)) or self.unknowns.knows("stages", stage.name, end)
             for stage in self.stages
         )
+
+
+def _queues_at(stage: StageSpec, end: str) -> tuple[str, ...]:
+    """Name the queues at one end of a stage: at `from` or at `to`."""
+    if end == "to":
+        return stage.targets
+    return () if stage.receives is None else (stage.receives,)
 
 
 def _by_queue(stages: Iterable[StageSpec], end: str) -> Ends:
     found: dict[str, list[StageSpec]] = defaultdict(list)
     for stage in stages:
-        if getattr(stage, end) is not None:
-            found[getattr(stage, end)].append(stage)
+        for queue in _queues_at(stage, end):
+            found[queue].append(stage)
     return dict(found)
 
 
@@ -153,7 +160,20 @@ def _of_one_kind(
         help_ = which_one(alike) or unmatched.remedy.format(name)
         # One problem, at the first of them: one word more in the file mends it for all.
         message = unmatched.message(name, [stage.name for stage in ends])
-        yield Diagnostic(("stages", ends[0].name, unmatched.key), unmatched.code, message, help=help_)
+        path, part = place_of(ends[0], unmatched.key, name)
+        yield Diagnostic(path, unmatched.code, message, part, help_)
+
+
+def place_of(stage: StageSpec, key: str, queue: str) -> tuple[DataPath, Part]:
+    """Where in the file a stage names a queue at its end `key`, in whichever way."""
+    path: DataPath = ("stages", stage.name, key)
+    if key != "to" or not stage.routes:
+        return path, "value"
+    number = stage.targets.index(queue)
+    route = stage.routes[number]
+    if route.condition is not None:
+        return (*path, queue), "key"
+    return ((*path, ELSE) if route.takes_rest else (*path, number)), "value"
 
 
 def _unused_queues(web: _Web, declared: Collection[str]) -> Iterator[Diagnostic]:
@@ -212,8 +232,10 @@ def _without_consumer(web: _Web) -> Iterator[Diagnostic]:
         return
     ends_well = _queues_that_end(web)
     for stage in web.stages:
-        if stage.role is Role.PRODUCER and stage.sends not in ends_well:
-            message = f"what stage '{stage.name}' puts on '{stage.sends}' can never reach a consumer"
+        if stage.role is Role.PRODUCER and ends_well.isdisjoint(stage.targets):
+            message = (
+                f"what stage '{stage.name}' puts on '{', '.join(stage.targets)}' can never reach a consumer"
+            )
             help_ = "lead a queue out of the circle to a stage that has only `from`"
             yield Diagnostic(("stages", stage.name, "to"), "no-consumer", message, help=help_)
 

@@ -59,6 +59,7 @@ ARGUMENTS = {
 RESULTS = tuple(map(str, JobResult))
 """What `needs.x.result` can be."""
 
+ITEM = "item"
 _CONTEXTS = ("needs", "matrix", "params", "env")
 _OF_A_NEED = ("result", "outputs")
 # GitHub's words for results, whose nearest neighbours here would be guessed wrong.
@@ -71,7 +72,7 @@ _OUTSIDE = (
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
 _TEMPLATE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _NONE_FAILED = "nothing before it failed"
-_FUNCTIONS: Mapping[str, Callable[[object, object], bool]] = {
+TEXT_FUNCTIONS: Mapping[str, Callable[[object, object], bool]] = {
     "contains": contains,
     "startsWith": starts_with,
     "endsWith": ends_with,
@@ -143,6 +144,9 @@ class KnownNames:
     """The workflow's params with their values. `env` is not here: a variable that is not set is null."""
     with_matrix: Collection[str] = ()
     """Those of the needs that have a matrix: each of their outputs is a map of the legs."""
+    contexts: Collection[str] = _CONTEXTS
+    """What names may begin with."""
+    functions: Collection[str] = tuple(ARGUMENTS)
 
 
 def parse_condition(written: object, path: DataPath) -> tuple[Condition | None, list[Diagnostic]]:
@@ -250,7 +254,7 @@ def _call(call: Call, context: Context) -> _Evaluated:
     given = [_evaluate(argument, context) for argument in call.arguments]
     if call.function in PATH_FUNCTIONS:
         return _Evaluated(PATH_FUNCTIONS[call.function](as_text(given[0].value)), given[0].facts)
-    value = _FUNCTIONS[call.function](given[0].value, given[1].value)
+    value = TEXT_FUNCTIONS[call.function](given[0].value, given[1].value)
     return _Evaluated(value, given[0].facts + given[1].facts)
 
 
@@ -293,11 +297,11 @@ def _mistake(start: int, width: int, code: str, message: str, help_: str | None 
 
 
 def _in_call(call: Call, known: KnownNames) -> Iterator[Diagnostic]:
-    wanted = ARGUMENTS.get(call.function)
+    wanted = ARGUMENTS.get(call.function) if call.function in known.functions else None
     width = len(call.function)
     if wanted is None:
         message = f"there is no function '{call.function}'"
-        help_ = did_you_mean(call.function, ARGUMENTS)
+        help_ = did_you_mean(call.function, known.functions)
         yield _mistake(call.start, width, "unknown-function", message, help_)
     elif wanted != len(call.arguments):
         takes = counted(wanted, "argument") if wanted else "no arguments"
@@ -329,8 +333,10 @@ def _usage(function: str) -> str:
 
 def _in_reference(reference: Reference, known: KnownNames) -> Iterator[Diagnostic]:
     root, *rest = reference.names
-    if root not in _CONTEXTS:
-        yield _no_context(reference)
+    if root not in known.contexts:
+        yield _no_context(reference, known.contexts)
+    elif root == ITEM:
+        return  # what an item has, only running the handlers shows
     elif not rest:
         start, end = reference.places[0]
         message = f"'{root}' alone says nothing: a name comes after it"
@@ -356,17 +362,29 @@ _BARE_WORDS = {
 }
 
 
-def _no_context(reference: Reference) -> Diagnostic:
+def _no_context(reference: Reference, contexts: Collection[str]) -> Diagnostic:
     """Say of the first name of a reference that there is nothing so called, and what is there for it."""
     root, *rest = reference.names
-    known = f"known here: {', '.join(_CONTEXTS)}"
-    help_ = _BARE_WORDS.get(root) if not rest else _of_theirs(root, rest)
+    known = f"known here: {', '.join(contexts)}"
+    if ITEM in contexts:
+        help_ = _in_an_item(reference, contexts)
+    else:
+        help_ = _BARE_WORDS.get(root) if not rest else _of_theirs(root, rest)
     if help_ is not None:
         start, end = reference.places[0]
         return _mistake(start, end - start, "unknown-reference", f"there is no '{root}'", help_)
     return _unknown(
-        reference, 0, _CONTEXTS, known if rest else f"{known}; if text is meant, write '{root}' in quotes"
+        reference, 0, contexts, known if rest else f"{known}; if text is meant, write '{root}' in quotes"
     )
+
+
+def _in_an_item(reference: Reference, contexts: Collection[str]) -> str | None:
+    """Say of a name that is meant for something the item has how that is written."""
+    root = reference.names[0]
+    if root in STATUS_FUNCTIONS or near(root, contexts):
+        return None
+    written = _BARE_WORDS.get(root)
+    return written or f"write item.{reference.dotted} for what the item has; '{root}' in quotes is a text"
 
 
 def _of_theirs(root: str, rest: list[str]) -> str | None:
@@ -442,7 +460,7 @@ def _in_comparison(one: Node, other: Node) -> Iterator[Diagnostic]:
 
 def _of_results(call: Call) -> Iterator[Diagnostic]:
     """Find results that no job can have in what a text is asked for: it never holds them, nor they it."""
-    holds = _FUNCTIONS.get(call.function)
+    holds = TEXT_FUNCTIONS.get(call.function)
     if holds is None:
         return
     one, other = call.arguments

@@ -17,12 +17,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from runner.errors import EndOfStream, Stopping
+from runner.errors import EndOfStream, HandlerError, Stopping
+from runner.handlers.kinds import unrouted
 from runner.ipc.frames import load_item
 from runner.ipc.messages import Exited, Fact, HandlerFailed, ItemFailure, from_message
 from runner.ipc.status_page import StatusPage, StopRequest, Word
@@ -35,6 +36,7 @@ from runner.process.real_threads import Baton, real_threading
 from runner.process.resources.base import InjectedResources
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
+from runner.spec.routes import RoutePlan
 from runner.text import describe_error, safe_repr
 from runner.transports.base import (
     Cancelled,
@@ -44,6 +46,7 @@ from runner.transports.base import (
 )
 from runner.transports.inline.locks import InlineLocks
 from runner.transports.item_loops import ItemwiseLoops, loops_of
+from runner.transports.routing import Router
 
 _QUEUE_LOOK = 0.001
 """Seconds between two looks of a thread that a handler has started, and that waits at a queue."""
@@ -123,7 +126,7 @@ class Fiber:
         self._locks = locks
         self._resources = {**resources, **locks.resources_for(self)}
         self._inbox = InlineQueue(ledgers[plan.receives], self) if plan.receives else None
-        self._outbox = InlineQueue(ledgers[plan.sends], self) if plan.sends else None
+        self._outbox = _outbox_of(plan, ledgers, self)
         self.threads_waiting = 0
         """Threads that its handler has started and that wait at a queue."""
         self._movable: Callable[[], bool] = lambda: True
@@ -323,19 +326,18 @@ class InlineQueue:
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
-        payload = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        self._fiber.status.stay_if_left()
+        item = unrouted(item, (self._ledger.name,))
+        put_on([self], pickle.dumps(item, pickle.HIGHEST_PROTOCOL), self._fiber, block, timeout)
+
+    def await_room(self, until: float) -> None:
+        """Wait for room, or until it may be there. Raises as `put` does."""
         words = self._fiber.status.words
-        until = _deadline(block, timeout)
-        self._check_stop(words)
-        while not self._put_nowait(payload):
-            self._wait(Word.BLOCKED, until, lambda: not self.full() or bool(words[Word.STOP]), "to put")
-            self._check_stop(words)
-            if self.full() and words[Word.STOP]:
-                raise Stopping
-            if time.monotonic() >= until and self.full():
-                raise queue.Full
-        self._fiber.pause(lambda: True, "for its turn")
+        self._wait(Word.BLOCKED, until, lambda: not self.full() or bool(words[Word.STOP]), "to put")
+        self.check_stop()
+        if self.full() and words[Word.STOP]:
+            raise Stopping
+        if time.monotonic() >= until and self.full():
+            raise queue.Full
 
     def reject(self) -> None:
         """Account for an item that can't be put."""
@@ -363,14 +365,6 @@ class InlineQueue:
         item = load_item(lease.item_range.frame.payload)
         self._fiber.status.set_item(safe_repr(item))
         return item
-
-    def _put_nowait(self, payload: bytes) -> bool:
-        with _ledgers:
-            if self.full():
-                return False
-            self._enter(Frame(payload, 1))
-            self._fiber.status.add(Word.SENT)
-        return True
 
     def _take_unless_closing(self, words: memoryview) -> Lease | None:
         """Take an item if one waits. Raises `EndOfStream` in a reader that is to take no other."""
@@ -437,6 +431,11 @@ class InlineQueue:
         if not self._ledger.settled:
             raise Stopping
 
+    @property
+    def settled(self) -> bool:
+        """Whether every item ever put is done."""
+        return self._ledger.settled
+
     def qsize(self) -> int:
         """Count the items waiting."""
         return self._ledger.waiting
@@ -450,7 +449,7 @@ class InlineQueue:
         room = self._ledger.room
         return room is not None and room <= 0
 
-    def _enter(self, frame: Frame) -> None:
+    def enter(self, frame: Frame) -> None:
         """There is room: take it, without the patience that the ledger has with writers far away."""
         now = time.monotonic()
         self._ledger.grant(self._fiber.name, 1)
@@ -472,9 +471,86 @@ class InlineQueue:
             self._fiber.status.set_item("")
         return lease
 
-    def _check_stop(self, words: memoryview) -> None:
-        if words[Word.STOP] and self._fiber.plan.role is Role.PRODUCER:
+    def check_stop(self) -> None:
+        """Raise `Stopping` in a producer while the run stops."""
+        if self._fiber.status.words[Word.STOP] and self._fiber.plan.role is Role.PRODUCER:
             raise Stopping
+
+
+class InlineRoutes:
+    """The end of several queues that are written to: an item is on all of its queues at once, or on none."""
+
+    def __init__(self, ends: Sequence[InlineQueue], routes: Sequence[RoutePlan], fiber: Fiber) -> None:
+        self._ends = ends
+        self._router = Router(routes)
+        self._fiber = fiber
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item on its queues, waiting for room on all of them. Raises as that of one queue, and `RouteError`."""
+        item, targets = self._router.route(item)
+        ends = [self._ends[number] for number in targets]
+        put_on(ends, pickle.dumps(item, pickle.HIGHEST_PROTOCOL), self._fiber, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        """Nobody takes anything from here."""
+        raise HandlerError("this worker reads none of the queues that it writes to")
+
+    def task_done(self) -> None:
+        """Nobody has taken anything from here."""
+        raise ValueError("task_done() called too many times")
+
+    def reject(self) -> None:
+        """Account for an item that can't be put."""
+        self._ends[0].reject()
+
+    def join(self) -> None:
+        """Wait until every item ever put on any of them is done."""
+        while (left := next((end for end in self._ends if not end.settled), None)) is not None:
+            left.join()
+
+    def qsize(self) -> int:
+        """Count the items waiting in all of them."""
+        return sum(end.qsize() for end in self._ends)
+
+    def empty(self) -> bool:
+        """Say whether no item waits in any."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Say whether one of them has no room."""
+        return any(end.full() for end in self._ends)
+
+
+def put_on(
+    ends: Sequence[InlineQueue], payload: bytes, fiber: Fiber, block: bool, timeout: float | None
+) -> None:
+    """Put an item on queues, all at once, and give the turn back."""
+    fiber.status.stay_if_left()
+    until = _deadline(block, timeout)
+    ends[0].check_stop()
+    while not _entered(ends, payload, fiber):
+        full = next((end for end in ends if end.full()), ends[0])
+        full.await_room(until)
+    fiber.pause(lambda: True, "for its turn")
+
+
+def _entered(ends: Sequence[InlineQueue], payload: bytes, fiber: Fiber) -> bool:
+    with _ledgers:
+        if any(end.full() for end in ends):
+            return False
+        for end in ends:
+            end.enter(Frame(payload, 1))
+        fiber.status.add(Word.SENT)
+    return True
+
+
+def _outbox_of(
+    plan: WorkerPlan, ledgers: dict[str, LeaseQueue], fiber: Fiber
+) -> InlineQueue | InlineRoutes | None:
+    ends = [InlineQueue(ledgers[queue], fiber) for queue in plan.targets]
+    if plan.routes:
+        return InlineRoutes(ends, plan.routes, fiber)
+    return ends[0] if ends else None
 
 
 def _deadline(block: bool, timeout: float | None) -> float:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from runner.errors import ItemTooBig, StartFailed
-from runner.ipc.frames import cut, entry, pack_mixed, pack_series, stored_frame
+from runner.ipc.frames import entry, pack_mixed, pack_series
 from runner.ipc.shm.allocator import PAGE, Slot, Slots, disable_trim
-from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter, read_stored
+from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter
 from runner.ipc.shm.handles import BIG, BufferHandle, Packed, SharedBytes, extent, is_handle, pack
 from runner.ipc.stream import PutBigMessage, PutMessage
 from runner.ledger.ranges import Frame
@@ -37,26 +37,13 @@ _FIRST_LOOK = 64
 """Small items in a row after which nobody looks at their size any more."""
 _LOOK_LONGER = 16
 """How many times longer the next look lasts, once it has proved too short."""
-_CRUMB = 16 * 1024
+_CRUMB = 1024
 """A heavy frame whose items are smaller than this on average is one of many small items."""
 _CHECKED_FROM = 1 << 24
 """Bytes of an item that are worth a look at the memory that is free."""
 _PART_OF_MEMORY = 4
 _MOST_MEMORY = 1 << 29
 _LEAST_SHARE = 1 << 24
-
-
-class _Descent:
-    """How many forks are between the first process and this one: at each frame a pid would cost a system call."""
-
-    forks = 0
-
-    @classmethod
-    def note_fork(cls) -> None:
-        cls.forks += 1
-
-
-os.register_at_fork(after_in_child=_Descent.note_fork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +65,7 @@ class BigItemWriter:
     def __init__(self, region: WriterRegion, session: WorkerSession) -> None:
         self._region = region
         self._session = session
-        session.on_freed = self.freed
+        session.on_freed.append(self.freed)
         self._writer = ArenaWriter(region.file, region.part)
         self._slots = Slots(region.share, PART)
         self._unsent: dict[bytes, Slot] = {}
@@ -145,19 +132,6 @@ class BigItemWriter:
             self._frames += 1
         return bool(slots)
 
-    def store_frame(self, body: bytes) -> bytes | None:
-        """Copy a frame into the arena, if there is room for it at this moment; return what travels in its place.
-
-        Called for each frame, in order, and only by the thread that packs items.
-        """
-        disable_trim()
-        if (slot := self._slots.take(len(body))) is None:
-            return None
-        self._free()
-        self._in_flight[self._frames] = [slot]
-        self._frames += 1
-        return pack_mixed([self._writer.store_frame(body, slot)])
-
     def discard(self, entries: Sequence[bytes]) -> None:
         """These will not leave: their slots are free again."""
         for handle in filter(is_handle, entries):
@@ -217,11 +191,6 @@ class BigItemReader:
         """Unpickle an entry; nothing of it stays in the arena."""
         return self._reader.copy(BufferHandle.decode(entry))
 
-    def resolve(self, payload: bytes | memoryview) -> bytes | memoryview:
-        """Return the frame that a lease is about, which may lie in the arena."""
-        handle = stored_frame(payload)
-        return payload if handle is None else self._reader.frame(handle)
-
     def release(self) -> None:
         """The items are about to be acknowledged."""
         if self._reader.has_views:
@@ -255,18 +224,13 @@ class SharedFrame(bytes):
         shared_frame.file, shared_frame.ended = file, ended
         return shared_frame
 
-    def cut(self, index: int) -> tuple[bytes, int, SharedBytes | None]:
-        """Return the smallest frame with one item of this one, where in it that is, and what of it lies in the arena.
-
-        Opens nothing.
-        """
-        if (stored := stored_frame(self)) is not None:
-            return *cut(read_stored(self.file.fileno(), stored), index), None
+    def cut(self, index: int) -> tuple[bytes, SharedBytes | None]:
+        """Return a frame with one item of this one alone, and what of the item lies in the arena. Opens nothing."""
         cut_out = entry(self, index)
         if not is_handle(cut_out):
-            return pack_series([cut_out]), 0, None
+            return pack_series([cut_out]), None
         handle = BufferHandle.decode(cut_out)
-        return pack_mixed([cut_out]), 0, SharedBytes(self.file.fileno(), handle.at, handle.span, held=self)
+        return pack_mixed([cut_out]), SharedBytes(self.file.fileno(), handle.at, handle.span, held=self)
 
     def __del__(self) -> None:
         """Nobody has it any more."""
@@ -286,6 +250,7 @@ class _WriterPart:
     file: ArenaFile
     number: int
     writer: str
+    queue: str
     frames: int = 0
     in_flight: int = 0
     has_writer: bool = True
@@ -308,14 +273,15 @@ class ArenaRegistry:
         """Open nothing."""
         self._writers = max(1, sum(len(queue.writers) for queue in plan.queues))
         self._bounds = {queue.name: queue.spec.max_bytes for queue in plan.queues}
-        self._sends = {stage.receives: stage.sends for stage in plan.stages if stage.sends is not None}
+        self._sends = {s.receives: s.spec.sends for s in plan.stages if s.spec.sends is not None}
         self._files: dict[str, ArenaFile] = {}
         self._parts: defaultdict[str, int] = defaultdict(int)
-        self._writers_parts: dict[str, _WriterPart] = {}
+        self._writers_parts: defaultdict[str, dict[str, _WriterPart]] = defaultdict(dict)
+        """By writer, then by queue."""
         self._closed = False
-        self._forks = _Descent.forks
-        self.freed: dict[str, list[int]] = {}
-        """Frames that have come to an end, by the writer that must be told."""
+        self._pid = os.getpid()
+        self.freed: dict[tuple[str, str], list[int]] = {}
+        """Frames that have come to an end, by the writer that must be told, and their queue."""
 
     def arena(self, queue: str) -> ArenaFile:
         """The arena of a queue. Raises `StartFailed`."""
@@ -326,19 +292,18 @@ class ArenaRegistry:
                 raise StartFailed(f"queue '{queue}': no shared memory could be had: {_why(error)}") from error
         return self._files[queue]
 
-    def allocate_region(self, worker: WorkerPlan) -> WriterRegion:
+    def allocate_region(self, worker: WorkerPlan, queue: str) -> WriterRegion:
         """Give a writer that is about to be born a part that nobody has had. Raises `StartFailed`."""
-        assert worker.sends is not None
-        file = self.arena(worker.sends)
-        number = self._parts[worker.sends]
-        self._parts[worker.sends] += 1
-        self._writers_parts[worker.name] = _WriterPart(file, number, worker.name)
+        file = self.arena(queue)
+        number = self._parts[queue]
+        self._parts[queue] += 1
+        self._writers_parts[worker.name][queue] = _WriterPart(file, number, worker.name, queue)
         share = writer_share(memory.total(), self._writers)
-        return WriterRegion(file, number, share, self._bounds[worker.sends], worker.sends)
+        return WriterRegion(file, number, share, self._bounds[queue], queue)
 
-    def receive_frame(self, writer: str, body: bytes) -> SharedFrame:
+    def receive_frame(self, writer: str, body: bytes, queue: str) -> SharedFrame:
         """Take in a frame with big items: the payload that stands for it."""
-        part = self._writers_parts[writer]
+        part = self._writers_parts[writer][queue]
         number = part.frames
         part.frames += 1
         part.in_flight += 1
@@ -363,20 +328,19 @@ class ArenaRegistry:
             at += span
 
     def _give_up(self, file: ArenaFile, at: int, size: int) -> None:
-        if _Descent.forks == self._forks and not self._closed:
+        if os.getpid() == self._pid and not self._closed:
             file.free(at, size)
 
-    def pop_freed(self) -> Iterator[tuple[str, bytes]]:
-        """What each writer must be told; once."""
+    def pop_freed(self) -> Iterator[tuple[str, str, bytes]]:
+        """What each writer must be told of each queue; once."""
         freed, self.freed = self.freed, {}
-        for writer, numbers in freed.items():
-            yield writer, pack_numbers(numbers)
+        for (writer, queue), numbers in freed.items():
+            yield writer, queue, pack_numbers(numbers)
 
     def writer_gone(self, writer: str) -> None:
         """A writer has died: the memory of its part is given up as soon as nobody needs what it had put."""
-        part = self._writers_parts.pop(writer, None)
-        self.freed.pop(writer, None)
-        if part is not None:
+        for queue, part in self._writers_parts.pop(writer, {}).items():
+            self.freed.pop((writer, queue), None)
             part.has_writer = False
             self._free(part)
 
@@ -388,11 +352,11 @@ class ArenaRegistry:
         self._files.clear()
 
     def _ended(self, part: _WriterPart, number: int) -> None:
-        if _Descent.forks != self._forks:
+        if os.getpid() != self._pid:
             return  # a worker forked from here has copies of what is needed here
         part.in_flight -= 1
         if part.has_writer:
-            self.freed.setdefault(part.writer, []).append(number)
+            self.freed.setdefault((part.writer, part.queue), []).append(number)
         else:
             self._free(part)
 

@@ -13,21 +13,19 @@ import time
 from collections.abc import Sequence
 
 from runner.ipc.stream import Ended
-from runner.transports.leased.commits import Committer, OutputGatherer
+from runner.transports.leased.commits import Committer, OutputBuffer
 from runner.transports.leased.outbox import OutboxEnd
 from runner.transports.leased.session import WorkerSession
 
 _HELD = 256
-"""Outputs that are held at the most."""
+"""OutputBuffer that are held at the most."""
 _HELD_SECONDS = 0.1
 
 
 class HeldOutbox(OutboxEnd):
     """A queue's end that holds what is put until the item is done that it was made from."""
 
-    def __init__(
-        self, session: WorkerSession, outputs: OutputGatherer, *, asks: bool, in_order: bool
-    ) -> None:
+    def __init__(self, session: WorkerSession, outputs: OutputBuffer, *, asks: bool, in_order: bool) -> None:
         """`asks`: leave to put is not given. `in_order`: the stage keeps the order of its items."""
         super().__init__(session, in_order=in_order)
         self._outputs = outputs

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from runner.errors import Stopping
 from runner.ipc.frames import (
@@ -94,26 +95,47 @@ class OutputGatherer:
     def _pack(self, item: object) -> bytes:
         try:
             return self._big_items.pack(item, self._wait_for_slot)
-        except _ArenaFullError:
+        except ArenaFullError:
             # It travels like a small one: what fills the arena can't leave before it.
             return pickle_alone(item)
 
     def _wait_for_slot(self) -> None:
         """The arena is full: wait until a frame of it has come to an end. Raises where none ever will."""
         if not self._big_items.has_in_flight:
-            raise _ArenaFullError
+            raise ArenaFullError
         check_closing(self._session)
         self._session.blocked(Wait.ROOM, self._session.wait)
 
 
-class _ArenaFullError(Exception):
+class ArenaFullError(Exception):
     """All that lies in a writer's part of the arena are outputs that have not left yet."""
+
+
+class OutputBuffer(Protocol):
+    """What a committer takes outputs from: an `OutputGatherer`, or what gathers for several queues (routing.py)."""
+
+    size: int
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def add(self, item: object) -> object:
+        """Gather one output. Raises for one that can't be put."""
+
+    def truncate(self, count: int) -> None:
+        """Forget all but the first `count`."""
+
+    def discard(self) -> None:
+        """Forget what was gathered."""
+
+    def pack(self) -> tuple[int, bool, bytes]:
+        """Make a frame of it: how many outputs, whether it has handles in it, and the frame."""
 
 
 class Committer:
     """Says what has come to an end, together with what was made of it."""
 
-    def __init__(self, session: WorkerSession, outputs: OutputGatherer | None, *, asks: bool = False) -> None:
+    def __init__(self, session: WorkerSession, outputs: OutputBuffer | None, *, asks: bool = False) -> None:
         """`asks`: leave is not given, so it waits until what it has sent is in. A consumer has no `outputs`."""
         self._session = session
         self._asks = asks
@@ -182,7 +204,7 @@ class Committer:
             self._session.wait()
 
 
-def _with_outputs(ends: Sequence[Ended], outputs: OutputGatherer) -> list[Ended]:
+def _with_outputs(ends: Sequence[Ended], outputs: OutputBuffer) -> list[Ended]:
     """They are of all the items, so they belong to the last that is done."""
     last = max((at for at, each in enumerate(ends) if not each.failure), default=None)
     count, big, frame = outputs.pack()

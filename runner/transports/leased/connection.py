@@ -8,11 +8,12 @@ What a reader has done is known by the ledger: its own counters lag behind a kil
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.ipc.frames import unpack_routed
 from runner.ipc.messages import Fact, ItemCleared
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import PutMessage, SupervisorStream
@@ -24,6 +25,7 @@ from runner.transports.leased.prefetch import Prefetch
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import PartitionedQueue, QueueLedger
+    from runner.transports.leased.big_items import ArenaRegistry
     from runner.transports.leased.writer import BatchPolicy
 
 
@@ -34,7 +36,8 @@ class WorkerConnection:
     plan: WorkerPlan
     stream: SupervisorStream
     inbox: QueueLedger | None
-    outbox: QueueLedger | None
+    outboxes: tuple[QueueLedger, ...]
+    """The queues that it writes to; mostly one, or none."""
     output: Output
     prefetch: Prefetch
     pid: int
@@ -91,6 +94,10 @@ class Output:
     def put(self, message: PutMessage, lease: Lease | None, payload: bytes | memoryview, now: float) -> None:
         """The worker has put a frame; with a lease, it was made of items before `message.upto` of that."""
 
+    def accepted(self, queue: str) -> int:
+        """What was offered to a queue is in: how many messages of the worker are wholly so by that."""
+        return 1
+
     def ended(self, lease: Lease, upto: int, now: float) -> None:
         """Items of a lease before `upto` have come to an end, and nothing more will be made of them."""
 
@@ -112,9 +119,65 @@ class QueueOutput(Output):
         self._queue.offer(self._writer, frame, now, partial, owed=bool(message.lease))
 
 
-def plain_output(writer: str, queue: QueueLedger | None) -> Output:
-    """Return where goes what a worker makes that writes to no partitioned queue."""
+def plain_output(writer: str, queue: QueueLedger) -> Output:
+    """Return where goes what a worker puts on a queue that is not partitioned."""
     return QueueOutput(writer, queue) if isinstance(queue, LeaseQueue) else Output()
+
+
+class RoutedOutput(Output):
+    """Several queues: each gets its frames, and the worker is answered once all of a message is in.
+
+    PUT, COMMIT ──► unpack_routed ──► Output of each queue ──► its ledger ──Accepted──► all in: one answer
+    """
+
+    def __init__(self, writer: str, branches: Sequence[tuple[str, Output]], arenas: ArenaRegistry) -> None:
+        """`branches` are the queues by name, in the order of the stage's routes."""
+        self._writer = writer
+        self._branches = tuple(branches)
+        self._arenas = arenas
+        self._awaited: deque[Counter[str]] = deque()
+        """For each message that is not answered yet, how many of its frames are not in, by queue."""
+
+    @property
+    def overflow(self) -> int:
+        """Items put that were never in a queue: each is missing in one at least."""
+        return max(output.overflow for _, output in self._branches)
+
+    def put(self, message: PutMessage, lease: Lease | None, payload: bytes | memoryview, now: float) -> None:
+        """Give each queue its frames. All that was made counts as put before any of it is answered."""
+        frames = unpack_routed(payload)
+        self._awaited.append(Counter(self._branches[at][0] for each in frames for at in each.branches))
+        for each in frames:
+            for at in each.branches:
+                queue, output = self._branches[at]
+                body = (
+                    self._arenas.receive_frame(self._writer, each.frame, queue) if each.is_big else each.frame
+                )
+                put = PutMessage(each.count, message.upto, message.partial, message.lease)
+                output.put(put, lease, body, now)
+
+    def accepted(self, queue: str) -> int:
+        """What was offered to a queue is in: return how many messages are wholly so by that."""
+        for awaited in self._awaited:
+            if awaited[queue]:
+                awaited[queue] -= 1
+                break
+        answers = 0
+        while self._awaited and not self._awaited[0].total():
+            self._awaited.popleft()
+            answers += 1
+        return answers
+
+    def ended(self, lease: Lease, upto: int, now: float) -> None:
+        """Nothing more will be made of these items."""
+        for _, output in self._branches:
+            output.ended(lease, upto, now)
+
+    def worker_died(self, condemned: Sequence[ItemRange], now: float) -> None:
+        """Nobody waits for an answer any more."""
+        self._awaited.clear()
+        for _, output in self._branches:
+            output.worker_died(condemned, now)
 
 
 class NoPartitionedQueues:
@@ -123,12 +186,12 @@ class NoPartitionedQueues:
     def __init__(self) -> None:
         self.ledgers: dict[str, PartitionedQueue] = {}
 
-    def batch_policy(self, worker: WorkerPlan) -> BatchPolicy | None:
+    def batch_policy(self, worker: WorkerPlan, queue: str) -> BatchPolicy | None:
         """What a writer to such a queue must know of it."""
         return None
 
-    def output(self, worker: WorkerPlan, queue: QueueLedger | None) -> Output:
-        """Where what a worker makes goes."""
+    def output(self, worker: WorkerPlan, queue: QueueLedger) -> Output:
+        """Where what a worker puts on a queue goes."""
         return plain_output(worker.name, queue)
 
     def answers(self, now: float) -> list[str]:
@@ -161,7 +224,7 @@ def take_in_page(connection: WorkerConnection, page: StatusPage, now: float) -> 
         _acknowledge_oldest(connection, page.words[Word.DONE] - connection.done, now)
         return in_hand(connection.leases, number, index, max(1, page.words[Word.IN_HAND]))
     found = in_hand(connection.leases, number, index, 1)
-    if found and connection.outbox is None:
+    if found and not connection.outboxes:
         (lease,) = (held for held in connection.leases if held.number == number)
         connection.done += index - lease.at
         connection.inbox.acked(number, index, now)

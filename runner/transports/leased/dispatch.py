@@ -45,6 +45,8 @@ class Dispatch:
         self.ledgers = ledgers
         self.connections: dict[str, WorkerConnection] = {}
         """The workers that are alive, by name."""
+        self.routed = frozenset(worker.name for worker in plan.workers if worker.routes)
+        """The workers whose items have several ways: each is answered when all that it put at once is in."""
         self.kept = KeptItems()
         self.woken = False
         """Whether something has happened that whoever waits must be told of."""
@@ -70,8 +72,8 @@ class Dispatch:
                     self._hand_over(decision.lease)
                 case Granted():
                     self._credit(decision.writer, decision.count)
-                case Accepted() if not ledger.shares:
-                    self._credit(decision.writer, 0)
+                case Accepted() if not ledger.shares or decision.writer in self.routed:
+                    self._accepted(decision.writer, ledger)
 
     def _hand_over(self, lease: Lease) -> None:
         if lease.reader not in self.connections:
@@ -96,12 +98,19 @@ class Dispatch:
         if writer in self.connections:  # else it died meanwhile: what it has offered stays
             self.send(self.connections[writer], CreditMessage(count))
 
+    def _accepted(self, writer: str, ledger: QueueLedger) -> None:
+        """Answer a writer that has asked, once all that it put at once is in."""
+        if (connection := self.connections.get(writer)) is not None:
+            for _ in range(connection.output.accepted(ledger.name)):
+                self.send(connection, CreditMessage(0))
+
     def _settled(self, ledger: QueueLedger) -> None:
         # While somebody may still put, that a queue is empty for a moment means nothing to the supervisor.
-        if not any(connection.outbox is ledger for connection in self.connections.values()):
+        if not any(ledger in connection.outboxes for connection in self.connections.values()):
             self.woken = True
         for connection in self.connections.values():
-            if connection.wants_join and connection.outbox is ledger:
+            joins = connection.wants_join and ledger in connection.outboxes
+            if joins and all(outbox.settled for outbox in connection.outboxes):
                 connection.wants_join = False
                 self.send(connection, JoinAnswer())
 
@@ -125,14 +134,15 @@ class Dispatch:
                 self.send(connection, EnoughMessage())
 
     def _send_freed(self) -> None:
-        for writer, numbers in self._arenas.pop_freed():
-            self.send(self.connections[writer], FreedMessage(body=numbers))
+        for writer, queue, numbers in self._arenas.pop_freed():
+            connection = self.connections[writer]
+            self.send(connection, FreedMessage(connection.plan.targets.index(queue), body=numbers))
 
     def _can_be_added_to(self, connection: WorkerConnection) -> bool:
         """Whether anybody can give a reader more items to go with those that it has taken."""
         ledger = connection.inbox
         assert ledger is not None
-        writers = (each for each in self.connections.values() if each.outbox is ledger)
+        writers = (each for each in self.connections.values() if ledger in each.outboxes)
         return not ledger.is_full and any(not writer.wants_join for writer in writers)
 
     def has_readers(self, ledger: QueueLedger) -> bool:
@@ -141,7 +151,7 @@ class Dispatch:
 
     def has_writers(self, ledger: QueueLedger) -> bool:
         """Whether a queue may get more items."""
-        return ledger.name in self._fed or any(each.outbox is ledger for each in self.connections.values())
+        return ledger.name in self._fed or any(ledger in each.outboxes for each in self.connections.values())
 
     def hurry_readers(self, ledger: QueueLedger) -> None:
         """Nobody waits for anything else any more than that what was handled is safe."""

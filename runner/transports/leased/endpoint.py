@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from runner.handlers.kinds import QueueEnd
+from runner.handlers.kinds import QueueEnd, allow_routes
 from runner.ipc.channel import Sender
 from runner.ipc.shm.arena import ArenaFile
 from runner.ipc.status_page import StatusPage
@@ -24,7 +24,12 @@ from runner.transports.pool import isolate_forks
 if TYPE_CHECKING:
     from runner.transports.cut import WriterCut
     from runner.transports.leased.by_hand import HeldOutbox
+    from runner.transports.leased.commits import OutputBuffer
+    from runner.transports.leased.routing import BranchEnd, RoutedOutputs
     from runner.transports.leased.writer import BatchPolicy
+
+_To: TypeAlias = "BigItemWriter | RoutedOutputs"
+"""What a worker's outputs need, whichever way they are gathered. Made once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +50,38 @@ class EndpointFactory:
     """What the handler of the worker whose place this one takes had kept. That of a source is in `begin`."""
     resumed: bool = False
     """Whether another runner had begun the run."""
+    branches: tuple[BranchEnd, ...] = ()
+    """What it must know of each of its queues, where these are several; `region` and `policy` are of a single one."""
 
     @property
     def descriptors(self) -> list[int]:
         """What a forked worker must not close."""
-        files = [self.arena, self.region.file if self.region is not None else None]
+        regions = [self.region, *(each.region for each in self.branches)]
+        files = [self.arena, *(region.file for region in regions if region is not None)]
         return [self.stream.fileno(), *(file.fileno() for file in files if file is not None)]
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> WorkerEndpoint:
         isolate_forks([self.stream.close], status, sender)
         session = WorkerSession(self.stream, status)
         inbox = FrameInbox(session, BigItemReader(self.arena)) if self.arena is not None else None
-        big_items = None if self.region is None else BigItemWriter(self.region, session)
+        allow_routes(plan.targets)
+        to = self._outputs(plan, session)
         if plan.batch is not None and inbox is not None:
-            return self._in_batches(plan, session, inbox, big_items, sender)
+            return self._in_batches(plan, session, inbox, to, sender)
         outbox: FrameOutbox | None = None
         end: QueueEnd | None = None
-        if big_items is not None:
-            end = outbox = self._outbox(plan, session, big_items)
+        if to is not None:
+            end = outbox = self._outbox(plan, session, to)
             if inbox is not None:
-                end = inbox.outbox = self._held_outbox(session, big_items)
+                end = inbox.outbox = self._held_outbox(session, to)
         names_all = plan.timeout is not None
 
         def hold(call: Callable[[object], object], fail: OnItemFailure, points: SafePoints) -> None:
-            from runner.transports.leased.commits import Committer, OutputGatherer
+            from runner.transports.leased.commits import Committer
             from runner.transports.leased.holding import HoldingLoop
 
             assert inbox is not None
-            outputs = None if big_items is None else OutputGatherer(session, big_items, self.policy)
+            outputs = None if to is None else self._gatherer(session, to)
             committer = Committer(session, outputs, asks=self.asks)
             HoldingLoop(session, inbox, committer, points, names_all=names_all).run(call, fail)
 
@@ -112,15 +121,15 @@ class EndpointFactory:
         plan: WorkerPlan,
         session: WorkerSession,
         inbox: FrameInbox,
-        big_items: BigItemWriter | None,
+        to: _To | None,
         sender: Sender,
     ) -> WorkerEndpoint:
         """Put together the ends of a worker whose handler gets lists of items. It has no queue to drive."""
         from runner.transports.leased.batches import BatchLoop, BatchReader
-        from runner.transports.leased.commits import Committer, OutputGatherer
+        from runner.transports.leased.commits import Committer
 
         assert plan.batch is not None
-        outputs = None if big_items is None else OutputGatherer(session, big_items, self.policy)
+        outputs = None if to is None else self._gatherer(session, to)
         in_order = self.policy is not None and self.policy.in_order
         reader = BatchReader(session, inbox, plan.batch, in_order=in_order)
         committer = Committer(session, outputs, asks=self.asks)
@@ -139,16 +148,34 @@ class EndpointFactory:
             watch=_watch(inbox),
         )
 
-    def _outbox(self, plan: WorkerPlan, session: WorkerSession, big_items: BigItemWriter) -> FrameOutbox:
-        stops = plan.role is Role.PRODUCER
-        return FrameOutbox(session, stops=stops, asks=self.asks, big_items=big_items, policy=self.policy)
+    def _outputs(self, plan: WorkerPlan, session: WorkerSession) -> _To | None:
+        """Return what gathers for several queues, or what carries the big items to the only one; None for none."""
+        if self.branches:
+            from runner.transports.leased.routing import RoutedOutputs
 
-    def _held_outbox(self, session: WorkerSession, big_items: BigItemWriter) -> HeldOutbox:
-        """Make the outbox of a pipe stage, for a handler that drives it."""
-        from runner.transports.leased.by_hand import HeldOutbox
+            return RoutedOutputs(plan.routes, self.branches, session)
+        return None if self.region is None else BigItemWriter(self.region, session)
+
+    def _outbox(self, plan: WorkerPlan, session: WorkerSession, to: _To) -> FrameOutbox:
+        stops = plan.role is Role.PRODUCER
+        if isinstance(to, BigItemWriter):
+            return FrameOutbox(session, stops=stops, asks=self.asks, big_items=to, policy=self.policy)
+        return FrameOutbox(session, stops=stops, asks=True, routed=to)
+
+    def _gatherer(self, session: WorkerSession, to: _To) -> OutputBuffer:
+        """Return what gathers outputs for a committer."""
+        if not isinstance(to, BigItemWriter):
+            to.wait_for_slot = None
+            return to
         from runner.transports.leased.commits import OutputGatherer
 
-        outputs = OutputGatherer(session, big_items, self.policy)
+        return OutputGatherer(session, to, self.policy)
+
+    def _held_outbox(self, session: WorkerSession, to: _To) -> HeldOutbox:
+        """Make the outbox of a pipe stage, for a handler that drives it."""
+        from runner.transports.leased.by_hand import HeldOutbox
+
+        outputs = self._gatherer(session, to)
         in_order = self.policy is not None and self.policy.in_order
         return HeldOutbox(session, outputs, asks=self.asks, in_order=in_order)
 

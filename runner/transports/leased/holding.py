@@ -23,7 +23,7 @@ from runner.ipc.frames import MIXED, UnpackError, Unreadable
 from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import Ended, HeldMessage, LeaseMessage
 from runner.transports.base import OnItemFailure, SafePoints
-from runner.transports.leased.commits import Committer, OutputGatherer
+from runner.transports.leased.commits import Committer, OutputBuffer
 from runner.transports.leased.failures import failure_message
 from runner.transports.leased.loops import (
     explain_output,
@@ -299,7 +299,7 @@ class HoldingLoop:
         self._words[Word.DONE] += self._done if told_by_it else 0
 
 
-def _gather(outputs: OutputGatherer, value: object, skip: int) -> None:
+def _gather(outputs: OutputBuffer, value: object, skip: int) -> None:
     """Gather what the handler made of an item, but for the first `skip`, which are in already; or none of it."""
     before, each = len(outputs), value
     try:

@@ -69,8 +69,9 @@ class Intake:
         now = time.monotonic()
         for message in connection.stream.receive_nowait():
             match message:
-                case PutBigMessage() if connection.outbox is not None:
-                    frame = self._arenas.receive_frame(connection.plan.name, bytes(message.body))
+                case PutBigMessage() if len(connection.outboxes) == 1:
+                    name, outbox = connection.plan.name, connection.outboxes[0].name
+                    frame = self._arenas.receive_frame(name, bytes(message.body), outbox)
                     self._put(connection, message, frame, now)
                 case PutMessage():
                     self._put(connection, message, message.body, now)
@@ -84,10 +85,10 @@ class Intake:
                     self._held(connection, message, connection.inbox, now)
                 case PlaceMessage() | SampleMessage():
                     self._places.take(connection.plan.name, message)
-                case JoinRequest() if connection.outbox is not None:
+                case JoinRequest() if connection.outboxes:
                     connection.wants_join = True
-                    # Looked at again: it may have been settled for a while.
-                    self._unsettled.add(connection.outbox.name)
+                    # Looked at again: they may have been settled for a while.
+                    self._unsettled.update(outbox.name for outbox in connection.outboxes)
                 case MoreRequest() if connection.inbox is not None:
                     self._wants_more(connection, connection.inbox, message, now)
                 case StockRequest():
@@ -96,7 +97,7 @@ class Intake:
     def _put(
         self, connection: WorkerConnection, message: PutMessage, payload: bytes | memoryview, now: float
     ) -> None:
-        if connection.outbox is None:
+        if not connection.outboxes:
             return
         lease = self._acked(connection, message, now, message.partial) if message.lease else None
         if connection.inbox is None:
@@ -111,13 +112,14 @@ class Intake:
         payload: bytes | memoryview,
         now: float,
     ) -> None:
-        assert connection.outbox is not None
         connection.put += message.count
-        self._unsettled.add(connection.outbox.name)
+        for outbox in connection.outboxes:
+            self._unsettled.add(outbox.name)
         connection.output.put(message, lease, payload, now)
-        self._dispatch.carry_out(
-            connection.outbox
-        )  # at once: whoever waits for an item waits no longer than it must
+        for outbox in connection.outboxes:
+            self._dispatch.carry_out(
+                outbox
+            )  # at once: whoever waits for an item waits no longer than it must
 
     def _commit(self, connection: WorkerConnection, message: CommitMessage, now: float) -> None:
         """Take in all that a worker says at once."""
@@ -146,9 +148,9 @@ class Intake:
             self._failed(connection, FailedMessage(ended.lease, ended.upto, body=ended.failure), now)
             return
         lease = self._acked(connection, AckMessage(ended.lease, ended.upto), now)
-        if ended.count and connection.outbox is not None:
-            name, frame = connection.plan.name, ended.frame
-            payload = self._arenas.receive_frame(name, frame) if ended.big else frame
+        if ended.count and connection.outboxes:
+            name, frame, outbox = connection.plan.name, ended.frame, connection.outboxes[0].name
+            payload = self._arenas.receive_frame(name, frame, outbox) if ended.big else frame
             put = PutMessage(ended.count, ended.upto, lease=ended.lease)
             self._offer(connection, put, lease, payload, now)
         elif lease is not None:
@@ -210,11 +212,17 @@ class Intake:
             connection.inbox.set_demand(connection.plan.name, most, now, connection.held, roomless)
 
     def _answer_stock(self, connection: WorkerConnection, message: StockRequest) -> None:
-        ledger = connection.outbox if message.of_outbox else connection.inbox
-        if ledger is not None:
-            room = UNBOUNDED_SHARE if ledger.room is None else max(0, ledger.room_for(connection.plan.name))
-            room = 0 if connection.held and not self._dispatch.has_writers(ledger) else room
-            self._dispatch.send(connection, StockAnswer(ledger.account().waiting, room))
+        inbox = () if connection.inbox is None else (connection.inbox,)
+        ledgers = connection.outboxes if message.of_outbox else inbox
+        if ledgers:
+            room = min(self._room_in(ledger, connection) for ledger in ledgers)
+            waiting = sum(ledger.account().waiting for ledger in ledgers)
+            self._dispatch.send(connection, StockAnswer(waiting, room))
+
+    def _room_in(self, ledger: QueueLedger, connection: WorkerConnection) -> int:
+        if connection.held and not self._dispatch.has_writers(ledger):
+            return 0
+        return UNBOUNDED_SHARE if ledger.room is None else max(0, ledger.room_for(connection.plan.name))
 
     def _wants_more(
         self, connection: WorkerConnection, ledger: QueueLedger, message: MoreRequest, now: float

@@ -39,7 +39,7 @@ class PartitionedQueues:
         self._ordered = {
             stage.name: self._ordered_stage(stage)
             for stage in plan.stages
-            if stage.spec.keeps_order and stage.sends
+            if stage.spec.keeps_order and stage.spec.sends
         }
         self._ordered_inboxes = {
             stage.receives: self._ordered[stage.name] for stage in plan.stages if stage.name in self._ordered
@@ -48,9 +48,9 @@ class PartitionedQueues:
         """When was told last what a queue dropped, and how many."""
         self._overflowed: set[str] = set()
 
-    def batch_policy(self, worker: WorkerPlan) -> BatchPolicy | None:
-        """What a writer to such a queue must know of it; None for one that writes elsewhere."""
-        queue = self._plans.get(worker.sends or "")
+    def batch_policy(self, worker: WorkerPlan, name: str) -> BatchPolicy | None:
+        """What a writer to such a queue must know of it; None of another queue."""
+        queue = self._plans.get(name)
         if queue is None:
             return None
         shares = _BATCHES * (len(queue.writers) + 1)
@@ -67,8 +67,8 @@ class PartitionedQueues:
             in_order=worker.stage in self._ordered,
         )
 
-    def output(self, worker: WorkerPlan, queue: QueueLedger | None) -> Output:
-        """Where goes what a worker makes that was just started."""
+    def output(self, worker: WorkerPlan, queue: QueueLedger) -> Output:
+        """Where goes what a worker that was just started puts on a queue."""
         if not isinstance(queue, PartitionedQueue):
             return plain_output(worker.name, queue)
         ordered = self._ordered.get(worker.stage)
@@ -112,13 +112,14 @@ class PartitionedQueues:
         return facts
 
     def _ordered_stage(self, stage: StagePlan) -> OrderedStage:
-        assert stage.receives is not None and stage.sends is not None
-        queue = self._plans[stage.sends].spec
+        sends = stage.spec.sends
+        assert stage.receives is not None and sends is not None
+        queue = self._plans[sends].spec
         limit = BufferLimit.of(queue.maxsize, queue.max_bytes)
         workers = [worker.name for worker in stage.workers]
         at_once = 1 if stage.spec.batch is None else stage.spec.batch.size
         return OrderedStage(
-            self.ledgers[stage.receives], self.ledgers[stage.sends], workers, limit, at_once=at_once
+            self.ledgers[stage.receives], self.ledgers[sends], workers, limit, at_once=at_once
         )
 
     def _why(self, queue: str) -> str:

@@ -51,8 +51,8 @@ class WorkerSession:
         self.ended = False
         self.enough = False
         """Nobody could add to what the reader has taken, when this was said last. The reader's to unset."""
-        self.on_freed: Callable[[bytes | memoryview], None] = _not_mine
-        """Called with the frames of big items that have come to an end."""
+        self.on_freed: list[Callable[[bytes | memoryview], None]] = []
+        """Called with the frames of big items that have come to an end: for each queue that is written to."""
 
     @property
     def credit(self) -> int:
@@ -84,7 +84,7 @@ class WorkerSession:
             case JoinAnswer() | StockAnswer():
                 self._answers[type(message)] = message
             case FreedMessage():
-                self.on_freed(message.body)
+                self.on_freed[message.branch](message.body)
             case _:
                 pass
         return True
@@ -167,7 +167,3 @@ class WorkerSession:
         finally:
             self._asking.discard(kind)
         return answer
-
-
-def _not_mine(_body: bytes | memoryview) -> None:
-    """Nobody here has put a big item."""

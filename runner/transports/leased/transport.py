@@ -30,6 +30,8 @@ from runner.transports.cut import Cut
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import (
     NoPartitionedQueues,
+    Output,
+    RoutedOutput,
     WorkerConnection,
     never_acknowledged,
     reconcile_counters,
@@ -46,6 +48,7 @@ from runner.transports.pool import PooledTransport, ProcessPool
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
     from runner.transports.leased.partitions import PartitionedQueues
+    from runner.transports.leased.routing import BranchEnd
 
 
 _BROKEN_STREAM = (
@@ -81,6 +84,7 @@ class LeasedTransport(PooledTransport):
         }
         fed = {queue.name for queue in plan.queues if queue.fed}
         self._prefetches = {s.name: OneByOne() if s.receives in fed else Prefetch() for s in plan.stages}
+        self._bounds = {queue.name: queue.spec.maxsize for queue in plan.queues}
         self._arenas = ArenaRegistry(plan)
         self._states = KeptStates()
         self._places = SourcePlaces()
@@ -97,18 +101,20 @@ class LeasedTransport(PooledTransport):
         """Give birth to a worker. Raises `StartFailed`."""
         ours, theirs = open_stream()
         try:
-            asks = worker.sends is not None and not self._ledgers[worker.sends].shares
-            region = self._arenas.allocate_region(worker) if worker.sends else None
+            sends, routes = worker.sends, worker.routes
+            asks = bool(routes) or (sends is not None and not self._ledgers[sends].shares)
+            region = self._arenas.allocate_region(worker, sends) if sends else None
             factory = EndpointFactory(
                 theirs,
                 self._places.begin(worker.name),
                 asks,
                 region,
                 self._arenas.arena(worker.receives) if worker.receives else None,
-                self._partitioned.batch_policy(worker),
+                self._partitioned.batch_policy(worker, sends) if sends else None,
                 self._origin,
                 self._states.of(worker.name),
                 self._places.resumed,
+                tuple(self._branch_end(worker, route.queue) for route in routes),
             )
             spawned = self.pool.start(worker, factory, factory.descriptors)
         except BaseException:
@@ -214,8 +220,8 @@ class LeasedTransport(PooledTransport):
         if (connection := self._connections.get(failure.worker)) is not None:
             self._intake.receive(connection)  # what it has sent before is in before it: places are counted
         self._places.put(failure.worker, 1)
-        if connection is not None and connection.inbox is None and connection.outbox is not None:
-            connection.outbox.reject(dead_letter=failure.action is OnError.DEAD_LETTER)
+        if connection is not None and connection.inbox is None and connection.outboxes:
+            connection.outboxes[0].reject(dead_letter=failure.action is OnError.DEAD_LETTER)
 
     def _with_items(self, facts: Sequence[Fact]) -> list[Fact]:
         """Bury the dead, and tell what became of items before the deaths, which may be their doing."""
@@ -235,18 +241,30 @@ class LeasedTransport(PooledTransport):
 
     def _connect(self, worker: WorkerPlan, stream: SupervisorStream, pid: int) -> None:
         inbox = self._ledgers[worker.receives] if worker.receives else None
-        outbox = self._ledgers[worker.sends] if worker.sends else None
-        output = self._partitioned.output(worker, outbox)
+        outboxes = tuple(self._ledgers[queue] for queue in worker.targets)
         prefetch = self._prefetches[worker.stage]
-        connection = WorkerConnection(worker, stream, inbox, outbox, output, prefetch, pid)
+        connection = WorkerConnection(worker, stream, inbox, outboxes, self._output(worker), prefetch, pid)
         self._connections[worker.name] = connection
         self._watch(connection)
         now = time.monotonic()
-        if outbox is not None:
-            outbox.writer(worker.name, now)
+        if worker.sends is not None:
+            outboxes[0].writer(worker.name, now)
         if inbox is not None:
             inbox.set_demand(worker.name, connection.at_once, now)
         self._dispatch.advance()
+
+    def _output(self, worker: WorkerPlan) -> Output:
+        """Where goes what a worker makes that was just started."""
+        outputs = [self._partitioned.output(worker, self._ledgers[queue]) for queue in worker.targets]
+        if not worker.routes:
+            return outputs[0] if outputs else Output()
+        return RoutedOutput(worker.name, list(zip(worker.targets, outputs, strict=True)), self._arenas)
+
+    def _branch_end(self, worker: WorkerPlan, queue: str) -> BranchEnd:
+        from runner.transports.leased.routing import BranchEnd
+
+        region = self._arenas.allocate_region(worker, queue)
+        return BranchEnd(region, self._partitioned.batch_policy(worker, queue), self._bounds[queue])
 
     def _reap(self, exited: Exited) -> None:
         """A worker is dead: hear its last words, count what it had finished, take back what it held."""
@@ -275,11 +293,13 @@ class LeasedTransport(PooledTransport):
             reconcile_counters(page, connection, in_hand=max(len(items), kept), condemned=condemned)
             self._kept.ended(connection.inbox.name, kept)
             connection.output.worker_died(items if condemned else (), now)
-        if connection.outbox is not None:
+        if connection.outboxes:
             page.words[Word.SENT] = connection.put - connection.output.overflow
-            connection.outbox.writer_gone(worker, now)
+            for outbox in connection.outboxes:
+                outbox.writer_gone(worker, now)
             self._arenas.writer_gone(worker)
-            self._dispatch.hurry_readers(connection.outbox)
+            for outbox in connection.outboxes:
+                self._dispatch.hurry_readers(outbox)
         lasts = connection.plan.state_lasts
         self._states.exited(worker, exited.code, self._intake.facts, lasts=lasts)
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runner.errors import Stopping
 from runner.ipc.frames import (
@@ -34,7 +34,7 @@ from runner.ipc.frames import (
 )
 from runner.ipc.shm.handles import BIG, is_handle
 from runner.ipc.status_page import StopRequest, Wait, Word
-from runner.ipc.stream import PutBigMessage, PutMessage
+from runner.ipc.stream import PutMessage
 from runner.ledger.sharding import sharder
 from runner.process.real_threads import RealEvent, sleep, start_thread
 from runner.transports.leased.big_items import BigItemWriter
@@ -48,11 +48,7 @@ FILL_SECONDS = 0.001
 """How long a frame may take to fill where items come quickly."""
 _GROWTH = 8
 FRAME_BYTES = 1 << 16
-"""About how long a frame of several items may be that travels itself: handed out in parts, it goes whole with each."""
-STORED_BYTES = 1 << 18
-"""The same for one that lies in shared memory. It should fit into a core's cache: one that does not costs more."""
-_STORED_FROM = 1 << 13
-"""Bytes of a frame from which on it costs less to store it than to send it along twice."""
+"""About how long a frame of several items may be. One that is handed out in parts goes whole with each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +89,6 @@ class FramePacker:
         self.sampler: ItemSampler | None = None
         self.looks = big_items is not None
         """Whether each item is looked at for its size."""
-        self.taken_bytes = 0
-        """How long the last frame was, wherever it lies."""
 
     def __len__(self) -> int:
         return len(self._safe) or len(self._pickles)
@@ -125,11 +119,8 @@ class FramePacker:
         """Return the pickle of the oldest item, or its handle."""
         return pickle_alone(self._safe[0]) if self._safe else self._pickles[0]
 
-    def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
-        """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed.
-
-        `may_store`: it may go to shared memory. Only the thread that adds items may say so.
-        """
+    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
+        """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
         kind: type[PutMessage] = PutMessage
         if self._safe:
             body = pack_safe(self._safe[:count])
@@ -137,14 +128,8 @@ class FramePacker:
         else:
             kind, body = self._pack_entries(self._pickles[:count])
             del self._pickles[:count]
-        self.taken_bytes = len(body)
-        if self._big_items is None:
-            return kind, body
-        if len(body) >= BIG and self._big_items.is_heavy(count, body):
+        if len(body) >= BIG and self._big_items is not None and self._big_items.is_heavy(count, body):
             self.looks = True
-        if may_store and len(body) >= _STORED_FROM and kind is PutMessage:
-            stored = self._big_items.store_frame(body)
-            return (kind, body) if stored is None else (PutBigMessage, stored)
         return kind, body
 
     def _pack_entries(self, entries: list[bytes]) -> tuple[type[PutMessage], bytes]:
@@ -197,8 +182,6 @@ class BatchPacker:
         self.sampler: ItemSampler | None = None
         self._gathered = self._left = 0
         """Bytes that were ever gathered, by the main thread, and that were sent, by whoever holds the lock."""
-        self.taken_bytes = 0
-        """How long the last batch was."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -221,18 +204,38 @@ class BatchPacker:
         """Return the pickle of the oldest item, or its handle."""
         return self._entries[0].data
 
-    def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
-        """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed. It travels
-        itself."""
+    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
+        """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
         entries = self._entries[:count]
         del self._entries[:count]
         kind: type[PutMessage] = PutMessage
         if self._big_items.has_unsent:
             kind, _ = self._big_items.pack_frame([entry.data for entry in entries])
         self._left += sum(entry.size for entry in entries)
-        body = pack_batch(entries)
-        self.taken_bytes = len(body)
-        return kind, body
+        return kind, pack_batch(entries)
+
+
+class RoutedPacker(Protocol):
+    """Gathers items for several queues (routing.py)."""
+
+    looks: bool
+    sampler: ItemSampler | None
+    at_once: int
+    """Items that may be sent at once."""
+    wait_for_slot: Callable[[], object] | None
+    """Called while an arena has no room for a big item."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def add(self, item: object) -> int:
+        """Gather one item; return how many there are now. Raises for one that can't be put."""
+
+    def first(self) -> bytes:
+        """Return the pickle of the oldest item, or its handle."""
+
+    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
+        """Make a message of the oldest `count` items."""
 
 
 class FrameOutbox(OutboxEnd):
@@ -246,12 +249,13 @@ class FrameOutbox(OutboxEnd):
         asks: bool = False,
         big_items: BigItemWriter | None = None,
         policy: BatchPolicy | None = None,
+        routed: RoutedPacker | None = None,
     ) -> None:
         """
         `stops`: a producer's, whose put ends it while the run is being stopped.
 
         `asks`: leave is not given, so each item is sent alone, or with others as `policy` says, and waits until it is
-        in. `big_items` carries big items; else they go like small ones.
+        in. `big_items` carries big items; else they go like small ones. `routed` gathers for several queues.
         """
         super().__init__(session, in_order=policy is not None and policy.in_order)
         self._words = session.status.words
@@ -259,12 +263,7 @@ class FrameOutbox(OutboxEnd):
         self._asks = asks
         self._asks_for = 1 if policy is None else policy.batch_items
         """Items that may be sent at once where leave is not given."""
-        self._packer: FramePacker | BatchPacker
-        if policy is None:
-            self._packer = FramePacker(big_items, self.flush, self._wait_for_slot)
-        else:
-            assert big_items is not None
-            self._packer = BatchPacker(policy, big_items, self.flush, self._wait_for_slot)
+        self._packer = self._packer_for(big_items, policy, routed)
         self._lock = threading.Lock()
         self._flusher: threading.Thread | None = None
         self._gathering = RealEvent()
@@ -283,6 +282,20 @@ class FrameOutbox(OutboxEnd):
         item, and the third all outputs ever gathered up to there. One store: the flusher sees all or nothing."""
         self._outputs = self._outputs_sent = 0
         self._sampler: ItemSampler | None = None
+        self._bytes = 0
+        """How long the last frame was."""
+
+    def _packer_for(
+        self, big_items: BigItemWriter | None, policy: BatchPolicy | None, routed: RoutedPacker | None
+    ) -> FramePacker | BatchPacker | RoutedPacker:
+        if routed is not None:
+            self._asks_for = routed.at_once
+            routed.wait_for_slot = self._wait_for_slot
+            return routed
+        if policy is None:
+            return FramePacker(big_items, self.flush, self._wait_for_slot)
+        assert big_items is not None
+        return BatchPacker(policy, big_items, self.flush, self._wait_for_slot)
 
     # The loops' face.
 
@@ -423,16 +436,17 @@ class FrameOutbox(OutboxEnd):
             self.flush()
             raise Stopping
 
-    def _send(self, nanos: int = 0, *, may_store: bool = True) -> int:
-        """Send one frame; the lock is held. The flusher stores none: the arena is the main thread's."""
+    def _send(self, nanos: int = 0) -> int:
+        """Send one frame; the lock is held."""
         upto, partial, outputs = self._progress
         count = outputs - self._outputs_sent if self._lease else len(self._packer)
         if not count:
             return 0
         sampler = self._sampler
         first = self._packer.first() if sampler is not None and sampler.is_due else None
-        kind, body = self._packer.take(count, may_store=may_store)
+        kind, body = self._packer.take(count)
         self._outputs_sent = outputs
+        self._bytes = len(body)
         self.session.spent += count
         self._sends += 1
         self._words[Word.SENT] += count
@@ -448,8 +462,7 @@ class FrameOutbox(OutboxEnd):
             self._count_made(sent, int(now * 1e9))
         took, self._began = max(now - self._began, 1e-6), now
         in_time, known = int(sent * FILL_SECONDS / took), self._fitting
-        most_bytes = FRAME_BYTES if self._asks else STORED_BYTES
-        fitting = min(in_time, _GROWTH * sent, sent * most_bytes // max(1, self._packer.taken_bytes))
+        fitting = min(in_time, _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes))
         if self._asks:  # a batch that was sent early, by the flusher, does not make the next one small
             fitting = max(fitting, min(known, in_time))
         self._fitting = max(1, fitting)
@@ -501,7 +514,7 @@ class FrameOutbox(OutboxEnd):
                 self.room = 1
                 self._gathering.clear()
                 if self._asks or self.session.credit > 0:
-                    self._observe(self._send(may_store=False))
+                    self._observe(self._send())
 
 
 def shard_of(policy: BatchPolicy) -> Callable[[object], int]:

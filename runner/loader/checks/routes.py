@@ -1,0 +1,82 @@
+"""Where items go, checked before anything starts: conditions that can't be read, and what a route can't have. Pure.
+
+to: {ok: "item.status < 500", errors: "item.stauts >= 500 &&"}   ──► Diagnostics, at the characters that are wrong
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from runner.spec.diagnostics import DataPath, Diagnostic, UnknownPaths
+from runner.spec.expressions.ast import Reference, walk
+from runner.spec.expressions.evaluate import check_condition, parse_condition
+from runner.spec.expressions.predicate import names_for_items
+from runner.spec.model import StageSpec, WorkflowSpec
+from runner.spec.routes import ELSE, RouteSpec
+
+
+def check_routes(
+    spec: WorkflowSpec,
+    unknowns: UnknownPaths = UnknownPaths(),  # noqa: B008 - frozen
+) -> list[Diagnostic]:
+    """Return what is wrong with the ways of items."""
+    found = [each for stage in spec.stages for each in _of_stage(stage, spec)]
+    return [each for each in found if unknowns.knows(*each.path[:3])]
+
+
+def names_in_routes(stages: Any) -> set[tuple[str, ...]]:
+    """Return the names that conditions under `to` refer to, such as `("params", "limit")`, in the data of a file."""
+    conditions = (
+        condition
+        for keys in (stages.values() if isinstance(stages, Mapping) else ())
+        if isinstance(keys, Mapping) and isinstance(keys.get("to"), Mapping)
+        for name, condition in keys["to"].items()
+        if name != ELSE
+    )
+    parsed = (parse_condition(condition, ())[0] for condition in conditions if isinstance(condition, str))
+    nodes = (node for condition in parsed if condition is not None for node in walk(condition.tree))
+    return {node.names for node in nodes if isinstance(node, Reference)}
+
+
+def _of_stage(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
+    path: DataPath = ("stages", stage.name, "to")
+    if not stage.routes:
+        return
+    read = {each.receives for each in spec.stages}
+    slips = [
+        r
+        for r in stage.routes
+        if isinstance(r.condition, str) and r.condition in read and r.queue not in read
+    ]
+    for route in slips:
+        message = (
+            f"stage '{stage.name}' sends to '{route.queue}' what has '{route.condition}', which is a queue"
+        )
+        help_ = f"did you mean `{ELSE}: {route.condition}`, for what no condition takes?"
+        yield Diagnostic((*path, route.queue), "unknown-key", message, "key", help_)
+    yield from _conditions((route for route in stage.routes if route not in slips), spec.params, path)
+    if spec.transport == "joinable":
+        message = (
+            f"stage '{stage.name}': several queues under `to` need a ledger that counts for each of them"
+        )
+        yield Diagnostic(path, "transport-cannot", message, "key", "use `leased`, or `inline` for a test")
+    if stage.keeps_order and len(stage.targets) > 1:
+        message = (
+            f"stage '{stage.name}' has `order: keep` and several queues under `to`: what is held back until its "
+            "turn is held for one queue"
+        )
+        help_ = "let it write to one queue, and the next stage choose"
+        yield Diagnostic(("stages", stage.name, "order"), "conflicting-keys", message, "key", help_)
+
+
+def _conditions(
+    routes: Iterable[RouteSpec], params: Mapping[str, Any], path: DataPath
+) -> Iterator[Diagnostic]:
+    known = names_for_items(params)
+    for route in routes:
+        if isinstance(route.condition, str):
+            at = (*path, route.queue)
+            condition, mistakes = parse_condition(route.condition, at)
+            yield from mistakes
+            yield from () if condition is None else check_condition(condition, known, at)

@@ -1,0 +1,331 @@
+"""Random graphs of stages with broadcasts, routes, error routes and loops, under random kills and failures.
+
+    seed ──► graph ──► a run, with kills ──► what each sink has written ──► equal to what the graph makes, by hand
+                                        └──► the ledger of each queue ────► as many put and done as there have to be
+
+Sinks are files that mprun writes exactly once, so the oracle is the effects of a run, and not a counter.
+`MPRUN_ROUTES=300` plays so many graphs instead of the first few.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import textwrap
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.composition import run_file
+
+ALL = int(os.environ.get("MPRUN_ROUTES", "48"))
+PER_TEST = 6
+MOST_KILLS = 8
+
+KITCHEN = """
+    import random, time, zlib
+    from mprun import Route
+
+    def made(name):
+        return {"id": name, "n": zlib.crc32(name.encode()) % 10}
+
+    def nap(most):
+        time.sleep(random.random() * most)
+
+    def source(name, count, most):
+        for number in range(count):
+            nap(most)
+            yield made(f"{name}-{number}")
+
+    def choose(name, count, most, targets):
+        for number in range(count):
+            nap(most)
+            item = made(f"{name}-{number}")
+            yield Route(targets[item["n"] % len(targets)], item)
+
+    def fail(item, bad):
+        if item["n"] in bad:
+            raise ValueError(item["id"])
+
+    def one(item, most, bad):
+        fail(item, bad)
+        nap(most)
+        return item
+
+    def two(item, most, bad):
+        fail(item, bad)
+        nap(most)
+        yield made(item["id"] + ".0")
+        nap(most)
+        yield made(item["id"] + ".1")
+
+    def route(item, most, bad, targets):
+        fail(item, bad)
+        nap(most)
+        return Route(targets[item["n"] % len(targets)], item)
+
+    def hand(inbox, outbox, most, bad):
+        while True:
+            item = inbox.get()
+            nap(most)
+            outbox.put(made(item["id"] + ".0"))
+            inbox.task_done()
+
+    def many(items, most, bad):
+        for item in items:
+            fail(item, bad)
+            nap(most)
+            yield item
+
+    class Pass:
+        def __init__(self, most, bad):
+            self.most, self.bad = most, bad
+
+        def __call__(self, item):
+            fail(item, self.bad)
+            nap(self.most)
+            return item
+
+        def flush(self):
+            nap(self.most)
+
+    class Count:
+        def __init__(self, most, bad):
+            self.most, self.bad, self.seen = most, bad, 0
+
+        def __call__(self, item):
+            fail(item, self.bad)
+            self.seen += 1
+            nap(self.most)
+            yield item
+            yield made(item["id"] + ".c")
+    """
+
+Item = dict[str, Any]
+
+
+def made(name: str) -> Item:
+    return {"id": name, "n": zlib.crc32(name.encode()) % 10}
+
+
+MAKES = {
+    "one": lambda item: [item],
+    "two": lambda item: [made(item["id"] + ".0"), made(item["id"] + ".1")],
+    "route": lambda item: [item],
+    "hand": lambda item: [made(item["id"] + ".0")],
+    "many": lambda item: [item],
+    "Pass": lambda item: [item],
+    "Count": lambda item: [item, made(item["id"] + ".c")],
+}
+KEYS = {
+    "many": ", batch: {size: 5, wait: 5ms}",
+    "Pass": ", flush: {items: 5, every: 20ms}",
+    "Count": ", state: {checkpoint: {every: 20ms}}",
+}
+
+
+@dataclass
+class Node:
+    """A queue, and the stage that reads it: a pipe with `targets`, or a sink."""
+
+    number: int
+    kind: str = "sink"
+    count: int = 1
+    targets: list[int] = field(default_factory=list)
+    style: str = "all"
+    """How it chooses among them: `all`, `conditions`, `handler`."""
+    limit: int = 5
+    bad: list[int] = field(default_factory=list)
+    bounds: str = ""
+
+    def ways(self, item: Item) -> list[int]:
+        """Name the queues that an output goes to."""
+        if self.style == "handler":
+            return [self.targets[item["n"] % len(self.targets)]]
+        if self.style == "all" or len(self.targets) == 1:
+            return self.targets
+        first, *others = self.targets
+        # The first takes what is below the limit, the last is for the rest, all in between take everything.
+        some = [first] if item["n"] < self.limit else []
+        some += others[:-1]
+        return some or [others[-1]]
+
+    def to(self) -> str:
+        """The same, as the file has it."""
+        names = [f"q{number}" for number in self.targets]
+        if self.style != "conditions" or len(names) == 1:
+            return f"[{', '.join(names)}]"
+        between = "".join(f"{name}: true, " for name in names[1:-1])
+        return f"{{{names[0]}: 'item.n < {self.limit}', {between}else: {names[-1]}}}"
+
+
+class Graph:
+    """What a seed makes."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = chance = random.Random(seed)
+        self.most = chance.choice((0.0, 0.0005, 0.004))
+        self.count = chance.randint(1, 120)
+        self.nodes = [Node(number) for number in range(chance.randint(3, 7))]
+        for node in self.nodes[1:]:
+            self.nodes[chance.randrange(node.number)].targets.append(node.number)
+        for node in self.nodes:
+            self._draw(node)
+        self.source = Node(-1, targets=[0], style=chance.choice(("all", "conditions", "handler")))
+        self.source.targets += [n.number for n in self.nodes[1:] if chance.random() < 0.2]
+        self.kills = chance.randint(0, MOST_KILLS)
+
+    def _draw(self, node: Node) -> None:
+        chance = self.chance
+        later = [n.number for n in self.nodes[node.number + 1 :] if n.number not in node.targets]
+        node.bounds = chance.choice(("", "maxsize: 1", "maxsize: 7", "max_bytes: 1KiB"))
+        if not node.targets:
+            return
+        node.targets += [number for number in later if chance.random() < 0.3]
+        node.kind = chance.choice(list(MAKES))
+        node.count = chance.randint(1, 3)
+        node.style = chance.choice(("all", "conditions"))
+        if node.kind == "route":
+            node.style = "handler"
+
+    def text(self, folder: Path) -> str:
+        """The workflow file; what sinks write is in the folder."""
+        self.folder = folder
+        queues = "".join(f"  q{n.number}: {{{n.bounds}}}\n" for n in self.nodes)
+        return (
+            "name: graph\nlimits: {max_errors: 100%}\n"
+            f"queues:\n{queues}stages:\n{self._source()}{''.join(map(self._stage, self.nodes))}"
+        )
+
+    def _source(self) -> str:
+        targets = [f"q{number}" for number in self.source.targets]
+        chooses = self.source.style == "handler"
+        more = f", targets: [{', '.join(targets)}]" if chooses else ""
+        return (
+            f"  source: {{run: 'kitchen:{'choose' if chooses else 'source'}', to: {self.source.to()}, "
+            "deterministic: true, restart: {max: 1000000}, "
+            f"with: {{name: s, count: {self.count}, most: {self.most / 4}{more}}}}}\n"
+        )
+
+    def _stage(self, node: Node) -> str:
+        many = "restart: {max: 1000000}, retry: {attempts: 100, backoff: 1ms}"
+        if node.kind == "sink":
+            run = f"{{jsonl: {{path: '{self.folder}/out-{node.number}'}}}}"
+            return f"  c{node.number}: {{run: {run}, from: q{node.number}, {many}}}\n"
+        targets = ", ".join(f"q{number}" for number in node.targets)
+        more = f", targets: [{targets}]" if node.style == "handler" else ""
+        return (
+            f"  p{node.number}: {{run: 'kitchen:{node.kind}', from: q{node.number}, to: {node.to()}, "
+            f"count: {node.count}{KEYS.get(node.kind, '')}, {many}, "
+            f"with: {{most: {self.most}, bad: {node.bad}{more}}}}}\n"
+        )
+
+    def expected(self) -> dict[int, Counter[str]]:
+        """Return the items of each queue, by hand."""
+        found: dict[int, Counter[str]] = {node.number: Counter() for node in self.nodes}
+        waiting = [
+            (number, item)
+            for item in (made(f"s-{number}") for number in range(self.count))
+            for number in self.source.ways(item)
+        ]
+        while waiting:
+            number, item = waiting.pop()
+            node = self.nodes[number]
+            found[number][item["id"]] += 1
+            if node.kind != "sink":
+                waiting += [(to, out) for out in MAKES[node.kind](item) for to in node.ways(out)]
+        return found
+
+
+class Killer:
+    """An observer that kills workers which are at work."""
+
+    def __init__(self, chance: random.Random, kills: int) -> None:
+        self._chance, self._kills = chance, kills
+        self._alive: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def observe(self, event: Any) -> None:
+        """Learn who is there."""
+        with self._lock:
+            if event.kind == "worker.ready":
+                self._alive[event.worker] = event.pid
+            elif event.kind == "worker.exited":
+                self._alive.pop(event.worker, None)
+
+    def close(self) -> None:
+        """Nothing to flush."""
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While inside, it kills."""
+        thread = threading.Thread(target=self._strike)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _strike(self) -> None:
+        for _ in range(self._kills):
+            if self._over.wait(self._chance.uniform(0.005, 0.06)):
+                return
+            with self._lock:
+                if self._alive:
+                    name = self._chance.choice(sorted(self._alive))
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._alive.pop(name), signal.SIGKILL)
+
+
+def play(seed: int, folder: Path) -> list[str]:
+    """Run the graph of a seed; say what is wrong with it."""
+    graph = Graph(seed)
+    folder.mkdir()
+    (folder / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
+    (folder / "graph.yaml").write_text(graph.text(folder), encoding="utf-8")
+    killer = Killer(random.Random(seed + 1_000_000), graph.kills)
+    with killer.at_work():
+        report = run_file(folder / "graph.yaml", observers=[killer])
+    expected = graph.expected()
+    written = {n.number: _written(folder / f"out-{n.number}") for n in graph.nodes if n.kind == "sink"}
+    wrong = [
+        f"q{number}: {list((expected[number] - found).items())[:5]} missing, "
+        f"{list((found - expected[number]).items())[:5]} too many"
+        for number, found in written.items()
+        if found != expected[number]
+    ]
+    wrong += [
+        f"{queue.name}: {queue.put} put, {queue.done} done of {expected[int(queue.name[1:])].total()}"
+        for queue in report.queues
+        if not queue.put == queue.done == expected[int(queue.name[1:])].total()
+    ]
+    if (report.outcome, report.balanced) != ("done", True):
+        wrong.append(f"{report.outcome}: {report.reason}")
+    return [f"seed {seed}: {each}" for each in wrong]
+
+
+def _written(file: Path) -> Counter[str]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return Counter(json.loads(line)["id"] for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, ALL, PER_TEST))
+def test_every_branch_is_complete_and_once_whatever_is_killed(first: int, tmp_path: Path) -> None:
+    wrong = [
+        each for seed in range(first, min(ALL, first + PER_TEST)) for each in play(seed, tmp_path / str(seed))
+    ]
+
+    assert [] == wrong
