@@ -58,8 +58,8 @@ from runner.events.run import WorkerRestarted as WorkerRestarted
 from runner.events.run import WorkerSpawned as WorkerSpawned
 from runner.events.run import WorkerStacks as WorkerStacks
 from runner.events.run import WorkerTerminating as WorkerTerminating
+from runner.spec.failures import OnError as OnError
 from runner.spec.model import JobResult as JobResult
-from runner.spec.model import OnError as OnError
 
 __all__ = [
     "Event",

@@ -42,7 +42,7 @@ from runner.events.run import (
     WorkerOutcome,
     WorkerSpawned,
 )
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 from runner.spec.suggestions import did_you_mean
 
 if TYPE_CHECKING:

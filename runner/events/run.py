@@ -8,7 +8,7 @@ from typing import Any, Self, TypedDict
 
 from runner.events.base import Event, carries
 from runner.events.item_times import ItemTimes, begin_of
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 
 
 class RunOutcome(StrEnum):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from runner.events.base import LEVELS
 from runner.exit_status import killed_by
 from runner.ipc.shm.handles import SharedBytes
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 
 
 class RetryAction(StrEnum):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from runner.errors import CommandFailed
 from runner.exit_status import killed_by
-from runner.spec.model import RetryPolicy
+from runner.spec.failures import RetryPolicy
 from runner.units import backoff
 
 

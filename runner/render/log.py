@@ -30,7 +30,7 @@ from runner.events.run import (
     RunProgress,
     WorkerEvent,
 )
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 from runner.text import visible
 
 HEARTBEAT = 10.0

@@ -16,19 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import MprunInternalError
 from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, KeptState
+from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import ASKED_CLOSE, Limits
-from runner.spec.model import (
-    Given,
-    HandlerRef,
-    OnError,
-    RestartOn,
-    RestartPolicy,
-    RetryPolicy,
-    Role,
-    StageSpec,
-    StartMode,
-    WorkflowSpec,
-)
+from runner.spec.model import Given, HandlerRef, Role, StageSpec, StartMode, WorkflowSpec
 from runner.spec.resources import PipeSpec, QueueSpec, Sentinel, SharedSpec, WhenFull
 from runner.spec.resume import ResumePolicy
 from runner.spec.routes import RoutePlan, RouteSpec
@@ -334,7 +324,8 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         timeout=stage.timeout,
         memory_limit=stage.memory_limit,
         retry=stage.retry,
-        restart=stage.restart or RestartPolicy.usual(stage.role, spec.transport, resumes=stage.resumes),
+        restart=stage.restart
+        or RestartPolicy.usual(spec.transport, reads=stage.receives is not None, resumes=stage.resumes),
         deterministic=stage.deterministic,
         lock=stage.lock,
         places=stage.places,

@@ -38,8 +38,9 @@ from runner.handlers.registry import find_kind
 from runner.ipc.frames import Resumed, unpack
 from runner.ipc.messages import DeliveryAttempt, FailedItem, ItemFailure
 from runner.ipc.shm.handles import BufferHandle, Spill, rebuild
+from runner.spec.failures import OnError
 from runner.spec.graph import reachable
-from runner.spec.model import HandlerRef, OnError, Role, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, WorkerPlan
 from runner.spec.resources import QueueSpec
 from runner.store.run_folder import (

@@ -44,7 +44,7 @@ from runner.ipc.messages import (
     QueueOverflowed,
 )
 from runner.ledger.accounts import Account
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 from runner.spec.plan import Plan, WorkerPlan
 from runner.store.dead_letters import DeadLetterStore
 from runner.supervisor import outcome

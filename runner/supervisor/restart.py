@@ -25,7 +25,8 @@ from runner.errors import HandlerError, StartFailed
 from runner.events.bus import Publish
 from runner.events.run import WorkerOutcome, WorkerRestarted, WorkerSpawned
 from runner.process.watchdog import PidRegistry
-from runner.spec.model import FIRST_DELAY, LONGEST_DELAY, RestartOn, RestartPolicy, Role
+from runner.spec.failures import FIRST_DELAY, LONGEST_DELAY, RestartOn, RestartPolicy
+from runner.spec.model import Role
 from runner.spec.plan import InputFile, WorkerPlan
 from runner.supervisor.lifecycle import Lifecycle
 from runner.supervisor.shutdown import Phase

@@ -36,7 +36,8 @@ from runner.ipc.status_page import Word
 from runner.ledger.retry import Redeliver, after_failure, is_worth_it
 from runner.process.resources.base import InjectedResources
 from runner.spec.commits import FlushPolicy
-from runner.spec.model import OnError, Role
+from runner.spec.failures import OnError
+from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
 from runner.text import describe_error, safe_repr, user_traceback
 from runner.transports.base import OWN_FOLDER, Cancelled, SafePoints, SendMessage, WorkerEndpoint

@@ -15,8 +15,9 @@ from jobs_specs import job
 
 from runner.cli.plan import plan_as_dict, plan_as_text
 from runner.jobs.plan import plan_jobs
+from runner.spec.failures import RestartPolicy, RetryPolicy
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, RestartPolicy, RetryPolicy, StageSpec, StartMode, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, StartMode, WorkflowSpec
 from runner.spec.plan import Plan, QueuePlan, WorkerPlan, make_plan
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 

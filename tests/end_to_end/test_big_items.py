@@ -20,8 +20,9 @@ from runner.ipc.shm.allocator import Slot
 from runner.ipc.shm.arena import ArenaWriter
 from runner.ipc.shm.handles import Packed
 from runner.process import memory
+from runner.spec.failures import OnError
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 from runner.transports.leased import big_items as leased_docks

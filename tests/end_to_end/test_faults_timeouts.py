@@ -19,8 +19,9 @@ from runner.errors import StartFailed
 from runner.events.base import Event
 from runner.events.report import Report
 from runner.process.memory import own_bytes
+from runner.spec.failures import OnError
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 

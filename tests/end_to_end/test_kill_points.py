@@ -22,8 +22,9 @@ from runner.errors import UsageError
 from runner.events.base import Event
 from runner.events.report import Report
 from runner.ipc.stream import HEADER
+from runner.spec.failures import OnError, RestartPolicy
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, OnError, RestartPolicy, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 from runner.testing.failpoints import (

@@ -7,7 +7,8 @@ import pytest
 from runner.events.catalogue import KINDS, event_schema
 from runner.events.jobs import StepFinished
 from runner.events.run import ItemFailed, RunFinished, RunOutcome, WorkerOutcome
-from runner.spec.model import JobResult, OnError
+from runner.spec.failures import OnError
+from runner.spec.model import JobResult
 
 ENUMS = [
     ("run.finished", "outcome", RunOutcome),

@@ -19,7 +19,7 @@ from runner.ipc.messages import (
     RetryAction,
     from_message,
 )
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 
 FACTS: list[tuple[dict[str, Any], Fact]] = [
     ({"kind": "ready"}, Ready("neo")),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runner.errors import CommandFailed
 from runner.ledger.retry import Final, Redeliver, after_death, after_failure, is_worth_it
-from runner.spec.model import RetryPolicy
+from runner.spec.failures import RetryPolicy
 from runner.units import backoff
 
 THRICE = RetryPolicy(attempts=3, backoff=1.0, max_backoff=1.5)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from runner.loader.build import UNKNOWN_HANDLER, build_spec, env_texts
+from runner.spec.failures import OnError
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.resources import QueueSpec
 
 HOME = Path("flows/w.yaml")

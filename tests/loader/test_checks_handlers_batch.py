@@ -10,7 +10,8 @@ from runner.loader.checks.commits import check_batch_beside
 from runner.loader.checks.handlers import check_batch
 from runner.loader.checks.stages import check_flow
 from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, StatePolicy
-from runner.spec.model import HandlerRef, RetryPolicy, StageSpec
+from runner.spec.failures import RetryPolicy
+from runner.spec.model import HandlerRef, StageSpec
 
 SOURCE = """\
 def turn(items):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.loader.checks.handlers import check_resumable
-from runner.spec.model import HandlerRef, RestartOn, RestartPolicy, StageSpec
+from runner.spec.failures import RestartOn, RestartPolicy
+from runner.spec.model import HandlerRef, StageSpec
 
 SOURCE = """\
 def blind(n):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.loader.checks.handlers import check_retryable
-from runner.spec.model import HandlerRef, RetryPolicy, StageSpec
+from runner.spec.failures import RetryPolicy
+from runner.spec.model import HandlerRef, StageSpec
 
 SOURCE = """\
 from elsewhere import TimeoutErrors

@@ -10,7 +10,8 @@ import pytest
 
 from runner.loader.checks.resources import check_objects
 from runner.spec.diagnostics import UnknownPaths
-from runner.spec.model import HandlerRef, RestartOn, RestartPolicy, StageSpec, WorkflowSpec
+from runner.spec.failures import RestartOn, RestartPolicy
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.resources import LockSpec, PipeSpec, SharedSpec
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.loader.load import Checked, check
-from runner.spec.model import RestartOn
+from runner.spec.failures import RestartOn
 from runner.spec.plan import make_plan
 from runner.spec.resume import OverDeath
 

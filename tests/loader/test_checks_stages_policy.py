@@ -9,7 +9,8 @@ import pytest
 from runner.loader.checks.stages import check_policy
 from runner.spec.commits import BatchSpec
 from runner.spec.diagnostics import Severity, UnknownPaths
-from runner.spec.model import HandlerRef, RestartOn, RestartPolicy, StageSpec
+from runner.spec.failures import RestartOn, RestartPolicy
+from runner.spec.model import HandlerRef, StageSpec
 
 ALWAYS = RestartPolicy(on=RestartOn.ALWAYS)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from runner.loader.checks.transport import check_transport
-from runner.spec.model import HandlerRef, RestartOn, RestartPolicy, StageSpec
+from runner.spec.failures import RestartOn, RestartPolicy
+from runner.spec.model import HandlerRef, StageSpec
 
 _PLAIN = StageSpec("eater", HandlerRef("python", "kitchen:eat"), {}, ("eater",), receives="q")
 _TIMED = replace(_PLAIN, timeout=3.0)

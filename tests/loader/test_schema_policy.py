@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from runner.loader.load import check
-from runner.spec.model import OnError, RestartOn, RestartPolicy, RetryPolicy, StageSpec
+from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
+from runner.spec.model import StageSpec
 
 HEAD = "name: t\ntransport: leased\nstages:\n  chef: {run: 'h:make', to: q}\n  eater:\n    run: h:eat\n    from: q\n"
 

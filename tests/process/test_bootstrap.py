@@ -17,7 +17,8 @@ import pytest
 from runner.ipc.descriptors import close_all_but
 from runner.process.bootstrap import bootstrap_worker
 from runner.process.child import ChildProcess
-from runner.spec.model import HandlerRef, OnError, Role
+from runner.spec.failures import OnError
+from runner.spec.model import HandlerRef, Role
 from runner.spec.plan import WorkerPlan
 
 

@@ -16,7 +16,7 @@ from job_histories import finished as job_finished
 from runner.events.base import Event
 from runner.events.catalogue import KINDS, event_schema, json_type
 from runner.render.log import MOST_A_SECOND, FileObserver, LogObserver, json_line
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 
 AT = 1_700_000_000.25
 QUEUE = {"name": "steamer", "maxsize": 10, "put": 9, "done": 8, "size": 1}

@@ -9,7 +9,8 @@ import pytest
 from graph_plans import plan, stage
 
 from runner.spec.commits import CHECKPOINTED
-from runner.spec.model import HandlerRef, RetryPolicy, StageSpec
+from runner.spec.failures import RetryPolicy
+from runner.spec.model import HandlerRef, StageSpec
 from runner.spec.plan import Plan
 from runner.spec.plan_changes import Verdict, changes_between
 

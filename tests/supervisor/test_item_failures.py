@@ -23,7 +23,8 @@ from runner.ipc.messages import (
     RetryAction,
 )
 from runner.ledger.accounts import Account
-from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
+from runner.spec.failures import OnError
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import WorkerPlan, make_plan
 from runner.supervisor.item_failures import DeadLetterWriter, ItemFailures
 from runner.supervisor.outcome import Share

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.ledger.accounts import Account
-from runner.spec.model import HandlerRef, RestartPolicy, StageSpec, WorkflowSpec
+from runner.spec.failures import RestartPolicy
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.supervisor.item_failures import CrashLoopDetector
 

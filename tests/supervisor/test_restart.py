@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from runner.events.run import WorkerOutcome
 from runner.ipc.status_page import Counters
-from runner.spec.model import FIRST_DELAY, LONGEST_DELAY, RestartOn, RestartPolicy, Role
+from runner.spec.failures import FIRST_DELAY, LONGEST_DELAY, RestartOn, RestartPolicy
+from runner.spec.model import Role
 from runner.supervisor.restart import GiveUp, Restart, decide
 from runner.supervisor.workers import WorkerExit
 
 CRASH = RestartPolicy()
-USUAL = RestartPolicy.usual(Role.CONSUMER, "leased")
+USUAL = RestartPolicy.usual("leased", reads=True)
 
 
 def killed(at: float, worker: str = "neo", *, received: int = 5, done: int = 4) -> WorkerExit:
@@ -165,7 +166,7 @@ def test_always_does_not_charge_the_budget_for_ends_after_some_work() -> None:
 def test_what_is_usual_depends_on_the_role_and_on_what_the_transport_can_do(
     role: Role, transport: str, expected: RestartOn
 ) -> None:
-    assert expected is RestartPolicy.usual(role, transport).on
+    assert expected is RestartPolicy.usual(transport, reads=role in (Role.CONSUMER, Role.PIPE)).on
 
 
 @given(

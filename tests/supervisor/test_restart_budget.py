@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from runner.ipc.status_page import Counters
-from runner.spec.model import RestartPolicy
+from runner.spec.failures import RestartPolicy
 from runner.supervisor.restart import GiveUp, Restart, RestartBudget
 from runner.supervisor.workers import WorkerExit
 

@@ -15,16 +15,9 @@ import pytest
 from runner.composition import run
 from runner.events.base import Event
 from runner.events.report import Report
+from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import Limits
-from runner.spec.model import (
-    HandlerRef,
-    OnError,
-    RestartOn,
-    RestartPolicy,
-    RetryPolicy,
-    StageSpec,
-    WorkflowSpec,
-)
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 

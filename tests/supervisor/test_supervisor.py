@@ -15,8 +15,9 @@ from runner.events.bus import Bus
 from runner.ipc.messages import Exited, Fact, Finished, HandlerFailed, ItemFailure, Logged, NotTheSame, Ready
 from runner.ipc.status_page import Counters, Pulse
 from runner.ledger.accounts import Account
+from runner.spec.failures import OnError
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.spec.resources import QueueSpec
 from runner.store.dead_letters import DeadLetterStore

@@ -10,7 +10,8 @@ import pytest
 from runner.events.run import WorkerOutcome
 from runner.ipc.status_page import Counters
 from runner.spec.commits import CHECKPOINTED, NO_STATE, FlushPolicy, Holder, KeptState, LostBeside
-from runner.spec.model import HandlerRef, RestartPolicy, StageSpec, WorkflowSpec
+from runner.spec.failures import RestartPolicy
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 from runner.supervisor.workers import (

@@ -11,7 +11,8 @@ from runner.ipc.messages import DeliveryAttempt, ItemCleared
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import open_stream
 from runner.ledger.ranges import Frame, ItemRange, Lease
-from runner.spec.model import HandlerRef, OnError, Role
+from runner.spec.failures import OnError
+from runner.spec.model import HandlerRef, Role
 from runner.spec.plan import WorkerPlan
 from runner.transports.leased.connection import (
     Output,

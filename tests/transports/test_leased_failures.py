@@ -19,7 +19,8 @@ from runner.ipc.messages import (
 from runner.ipc.stream import FailedMessage, LeaseMessage
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame, HandOver, Lease
-from runner.spec.model import HandlerRef, OnError, RetryPolicy, Role
+from runner.spec.failures import OnError, RetryPolicy
+from runner.spec.model import HandlerRef, Role
 from runner.spec.plan import WorkerPlan
 from runner.transports.leased.failures import failure_message, settle_failure, take_back
 

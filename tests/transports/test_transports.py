@@ -22,8 +22,9 @@ from runner.events.catalogue import event_schema
 from runner.events.report import Report
 from runner.events.run import RunProgress
 from runner.spec.commits import BatchSpec
+from runner.spec.failures import OnError
 from runner.spec.limits import Limits
-from runner.spec.model import HandlerRef, OnError, StageSpec, WorkflowSpec
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 from runner.supervisor.supervisor import Supervisor

@@ -20,7 +20,8 @@ from runner.errors import EndOfStream, Stopping
 from runner.handlers.checkpoint import capture
 from runner.ipc.status_page import StatusPage
 from runner.spec.commits import CheckpointPolicy, FlushPolicy
-from runner.spec.model import HandlerRef, OnError, Role
+from runner.spec.failures import OnError
+from runner.spec.model import HandlerRef, Role
 from runner.spec.plan import WorkerPlan
 from runner.transports import producer_place
 from runner.transports.base import Cancelled, WorkerEndpoint

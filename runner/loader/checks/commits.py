@@ -22,7 +22,8 @@ from runner.handlers.registry import find_kind
 from runner.loader.checks.outputs import valid_writes
 from runner.spec.commits import PLACE_KEPT, FlushPolicy, Holder, KeptState, LostBeside
 from runner.spec.diagnostics import Diagnostic, Severity, UnknownPaths
-from runner.spec.model import RestartOn, Role, StageSpec, WorkflowSpec
+from runner.spec.failures import RestartOn
+from runner.spec.model import Role, StageSpec, WorkflowSpec
 
 FLUSH = "flush"
 """The method that a class has whose items are done when it has returned."""

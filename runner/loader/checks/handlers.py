@@ -55,7 +55,8 @@ from runner.handlers.registry import find_kind
 from runner.ledger.retry import is_signal
 from runner.loader.checks.outputs import valid_writes
 from runner.loader.schema.validate import check_value
-from runner.spec.model import HandlerRef, RestartOn, Role, StageSpec
+from runner.spec.failures import RestartOn
+from runner.spec.model import HandlerRef, Role, StageSpec
 from runner.spec.suggestions import did_you_mean, nearest, one_slip_from
 from runner.text import describe_value
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from runner.loader.checks.stages import TAKEN, check_reserved_names
 from runner.spec.diagnostics import Diagnostic, Severity, UnknownPaths
-from runner.spec.model import RestartOn, Role, StageSpec, WorkflowSpec
+from runner.spec.failures import RestartOn
+from runner.spec.model import Role, StageSpec, WorkflowSpec
 from runner.spec.resources import PipeSpec, SharedSpec
 from runner.spec.suggestions import did_you_mean
 

@@ -20,7 +20,8 @@ from typing import Any
 from runner.handlers.kinds import Address
 from runner.handlers.registry import find_kind, is_built_in, listens_at
 from runner.spec.diagnostics import DataPath, Diagnostic, Severity, UnknownPaths
-from runner.spec.model import OnError, RestartOn, Role, StageSpec, StartMode
+from runner.spec.failures import OnError, RestartOn
+from runner.spec.model import Role, StageSpec, StartMode
 from runner.spec.resources import LockSpec, QueueSpec, WhenFull
 from runner.spec.suggestions import did_you_mean, nearest
 from runner.units import duration

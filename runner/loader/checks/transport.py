@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from runner.spec.diagnostics import Diagnostic
-from runner.spec.model import OnError, RestartOn, RetryPolicy, Role, StageSpec
+from runner.spec.failures import OnError, RestartOn, RetryPolicy
+from runner.spec.model import Role, StageSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from runner.ipc.messages import (
 from runner.ipc.stream import FailedMessage, LeaseMessage
 from runner.ledger.ranges import ItemRange, Lease
 from runner.ledger.retry import Redeliver, after_death, after_failure
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 from runner.spec.plan import WorkerPlan
 from runner.transports.leased.big_items import SharedFrame
 

@@ -29,7 +29,7 @@ from runner.ipc.stream import (
 )
 from runner.ledger.credit import UNBOUNDED_SHARE
 from runner.ledger.ranges import Lease
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import Suspicion, WorkerConnection
 from runner.transports.leased.dispatch import Dispatch

@@ -23,7 +23,7 @@ from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
-from runner.spec.model import OnError
+from runner.spec.failures import OnError
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.cut import Cut
