@@ -302,13 +302,14 @@ class StageSpec:
             title="a mapping, or one of crash, always and never",
             pattern=f"^({'|'.join(RestartOn)})$",
         ),
-        "Whether a worker that dies is replaced by another of the same name. Under `leased`, consumers and pipe stages "
-        f"are, after a crash, {USUAL_RESTART.max} times within {format_duration(USUAL_RESTART.within)}, and so is a "
-        "source such as `lines`, which goes on where it was, and a producer with a parameter `resume`; any other "
-        "producer only where this key is there, and its handler has a parameter `offset` or the stage is `deterministic`. An item that "
-        "kills its workers becomes a dead letter, and its deaths do not count; where many in a row do so, none goes "
-        "through and `limits.max_errors` is exceeded, the stage has failed. An exception that a handler lets pass "
-        "outside any item fails the run, unless this key is there: then it counts as a crash.",
+        "Whether a worker that dies is replaced by another of the same name. Under `leased`, consumers and pipe "
+        f"stages are, after a crash, {USUAL_RESTART.max} times within {format_duration(USUAL_RESTART.within)}, and"
+        " so is a source such as `lines`, which goes on where it was, and a producer with a parameter `resume`; "
+        "any other producer only where this key is there, and its handler has a parameter `offset` or the stage "
+        "is `deterministic`. An item that kills its workers becomes a dead letter, and its deaths do not count; "
+        "where many in a row do so, none goes through and `limits.max_errors` is exceeded, the stage has failed. "
+        "An exception that a handler lets pass outside any item fails the run, unless this key is there: then it "
+        "counts as a crash.",
         default=None,  # what is usual for the stage's role on its transport
         usual=True,
         more={"examples": [{"on": "crash", "max": 3, "within": "10m"}, "never"]},
