@@ -207,11 +207,12 @@ class LeaseQueue:
         past: object = None,
         *,
         condemned: bool = False,
+        kept: bool = True,
     ) -> list[Lease]:
         """A reader is gone: what it held goes back to the front, in order. Returns its leases as they were.
 
         `in_hand` are the items that it was handling, by lease: each goes back in a range of its own, with one more
-        attempt, or where they are `condemned` becomes a dead letter; no other item is charged.
+        attempt, or where they are `condemned` becomes a dead letter, and is dropped if not `kept`; no other is charged.
         """
         self._readers_with_capacity.pop(reader, None)
         gone = self._readers.pop(reader, None) or _Reader()
@@ -224,6 +225,8 @@ class LeaseQueue:
         ]
         for lease in reversed(lost):
             self._take_back(lease, in_hand.get(lease.number, range(0)), past, condemned)
+        count = sum(map(len, in_hand.values())) if condemned and not kept else 0
+        self._dead, self._dropped = self._dead - count, self._dropped + count
         self.advance(now)
         return lost
 

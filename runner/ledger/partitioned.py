@@ -231,9 +231,10 @@ class PartitionedQueue:
         past: object = None,
         *,
         condemned: bool = False,
+        kept: bool = True,
     ) -> list[Lease]:
         """A reader is gone: what it held goes back to the front of its partition, in order."""
-        lost = self._queue_for(reader).died(reader, in_hand, now, past, condemned=condemned)
+        lost = self._queue_for(reader).died(reader, in_hand, now, past, condemned=condemned, kept=kept)
         self._admit(now)
         return lost
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from runner.handlers.command.options import script_of
 from runner.loader.schema.wording import as_written
+from runner.spec.failures import OnError
 from runner.spec.keys import keys_of, usual_values_of, values_of
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.references import texts_known
@@ -74,6 +75,7 @@ def _stage(
         workers=_workers(name, keys),
         sends=sends,
         routes=routes,
+        **_on_error(keys.get("on_error")),
         env=env,
         cwd=beside / keys["cwd"] if "cwd" in keys else None,
         **values_of(StageSpec, keys),
@@ -85,6 +87,12 @@ def _outputs(to: Any) -> tuple[str | None, tuple[RouteSpec, ...]]:
     routes = routes_of(to) if to else ()
     alone = len(routes) == 1 and routes[0] == RouteSpec(routes[0].queue)
     return (routes[0].queue, ()) if alone else (None, routes)
+
+
+def _on_error(written: Any) -> dict[str, Any]:
+    if isinstance(written, Mapping):
+        return {"on_error": OnError.ROUTE, "errors_to": written["to"]} if "to" in written else {}
+    return {} if written is None else {"on_error": OnError(written)}
 
 
 def script_in(kind: str, options: object) -> str | None:
@@ -113,7 +121,7 @@ def _queues(
 ) -> tuple[QueueSpec, ...]:
     """Return the declared queues in the order of the file, then those that stages name, in theirs."""
     used = dict.fromkeys(
-        queue for stage in stages for queue in (stage.receives, *stage.targets) if queue is not None
+        queue for stage in stages for queue in (stage.receives, *stage.writes) if queue is not None
     )
     usual = usual_values_of(QueueSpec, defaults)
     return tuple(

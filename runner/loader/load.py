@@ -145,7 +145,7 @@ class _Checking:
         self.diagnostics += self.source.place_all(
             check_flow(spec.stages, spec.queues, spec.transport, unknowns)
         )
-        if any(stage.routes for stage in spec.stages):
+        if any(stage.routes or stage.errors_to for stage in spec.stages):
             from runner.loader.checks.routes import check_routes  # few files have several ways for an item
 
             self.diagnostics += self.source.place_all(check_routes(spec, unknowns))

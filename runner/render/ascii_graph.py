@@ -83,12 +83,12 @@ def groups(plan: Plan) -> list[list[StagePlan]]:
         return name
 
     for stage in plan.stages:
-        joined = [*([] if stage.receives is None else [stage.receives]), *stage.targets]
+        joined = [*([] if stage.receives is None else [stage.receives]), *stage.writes]
         for queue in joined[1:]:
             home[root(queue)] = root(joined[0])
     groups: dict[str, list[StagePlan]] = defaultdict(list)
     for stage in plan.stages:
-        at = stage.receives or next(iter(stage.targets), None)
+        at = stage.receives or next(iter(stage.writes), None)
         if at is not None:
             groups[root(at)].append(stage)
     return list(groups.values())
@@ -110,10 +110,10 @@ def layer_of(stages: Sequence[StagePlan]) -> dict[str, int]:
     # The plan starts readers first; backwards, every writer comes before its readers.
     for stage in reversed(stages):
         own = 0 if stage.receives is None else reader_layer[stage.receives]
-        for queue in stage.targets:
+        for queue in stage.writes:
             reader_layer[queue] = max(reader_layer[queue], own + 1)
     return {
-        s.name: reader_layer[s.receives] if s.receives else min(reader_layer[q] for q in s.targets) - 1
+        s.name: reader_layer[s.receives] if s.receives else min(reader_layer[q] for q in s.writes) - 1
         for s in stages
     }
 
@@ -138,7 +138,7 @@ def ends(stages: Iterable[StagePlan]) -> tuple[dict[str, list[StagePlan]], dict[
     writing: dict[str, list[StagePlan]] = defaultdict(list)
     reading: dict[str, list[StagePlan]] = defaultdict(list)
     for stage in stages:
-        for queue in stage.targets:
+        for queue in stage.writes:
             writing[queue].append(stage)
         if stage.receives is not None:
             reading[stage.receives].append(stage)
@@ -237,7 +237,7 @@ def draw_ascii(plan: Plan) -> str:
 
 def _choices(plan: Plan) -> Iterator[str]:
     for stage in plan.stages:
-        ways = [(queue, stage.spec.label_to(queue)) for queue in stage.targets]
+        ways = [(queue, stage.spec.label_to(queue)) for queue in stage.writes]
         if any(label for _, label in ways):
             told = ", ".join(f"{queue} ({label or 'all'})" for queue, label in ways)
             yield f"{stage.name} sends to {told}"

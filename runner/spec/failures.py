@@ -22,6 +22,8 @@ class OnError(StrEnum):
     FAIL = "fail"
     SKIP = "skip"
     DEAD_LETTER = "dead_letter"
+    ROUTE = "route"
+    """Its failure is an item of another queue: the file says `{to: QUEUE}`."""
 
 
 class RestartOn(StrEnum):

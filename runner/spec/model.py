@@ -45,7 +45,7 @@ from runner.spec.keys import (
 from runner.spec.limits import Limits
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 from runner.spec.resume import RESUME, OverDeath, ResumePolicy
-from runner.spec.routes import TO, RouteSpec, queues_of
+from runner.spec.routes import ON_ERROR, ON_ERROR_MEANS, TO, TO_MEANS, RouteSpec, label_of, queues_of
 from runner.units import format_duration
 
 if TYPE_CHECKING:  # whoever has no jobs need not wait for them
@@ -200,10 +200,7 @@ class StageSpec:
     receives: str | None = key(NAME, "The queue that it takes items from.", name="from", default=None)
     sends: str | None = key(
         TO,
-        "Where its items go. A queue; a list of queues, each of which gets every item; or a mapping from queues to "
-        "conditions on `item`, as `if` has them: an item goes to each queue whose condition holds, and to that of "
-        "`else` where none does. One that no queue takes has failed, and goes the way of `retry` and `on_error`. A "
-        'handler may choose itself, and put `mprun.Route("name", item)`.',
+        TO_MEANS,
         name="to",
         default=None,
         by_hand=True,
@@ -278,13 +275,15 @@ class StageSpec:
         more={"examples": ["main"]},
     )
     on_error: OnError = key(
-        choice(OnError),
-        "When the handler raises on an item, and `retry` has no attempt left: `fail` ends the run, `skip` counts the "
-        "item as failed and goes on, `dead_letter` also keeps it with its error, for `mprun dlq` to show and replay. "
-        "`limits.max_errors` says how many a good run may have.",
+        ON_ERROR,
+        ON_ERROR_MEANS,
         default=OnError.FAIL,
         usual=True,
+        by_hand=True,
+        more={"examples": ["skip", {"to": "malformed"}]},
     )
+    errors_to: str | None = None
+    """The queue that failures of its items go to."""
     retry: RetryPolicy = key(
         mapping(RetryPolicy, read=RetryPolicy.written),
         "Whether an item that a handler raised on is tried again. While it waits it keeps its room in the queue, and "
@@ -405,9 +404,14 @@ class StageSpec:
         """The queues that its handler puts items on."""
         return queues_of(self.routes) if self.sends is None else (self.sends,)
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """All queues that get items from it, failures too."""
+        return tuple(dict.fromkeys((*self.targets, *([self.errors_to] if self.errors_to else ()))))
+
     def label_to(self, queue: str) -> str:
         """Say which of its items go to one of its queues, as pictures do; empty where all of them do."""
-        return next((route.label for route in self.routes if route.queue == queue), "")
+        return label_of(self.routes, queue, made=queue in self.targets, failures=queue == self.errors_to)
 
     @property
     def misses_state(self) -> bool:

@@ -119,6 +119,9 @@ class WorkerPlan:
     routes: tuple[RoutePlan, ...] = ()
     """The queues that what it makes goes to, where that is for each item to be found out."""
 
+    errors_to: str | None = None
+    """The queue that failures of its items go to."""
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The queues that it puts items on."""
@@ -159,6 +162,10 @@ class StagePlan:
     @property
     def targets(self) -> tuple[str, ...]:
         return self.spec.targets
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return self.spec.writes
 
     @property
     def serial(self) -> bool:
@@ -275,7 +282,7 @@ def start_order(stages: Iterable[StageSpec]) -> list[StageSpec]:
     ordered: list[StageSpec] = []
     while waiting:
         unread = {stage.receives for stage in waiting}
-        ready = [stage for stage in waiting if unread.isdisjoint(stage.targets)]
+        ready = [stage for stage in waiting if unread.isdisjoint(stage.writes)]
         if not ready:
             raise MprunInternalError(
                 f"a cycle passed the check of the topology: {[stage.name for stage in waiting]}"
@@ -290,14 +297,14 @@ def _flow_of(stages: Iterable[StagePlan]) -> tuple[StagePlan, ...]:
     writers: Counter[str | None] = Counter()
     for stage in stages:
         readers[stage.receives].append(stage)
-        writers.update(stage.targets)
+        writers.update(stage.writes)
     heap = [(stage.place, stage.name, stage) for stage in stages if not writers[stage.receives]]
     heapify(heap)
     ordered = []
     while heap:
         *_, stage = heappop(heap)
         ordered.append(stage)
-        for queue in stage.targets:
+        for queue in stage.writes:
             writers[queue] -= 1
             for reader in () if writers[queue] else readers[queue]:
                 heappush(heap, (reader.place, reader.name, reader))
@@ -316,6 +323,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         routes=tuple(_route_plan(spec, stage, route) for route in stage.routes),
         daemon=stage.daemon,
         on_error=stage.on_error,
+        errors_to=stage.errors_to,
         start_method=stage.start_method,
         env={**spec.env, **stage.env},
         cwd=None if stage.cwd is None else str(stage.cwd),
@@ -370,7 +378,7 @@ def _condition(written: str | bool | None) -> Node | bool | None:
 
 
 def _queue_plan(queue: QueueSpec, stages: tuple[StagePlan, ...]) -> QueuePlan:
-    writing = [stage for stage in stages if queue.name in stage.targets]
+    writing = [stage for stage in stages if queue.name in stage.writes]
     reading = [stage for stage in stages if stage.receives == queue.name]
     shard_by = next((stage.spec.shard_by for stage in reading if stage.spec.shard_by is not None), None)
     return QueuePlan(

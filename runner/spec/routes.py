@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runner.spec.keys import NAME, NAME_PATTERN, Shape
+from runner.spec.keys import NAME, NAME_PATTERN, Key, Shape, declares
 
 if TYPE_CHECKING:  # few stages have conditions
     from runner.spec.expressions.ast import Node
@@ -78,6 +78,44 @@ TO = Shape(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorRoute:
+    """Where failures go."""
+
+    to: str = field(
+        metadata=declares(
+            Key(
+                NAME,
+                "The queue of the failures: `{item, error, attempts, stage}` each, with the item as it was, the error "
+                "as text, and how often it was tried.",
+            )
+        )
+    )
+
+
+ON_ERROR = Shape(
+    {
+        "type": ["string", "object"],
+        "title": "one of fail, skip and dead_letter, or a mapping such as {to: malformed}",
+        "pattern": "^(fail|skip|dead_letter)$",
+    },
+    model=ErrorRoute,
+)
+
+TO_MEANS = (
+    "Where its items go. A queue; a list of queues, each of which gets every item; or a mapping from queues to "
+    "conditions on `item`, as `if` has them: an item goes to each queue whose condition holds, and to that of "
+    "`else` where none does. One that no queue takes has failed, and goes the way of `retry` and `on_error`. A "
+    'handler may choose itself, and put `mprun.Route("name", item)`.'
+)
+ON_ERROR_MEANS = (
+    "When the handler raises on an item, and `retry` has no attempt left: `fail` ends the run, `skip` counts the "
+    "item as failed and goes on, `dead_letter` also keeps it with its error, for `mprun dlq` to show and replay. "
+    "`{to: QUEUE}` makes an item of the failure, `{item, error, attempts, stage}`, for a stage to read; so it does "
+    "of an item that has killed its workers. `limits.max_errors` says how many a good run may have of the others."
+)
+
+
 def routes_of(written: Any) -> tuple[RouteSpec, ...]:
     """Return the queues in what stands under `to`, each once, in the order of the file."""
     if isinstance(written, str):
@@ -93,3 +131,11 @@ def routes_of(written: Any) -> tuple[RouteSpec, ...]:
 def queues_of(routes: Iterable[RouteSpec]) -> tuple[str, ...]:
     """Name the queues of routes."""
     return tuple(route.queue for route in routes)
+
+
+def label_of(routes: Iterable[RouteSpec], queue: str, *, made: bool, failures: bool) -> str:
+    """Say what of a stage goes to one of its queues: of what it has `made`, and of its `failures`."""
+    label = next((route.label for route in routes if route.queue == queue), "")
+    if not failures:
+        return label
+    return f"{label or 'all'} and failures" if made else "failures"

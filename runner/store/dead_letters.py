@@ -356,10 +356,10 @@ def replay_spec(spec: WorkflowSpec, letters: Mapping[str, tuple[Path, Sequence[i
     queues_to_refill = {known[name].receives for name in letters} - {None}
     rivals = {s.name for s in spec.stages if s.name not in letters and s.receives in queues_to_refill}
     replaced = {name for name in letters if known[name].role is Role.PRODUCER}
-    kept = reachable(letters, lambda name: _readers_of(spec, known[name].targets)) - rivals - replaced
+    kept = reachable(letters, lambda name: _readers_of(spec, known[name].writes)) - rivals - replaced
     stages = [replace(s, needs=tuple(n for n in s.needs if n in kept)) for s in spec.stages if s.name in kept]
     sources = [_source(spec, known[name], *where) for name, where in letters.items()]
-    used = {queue for stage in [*stages, *sources] for queue in (stage.receives, *stage.targets)}
+    used = {queue for stage in [*stages, *sources] for queue in (stage.receives, *stage.writes)}
     workers = {
         queue: len(known[name].workers) if known[name].receives else _count_readers(spec, queue)
         for name, source in zip(letters, sources, strict=True)
@@ -412,6 +412,7 @@ def _source(spec: WorkflowSpec, stage: StageSpec, file: Path, numbers: Sequence[
             name, SOURCE, arguments, (name,), sends=stage.sends, routes=stage.routes, deterministic=True
         ),
         on_error=stage.on_error,
+        errors_to=stage.errors_to,
         cwd=stage.cwd,
     )
 

@@ -16,7 +16,6 @@ go on until the last item, although nothing good can come of it any more. `Crash
 from __future__ import annotations
 
 import time
-from base64 import b64decode
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -51,6 +50,7 @@ from runner.supervisor import outcome
 from runner.supervisor.outcome import Cause, Share
 from runner.supervisor.restart import RestartBudget
 from runner.supervisor.workers import WorkerState
+from runner.transports.error_items import failed_in_making
 
 
 class DeadLetterWriter:
@@ -196,12 +196,13 @@ class ItemFailures:
     def _fail(self, worker: WorkerState, failure: ItemFailure, failed_item: FailedItem | None) -> str | None:
         # Where an attempt is left the ledger has said so, as `ItemJudged`: nothing else is tried again.
         action = failure.action if isinstance(failure.action, OnError) else worker.plan.on_error
-        self._count(worker.plan)
+        if action is not OnError.ROUTE:  # whoever reads it deals with it
+            self._count(worker.plan)
         if action is OnError.FAIL and worker.plan.receives is not None:
             self._fatal[worker.plan.receives] += 1
         self._publish_failed(worker, failure, action)
         if action is OnError.DEAD_LETTER:
-            self._keep(worker, failure, failed_item or _unmade(failure))
+            self._keep(worker, failure, failed_item or failed_in_making(failure))
         if action is not OnError.FAIL:
             return None
         worker.failure = failure.error
@@ -236,11 +237,14 @@ class ItemFailures:
 
     def _dead_letter(self, worker: WorkerState, fact: ItemCondemned) -> str | None:
         attempts = fact.failed_item.attempts
-        self._count(worker.plan)
         self._budget.exempt([attempt.pid for attempt in attempts if attempt.died])
         error = worker.failure or worker.kill_reason or f"worker '{worker.plan.name}' {attempts[-1].ended}"
         failure = ItemFailure(worker.plan.name, fact.item, error, worker.traceback)
-        self._keep(worker, failure, fact.failed_item)
+        if worker.plan.on_error is OnError.ROUTE:
+            self._publish_failed(worker, failure, OnError.ROUTE)
+        else:
+            self._count(worker.plan)
+            self._keep(worker, failure, fact.failed_item)
         if worker.plan.on_error is not OnError.FAIL:
             return self._crash_loops.condemned(worker.plan.stage)
         return f"item {fact.item} was in hand when workers died: {_join_attempts(attempts)}"
@@ -266,15 +270,6 @@ class ItemFailures:
     def _count(self, plan: WorkerPlan) -> None:
         queue = plan.counted_in or ""
         self._failures[queue] += 1
-
-
-def _unmade(failure: ItemFailure) -> FailedItem:
-    """Return what is kept of an item that was never put: what a source could make none of, where it says so."""
-    try:
-        frame = b64decode(failure.frame, validate=True) or None
-    except ValueError:
-        frame = None
-    return FailedItem(frame, 0, ())
 
 
 def _join_attempts(attempts: Iterable[DeliveryAttempt]) -> str:

@@ -91,7 +91,7 @@ class Lifecycle:
         self._turns = {stage.name: [w.name for w in stage.workers] for stage in plan.stages if stage.serial}
         self._begun: set[str] = set()
         self._stage_of = {worker.name: worker.stage for worker in plan.workers}
-        self._writers = {q.name: [s.name for s in plan.stages if q.name in s.targets] for q in plan.queues}
+        self._writers = {q.name: [s.name for s in plan.stages if q.name in s.writes] for q in plan.queues}
         self._readers = {q.name: [s.name for s in plan.stages if s.receives == q.name] for q in plan.queues}
         self._downstream = {stage.name: _downstream(stage, plan) for stage in plan.stages}
         self._fed = {queue.name for queue in plan.queues if queue.fed}
@@ -255,7 +255,7 @@ class Lifecycle:
         lasting = {other.name for other in self._plan.stages if not other.spec.daemon}
         if stage.role is Role.PIPE:
             # It has got its end, and may have a last word for those that read what it sends.
-            settled = all(account(queue).settled for queue in stage.targets)
+            settled = all(account(queue).settled for queue in stage.writes)
             return settled and all(map(self._has_ended, lasting))
         return all(map(self._has_ended, lasting - self._downstream[stage.name]))
 
@@ -265,7 +265,7 @@ def _downstream(stage: StagePlan, plan: Plan) -> set[str]:
     stages = {each.name: each for each in plan.stages}
 
     def following(name: str) -> Iterator[str]:
-        targets = stages[name].targets
-        return (s.name for s in plan.stages if s.receives in targets or name in s.spec.needs)
+        writes = stages[name].writes
+        return (s.name for s in plan.stages if s.receives in writes or name in s.spec.needs)
 
     return reachable([stage.name], following)

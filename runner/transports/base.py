@@ -138,6 +138,8 @@ class WorkerEndpoint:
     all its generations; None where that is of no use, as no cut is kept."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
+    put_failure: Callable[[object], None] | None = None
+    """Puts a failure on the queue that the stage names for these; None where the supervisor does."""
     flush_puts: Callable[[], None] = nothing_waits
     """Called when the work is done: blocks until what was put stays where others find it without this worker."""
 

@@ -7,6 +7,7 @@ The same for every transport: a `WorkerEndpoint` holds the queue ends, the statu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -30,7 +31,7 @@ from runner.handlers.kinds import (
     refuse_coroutine,
     unrouted,
 )
-from runner.ipc.frames import pack_safe
+from runner.ipc.frames import pack_safe, pack_series, pickle_alone
 from runner.ipc.messages import RetryAction
 from runner.ipc.status_page import Word
 from runner.ledger.retry import Redeliver, after_failure, is_worth_it
@@ -300,6 +301,8 @@ class _Worker:
             item = item.raw
             if action is OnError.DEAD_LETTER:
                 more["frame"] = b64encode(pack_safe([item])).decode("ascii")
+        if action is OnError.ROUTE:
+            self._route_failure(item, error, attempt, more)
         (send or self._endpoint.send)(
             "item_failed",
             item=safe_repr(item),
@@ -310,6 +313,15 @@ class _Worker:
         )
         if action is OnError.FAIL:
             raise ItemError from error
+
+    def _route_failure(self, item: object, error: BaseException, attempt: int, more: dict[str, str]) -> None:
+        """Put the failure on its queue, or where the supervisor does that, see to it that it has the item."""
+        if self._endpoint.put_failure is not None:
+            stage, text = self._plan.stage, describe_error(error)
+            self._endpoint.put_failure({"item": item, "error": text, "attempts": attempt, "stage": stage})
+        elif self._plan.receives is None:
+            with contextlib.suppress(Exception):  # what can't be pickled is shown
+                more["frame"] = b64encode(pack_series([pickle_alone(item)])).decode("ascii")
 
     def _action(self, error: BaseException, attempt: int) -> OnError | RetryAction:
         policy = self._plan.retry

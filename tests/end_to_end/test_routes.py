@@ -62,6 +62,13 @@ KITCHEN = """
         nap(most)
         return item
 
+    def heal(failure, most, bad):
+        item = failure["item"]
+        assert failure["error"] == f"ValueError: {item['id']}", failure
+        assert failure["attempts"] >= 1
+        nap(most)
+        return made(item["id"] + "." + failure["stage"])
+
     def two(item, most, bad):
         fail(item, bad)
         nap(most)
@@ -123,6 +130,7 @@ MAKES = {
     "two": lambda item: [made(item["id"] + ".0"), made(item["id"] + ".1")],
     "route": lambda item: [item],
     "hand": lambda item: [made(item["id"] + ".0")],
+    "heal": lambda item: [made(f"{item['item']['id']}.{item['stage']}")],
     "many": lambda item: [item],
     "Pass": lambda item: [item],
     "Count": lambda item: [item, made(item["id"] + ".c")],
@@ -147,6 +155,10 @@ class Node:
     limit: int = 5
     bad: list[int] = field(default_factory=list)
     bounds: str = ""
+    errors: int = -1
+    """The queue that its failures go to."""
+    heals: bool = False
+    """Whether it gets failures."""
 
     def ways(self, item: Item) -> list[int]:
         """Name the queues that an output goes to."""
@@ -184,6 +196,8 @@ class Graph:
         self.source = Node(-1, targets=[0], style=chance.choice(("all", "conditions", "handler")))
         self.source.targets += [n.number for n in self.nodes[1:] if chance.random() < 0.2]
         self.kills = chance.randint(0, MOST_KILLS)
+        for node in chance.sample(self.nodes, len(self.nodes) // 2):
+            self._add_errors(node)
 
     def _draw(self, node: Node) -> None:
         chance = self.chance
@@ -192,11 +206,21 @@ class Graph:
         if not node.targets:
             return
         node.targets += [number for number in later if chance.random() < 0.3]
-        node.kind = chance.choice(list(MAKES))
+        node.kind = chance.choice([kind for kind in MAKES if kind != "heal"])
         node.count = chance.randint(1, 3)
         node.style = chance.choice(("all", "conditions"))
         if node.kind == "route":
             node.style = "handler"
+
+    def _add_errors(self, node: Node) -> None:
+        """Have some items of a pipe fail, and a stage read the failures; that passes on what it makes of them."""
+        if node.kind in ("sink", "hand", "heal"):
+            return
+        later = [n.number for n in self.nodes[node.number + 1 :] if not n.heals]
+        healer = Node(len(self.nodes), "heal", targets=[later[0]], heals=True)
+        healer.bounds = self.chance.choice(("", "maxsize: 1", "when_full: block, max_bytes: 2KiB"))
+        node.bad, node.errors = self.chance.sample(range(10), 3), healer.number
+        self.nodes.append(healer)
 
     def text(self, folder: Path) -> str:
         """The workflow file; what sinks write is in the folder."""
@@ -222,6 +246,9 @@ class Graph:
         if node.kind == "sink":
             run = f"{{jsonl: {{path: '{self.folder}/out-{node.number}'}}}}"
             return f"  c{node.number}: {{run: {run}, from: q{node.number}, {many}}}\n"
+        if node.errors >= 0:
+            many = many.replace("attempts: 100", "attempts: 100, on: OSError")
+            many += f", on_error: {{to: q{node.errors}}}"
         targets = ", ".join(f"q{number}" for number in node.targets)
         more = f", targets: [{targets}]" if node.style == "handler" else ""
         return (
@@ -232,6 +259,7 @@ class Graph:
 
     def expected(self) -> dict[int, Counter[str]]:
         """Return the items of each queue, by hand."""
+        self.failed: Counter[int] = Counter()
         found: dict[int, Counter[str]] = {node.number: Counter() for node in self.nodes}
         waiting = [
             (number, item)
@@ -241,8 +269,11 @@ class Graph:
         while waiting:
             number, item = waiting.pop()
             node = self.nodes[number]
-            found[number][item["id"]] += 1
-            if node.kind != "sink":
+            found[number][item["id"] if "id" in item else item["item"]["id"]] += 1
+            if item.get("n") in node.bad:
+                self.failed[number] += 1
+                waiting.append((node.errors, {"item": item, "stage": f"p{number}"}))
+            elif node.kind != "sink":
                 waiting += [(to, out) for out in MAKES[node.kind](item) for to in node.ways(out)]
         return found
 
@@ -306,11 +337,11 @@ def play(seed: int, folder: Path) -> list[str]:
         for number, found in written.items()
         if found != expected[number]
     ]
-    wrong += [
-        f"{queue.name}: {queue.put} put, {queue.done} done of {expected[int(queue.name[1:])].total()}"
-        for queue in report.queues
-        if not queue.put == queue.done == expected[int(queue.name[1:])].total()
-    ]
+    for queue in report.queues:
+        number = int(queue.name[1:])
+        put, failed = expected[number].total(), graph.failed[number]
+        if (queue.put, queue.done, queue.dropped) != (put, put - failed, failed):
+            wrong.append(f"{queue.name}: {queue} and not {put} put, {failed} failed")
     if (report.outcome, report.balanced) != ("done", True):
         wrong.append(f"{report.outcome}: {report.reason}")
     return [f"seed {seed}: {each}" for each in wrong]

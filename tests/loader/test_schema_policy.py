@@ -62,7 +62,9 @@ def test_what_a_stage_says_of_failures_is_what_it_gets(
         ("retry: {attempts: 0}", ["out-of-range"]),
         ("retry: {attempts: 2, on: [not a name]}", ["wrong-format"]),
         ("retry: 3", ["wrong-type"]),
-        ("on_error: ignore", ["unknown-value"]),
+        ("on_error: ignore", ["wrong-format"]),
+        ("on_error: {}", ["missing-key"]),
+        ("on_error: {to: 7}", ["wrong-type"]),
     ],
 )
 def test_what_makes_no_sense_is_a_problem(tmp_path: Path, keys: str, expected: list[str]) -> None:

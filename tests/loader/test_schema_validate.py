@@ -71,8 +71,9 @@ STAGE_RULES: dict[str, tuple[int, str, str, str | None]] = {
     ),
     "on_error: skp": (
         29,
-        "unknown-value",
-        "'on_error' of stage 'a': expected one of fail, skip, dead_letter, got the text 'skp'",
+        "wrong-format",
+        "'on_error' of stage 'a': expected one of fail, skip and dead_letter, or a mapping such as {to: malformed}, "
+        "got the text 'skp'",
         "did you mean 'skip'?",
     ),
     "nice: 20": (

@@ -86,7 +86,7 @@ class _Rehearsal:
             self.unmet[name] = len(needs)
             for need in needs:
                 self.needed_by[need].append(name)
-            for queue in stage.targets:
+            for queue in stage.writes:
                 self.writers[queue].append(name)
                 self.writing[queue] += 1
             if stage.receives is not None:
@@ -106,7 +106,7 @@ class _Rehearsal:
         moved = self.needed_by[name]
         for waiting in moved:
             self.unmet[waiting] -= 1
-        for queue in self.stages[name].targets:
+        for queue in self.stages[name].writes:
             self.writing[queue] -= 1
             moved = moved if self.writing[queue] else [*moved, *self.readers[queue]]
         return moved
@@ -126,7 +126,7 @@ class _Rehearsal:
 
     def stuffed(self, stage: StageSpec) -> list[str]:
         """Name the bounded queues that it writes to and nobody takes from."""
-        return [q for q in stage.targets if q not in self.unbounded and not self.has_taker(q)]
+        return [q for q in stage.writes if q not in self.unbounded and not self.has_taker(q)]
 
     def has_taker(self, queue: str) -> bool:
         """Say whether anybody takes from `queue`. That nobody ever would is reported by others."""

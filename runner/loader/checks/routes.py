@@ -21,7 +21,7 @@ def check_routes(
     unknowns: UnknownPaths = UnknownPaths(),  # noqa: B008 - frozen
 ) -> list[Diagnostic]:
     """Return what is wrong with the ways of items."""
-    found = [each for stage in spec.stages for each in _of_stage(stage, spec)]
+    found = [each for stage in spec.stages for each in (*_of_stage(stage, spec), *_of_failures(stage, spec))]
     return [each for each in found if unknowns.knows(*each.path[:3])]
 
 
@@ -68,6 +68,27 @@ def _of_stage(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
         )
         help_ = "let it write to one queue, and the next stage choose"
         yield Diagnostic(("stages", stage.name, "order"), "conflicting-keys", message, "key", help_)
+
+
+def _of_failures(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
+    """What can't be had of a queue that failures go to: nobody opens the item on the way."""
+    if stage.errors_to is None:
+        return
+    path: DataPath = ("stages", stage.name, "on_error")
+    if spec.transport == "joinable":
+        message = f"stage '{stage.name}': a failure becomes an item in the ledger, and `joinable` has none"
+        yield Diagnostic(path, "transport-cannot", message, "key", "use `leased`; `skip` works everywhere")
+    reader = next((s for s in spec.stages if s.receives == stage.errors_to and s.shard_by), None)
+    why, help_ = "nobody opens the items of failures on their way", "let another stage read the failures"
+    if reader is not None:
+        message = (
+            f"failures of stage '{stage.name}' go to '{stage.errors_to}', which '{reader.name}' shards: {why}"
+        )
+        yield Diagnostic(("stages", reader.name, "shard_by"), "conflicting-keys", message, "key", help_)
+    queue = next((each for each in spec.queues if each.name == stage.errors_to), None)
+    if queue is not None and queue.contract is not None:
+        message = f"failures of stage '{stage.name}' go to '{queue.name}', which has a schema: {why}"
+        yield Diagnostic(("queues", queue.name, "schema"), "conflicting-keys", message, "key", help_)
 
 
 def _conditions(

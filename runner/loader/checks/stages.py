@@ -138,8 +138,7 @@ def _stage(path: DataPath, keys: Mapping[str, Any], queues: Mapping[str, Any]) -
     retry, restart = keys.get("retry"), keys.get("restart")
     takes_items = path[0] != "stages" or "from" in keys
     for key in (key for key in _OF_ITEMS if key in keys and not takes_items):
-        has_contract = "schema" in (queues.get(str(keys.get("to"))) or {})
-        if key == "on_error" and (has_contract or _rejects(keys.get("run"))):
+        if key == "on_error" and (_may_not_fit(keys.get("to"), queues) or _rejects(keys.get("run"))):
             continue
         if keys[key] != OnError.FAIL:
             message = f"stage '{path[1]}' takes no items, so {_OF_ITEMS[key]}"
@@ -148,6 +147,12 @@ def _stage(path: DataPath, keys: Mapping[str, Any], queues: Mapping[str, Any]) -
         yield from _retry((*path, "retry"), retry)
     if isinstance(restart, Mapping):
         yield from _restart((*path, "restart"), restart)
+
+
+def _may_not_fit(to: object, queues: Mapping[str, Any]) -> bool:
+    """Whether an item may be no good for the queues that it goes to: for a schema, or for every condition."""
+    names = to if isinstance(to, list | Mapping) else [to]
+    return isinstance(to, Mapping) or any("schema" in (queues.get(str(name)) or {}) for name in names)
 
 
 def _rejects(run: object) -> bool:

@@ -72,7 +72,7 @@ class _Web:
 def _queues_at(stage: StageSpec, end: str) -> tuple[str, ...]:
     """Name the queues at one end of a stage: at `from` or at `to`."""
     if end == "to":
-        return stage.targets
+        return stage.writes
     return () if stage.receives is None else (stage.receives,)
 
 
@@ -167,6 +167,8 @@ def _of_one_kind(
 def place_of(stage: StageSpec, key: str, queue: str) -> tuple[DataPath, Part]:
     """Where in the file a stage names a queue at its end `key`, in whichever way."""
     path: DataPath = ("stages", stage.name, key)
+    if key == "to" and queue not in stage.targets:
+        return ("stages", stage.name, "on_error", "to"), "value"
     if key != "to" or not stage.routes:
         return path, "value"
     number = stage.targets.index(queue)

@@ -198,6 +198,8 @@ def _wrong_value(violation: Violation, value: object, written: Written) -> Diagn
 
 
 _MOST_SHOWN = 5
+_WORDS = re.compile(r"\^\(([\w|]+)\)\$")
+"""A pattern that is one of several words."""
 _BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
 
 
@@ -229,6 +231,8 @@ def _advice(violation: Violation, value: object, written: Written) -> str | None
         return NAMING
     if isinstance(value, str) and "enum" in violation.fragment:
         return did_you_mean(value, map(as_written, violation.fragment["enum"]))
+    if isinstance(value, str) and (words := _WORDS.fullmatch(violation.fragment.get("pattern", ""))):
+        return did_you_mean(value, words[1].split("|"))
     is_beyond = violation.keyword in _BOUNDS and not _is_nan(value)  # quotes would not help
     if "string" in wanted and isinstance(value, bool | int | float) and not is_beyond:
         return _quote_it(value, written(violation.path))

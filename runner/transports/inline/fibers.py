@@ -127,6 +127,7 @@ class Fiber:
         self._resources = {**resources, **locks.resources_for(self)}
         self._inbox = InlineQueue(ledgers[plan.receives], self) if plan.receives else None
         self._outbox = _outbox_of(plan, ledgers, self)
+        self._errors = InlineQueue(ledgers[plan.errors_to], self) if plan.errors_to else None
         self.threads_waiting = 0
         """Threads that its handler has started and that wait at a queue."""
         self._movable: Callable[[], bool] = lambda: True
@@ -239,6 +240,7 @@ class Fiber:
                 resources=self._resources,
                 places=lambda: self._places(loops),
                 origin=self.origin,
+                put_failure=self._put_failure,
             )
             code = self._main(self.plan, endpoint)
         except Cancelled:
@@ -284,6 +286,11 @@ class Fiber:
         if self._inbox is None:
             nothing_in_hand()
         return [self._inbox.place()] if loops.batches is None else self._inbox.oldest(loops.batches.in_hand)
+
+    def _put_failure(self, failure: object) -> None:
+        if self._errors is not None:
+            payload = pickle.dumps(failure, pickle.HIGHEST_PROTOCOL)
+            put_on([self._errors], payload, self, block=True, timeout=None, counts=False)
 
     def _clean_up(self) -> None:
         try:
@@ -522,25 +529,31 @@ class InlineRoutes:
 
 
 def put_on(
-    ends: Sequence[InlineQueue], payload: bytes, fiber: Fiber, block: bool, timeout: float | None
+    ends: Sequence[InlineQueue],
+    payload: bytes,
+    fiber: Fiber,
+    block: bool,
+    timeout: float | None,
+    *,
+    counts: bool = True,
 ) -> None:
-    """Put an item on queues, all at once, and give the turn back."""
+    """Put an item on queues, all at once, and give the turn back. It `counts` where the handler has made it."""
     fiber.status.stay_if_left()
     until = _deadline(block, timeout)
     ends[0].check_stop()
-    while not _entered(ends, payload, fiber):
+    while not _entered(ends, payload, fiber, counts=counts):
         full = next((end for end in ends if end.full()), ends[0])
         full.await_room(until)
     fiber.pause(lambda: True, "for its turn")
 
 
-def _entered(ends: Sequence[InlineQueue], payload: bytes, fiber: Fiber) -> bool:
+def _entered(ends: Sequence[InlineQueue], payload: bytes, fiber: Fiber, *, counts: bool) -> bool:
     with _ledgers:
         if any(end.full() for end in ends):
             return False
         for end in ends:
             end.enter(Frame(payload, 1))
-        fiber.status.add(Word.SENT)
+        fiber.status.add(Word.SENT, int(counts))
     return True
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from runner.transports.leased.writer import BatchPolicy
 
 
+_PREFETCH = 2
+"""Leases a quick reader may hold, in multiples of its prefetch: while it works on one the next is on its way."""
+
+
 @dataclass(slots=True)
 class WorkerConnection:
     """A worker that is alive, its stream and its queues."""
@@ -63,6 +67,8 @@ class WorkerConnection:
     """It waits for more before it goes on, and would go on without."""
     dismissed: bool = False
     """It was asked to end: what it has in hand then is not to blame for its death."""
+    errors_outside: int = 0
+    """Failures of its items that found no room yet in the queue that they go to: meanwhile it gets no other items."""
 
     def __post_init__(self) -> None:
         self.wanted = self.at_once, 0
@@ -76,6 +82,16 @@ class WorkerConnection:
     def ended(self) -> int:
         """How many of the items that it took have left its hands, in whichever way."""
         return self.done + self.failed + self.retried
+
+    def update_wanted(self, now: float, roomless: int = 0) -> None:
+        """Tell the ledger how many items the reader may hold from now on."""
+        assert self.inbox is not None
+        quick = self.prefetch.most > 1
+        most = self.prefetch.most * (_PREFETCH if quick else 1)
+        most = 0 if self.retired or self.errors_outside else max(most, self.at_once)
+        if (most, self.held) != self.wanted:
+            self.wanted = most, self.held
+            self.inbox.set_demand(self.plan.name, most, now, self.held, roomless)
 
     @property
     def leases(self) -> list[Lease]:

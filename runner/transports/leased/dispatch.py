@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from runner.ipc.frames import pack_series
+from runner.ipc.messages import FailedItem
 from runner.ipc.stream import (
     CreditMessage,
     EnoughMessage,
@@ -18,14 +20,19 @@ from runner.ipc.stream import (
     Message,
 )
 from runner.ledger.credit import Granted
-from runner.ledger.ranges import Accepted, HandOver, Lease
-from runner.spec.plan import Plan
+from runner.ledger.leases import LeaseQueue
+from runner.ledger.ranges import Accepted, Frame, HandOver, Lease
+from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import KeptItems, NoPartitionedQueues, WorkerConnection
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
     from runner.transports.leased.partitions import PartitionedQueues
+
+
+_FAILURES_OF = "\0"
+"""Goes before the name of a worker, where what is put is not its own: no name begins so."""
 
 
 class Dispatch:
@@ -45,8 +52,9 @@ class Dispatch:
         self.ledgers = ledgers
         self.connections: dict[str, WorkerConnection] = {}
         """The workers that are alive, by name."""
-        self.routed = frozenset(worker.name for worker in plan.workers if worker.routes)
-        """The workers whose items have several ways: each is answered when all that it put at once is in."""
+        self.routed = {worker.name for worker in plan.workers if worker.routes}
+        """The workers whose items have several ways: each is answered when all that it put at once is in. And whoever
+        puts failures."""
         self.kept = KeptItems()
         self.woken = False
         """Whether something has happened that whoever waits must be told of."""
@@ -100,9 +108,37 @@ class Dispatch:
 
     def _accepted(self, writer: str, ledger: QueueLedger) -> None:
         """Answer a writer that has asked, once all that it put at once is in."""
-        if (connection := self.connections.get(writer)) is not None:
+        if writer.startswith(_FAILURES_OF):
+            if (connection := self.connections.get(writer.removeprefix(_FAILURES_OF))) is not None:
+                self._failure_is_in(connection)
+        elif (connection := self.connections.get(writer)) is not None:
             for _ in range(connection.output.accepted(ledger.name)):
                 self.send(connection, CreditMessage(0))
+
+    def put_failure(self, worker: WorkerPlan, failed: FailedItem, error: str, shown: str, now: float) -> None:
+        """Put a failure on the queue that its stage names. Until it is in, its worker gets no other items."""
+        assert worker.errors_to is not None
+        from runner.transports.error_items import pickle_failure  # few stages have such a queue
+
+        writer, ledger = _FAILURES_OF + worker.name, self.ledgers[worker.errors_to]
+        pickled = pickle_failure(failed, error, worker.stage, shown)
+        self.routed.add(writer)
+        self._unsettled.add(ledger.name)
+        if (connection := self.connections.get(worker.name)) is not None:
+            connection.errors_outside += 1
+        if isinstance(ledger, LeaseQueue):
+            ledger.offer(writer, Frame(pack_series([pickled]), 1), now, owed=True)
+        else:
+            from runner.ledger.partitioned import Offer, ShardFrame
+
+            frame = Frame(pack_series([pickled]), 1, len(pickled))
+            ledger.offer(Offer(writer, [ShardFrame(0, frame)], now, owed=True), now)
+        self.carry_out(ledger)
+
+    def _failure_is_in(self, connection: WorkerConnection) -> None:
+        connection.errors_outside = max(0, connection.errors_outside - 1)
+        if not connection.errors_outside and connection.inbox is not None:
+            connection.update_wanted(time.monotonic())
 
     def _settled(self, ledger: QueueLedger) -> None:
         # While somebody may still put, that a queue is empty for a moment means nothing to the supervisor.

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
 
 _LENGTH = 4
+_KEPT = (OnError.DEAD_LETTER, OnError.ROUTE)
+"""What needs the item itself, and not only the word that it has failed."""
 _NAMELESS = "(its name is not known)"
 
 
@@ -52,7 +54,7 @@ def describe_failure(lease: LeaseMessage, item: object, words: Mapping[str, Any]
     """Called in the worker: pack how an item of a lease failed, and the item, if nobody else can cut it out."""
     payload = json.dumps(words).encode()
     # Items that share one pickle can only be told apart here.
-    needed = words["action"] == OnError.DEAD_LETTER and shares_pickle(lease.body) and is_safe(item)
+    needed = words["action"] in _KEPT and shares_pickle(lease.body) and is_safe(item)
     frame = pack_safe([item]) if needed else b""
     return len(payload).to_bytes(_LENGTH, "little") + payload + frame
 
@@ -71,11 +73,12 @@ def settle_failure(
         return ItemJudged(plan.name, failure, item.attempt, delay=verdict.delay)
     failure = failure._replace(action=plan.on_error)
     if plan.on_error is OnError.DEAD_LETTER:
-        failed_item = _failed_item(item, past, frame)  # first: what lies in shared memory goes with the item
+        letter = _failed_item(item, past, frame)  # first: what lies in shared memory goes with the item
         ledger.dead_letter(lease.number, now)
-        return ItemJudged(plan.name, failure, item.attempt, failed_item=failed_item)
+        return ItemJudged(plan.name, failure, item.attempt, failed_item=letter)
+    failed_item = _failed_item(item, past, frame) if plan.on_error is OnError.ROUTE else None
     ledger.failed(lease.number, now, ends_run=plan.on_error is OnError.FAIL)
-    return ItemJudged(plan.name, failure, item.attempt)
+    return ItemJudged(plan.name, failure, item.attempt, failed_item=failed_item)
 
 
 def take_back(
@@ -106,7 +109,7 @@ def take_back(
             return [BatchFailure(plan.name, len(items), ended, died=True)]
         return [ItemReturned(plan.name, name, attempt + 1)]
     failed_items = [_failed_item(item, past, None) for item in items]
-    ledger.died(plan.name, in_hand, now, past, condemned=True)
+    ledger.died(plan.name, in_hand, now, past, condemned=True, kept=plan.on_error is not OnError.ROUTE)
     return [ItemCondemned(plan.name, name, failed_item) for failed_item in failed_items]
 
 

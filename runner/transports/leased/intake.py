@@ -39,9 +39,6 @@ from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
 
-_PREFETCH = 2
-"""Leases a quick reader may hold, in multiples of its prefetch: while it works on one the next is on its way."""
-
 
 class Intake:
     """Takes what workers say into the ledgers."""
@@ -129,7 +126,7 @@ class Intake:
             self._commit_one(connection, each, now)
         if message.nanos:
             connection.prefetch.observe(connection.ended - before, message.nanos / 1e9)
-        self.update_wanted(connection, now)
+        connection.update_wanted(now)
         if state:
             self._states.keep(connection.plan.name, state, now, self.facts)
 
@@ -140,7 +137,7 @@ class Intake:
         # Counted, not added up: who holds thousands of small leases says so at each.
         connection.held = min(message.held, connection.handed - connection.done - connection.failed)
         connection.prefetch.observe(message.items, message.nanos / 1e9)
-        self.update_wanted(connection, now, message.roomless)
+        connection.update_wanted(now, message.roomless)
         self._dispatch.carry_out(inbox)  # before it is told that nothing waits
 
     def _commit_one(self, connection: WorkerConnection, ended: Ended, now: float) -> None:
@@ -175,7 +172,7 @@ class Intake:
         connection.done += message.upto - lease.at
         if lease.item_range.history and (cleared := self._suspicion.done(lease, message.upto)) is not None:
             self.facts.append(cleared)
-        self.update_wanted(connection, now)
+        connection.update_wanted(now)
         return lease
 
     def _failed(self, connection: WorkerConnection, message: FailedMessage, now: float) -> None:
@@ -189,9 +186,12 @@ class Intake:
         else:
             connection.retried += 1
         self.facts.append(judged)
+        if judged.failed_item is not None and connection.plan.errors_to is not None:
+            error, shown = judged.failure.error, judged.failure.item
+            self._dispatch.put_failure(connection.plan, judged.failed_item, error, shown, now)
         comes_again = judged.delay is not None or connection.plan.on_error is OnError.FAIL
         connection.output.ended(lease, message.upto + (not comes_again), now)
-        self.update_wanted(connection, now)
+        connection.update_wanted(now)
 
     def _own_lease(
         self, connection: WorkerConnection, message: AckMessage | PutMessage | FailedMessage
@@ -200,16 +200,6 @@ class Intake:
         inbox, reader = connection.inbox, connection.plan.name
         lease = None if inbox is None else inbox.lease_of(reader, message.lease)
         return lease if lease is not None and lease.at <= message.upto <= lease.item_range.stop else None
-
-    def update_wanted(self, connection: WorkerConnection, now: float, roomless: int = 0) -> None:
-        """Tell the ledger how many items a reader may hold from now on."""
-        assert connection.inbox is not None
-        quick = connection.prefetch.most > 1
-        most = connection.prefetch.most * (_PREFETCH if quick else 1)
-        most = 0 if connection.retired else max(most, connection.at_once)
-        if (most, connection.held) != connection.wanted:
-            connection.wanted = most, connection.held
-            connection.inbox.set_demand(connection.plan.name, most, now, connection.held, roomless)
 
     def _answer_stock(self, connection: WorkerConnection, message: StockRequest) -> None:
         inbox = () if connection.inbox is None else (connection.inbox,)

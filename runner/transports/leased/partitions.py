@@ -103,12 +103,12 @@ class PartitionedQueues:
         for name, ledger in self.ledgers.items():
             if ledger.overflowed_by is not None and name not in self._overflowed:
                 self._overflowed.add(name)
-                facts.append(QueueOverflowed(ledger.overflowed_by, name, self._bounds(name)))
+                facts.append(QueueOverflowed(_worker(ledger.overflowed_by), name, self._bounds(name)))
             at, reported = self._told.get(name, (0.0, 0))
             if ledger.dropped_for_room > reported and (all_of_it or now >= at + _QUIET):
                 self._told[name] = (now, ledger.dropped_for_room)
                 count = ledger.dropped_for_room - reported
-                facts.append(ItemsDropped(ledger.last_writer, name, count, self._why(name)))
+                facts.append(ItemsDropped(_worker(ledger.last_writer), name, count, self._why(name)))
         return facts
 
     def _ordered_stage(self, stage: StagePlan) -> OrderedStage:
@@ -179,6 +179,11 @@ class PartitionedOutput(Output):
             for item_range in condemned:
                 self._unsettled.add(self._queue.name)
                 self._ordered.lost(item_range, now)
+
+
+def _worker(writer: str) -> str:
+    """Name the worker; where it is a failure of its items that was put, that is marked."""
+    return writer.removeprefix("\0")
 
 
 _VICTIMS = {WhenFull.DROP_NEWEST: "newest", WhenFull.DROP_OLDEST: "oldest"}

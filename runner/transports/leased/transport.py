@@ -27,6 +27,7 @@ from runner.spec.failures import OnError
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.cut import Cut
+from runner.transports.error_items import failed_in_making
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import (
     NoPartitionedQueues,
@@ -177,7 +178,7 @@ class LeasedTransport(PooledTransport):
         if (connection := self._connections.get(worker)) is not None:
             connection.retired = True
             if connection.inbox is not None:
-                self._intake.update_wanted(connection, time.monotonic())
+                connection.update_wanted(time.monotonic())
             self._dispatch.send(connection, EndMessage())
 
     def dismiss(self, worker: str) -> None:
@@ -222,6 +223,9 @@ class LeasedTransport(PooledTransport):
         self._places.put(failure.worker, 1)
         if connection is not None and connection.inbox is None and connection.outboxes:
             connection.outboxes[0].reject(dead_letter=failure.action is OnError.DEAD_LETTER)
+            if connection.plan.errors_to is not None:
+                failed, now = failed_in_making(failure), time.monotonic()
+                self._dispatch.put_failure(connection.plan, failed, failure.error, failure.item, now)
 
     def _with_items(self, facts: Sequence[Fact]) -> list[Fact]:
         """Bury the dead, and tell what became of items before the deaths, which may be their doing."""
@@ -289,6 +293,10 @@ class LeasedTransport(PooledTransport):
                 connection.inbox, connection.plan, connection.pid, blamed, page.item, ended, now
             )
             self._intake.facts += found
+            for fact in found if connection.plan.errors_to is not None else ():
+                if isinstance(fact, ItemCondemned):
+                    error = f"worker '{worker}' {fact.failed_item.attempts[-1].ended}"
+                    self._dispatch.put_failure(connection.plan, fact.failed_item, error, fact.item, now)
             condemned = any(isinstance(fact, ItemCondemned) for fact in found)
             reconcile_counters(page, connection, in_hand=max(len(items), kept), condemned=condemned)
             self._kept.ended(connection.inbox.name, kept)
