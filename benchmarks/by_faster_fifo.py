@@ -5,12 +5,13 @@ python by_faster_fifo.py WORKLOAD COUNT MAXSIZE
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import sys
 from typing import Any
 
 from faster_fifo import Queue
-from workloads import WORKLOADS, Workload, close, handler_of
+from workloads import Workload, close, workload
 
 END = None
 MOST_BYTES = 64 << 20
@@ -27,8 +28,8 @@ def pass_on(between: Any, inbox: Any, outbox: Any) -> None:
         outbox.put(between(item), timeout=FOREVER)
 
 
-def consume(take: Any, inbox: Any) -> None:
-    handler = handler_of(take)
+def consume(carried: Workload, inbox: Any) -> None:
+    handler = carried.handler()
     for item in items_of(inbox):
         handler(item)
     close(handler)
@@ -46,18 +47,21 @@ def items_of(inbox: Any) -> Any:
             return
 
 
-def run(workload: Workload, count: int, maxsize: int) -> None:
-    size = workload.with_.get("size", 0)
+def run(carried: Workload, count: int, maxsize: int) -> None:
+    size = carried.with_.get("size", 0)
     room = min(max(maxsize * (size + 64), 4 * size), max(MOST_BYTES, 4 * size))
-    first = Queue(max_size_bytes=room)
-    last = Queue(max_size_bytes=room) if workload.pipes else first
-    consumers = start(workload.consumers, consume, workload.take, last)
-    pipes = start(workload.pipes, pass_on, workload.between, first, last)
-    producers = start(workload.producers, produce, workload.make, workload.each(count), first)
-    for processes, queue in ((producers, None), (pipes, first), (consumers, last)):
-        for _ in processes if queue is not None else ():
+    queues = [Queue(max_size_bytes=room) for _ in range(carried.chain + 1)]
+    consumers = start(carried.consumers, consume, carried, queues[-1])
+    pipes = [
+        start(carried.pipes, pass_on, carried.between, inbox, outbox)
+        for inbox, outbox in itertools.pairwise(queues)
+    ]
+    for process in start(carried.producers, produce, carried.make, carried.each(count), queues[0]):
+        process.join()
+    for readers, queue in zip([*pipes, consumers], queues, strict=True):
+        for _ in readers:
             queue.put(END, timeout=FOREVER)
-        for process in processes:
+        for process in readers:
             process.join()
 
 
@@ -69,4 +73,4 @@ def start(count: int, target: Any, *arguments: Any) -> list[multiprocessing.Proc
 
 
 if __name__ == "__main__":
-    run(WORKLOADS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))
+    run(workload(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

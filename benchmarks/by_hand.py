@@ -5,12 +5,13 @@ python by_hand.py WORKLOAD COUNT MAXSIZE
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from workloads import WORKLOADS, Workload, close, handler_of
+from workloads import Workload, close, workload
 
 END = None
 
@@ -27,8 +28,8 @@ def pass_on(between: Callable[[Any], Any], inbox: Any, outbox: Any) -> None:
     inbox.task_done()
 
 
-def consume(take: Callable[..., Any], inbox: Any) -> None:
-    handler = handler_of(take)
+def consume(carried: Workload, inbox: Any) -> None:
+    handler = carried.handler()
     while (item := inbox.get()) is not END:
         handler(item)
         inbox.task_done()
@@ -36,15 +37,17 @@ def consume(take: Callable[..., Any], inbox: Any) -> None:
     close(handler)
 
 
-def run(workload: Workload, count: int, maxsize: int) -> None:
-    first = multiprocessing.JoinableQueue(maxsize)
-    last = multiprocessing.JoinableQueue(maxsize) if workload.pipes else first
-    consumers = start(workload.consumers, consume, workload.take, last)
-    pipes = start(workload.pipes, pass_on, workload.between, first, last)
-    producers = start(workload.producers, produce, workload.make, workload.each(count), first)
+def run(carried: Workload, count: int, maxsize: int) -> None:
+    queues: list[Any] = [multiprocessing.JoinableQueue(maxsize) for _ in range(carried.chain + 1)]
+    consumers = start(carried.consumers, consume, carried, queues[-1])
+    pipes = [
+        start(carried.pipes, pass_on, carried.between, inbox, outbox)
+        for inbox, outbox in itertools.pairwise(queues)
+    ]
+    producers = start(carried.producers, produce, carried.make, carried.each(count), queues[0])
     wait_for(producers)
-    end(pipes, first)
-    end(consumers, last)
+    for readers, queue in zip([*pipes, consumers], queues, strict=True):
+        end(readers, queue)
 
 
 def start(count: int, target: Callable[..., None], *arguments: Any) -> list[multiprocessing.Process]:
@@ -58,8 +61,7 @@ def end(readers: list[multiprocessing.Process], queue: Any) -> None:
     """Tell each reader that nothing more will come, and wait until all that was put is done."""
     for _ in readers:
         queue.put(END)
-    if readers:
-        queue.join()
+    queue.join()
     wait_for(readers)
 
 
@@ -69,4 +71,4 @@ def wait_for(processes: list[multiprocessing.Process]) -> None:
 
 
 if __name__ == "__main__":
-    run(WORKLOADS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))
+    run(workload(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 
 from mpire import WorkerPool
-from workloads import WORKLOADS, Workload
+from workloads import Workload, workload
 
 
-def run(workload: Workload, count: int, maxsize: int) -> None:
-    with WorkerPool(n_jobs=workload.consumers) as pool:
+def run(carried: Workload, count: int, maxsize: int) -> None:
+    with WorkerPool(n_jobs=carried.consumers) as pool:
         results = pool.imap_unordered(
-            workload.take,
-            ((item,) for item in workload.make(**workload.each(count))),
+            carried.handler(),
+            ((item,) for item in carried.make(**carried.each(count))),
             iterable_len=count,
             chunk_size=1,
             max_tasks_active=maxsize,
@@ -25,4 +25,4 @@ def run(workload: Workload, count: int, maxsize: int) -> None:
 
 
 if __name__ == "__main__":
-    run(WORKLOADS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))
+    run(workload(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -5,11 +5,15 @@ python by_mprun.py WORKLOAD COUNT MAXSIZE TRANSPORT
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workloads import WORKLOADS, Workload
+from workloads import Workload, workload
 
 from runner.composition import run
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
@@ -17,16 +21,17 @@ from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
 
 
-def workflow(workload: Workload, count: int, maxsize: int, transport: str) -> WorkflowSpec:
+def workflow(carried: Workload, count: int, maxsize: int, transport: str) -> WorkflowSpec:
     """The workflow that a file with these stages would give."""
-    between = workload.between
+    queues = [f"queue-{number}" for number in range(carried.chain + 1)]
     stages = [
-        stage("producer", workload.make, workload.producers, workload.each(count), sends="first"),
-        stage("consumer", workload.take, workload.consumers, {}, receives="last" if between else "first"),
+        stage("producer", carried.make, carried.producers, carried.each(count), sends=queues[0]),
+        stage("consumer", carried.take, carried.consumers, carried.take_with, receives=queues[-1]),
     ]
-    if between is not None:
-        stages.append(stage("pipe", between, workload.pipes, {}, receives="first", sends="last"))
-    queues = ["first", "last"] if between else ["first"]
+    for number, (inbox, outbox) in enumerate(itertools.pairwise(queues), 1):
+        stages.append(
+            stage(f"pipe-{number}", carried.between, carried.pipes, {}, receives=inbox, sends=outbox)
+        )
     return WorkflowSpec(
         "compare",
         Path(__file__).with_name("compare.yaml"),
@@ -36,13 +41,25 @@ def workflow(workload: Workload, count: int, maxsize: int, transport: str) -> Wo
     )
 
 
-def stage(name: str, handler: Any, workers: int, arguments: dict[str, int], **queues: str) -> StageSpec:
+def stage(
+    name: str,
+    handler: Any,
+    workers: int,
+    arguments: Mapping[str, Any],
+    *,
+    receives: str | None = None,
+    sends: str | None = None,
+) -> StageSpec:
     names = tuple(f"{name}-{number}" for number in range(1, workers + 1))
-    return StageSpec(name, HandlerRef("python", f"workloads:{handler.__name__}"), arguments, names, **queues)
+    reference = HandlerRef("python", f"workloads:{handler.__name__}")
+    return StageSpec(name, reference, arguments=arguments, workers=names, receives=receives, sends=sends)
 
 
 if __name__ == "__main__":
     name, items, bound, transport = sys.argv[1:]
-    report = run(make_plan(workflow(WORKLOADS[name], int(items), int(bound), transport)))
+    plan = make_plan(workflow(workload(name), int(items), int(bound), transport))
+    began = time.perf_counter()
+    report = run(plan)
+    print(json.dumps({"run": time.perf_counter() - began}))
     if report.outcome != "done":
         sys.exit(f"{report.outcome}: {report.reason}")

@@ -8,16 +8,16 @@ from __future__ import annotations
 import sys
 
 import pypeln
-from workloads import WORKLOADS, Workload
+from workloads import Workload, workload
 
 
-def run(workload: Workload, count: int, maxsize: int) -> None:
-    items = pypeln.process.from_iterable(workload.make(**workload.each(count)), maxsize=maxsize)
-    if workload.between is not None:
-        items = pypeln.process.map(workload.between, items, workers=workload.pipes, maxsize=maxsize)
-    done = pypeln.process.each(workload.take, items, workers=workload.consumers, maxsize=maxsize)
+def run(carried: Workload, count: int, maxsize: int) -> None:
+    items = pypeln.process.from_iterable(carried.make(**carried.each(count)), maxsize=maxsize)
+    for _ in range(carried.chain):
+        items = pypeln.process.map(carried.between, items, workers=carried.pipes, maxsize=maxsize)
+    done = pypeln.process.each(carried.handler(), items, workers=carried.consumers, maxsize=maxsize)
     pypeln.process.run(done)
 
 
 if __name__ == "__main__":
-    run(WORKLOADS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))
+    run(workload(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,13 +1,18 @@
 """One whole process, from its start to its end: time, processor time of all that it started, memory, idleness.
 
 command ──► run_once ──► Reading       a glance at /proc every now and then only where memory or idleness is asked for
+
+Processor time is that of the whole tree: what its own parent has not waited for comes to us, and counts too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _GLANCE = 0.05
-_TICKS = os.sysconf("SC_CLK_TCK")
-_IDLE_FROM, _IDLE_TO = 1.5, 3.5
+_IDLE_FROM, _IDLE_TO = 1.5, 7.5
+_GRACE = 2.0
+"""Seconds that what outlives the command has to end by itself."""
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Reading:
     peak: int = 0
     idle_share: float = 0.0
     said: dict[str, float] = field(default_factory=dict)
-    """The JSON object in the last line that a handler wrote, if there was one."""
+    """What was said in JSON objects, one a line; of what several have said the largest."""
 
 
 class ContenderError(Exception):
@@ -43,6 +50,7 @@ def run_once(command: Sequence[str | Path], *, timeout: float, watch: bool = Fal
     Raises:
         ContenderError: it ended with an error, or was still running after `timeout` seconds and was killed.
     """
+    _adopt_orphans()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile what it imports, again
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -61,6 +69,7 @@ def run_once(command: Sequence[str | Path], *, timeout: float, watch: bool = Fal
             _kill(process)
             raise
         seconds = time.perf_counter() - began
+        _reap_orphans()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         for stream in (out, err):
             stream.seek(0)
@@ -71,7 +80,7 @@ def run_once(command: Sequence[str | Path], *, timeout: float, watch: bool = Fal
             after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
             max((memory for _, memory, _ in glances), default=0),
             _idle_share(glances),
-            _last_object(out.read().decode(errors="replace")),
+            _said(out.read().decode(errors="replace")),
         )
 
 
@@ -93,48 +102,90 @@ def _look_on(process: subprocess.Popen[bytes], deadline: float) -> list[Glance]:
         if time.perf_counter() > deadline:
             raise ContenderError("not done in time")
         pids = list(_family(process.pid))
-        glances.append((time.perf_counter() - began, sum(map(_memory, pids)), sum(map(_used, pids))))
+        glances.append((time.perf_counter() - began, _memory(pids), sum(map(_used, pids))))
         time.sleep(_GLANCE)
     return glances
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    family = list(_family(process.pid))
-    for pid in family:
-        try:
-            os.kill(pid, 9)
-        except ProcessLookupError:
-            continue
+    for pid in list(_family(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait()
+    _reap_orphans()
+
+
+def _adopt_orphans() -> None:
+    """Be the parent of what a command leaves behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _reap_orphans() -> None:
+    """Wait for what the command has left behind, and kill what stays."""
+    deadline = time.perf_counter() + _GRACE
+    while children := _children(os.getpid()):
+        for pid in children:
+            if time.perf_counter() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.001)
 
 
 def _family(pid: int) -> Iterable[int]:
     """A process and all that it and its own have started."""
     yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            yield from _family(int(child))
+    for child in _children(pid):
+        yield from _family(child)
 
 
-def _memory(pid: int) -> int:
-    """What a process adds to the memory in use: pages that it shares count in proportion."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in _listed(Path(f"/proc/{pid}/task")):
+        with contextlib.suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder of a process, or nothing if that has ended."""
+    with contextlib.suppress(OSError):
+        return list(folder.iterdir())
+    return []
+
+
+def _memory(pids: Iterable[int]) -> int:
+    """What processes have in memory together: pages that they share, and files in memory that they have open, once."""
+    private = shared = 0
+    files: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            sizes = {line.partition(":")[0]: 1024 * int(line.split()[1]) for line in lines[1:]}
+            private += sizes["Pss"] - sizes["Pss_Shmem"]
+            shared += sizes["Pss_Shmem"]
+        files |= _memory_files(pid)
+    return private + max(shared, sum(files.values()))
+
+
+def _memory_files(pid: int) -> dict[tuple[int, int], int]:
+    """The bytes of each file in memory that a process has open, whether anybody has mapped them or not."""
+    found = {}
+    for descriptor in _listed(Path(f"/proc/{pid}/fd")):
+        with contextlib.suppress(OSError):
+            if descriptor.readlink().as_posix().startswith(("/memfd:", "/dev/shm/")):
+                status = descriptor.stat()
+                found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return found
 
 
 def _used(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """The processor seconds of a process that lives, by the scheduler's clock of nanoseconds."""
+    used = 0.0
+    for task in _listed(Path(f"/proc/{pid}/task")):
+        with contextlib.suppress(OSError):
+            used += int((task / "schedstat").read_text().split()[0]) / 1e9
+    return used
 
 
 def _idle_share(glances: Sequence[Glance]) -> float:
@@ -145,12 +196,13 @@ def _idle_share(glances: Sequence[Glance]) -> float:
     return (idle[-1][1] - idle[0][1]) / (idle[-1][0] - idle[0][0])
 
 
-def _last_object(text: str) -> dict[str, float]:
-    for line in reversed(text.splitlines()):
+def _said(text: str) -> dict[str, float]:
+    said: dict[str, float] = {}
+    for line in text.splitlines():
         if line.startswith("{"):
             found: dict[str, float] = json.loads(line)
-            return found
-    return {}
+            said |= {name: max(value, said.get(name, value)) for name, value in found.items()}
+    return said
 
 
 def python(*arguments: str | Path) -> list[str | Path]:

@@ -27,6 +27,10 @@ COMMANDS = {
     "run": Entry("Run a workflow. `mprun FILE` does the same.", "runner.cli.run:command"),
     "validate": Entry("Check files and show every problem; start nothing.", "runner.cli.validate:command"),
     "plan": Entry("Show every worker and queue that a run would have.", "runner.cli.plan:command"),
+    "expand": Entry(
+        "Print a file with all that it is put together from, and where each value is from.",
+        "runner.cli.expand:command",
+    ),
     "graph": Entry("Draw the stages and queues.", "runner.cli.graph:command"),
     "schema": Entry(
         "Print the schema of workflows, events or reports, or its page.", "runner.cli.schema:command"

@@ -93,5 +93,7 @@ def _json_types(found: Any) -> str | list[str]:
     """Say what JSON Schema calls a type, or the types of a union."""
     if found is NoneType:
         return "null"
+    if get_origin(found) in (list, dict):
+        return "array" if get_origin(found) is list else "object"
     parts = get_args(found)
     return [str(_json_types(part)) for part in parts] if parts else _JSON_TYPES[found.__name__]

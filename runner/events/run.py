@@ -130,6 +130,8 @@ class Problem(TypedDict):
     severity: str
     message: str
     help: str | None
+    used: list[dict[str, Any]]
+    """For what stands in a template: the `file`, `line` and `column` of each place of use, and its `name`."""
 
 
 class RunRefused(Event, kind="run.refused", level="error"):

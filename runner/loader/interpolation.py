@@ -7,7 +7,7 @@ params ──► env ──► everything else            scopes: env, params; `
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner.handlers.command.options import with_script
@@ -30,22 +30,56 @@ class Replaced:
     """Paths of texts with a reference whose value is not known; that has been reported."""
 
 
-def replace_references(
+@dataclass(frozen=True, slots=True)
+class FromTemplates:
+    """What has to be known of the templates that a source was put together from."""
+
+    used: frozenset[tuple[str, ...]] = frozenset()
+    """The names of references that gave them values, such as `("params", "size")`."""
+    unsure: frozenset[str] = frozenset()
+    """Params of theirs that have no value, which has been reported."""
+
+
+NO_TEMPLATES = FromTemplates()
+
+
+def scopes_at_the_top(
     source: SourceDocument, given: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, Mapping[str, Any]]:
+    """Return what references outside any stage stand for. What is wrong is not told: `replace_references` does so."""
+    work, *_ = _with_params_and_env(source, given, environ, frozenset())
+    return work.scopes
+
+
+def _with_params_and_env(
+    source: SourceDocument, given: Mapping[str, str], environ: Mapping[str, str], unsure: frozenset[str]
+) -> tuple[_Replacing, Any, Params, Any]:
+    """Return the walk with what the first two sections gave it: params as declared and resolved, and `env`."""
+    work = _Replacing(source, {"env": environ}, [])
+    declared = work.section("params", source.data)
+    found = resolve_params(source, declared, given)
+    params = replace(found, unsure=found.unsure | unsure)
+    work.scopes["params"] = {**dict.fromkeys(params.unsure), **params.values}
+    env = work.section("env", source.data)
+    work.scopes["env"] = {**environ, **(env_texts(env) if isinstance(env, dict) else {})}
+    return work, declared, params, env
+
+
+def replace_references(
+    source: SourceDocument,
+    given: Mapping[str, str],
+    environ: Mapping[str, str],
+    templates: FromTemplates = NO_TEMPLATES,
 ) -> Replaced:
     """Return the data of `source` with its references replaced. `given` is the text of `--param` by name."""
     raw = {key: value for key, value in source.data.items() if not is_note(key)}
-    work = _Replacing(source, {"env": environ}, [])
-    declared = work.section("params", raw)
-    params = resolve_params(source, declared, given)
-    work.scopes["params"] = {**dict.fromkeys(params.unsure), **params.values}
-    env = work.section("env", raw)
-    work.scopes["env"] = {**environ, **(env_texts(env) if isinstance(env, dict) else {})}
+    work, declared, params, env = _with_params_and_env(source, given, environ, templates.unsure)
     first = sorted(raw, key=lambda key: key != "defaults")  # stages have what stands there
     done = {key: work.section(key, raw) for key in first if key not in ("params", "env")}
     done |= {"params": declared, "env": env}
     data = {key: done[key] for key in raw}
-    used = names_used({key: value for key, value in raw.items() if key != "params"})
+    used = names_used({key: value for key, value in raw.items() if key != "params"}) | templates.used
+    used -= {("params", name) for name in templates.unsure}
     if "jobs" in raw:
         from runner.jobs.templates import names_in_conditions  # only those who have jobs wait for it
 

@@ -1,6 +1,6 @@
 """From a path to a checked workflow. Every step that can still run does, and all problems are kept.
 
-    read ► include ► override ► correct keys ► params ► references ► shape ► build ► topology ► handlers
+    read ► include ► override ► templates ► correct keys ► params ► references ► shape ► build ► topology ► handlers
                                      what is wrong goes to `diagnostics`; the rest goes on to the next step
 
 Checking starts nothing and runs no user code: it reads files and looks at source.
@@ -43,10 +43,11 @@ from runner.loader.checks.stages import (
 )
 from runner.loader.checks.topology import check_topology
 from runner.loader.checks.transport import check_transport
-from runner.loader.interpolation import Replaced, replace_references
+from runner.loader.interpolation import NO_TEMPLATES, FromTemplates, Replaced, replace_references
 from runner.loader.limits import TOO_MANY_WORKERS, check_limits
 from runner.loader.recovery import correct_keys, drop_paths, unknown_paths, unusable_paths
 from runner.loader.schema.validate import check_shape, schema_for
+from runner.loader.schema.workflow import USE
 from runner.spec.diagnostics import (
     DataPath,
     Diagnostic,
@@ -119,19 +120,25 @@ class _Checking:
     path: Path
     diagnostics: list[LocatedDiagnostic] = field(default_factory=list)
     renamed: frozenset[DataPath] = frozenset()
+    unexpanded: frozenset[DataPath] = frozenset()
+    """Stages whose template can't be used."""
+    templates: FromTemplates = NO_TEMPLATES
 
     def run(self, params: Sequence[str], overrides: Sequence[str]) -> WorkflowSpec | None:
         """Take all steps; what comes out is only good for use if no problem is an error."""
-        self._gather(overrides)
-        replaced = self._replace_references(params)
+        given, wrong = parse_params(params)
+        self.diagnostics += wrong
+        self._gather(overrides, given)
+        replaced = replace_references(self.source, given, os.environ, self.templates)
+        self.diagnostics += replaced.diagnostics
         diagnostics = self._check_shape(replaced)
         if any(diagnostic.code == TOO_MANY_WORKERS for diagnostic in diagnostics):
             return None  # their names alone could fill the memory
-        unknowns = unknown_paths(diagnostics, replaced.unread)
+        unknowns = unknown_paths(diagnostics, replaced.unread | self.unexpanded)
         data = drop_paths(replaced.data, _unfit(diagnostics, replaced))
         included = tuple((each.file, each.text) for each in self.source.included)
-        given = Given(tuple(params), tuple(overrides), self.source.mark.text.text, included)
-        spec = replace(build_spec(data, self.path, replaced.params.values, os.environ), given=given)
+        was_given = Given(tuple(params), tuple(overrides), self.source.mark.text.text, included)
+        spec = replace(build_spec(data, self.path, replaced.params.values, os.environ), given=was_given)
         if "jobs" in data:
             from runner.loader.load_jobs import with_jobs  # only those who have jobs wait for it
 
@@ -159,15 +166,18 @@ class _Checking:
         self.diagnostics += self.source.place_all(check_committed(spec, unknowns))
         return spec
 
-    def _gather(self, overrides: Sequence[str]) -> None:
+    def _gather(self, overrides: Sequence[str], given: Mapping[str, str]) -> None:
         """Put together what is included, what is set from outside, and keys under their right names."""
         self._include()
         self.source, diagnostics = override(self.source, overrides)
         self.diagnostics += diagnostics
+        self._put_templates_in(given)
         self.source, diagnostics, self.renamed = correct_keys(self.source)
         self.diagnostics += diagnostics
         if ("include",) in self.renamed:
             self._include()
+        if any(path[0] == "stages" and path[2:] == (USE,) for path in self.renamed):
+            self._put_templates_in(given)
         self.diagnostics += [trap for trap in self.source.traps if not self._is_told_of(trap)]
 
     def _is_told_of(self, trap: LocatedDiagnostic) -> bool:
@@ -182,11 +192,16 @@ class _Checking:
         self.source, diagnostics = include_all(self.source)
         self.diagnostics += diagnostics
 
-    def _replace_references(self, params: Sequence[str]) -> Replaced:
-        given, diagnostics = parse_params(params)
-        replaced = replace_references(self.source, given, os.environ)
-        self.diagnostics += [*diagnostics, *replaced.diagnostics]
-        return replaced
+    def _put_templates_in(self, given: Mapping[str, str]) -> None:
+        stages = self.source.data.get("stages")
+        if not isinstance(stages, dict) or not any(isinstance(k, dict) and USE in k for k in stages.values()):
+            return
+        from runner.loader.templates import expand_templates  # only those who use some wait for it
+
+        expanded = expand_templates(self.source, given, os.environ)
+        self.source, self.unexpanded = expanded.source, self.unexpanded | expanded.unexpanded
+        self.templates = expanded.templates
+        self.diagnostics += expanded.diagnostics
 
     def _check_shape(self, replaced: Replaced) -> list[Diagnostic]:
         """Return what does not fit. What follows from a bad reference or a misspelt key is not told again."""
@@ -199,7 +214,9 @@ class _Checking:
             diagnostics = judged_by_now(diagnostics, data)
         reported = replaced.unread | self.renamed
         self.diagnostics += self.source.place_all(
-            f for f in diagnostics if f.part == "key" or f.path not in reported
+            f
+            for f in diagnostics
+            if f.path not in self.unexpanded and (f.part == "key" or f.path not in reported)
         )
         return diagnostics
 

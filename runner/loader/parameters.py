@@ -67,6 +67,17 @@ def resolve_params(source: SourceDocument, declared: Any, given: Mapping[str, st
     return Params(values, tuple(diagnostics), frozenset(block.keys() - values.keys()))
 
 
+def param_faults(declaration: Any, value: object) -> list[str]:
+    """Say what is wrong with the value of a param; nothing where its declaration is, which is said elsewhere."""
+    if check_value(param_schema(), declaration) or _broken_pattern("", declaration) is not None:
+        return []
+    try:
+        with bounded_matching() if "pattern" in declaration else nullcontext():
+            return check_value(_fragment(declaration), value)
+    except EndlessPattern:
+        return []
+
+
 def unused_params(declared: Any, used: Collection[tuple[str, ...]]) -> list[Diagnostic]:
     """
     Return a diagnostic for each param that no reference of `used` names.

@@ -10,11 +10,12 @@ Nothing of this runs: the diagnostics are errors, and a workflow with errors is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from runner.loader.schema.validate import schema_for, unknown_keys
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, UnknownPaths
+from runner.spec.keys import Fragment
 from runner.spec.source.positions import SourceDocument, SourceNode
 
 # A right key may bring more misspelt ones to light, but no deeper than the schema has levels.
@@ -22,17 +23,17 @@ _MOST_ROUNDS = 8
 
 
 def correct_keys(
-    source: SourceDocument,
+    source: SourceDocument, schema_of: Callable[[Any], Fragment] = schema_for
 ) -> tuple[SourceDocument, list[LocatedDiagnostic], frozenset[DataPath]]:
     """
-    Rename the keys of `source` whose right name is clear.
+    Rename the keys of `source` whose right name is clear from the schema of its data.
 
     Returns the source with the right names at the old places, one problem for each key, and the new paths.
     """
     diagnostics: list[LocatedDiagnostic] = []
     renamed: set[DataPath] = set()
     for _ in range(_MOST_ROUNDS):
-        misspelt = _clear_ones(unknown_keys(schema_for(source.data), source.data))
+        misspelt = _clear_ones(unknown_keys(schema_of(source.data), source.data))
         if not misspelt:
             break
         diagnostics += [source.place(diagnostic) for diagnostic in misspelt]

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.ipc.frames import stored_frame
+from runner.ipc.shm.arena import read_stored
 from runner.record.bulk import BulkFolder
 from runner.record.writer import RunWriter
 
@@ -37,7 +39,7 @@ class ReceivedCut:
     view: memoryview
     """What follows the head."""
     arenas: Mapping[int, int]
-    """A descriptor of the memory that the big items of a new frame lie in, by the frame's number."""
+    """A descriptor of the memory that a new frame lies in, or its big items, by the frame's number."""
     columns: Sequence[array[int]] = ()
     """Of the new frames: number, count, size, first, and the bytes of the body."""
     done: int = 0
@@ -55,7 +57,9 @@ class ReceivedCut:
         finally:
             os.close(descriptor)
         head = json.loads(bytes(view[: line["head"]]))
-        arenas = {number: _open_memory(memory) for number, memory in head["bulk"]}
+        arenas: dict[int, int] = {}
+        for memory, numbers in head["bulk"]:
+            arenas |= dict.fromkeys(numbers, _open_memory(memory))
         return cls(line["number"], line["at"], line["fsync"], head, view[line["head"] :], arenas)
 
     def take(self, size: int) -> memoryview:
@@ -71,7 +75,7 @@ class ReceivedCut:
 
     def close(self) -> None:
         """It is written, or can't be."""
-        for descriptor in self.arenas.values():
+        for descriptor in set(self.arenas.values()):
             os.close(descriptor)
 
 
@@ -128,8 +132,11 @@ class CutWriter:
     def _frames(self, cut: ReceivedCut, filled: list[int]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the new frames, and fill the files of those with big items, which are then in `filled`."""
         for number, count, size, first, length in zip(*cut.columns, strict=True):
-            body, bulk = cut.take(length), 0
-            if number in cut.arenas:
+            body: bytes | memoryview = cut.take(length)
+            bulk = 0
+            if (stored := stored_frame(body)) is not None:
+                body = read_stored(cut.arenas[number], stored)
+            elif number in cut.arenas:
                 bulk = self._bulk.fill(number, body, cut.arenas[number], fsync=cut.fsync)
                 filled.append(number)
             yield number, count, size, first, bulk, body

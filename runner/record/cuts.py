@@ -22,6 +22,7 @@ from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Any
 
+from runner.ipc.frames import size_in_record
 from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange
 from runner.ledger.snapshot import ParkedItems, PartitionSnapshot, QueueSnapshot
@@ -224,7 +225,7 @@ class CutEncoder:
 
 def _as_many_as_fit(frames: Sequence[Frame]) -> Sequence[Frame]:
     """Return the first of them that are not too much at once."""
-    ends = list(accumulate(len(frame.payload) for frame in frames))
+    ends = list(accumulate(size_in_record(frame.payload) for frame in frames))
     return (
         frames
         if not ends or ends[-1] <= _MOST_AT_ONCE
@@ -245,7 +246,7 @@ def _encoded(
         **head,
         "frames": len(new),
         "gone": len(gone),
-        "bulk": [[frame.number, named_memory(frame.payload.file.fileno())] for frame in big],
+        "bulk": _by_memory(big),
     }
     bodies = [frame.payload for frame in new]
     columns = [array("q", map(column, new)).tobytes() for column in _COLUMNS]
@@ -253,6 +254,14 @@ def _encoded(
     text = json.dumps(told).encode()
     parts = (text, *columns, lengths, gone.tobytes(), *states, *bodies)
     return EncodedCut(parts, big, is_whole="ahead" not in head)
+
+
+def _by_memory(frames: Iterable[Frame]) -> list[tuple[list[int], list[int]]]:
+    """Name the memory that big items lie in, and the frames that have some in it."""
+    found: dict[int, list[int]] = {}
+    for frame in frames:
+        found.setdefault(frame.payload.file.fileno(), []).append(frame.number)
+    return [(named_memory(descriptor), numbers) for descriptor, numbers in found.items()]
 
 
 def _range(each: ItemRange) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runner import __version__
-from runner.spec.diagnostics import LocatedDiagnostic, Severity
+from runner.spec.diagnostics import LocatedDiagnostic, Severity, UseSite
 from runner.text import cells, visible
 from runner.units import counted
 
@@ -107,7 +107,16 @@ def _text_block(diagnostic: LocatedDiagnostic, colour: bool, width: int | None) 
         lines += [f"  {number} | {text}", f"  {' ' * len(number)} | {paint(carets, hue)}"]
     if diagnostic.help:
         lines.append(f"  {paint('help:', _CYAN)} {_visible_lines(diagnostic.help, '        ')}")
+    lines += (f"  {paint('used:', _CYAN)} {each}" for each in _uses(diagnostic))
     return "\n".join(lines) + "\n"
+
+
+def _uses(diagnostic: LocatedDiagnostic) -> list[str]:
+    """Say where the template is used in which something is wrong."""
+    return [
+        f"as '{visible(site.name)}' at {visible(site.file)}:{site.span.line}:{site.span.column}"
+        for site in diagnostic.used
+    ]
 
 
 def _visible_lines(text: str, indent: str) -> str:
@@ -144,11 +153,16 @@ def _as_dict(diagnostic: LocatedDiagnostic) -> dict[str, Any]:
         "severity": diagnostic.severity.value,
         "message": diagnostic.message,
         "help": diagnostic.help,
+        "used": [
+            {"file": site.file, "line": site.span.line, "column": site.span.column, "name": site.name}
+            for site in diagnostic.used
+        ],
     }
 
 
 def _message_with_help(diagnostic: LocatedDiagnostic) -> str:
-    return f"{diagnostic.message}\n{diagnostic.help}" if diagnostic.help else diagnostic.message
+    uses = (f"used {each}" for each in _uses(diagnostic))
+    return "\n".join([diagnostic.message, *filter(None, [diagnostic.help]), *uses])
 
 
 def _github_line(diagnostic: LocatedDiagnostic) -> str:
@@ -177,13 +191,21 @@ def _sarif_result(diagnostic: LocatedDiagnostic, rule: int) -> dict[str, Any]:
     if diagnostic.snippet:
         region["snippet"] = {"text": diagnostic.snippet}
     place = {"artifactLocation": {"uri": _uri(diagnostic.file)}, "region": region}
+    related = [_sarif_use(site) for site in diagnostic.used]
     return {
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity.value,
         "message": {"text": _message_with_help(diagnostic)},
         "locations": [{"physicalLocation": place}],
+        **({"relatedLocations": related} if related else {}),
     }
+
+
+def _sarif_use(site: UseSite) -> dict[str, Any]:
+    region = {"startLine": site.span.line, "startColumn": site.span.column}
+    place = {"artifactLocation": {"uri": _uri(site.file)}, "region": region}
+    return {"physicalLocation": place, "message": {"text": f"used as '{site.name}'"}}
 
 
 def _uri(file: str) -> str:

@@ -8,7 +8,7 @@ The checks are pure functions from data to diagnostics at paths; a `SourceDocume
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -51,6 +51,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class UseSite:
+    """Where a file uses another as a template, and by which name."""
+
+    file: str
+    span: Span
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class LocatedDiagnostic:
     """One thing wrong in one place of a file."""
 
@@ -62,6 +71,8 @@ class LocatedDiagnostic:
     snippet: str = ""
     """The text of the line that `span` is in, without its newline; empty if there is no such line."""
     severity: Severity = Severity.ERROR
+    used: tuple[UseSite, ...] = ()
+    """For what stands in a template: where that is used, the innermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +95,13 @@ class UnknownPaths:
 
 
 def in_file_order(diagnostics: Iterable[LocatedDiagnostic]) -> list[LocatedDiagnostic]:
-    """Sort by file, line, column and code, and drop exact repeats."""
-    return sorted(
-        dict.fromkeys(diagnostics), key=lambda p: (p.file, p.span.line, p.span.column, p.code, p.message)
-    )
+    """Sort by file, line, column and code, and drop repeats; one that has several uses is one with all of them."""
+    found: dict[LocatedDiagnostic, tuple[UseSite, ...]] = {}
+    for each in diagnostics:
+        alone = replace(each, used=()) if each.used else each
+        found[alone] = tuple(dict.fromkeys((*found.get(alone, ()), *each.used)))
+    merged = (replace(each, used=used) if used else each for each, used in found.items())
+    return sorted(merged, key=lambda p: (p.file, p.span.line, p.span.column, p.code, p.message))
 
 
 def errors_only(diagnostics: Iterable[LocatedDiagnostic]) -> list[LocatedDiagnostic]:

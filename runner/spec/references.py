@@ -116,6 +116,14 @@ def references(text: str) -> Iterator[TextReference]:
     return (piece for piece in _pieces(text) if isinstance(piece, TextReference))
 
 
+def with_names(text: str, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> str:
+    """Return a text with other names in its references."""
+    for reference in reversed([*references(text)]):
+        end = reference.start + reference.width
+        text = text[: reference.start] + join_names(rename(reference.names)) + text[end:]
+    return text
+
+
 def is_one_reference(text: str) -> bool:
     """Say whether a text is one reference and nothing else, so that it becomes the value itself."""
     pieces = list(_pieces(text))

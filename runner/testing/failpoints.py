@@ -18,7 +18,7 @@ A worker that is not armed runs the very methods that it would run if this modul
     flushing   about to make safe what it holds
     flushed    what it holds is safe, and nobody was told
     writing    half of what it writes to a file is there; of a transaction; of a file that is not in its place yet
-    copying    half of a big item is in shared memory
+    copying    half of a big item, or of a long frame, is in shared memory
     copied     all of it is, and no message names it
     sending    before a message about items
     torn-N     N bytes of that message have left; torn-half, half of it
@@ -241,6 +241,16 @@ def _half_copied(method: Method, trigger: Trigger) -> Method:
     return store
 
 
+def _half_a_frame_copied(method: Method, trigger: Trigger) -> Method:
+    def store_frame(self: ArenaWriter, body: bytes, slot: Slot) -> Any:
+        if trigger.is_due():
+            method(self, body[: len(body) // 2], slot)
+            trigger.strike()
+        return method(self, body, slot)
+
+    return store_frame
+
+
 def _each_call(wrap: Wrap) -> Wrap:
     """For a loop: strike round the calls of the handler that it is given."""
 
@@ -346,8 +356,8 @@ _PLACES: Mapping[str, tuple[tuple[type, str, Wrap], ...]] = {
     "sent": ((WorkerStream, "send", _after()),),
     "failing": ((WorkerStream, "send", _before(_is_failure)),),
     "failed": ((WorkerStream, "send", _after(lambda _result, message: _is_failure(message))),),
-    "copying": ((ArenaWriter, "store", _half_copied),),
-    "copied": ((ArenaWriter, "store", _after()),),
+    "copying": ((ArenaWriter, "store", _half_copied), (ArenaWriter, "store_frame", _half_a_frame_copied)),
+    "copied": ((ArenaWriter, "store", _after()), (ArenaWriter, "store_frame", _after())),
     "closing": ((Sender, "send", _after(_is_word_of_closing)),),
     "finishing": ((Sender, "send", _before(_is_last_word)),),
     "finished": ((Sender, "send", _after(_is_last_word)),),

@@ -18,7 +18,7 @@ from runner.events.catalogue import event_schema
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
-OF_A_FILE = ("plan", "validate")
+OF_A_FILE = ("plan", "validate", "expand")
 OF_A_NAME = {
     "ps": ["ps", "nowhere"],
     "handlers": ["handlers", "nokindatall"],

@@ -275,6 +275,7 @@ CHECKS = (
         "loader/limits.py",
         "loader/parameters.py",
         "loader/recovery.py",
+        "loader/templates.py",
         "loader/checks/*.py",
     ),
     "loader/schema/validate.py",

@@ -104,6 +104,8 @@ ONE_BY_ONE = Shape(maxsize=1, count=12)
 """A queue of one: each output is a message of its own, so that an item of the pipe can be half handed over."""
 WIDE = Shape(maxsize=10_000, count=3000)
 BULKY = Shape(count=8, size=BIG)
+LONG = Shape(maxsize=10_000, count=3000, size=1000)
+"""Frames that lie in shared memory as a whole."""
 FUSSY = Shape(fails=7)
 SLOW = Shape(maxsize=2, count=20, seconds=0.002)
 
@@ -140,6 +142,12 @@ PLACES: tuple[tuple[str, int, Shape, tuple[str, ...]], ...] = (
     ("copying", 3, BULKY, WRITERS),
     ("copied", 3, BULKY, WRITERS),
     ("handler", 3, BULKY, READERS),
+    ("received", 3, LONG, READERS),
+    ("handled", 900, LONG, ALL),
+    ("torn-half", 4, LONG, ALL),
+    ("sent", 4, LONG, ALL),
+    ("copying", 2, LONG, WRITERS),
+    ("copied", 2, LONG, WRITERS),
     ("close", 1, SMALL, ALL),
     ("finishing", 1, SMALL, ALL),
     ("finished", 1, SMALL, ALL),

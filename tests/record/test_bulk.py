@@ -60,6 +60,15 @@ def test_they_come_back_as_they_were(arena: Arena) -> None:
         assert ["1", "2"] == files(kept)
 
 
+def test_a_frame_that_lies_in_the_arena_as_a_whole_is_kept_in_the_database(arena: Arena) -> None:
+    rows = [(number, "包子" * 100) for number in range(100)]
+    with keeper() as kept:
+        kept.keep(cut_of(arena.stored(*rows), arena.frame(BYTES), arena.stored("x")))
+
+        assert [rows, [BYTES], ["x"]] == restored(kept)
+        assert ["2"] == files(kept)
+
+
 def test_their_files_are_removed_with_their_frames(arena: Arena) -> None:
     first, second = arena.frame(BYTES), arena.frame(BYTES[:70_000])
     with keeper() as kept:

@@ -113,6 +113,7 @@ def test_json_is_a_list_of_objects() -> None:
             "severity": "error",
             "message": "queue 'steamer' has no key 'maxsise'",
             "help": "did you mean 'maxsize'?",
+            "used": [],
         }
     ]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ItemTooBig
-from runner.ipc.frames import cut, pack_series, unpack
+from runner.ipc.frames import cut, pack_safe, pack_series, pickle_alone, unpack
+from runner.ipc.shm.allocator import PAGE
 from runner.ipc.shm.handles import BufferHandle, rebuild
 from runner.ipc.stream import PutBigMessage
 from runner.process import memory
@@ -87,6 +88,12 @@ class Yard:
         kind, body = self.writer.pack_frame([self.writer.pack(item, self.full) for item in items])
         assert PutBigMessage is kind
         return self.arenas.receive_frame("neo", body, "q")
+
+    def store(self, body: bytes) -> SharedFrame:
+        """Have a frame that lies in the arena as a whole arrive at the supervisor."""
+        stored = self.writer.store_frame(body)
+        assert stored is not None
+        return self.arenas.receive_frame("neo", stored, "q")
 
     def tell(self) -> None:
         """Let the writer know what the supervisor knows."""
@@ -203,8 +210,9 @@ def test_a_writer_that_takes_the_place_of_another_gets_a_part_of_its_own(yard: Y
 
 @pytest.mark.parametrize("each", [item(1), ("name", item(1)), bytearray(item(1)), "长" * MIB])
 def test_a_dead_letter_can_be_read_when_the_arena_is_gone(yard: Yard, each: object) -> None:
-    payload, bulk = yard.put("small", each).cut(1)
+    payload, index, bulk = yard.put("small", each).cut(1)
     assert bulk is not None
+    assert index == 0
     kept = os.pread(bulk.descriptor, bulk.size, bulk.at)
     yard.arenas.close()
 
@@ -216,7 +224,7 @@ def test_a_dead_letter_can_be_read_when_the_arena_is_gone(yard: Yard, each: obje
 
 
 def test_what_lies_in_the_arena_stays_there_as_long_as_it_is_to_be_kept(yard: Yard) -> None:
-    _, bulk = yard.put("small", item(1)).cut(1)
+    _, _, bulk = yard.put("small", item(1)).cut(1)
     yard.arenas.writer_gone("neo")
     before = yard.held
     del bulk
@@ -225,9 +233,49 @@ def test_what_lies_in_the_arena_stays_there_as_long_as_it_is_to_be_kept(yard: Ya
 
 
 def test_a_small_item_beside_a_big_one_is_cut_out_with_nothing_left_behind(yard: Yard) -> None:
-    payload, bulk = yard.put("small", item(1)).cut(0)
+    payload, index, bulk = yard.put("small", item(1)).cut(0)
 
-    assert (["small"], None) == (list(unpack(payload, 0, 1)), bulk)
+    assert (["small"], None) == (list(unpack(payload, index, index + 1)), bulk)
+
+
+SAFE = [(number, "长" * 100) for number in range(50)]
+OTHERS = [{"n": number, "text": "长" * 100} for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("items", "body"),
+    [(SAFE, pack_safe(SAFE)), (OTHERS, pack_series([pickle_alone(each) for each in OTHERS]))],
+    ids=["one pickle", "a pickle each"],
+)
+def test_a_frame_that_lies_in_the_arena_is_what_it_was(yard: Yard, items: list[object], body: bytes) -> None:
+    stored = yard.store(body)
+    frame = yard.reader.resolve(stored)
+    payload, index, bulk = stored.cut(7)
+    yard.arenas.close()
+
+    assert len(stored) < 100
+    assert items[3:9] == list(unpack(frame, 3, 9))
+    assert ([items[7]], None) == (list(unpack(payload, index, index + 1)), bulk)
+
+
+def test_the_slot_of_a_frame_is_used_again_once_that_is_forgotten(yard: Yard) -> None:
+    for _ in range(100):
+        stored = yard.store(bytes(12 * PAGE))
+        del stored
+        yard.tell()
+        yard.session.take_in()
+
+    assert 12 * PAGE == yard.held
+
+
+def test_a_frame_that_finds_no_room_in_the_arena_is_not_stored(yard: Yard) -> None:
+    frames = [yard.store(bytes(MIB)) for _ in range(8)]
+
+    assert yard.writer.store_frame(bytes(MIB)) is None
+    del frames[0]
+    yard.tell()
+    yard.session.take_in()
+    assert yard.writer.store_frame(bytes(MIB)) is not None
 
 
 def test_an_item_of_an_ordinary_frame_is_cut_out_alone() -> None:

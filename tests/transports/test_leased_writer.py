@@ -97,6 +97,23 @@ def test_what_was_put_before_a_late_big_item_leaves_before_it(bench: Bench) -> N
     assert SMALL_ONES + 2 == sum(counts)
 
 
+@pytest.mark.parametrize("item", ["包子" * 50, ("包子" * 50, 1), {"name": "包子" * 50}], ids=str)
+def test_a_long_frame_lies_in_the_arena_and_a_short_one_travels(bench: Bench, item: object) -> None:
+    bench.outbox.put(item)
+    bench.outbox.flush()
+    bench.outbox.room = 1000  # as after many that came quickly
+    for _ in range(500):
+        bench.outbox.put(item)
+    bench.outbox.flush()
+
+    short, *others = bench.sent()
+    assert PutMessage is type(short)
+    assert (500, True) == (
+        sum(each.count for each in others),
+        any(type(each) is PutBigMessage and len(each.body) < 100 for each in others),
+    )
+
+
 @pytest.mark.parametrize(
     "items",
     [

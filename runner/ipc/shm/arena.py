@@ -21,7 +21,7 @@ from typing import Any
 
 from runner.ipc.descriptors import by_duplicate
 from runner.ipc.shm.allocator import EXTENT, PAGE, Slot, disable_trim
-from runner.ipc.shm.handles import BufferHandle, Form, Packed, offsets, rebuild
+from runner.ipc.shm.handles import BufferHandle, Form, Packed, frame_handle, offsets, rebuild
 from runner.ipc.status_page import punch_hole
 
 PART = 1 << 44
@@ -89,6 +89,11 @@ class ArenaWriter:
             self._copy(buffer, slot, offset)
         return packed.handle(self._base + slot.at)
 
+    def store_frame(self, body: bytes, slot: Slot) -> bytes:
+        """Copy a frame into a slot and return its handle."""
+        self._copy(memoryview(body), slot, 0)
+        return frame_handle(self._base + slot.at, len(body))
+
     def free(self, slot: Slot) -> None:
         """Free the memory of a slot that is not in use."""
         self._file.free(self._base + slot.at, slot.size)
@@ -150,6 +155,14 @@ class ArenaReader:
             return self._read_bytes(handle)
         buffers = self.fetch(handle)
         return buffers[0] if handle.form is Form.BYTEARRAY else rebuild(handle, buffers)
+
+    def frame(self, handle: BufferHandle) -> bytes | memoryview:
+        """Return a frame. It may lie in the arena: only good until its last item is acknowledged."""
+        (length,) = handle.lengths
+        if (place := self._extents.place(handle.at, length)) is None:
+            return self._read_bytes(handle)
+        extent, begin = place
+        return memoryview(extent)[begin : begin + length]
 
     def fetch(self, handle: BufferHandle) -> list[bytearray]:
         """Copy an item's buffers out of the arena."""
@@ -217,6 +230,14 @@ class _Extents:
         for extent in self._maps.values():
             extent.close()
         self._maps.clear()
+
+
+def read_stored(descriptor: int, handle: BufferHandle) -> bytes:
+    """Copy a frame out of the arena, in a process that has mapped nothing of it. Raises OSError."""
+    (length,) = handle.lengths
+    buffer = bytearray(length)
+    _read(descriptor, memoryview(buffer), handle.at)
+    return bytes(buffer)
 
 
 def _write(descriptor: int, buffer: memoryview, at: int) -> None:

@@ -31,6 +31,7 @@ BIG = 64 * 1024
 MARK = b"D"
 """How a handle begins. No pickle does."""
 _HEAD = struct.Struct("<cBHxxxxQ")
+_FRAME = struct.Struct(_HEAD.format + "Q")
 _ALIGN = 64
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
 
@@ -44,6 +45,8 @@ class Form(IntEnum):
     """The pickle is in the handle, its buffers are in the slot."""
     LONG_PICKLE = 4
     """The first buffer is the pickle."""
+    FRAME = 5
+    """The one buffer is a frame (frames.py), which the handle stands for among frames as others do among items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,11 @@ class BufferHandle:
         return extent(self.lengths)
 
 
+def frame_handle(at: int, length: int) -> bytes:
+    """Write the handle of a frame of so many bytes, if it is copied to the slot that begins at `at`."""
+    return _FRAME.pack(MARK, Form.FRAME, 1, at, length)
+
+
 def is_handle(entry: bytes | memoryview) -> bool:
     """Whether an entry of a frame stands for an item that lies elsewhere."""
     return entry[:1] == MARK
@@ -146,6 +154,8 @@ def rebuild(handle: BufferHandle, buffers: Sequence[bytes | bytearray | memoryvi
             return pickle.loads(handle.pickle, buffers=buffers)
         case Form.LONG_PICKLE:
             return pickle.loads(buffers[0], buffers=buffers[1:])
+        case Form.FRAME:
+            raise ValueError("a frame is no item")
 
 
 @dataclass(frozen=True, slots=True)

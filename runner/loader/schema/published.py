@@ -4,6 +4,7 @@ mprun looks at a file whose references are replaced, whose included files are in
 its own. Others see what is written, so theirs differs in this:
 
     port: "${{ params.port }}"      stands for a value of any kind: a text with a reference may stand there
+    use: resize.yaml                stands for stages, and has keys of its own beside it
     include: more.yaml              may have the stages; and what is included need not have a name
     x-also-known-as, maxProperties  a strict validator refuses the one; by the other editors propose no key
 """
@@ -14,6 +15,8 @@ import re
 from collections.abc import Mapping
 from itertools import combinations
 
+from runner.loader.schema.templates import use_schema
+from runner.loader.schema.workflow import USE
 from runner.spec.keys import ALSO_KNOWN_AS, Fragment
 
 _REFERENCE = r"\$\{\{"
@@ -31,9 +34,22 @@ def published(schema: Fragment) -> Fragment:
         name: _portable(each, name, name not in _WITHOUT_REFERENCES)
         for name, each in schema["properties"].items()
     }
+    properties["stages"] = _with_uses(properties["stages"])
     own = {key: value for key, value in schema.items() if key != "required"}
     either: list[Fragment] = [*schema["anyOf"], {"required": ["include"]}, {"not": {"required": ["name"]}}]
     return {**own, "properties": properties, "anyOf": either}
+
+
+def _with_uses(stages: Fragment) -> Fragment:
+    """Return the schema of stages of which some use templates."""
+    stage = stages["additionalProperties"]
+    uses = {key: _portable(each, key, refers=True) for key, each in use_schema()["properties"].items()}
+    own = {key: value for key, value in stage.items() if key != "required"}
+    either = [{"required": ["run"]}, {"required": [USE]}]
+    return {
+        **stages,
+        "additionalProperties": {**own, "properties": {**uses, **stage["properties"]}, "anyOf": either},
+    }
 
 
 def _portable(fragment: Fragment, name: str, refers: bool) -> Fragment:

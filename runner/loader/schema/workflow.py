@@ -16,6 +16,7 @@ from typing import Any
 
 from runner.handlers.kinds import HandlerKind
 from runner.spec.keys import (
+    ALSO_KNOWN_AS,
     Fragment,
     closed,
     closed_mapping,
@@ -28,6 +29,8 @@ from runner.spec.keys import (
 from runner.spec.model import StageSpec, WorkflowSpec
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 
+USE = "use"
+"""The key by which a stage stands for those of a template."""
 PARAM_TYPES = ("string", "integer", "number", "boolean", "array", "object")
 
 
@@ -71,8 +74,24 @@ def _stage(kinds: Mapping[str, HandlerKind]) -> Fragment:
     stage["properties"]["run"]["properties"] = {
         name: {"description": kind.summary, **kind.options} for name, kind in kinds.items()
     }
+    # `use` has been followed by the time that this judges: it is here to be known where it is misspelt.
+    stage["properties"][USE] = use_key()
     return stage | {
         "not": {"required": ["count", "names"], "description": "keep one; 'names' says how many, too"}
+    }
+
+
+def use_key() -> Fragment:
+    """Return the schema of `use`."""
+    return {
+        "type": "string",
+        "minLength": 1,
+        "description": "Instead of `run`: a template, which is a file with stages, queues and typed params. Its stages "
+        "stand here as `<name>-<stage>`, and its queues are called `<name>-<queue>`. Beside it may stand `with`, with "
+        "values for the template's params, and `queues` and `stages`, each a mapping from names in the template to "
+        "the names to have here instead: `queues: {in: photos}`. The path starts at this file's folder.",
+        "examples": ["templates/resize.yaml"],
+        ALSO_KNOWN_AS: ["template", "uses", "extends"],
     }
 
 

@@ -97,15 +97,14 @@ class _Gathering:
             return None
         # Problems show lines of what is included: a file that is checked for somebody must not show any file of theirs.
         file = _folder(source) / name
-        if file.is_file() and not {file.suffix, file.resolve().suffix} <= _SUFFIXES:
+        if (help_ := not_yaml_by_name(file)) is not None:
             message = f"'{name}' is no YAML file by its name, so it is not read"
-            help_ = f"an included file ends in {', '.join(sorted(_SUFFIXES))}"
             self.diagnostics.append(source.diagnostic(path, "include-name", message, help=help_))
             return None
         try:
-            other = read(file, shown=str(Path(source.file).parent / name))
+            other = read(file, shown=str(Path(source.file).parent / name), used=source.mark.text.used)
         except SpecError as error:
-            self.diagnostics += (_seen_from(source, path, diagnostic) for diagnostic in error.diagnostics)
+            self.diagnostics += (seen_from(source, path, diagnostic) for diagnostic in error.diagnostics)
             return None
         return other if self._is_new(source, path, other, chain) else None
 
@@ -156,6 +155,13 @@ class _Gathering:
             )
 
 
+def not_yaml_by_name(file: Path) -> str | None:
+    """Say how a file's name should end for it to be read; None if it does, or there is no such file."""
+    if not file.is_file() or {file.suffix, file.resolve().suffix} <= _SUFFIXES:
+        return None
+    return f"an included file ends in {', '.join(sorted(_SUFFIXES))}"
+
+
 def _folder(source: SourceDocument) -> Path:
     return (source.path or Path(source.file)).parent
 
@@ -164,7 +170,7 @@ def _real_path(source: SourceDocument) -> Path:
     return (source.path or Path(source.file)).resolve()
 
 
-def _seen_from(source: SourceDocument, path: DataPath, diagnostic: LocatedDiagnostic) -> LocatedDiagnostic:
+def seen_from(source: SourceDocument, path: DataPath, diagnostic: LocatedDiagnostic) -> LocatedDiagnostic:
     """Move the problem of a file that can't be read to the line that asks for it."""
     if diagnostic.code not in (NO_FILE, UNREADABLE):
         return diagnostic

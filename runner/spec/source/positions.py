@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Part, Severity, Span
+from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Part, Severity, Span, UseSite
 
 NO_KEY = -1
 """The `key_start` and `key_end` of what has no key: the root and the entries of a list."""
@@ -30,22 +30,26 @@ class Location:
     file: str
     span: Span
     snippet: str
+    used: tuple[UseSite, ...] = ()
+    """Where the file is used, if it is a template."""
 
     def diagnostic(
         self, code: str, message: str, *, help: str | None = None, severity: Severity = Severity.ERROR
     ) -> LocatedDiagnostic:
         """Say what is wrong here."""
-        return LocatedDiagnostic(self.file, self.span, code, message, help, self.snippet, severity)
+        return LocatedDiagnostic(self.file, self.span, code, message, help, self.snippet, severity, self.used)
 
 
 class Text:
     """A file's text, or an argument of the command line. Finds its lines when first asked, and keeps them."""
 
-    __slots__ = ("_lines", "_starts", "file", "text")
+    __slots__ = ("_lines", "_starts", "file", "text", "used")
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, used: tuple[UseSite, ...] = ()) -> None:
+        """`used` says where the file is used, if it is read as a template."""
         self.file = file
         self.text = text
+        self.used = used
         self._starts: list[int] = []
         self._lines: dict[int, str] = {}
 
@@ -57,7 +61,7 @@ class Text:
         line, first = self._line(number), self._starts[number]
         column = min(start - first, max(len(line) - 1, 0))
         width = max(min(end - first, len(line)) - column, 1)
-        return Location(self.file, Span(number + 1, column + 1, width), line)
+        return Location(self.file, Span(number + 1, column + 1, width), line, self.used)
 
     def line_of(self, index: int) -> int:
         """Return the number, from 1, of the line that holds `text[index]`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import SpecError
-from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Part, Span
+from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Part, Span, UseSite
 from runner.spec.source.composer import resolve
 from runner.spec.source.parser import compose
 from runner.spec.source.positions import Location, Mark, SourceDocument, SourceNode, Text
@@ -30,14 +30,14 @@ NO_FILE = "no-file"
 UNREADABLE = "unreadable"
 
 
-def read(path: Path, shown: str | None = None) -> SourceDocument:
-    """Read a file; problems call it `shown`, or else as `path` is written.
+def read(path: Path, shown: str | None = None, used: tuple[UseSite, ...] = ()) -> SourceDocument:
+    """Read a file, of a template where it is `used`; problems call it `shown`, or else as `path` is written.
 
     Raises:
         SpecError: it can't be read, is too large, is not UTF-8, or is not YAML with a mapping at its top.
     """
     file = str(path) if shown is None else shown
-    return _source(Text(file, _decode(file, _read_bytes(path, file))), path)
+    return _source(Text(file, _decode(file, _read_bytes(path, file)), used), path)
 
 
 def read_text(text: str, file: str, path: Path | None = None) -> SourceDocument:

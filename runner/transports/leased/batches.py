@@ -121,7 +121,7 @@ class BatchReader:
         self._lease, self._at = lease, lease.start
         self._items = self._inbox.open(lease)
         if self._spec.most_bytes is not None:
-            self._sizes = sizes_of(bytes(lease.body), lease.start, lease.stop)
+            self._sizes = sizes_of(lease.body, lease.start, lease.stop)
 
     def _take(self, batch: Batch) -> bool:
         """Add what is at hand and goes with the batch; False if that is to be handed over now."""

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from runner.errors import ItemTooBig, StartFailed
-from runner.ipc.frames import entry, pack_mixed, pack_series
+from runner.ipc.frames import cut, entry, pack_mixed, pack_series, stored_frame
 from runner.ipc.shm.allocator import PAGE, Slot, Slots, disable_trim
-from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter
+from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter, read_stored
 from runner.ipc.shm.handles import BIG, BufferHandle, Packed, SharedBytes, extent, is_handle, pack
 from runner.ipc.stream import PutBigMessage, PutMessage
 from runner.ledger.ranges import Frame
@@ -37,13 +37,26 @@ _FIRST_LOOK = 64
 """Small items in a row after which nobody looks at their size any more."""
 _LOOK_LONGER = 16
 """How many times longer the next look lasts, once it has proved too short."""
-_CRUMB = 1024
+_CRUMB = 16 * 1024
 """A heavy frame whose items are smaller than this on average is one of many small items."""
 _CHECKED_FROM = 1 << 24
 """Bytes of an item that are worth a look at the memory that is free."""
 _PART_OF_MEMORY = 4
 _MOST_MEMORY = 1 << 29
 _LEAST_SHARE = 1 << 24
+
+
+class _Descent:
+    """How many forks are between the first process and this one: at each frame a pid would cost a system call."""
+
+    forks = 0
+
+    @classmethod
+    def note_fork(cls) -> None:
+        cls.forks += 1
+
+
+os.register_at_fork(after_in_child=_Descent.note_fork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,19 @@ class BigItemWriter:
             self._frames += 1
         return bool(slots)
 
+    def store_frame(self, body: bytes) -> bytes | None:
+        """Copy a frame into the arena, if there is room for it at this moment; return what travels in its place.
+
+        Called for each frame, in order, and only by the thread that packs items.
+        """
+        disable_trim()
+        if (slot := self._slots.take(len(body))) is None:
+            return None
+        self._free()
+        self._in_flight[self._frames] = [slot]
+        self._frames += 1
+        return pack_mixed([self._writer.store_frame(body, slot)])
+
     def discard(self, entries: Sequence[bytes]) -> None:
         """These will not leave: their slots are free again."""
         for handle in filter(is_handle, entries):
@@ -191,6 +217,11 @@ class BigItemReader:
         """Unpickle an entry; nothing of it stays in the arena."""
         return self._reader.copy(BufferHandle.decode(entry))
 
+    def resolve(self, payload: bytes | memoryview) -> bytes | memoryview:
+        """Return the frame that a lease is about, which may lie in the arena."""
+        handle = stored_frame(payload)
+        return payload if handle is None else self._reader.frame(handle)
+
     def release(self) -> None:
         """The items are about to be acknowledged."""
         if self._reader.has_views:
@@ -224,13 +255,18 @@ class SharedFrame(bytes):
         shared_frame.file, shared_frame.ended = file, ended
         return shared_frame
 
-    def cut(self, index: int) -> tuple[bytes, SharedBytes | None]:
-        """Return a frame with one item of this one alone, and what of the item lies in the arena. Opens nothing."""
+    def cut(self, index: int) -> tuple[bytes, int, SharedBytes | None]:
+        """Return the smallest frame with one item of this one, where in it that is, and what of it lies in the arena.
+
+        Opens nothing.
+        """
+        if (stored := stored_frame(self)) is not None:
+            return *cut(read_stored(self.file.fileno(), stored), index), None
         cut_out = entry(self, index)
         if not is_handle(cut_out):
-            return pack_series([cut_out]), None
+            return pack_series([cut_out]), 0, None
         handle = BufferHandle.decode(cut_out)
-        return pack_mixed([cut_out]), SharedBytes(self.file.fileno(), handle.at, handle.span, held=self)
+        return pack_mixed([cut_out]), 0, SharedBytes(self.file.fileno(), handle.at, handle.span, held=self)
 
     def __del__(self) -> None:
         """Nobody has it any more."""
@@ -279,7 +315,7 @@ class ArenaRegistry:
         self._writers_parts: defaultdict[str, dict[str, _WriterPart]] = defaultdict(dict)
         """By writer, then by queue."""
         self._closed = False
-        self._pid = os.getpid()
+        self._forks = _Descent.forks
         self.freed: dict[tuple[str, str], list[int]] = {}
         """Frames that have come to an end, by the writer that must be told, and their queue."""
 
@@ -328,7 +364,7 @@ class ArenaRegistry:
             at += span
 
     def _give_up(self, file: ArenaFile, at: int, size: int) -> None:
-        if os.getpid() == self._pid and not self._closed:
+        if _Descent.forks == self._forks and not self._closed:
             file.free(at, size)
 
     def pop_freed(self) -> Iterator[tuple[str, str, bytes]]:
@@ -352,7 +388,7 @@ class ArenaRegistry:
         self._files.clear()
 
     def _ended(self, part: _WriterPart, number: int) -> None:
-        if os.getpid() != self._pid:
+        if _Descent.forks != self._forks:
             return  # a worker forked from here has copies of what is needed here
         part.in_flight -= 1
         if part.has_writer:

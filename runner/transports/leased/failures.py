@@ -136,7 +136,7 @@ def _failed_item(item: ItemRange, last: DeliveryAttempt, frame: bytes | None) ->
         return FailedItem(frame, 0, history, outputs=outputs)
     whole = item.frame.payload
     if isinstance(whole, SharedFrame):
-        payload, bulk = whole.cut(item.start)
-        return FailedItem(payload, 0, history, bulk, outputs)
+        payload, index, bulk = whole.cut(item.start)
+        return FailedItem(payload, index, history, bulk, outputs)
     payload, index = cut(whole, item.start)
     return FailedItem(payload, index, history, outputs=outputs)

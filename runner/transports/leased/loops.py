@@ -14,7 +14,7 @@ from typing import Any
 
 from runner.errors import MprunInternalError, WorkerSignal
 from runner.handlers.kinds import ItemBlock, Malformed, refuse_coroutine
-from runner.ipc.frames import NUMBERS, TEXTS, Resumed, UnpackError, Unreadable
+from runner.ipc.frames import ATOMS, NUMBERS, TEXTS, Resumed, UnpackError, Unreadable
 from runner.ipc.shm.handles import BIG
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import LeaseMessage
@@ -116,9 +116,14 @@ class FrameLoops:
         words = self.session.status.words
         frame = outbox.open_safe()
         append, numbers, texts, big, stop = frame.append, NUMBERS, TEXTS, BIG, Word.STOP
+        are_atoms = ATOMS.issuperset
         for item in iterator:
             kind = type(item)
-            if kind in numbers or (kind in texts and len(item) < big):  # type: ignore[arg-type]
+            if (
+                kind in numbers
+                or (kind in texts and len(item) < big)  # type: ignore[arg-type]
+                or (kind is tuple and are_atoms(map(type, item)))  # type: ignore[call-overload]
+            ):
                 append(item)
                 if len(frame) < outbox.room:
                     continue

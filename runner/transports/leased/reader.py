@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.errors import EndOfStream
-from runner.ipc.frames import unpack
+from runner.ipc.frames import Fetch, shares_pickle, unpack
 from runner.ipc.status_page import Wait, Word
-from runner.ipc.stream import AckMessage, Ended, LeaseMessage, MoreRequest
+from runner.ipc.stream import LONGEST, AckMessage, Ended, LeaseMessage, MoreRequest
 from runner.text import safe_repr
 from runner.transports.base import nothing_in_hand
 from runner.transports.leased.big_items import BigItemReader
@@ -46,6 +46,9 @@ class FrameInbox:
         self._items: Iterator[object] = iter(())
         self._lease: LeaseMessage | None = None
         self._at = 0
+        self._parted_frame: tuple[int, int] | None = None
+        self._parted: list[object] = []
+        """The items of a frame that is handed out in parts, and what tells it from others: nothing can change them."""
         self._first: int | None = None
         """The place of the first item of the frame that the item in hand is in; None while none is in hand."""
         self._taken: dict[int, deque[_Taken]] = {}
@@ -78,6 +81,8 @@ class FrameInbox:
         if not session.leases or self._words[Word.STOP]:
             return None
         lease = session.leases.popleft()
+        if self._big_items is not None:
+            lease.body = self._big_items.resolve(lease.body)
         self._words[Word.RECEIVED] += lease.stop - lease.start
         self._words[Word.ATTEMPT] = lease.attempt
         return lease
@@ -85,7 +90,7 @@ class FrameInbox:
     def open(self, lease: LeaseMessage) -> Iterator[object]:
         """Unpickle what a lease holds, as it is asked for. Arrays may be good only until `release_items`."""
         fetch = None if self._big_items is None else self._big_items.view
-        return unpack(bytes(lease.body), lease.start, lease.stop, fetch)
+        return self._unpack(lease, fetch)
 
     def release_items(self) -> None:
         """Called before items are acknowledged: what is kept of them must not lie where the next ones will."""
@@ -162,7 +167,19 @@ class FrameInbox:
         # Whoever drives the queue still holds an item when it says that it is done with it, so it gets a copy.
         fetch = None if self._big_items is None else self._big_items.copy
         self._lease, self._at = lease, lease.start
-        self._items = unpack(bytes(lease.body), lease.start, lease.stop, fetch)
+        self._items = self._unpack(lease, fetch)
+
+    def _unpack(self, lease: LeaseMessage, fetch: Fetch | None) -> Iterator[object]:
+        """Unpickle what a lease holds. A frame that can only be unpickled whole is kept as long as parts of it come."""
+        if not shares_pickle(lease.body):
+            return unpack(lease.body, lease.start, lease.stop, fetch)
+        frame = lease.first, len(lease.body)
+        if frame != self._parted_frame:
+            items = list(unpack(lease.body, 0, LONGEST))
+            if len(items) == lease.stop - lease.start:
+                return iter(items)
+            self._parted_frame, self._parted = frame, items
+        return iter(self._parted[lease.start : lease.stop])
 
     def _take(self) -> object:
         assert self._lease is not None

@@ -94,8 +94,8 @@ class RoutedOutputs:
         self._made: list[_Made] = []
         self.at_once = min(end.at_once for end in ends)
         """Items that may be sent at once."""
-        self.size = 0
-        """About how many bytes there are."""
+        self.size = self.taken_bytes = 0
+        """About how many bytes there are, and how long the last container was."""
         self.sampler: ItemSampler | None = None
         self.wait_for_slot: Callable[[], object] | None = None
         """Called while there is no room for a big item; else it is waited for what was sent to come to an end."""
@@ -134,12 +134,15 @@ class RoutedOutputs:
         """Return the pickle of the oldest item, or its handle."""
         return self._made[0][0][1].data
 
-    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
-        """Make a container of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
+    def take(self, count: int, *, may_store: bool = False) -> tuple[type[PutMessage], bytes]:
+        """Make a container of the oldest `count` items. Appending goes on meanwhile, so only these are removed. It
+        travels itself."""
         made = self._made[:count]
         del self._made[:count]
         self.size -= sum(len(entry.data) for each in made for _, entry in each)
-        return PutMessage, pack_routed(self._frames(made))
+        body = pack_routed(self._frames(made))
+        self.taken_bytes = len(body)
+        return PutMessage, body
 
     def pack(self) -> tuple[int, bool, bytes]:
         """The same of all of them: how many items, that it has no handles of its own, and the container."""

@@ -34,7 +34,7 @@ from runner.ipc.frames import (
 )
 from runner.ipc.shm.handles import BIG, is_handle
 from runner.ipc.status_page import StopRequest, Wait, Word
-from runner.ipc.stream import PutMessage
+from runner.ipc.stream import PutBigMessage, PutMessage
 from runner.ledger.sharding import sharder
 from runner.process.real_threads import RealEvent, sleep, start_thread
 from runner.transports.leased.big_items import BigItemWriter
@@ -48,7 +48,11 @@ FILL_SECONDS = 0.001
 """How long a frame may take to fill where items come quickly."""
 _GROWTH = 8
 FRAME_BYTES = 1 << 16
-"""About how long a frame of several items may be. One that is handed out in parts goes whole with each."""
+"""About how long a frame of several items may be that travels itself: handed out in parts, it goes whole with each."""
+STORED_BYTES = 1 << 18
+"""The same for one that lies in shared memory. It should fit into a core's cache: one that does not costs more."""
+_STORED_FROM = 1 << 13
+"""Bytes of a frame from which on it costs less to store it than to send it along twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class FramePacker:
         self.sampler: ItemSampler | None = None
         self.looks = big_items is not None
         """Whether each item is looked at for its size."""
+        self.taken_bytes = 0
+        """How long the last frame was, wherever it lies."""
 
     def __len__(self) -> int:
         return len(self._safe) or len(self._pickles)
@@ -119,8 +125,11 @@ class FramePacker:
         """Return the pickle of the oldest item, or its handle."""
         return pickle_alone(self._safe[0]) if self._safe else self._pickles[0]
 
-    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
-        """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
+    def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
+        """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed.
+
+        `may_store`: it may go to shared memory. Only the thread that adds items may say so.
+        """
         kind: type[PutMessage] = PutMessage
         if self._safe:
             body = pack_safe(self._safe[:count])
@@ -128,8 +137,14 @@ class FramePacker:
         else:
             kind, body = self._pack_entries(self._pickles[:count])
             del self._pickles[:count]
-        if len(body) >= BIG and self._big_items is not None and self._big_items.is_heavy(count, body):
+        self.taken_bytes = len(body)
+        if self._big_items is None:
+            return kind, body
+        if len(body) >= BIG and self._big_items.is_heavy(count, body):
             self.looks = True
+        if may_store and len(body) >= _STORED_FROM and kind is PutMessage:
+            stored = self._big_items.store_frame(body)
+            return (kind, body) if stored is None else (PutBigMessage, stored)
         return kind, body
 
     def _pack_entries(self, entries: list[bytes]) -> tuple[type[PutMessage], bytes]:
@@ -182,6 +197,8 @@ class BatchPacker:
         self.sampler: ItemSampler | None = None
         self._gathered = self._left = 0
         """Bytes that were ever gathered, by the main thread, and that were sent, by whoever holds the lock."""
+        self.taken_bytes = 0
+        """How long the last batch was."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -204,15 +221,18 @@ class BatchPacker:
         """Return the pickle of the oldest item, or its handle."""
         return self._entries[0].data
 
-    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
-        """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed."""
+    def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
+        """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed. It travels
+        itself."""
         entries = self._entries[:count]
         del self._entries[:count]
         kind: type[PutMessage] = PutMessage
         if self._big_items.has_unsent:
             kind, _ = self._big_items.pack_frame([entry.data for entry in entries])
         self._left += sum(entry.size for entry in entries)
-        return kind, pack_batch(entries)
+        body = pack_batch(entries)
+        self.taken_bytes = len(body)
+        return kind, body
 
 
 class RoutedPacker(Protocol):
@@ -234,8 +254,12 @@ class RoutedPacker(Protocol):
     def first(self) -> bytes:
         """Return the pickle of the oldest item, or its handle."""
 
-    def take(self, count: int) -> tuple[type[PutMessage], bytes]:
-        """Make a message of the oldest `count` items."""
+    @property
+    def taken_bytes(self) -> int:
+        """How long the last message was."""
+
+    def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
+        """Make a message of the oldest `count` items. It travels itself."""
 
 
 class FrameOutbox(OutboxEnd):
@@ -282,8 +306,6 @@ class FrameOutbox(OutboxEnd):
         item, and the third all outputs ever gathered up to there. One store: the flusher sees all or nothing."""
         self._outputs = self._outputs_sent = 0
         self._sampler: ItemSampler | None = None
-        self._bytes = 0
-        """How long the last frame was."""
 
     def _packer_for(
         self, big_items: BigItemWriter | None, policy: BatchPolicy | None, routed: RoutedPacker | None
@@ -436,17 +458,16 @@ class FrameOutbox(OutboxEnd):
             self.flush()
             raise Stopping
 
-    def _send(self, nanos: int = 0) -> int:
-        """Send one frame; the lock is held."""
+    def _send(self, nanos: int = 0, *, may_store: bool = True) -> int:
+        """Send one frame; the lock is held. The flusher stores none: the arena is the main thread's."""
         upto, partial, outputs = self._progress
         count = outputs - self._outputs_sent if self._lease else len(self._packer)
         if not count:
             return 0
         sampler = self._sampler
         first = self._packer.first() if sampler is not None and sampler.is_due else None
-        kind, body = self._packer.take(count)
+        kind, body = self._packer.take(count, may_store=may_store)
         self._outputs_sent = outputs
-        self._bytes = len(body)
         self.session.spent += count
         self._sends += 1
         self._words[Word.SENT] += count
@@ -462,7 +483,8 @@ class FrameOutbox(OutboxEnd):
             self._count_made(sent, int(now * 1e9))
         took, self._began = max(now - self._began, 1e-6), now
         in_time, known = int(sent * FILL_SECONDS / took), self._fitting
-        fitting = min(in_time, _GROWTH * sent, sent * FRAME_BYTES // max(1, self._bytes))
+        most_bytes = FRAME_BYTES if self._asks else STORED_BYTES
+        fitting = min(in_time, _GROWTH * sent, sent * most_bytes // max(1, self._packer.taken_bytes))
         if self._asks:  # a batch that was sent early, by the flusher, does not make the next one small
             fitting = max(fitting, min(known, in_time))
         self._fitting = max(1, fitting)
@@ -514,7 +536,7 @@ class FrameOutbox(OutboxEnd):
                 self.room = 1
                 self._gathering.clear()
                 if self._asks or self.session.credit > 0:
-                    self._observe(self._send())
+                    self._observe(self._send(may_store=False))
 
 
 def shard_of(policy: BatchPolicy) -> Callable[[object], int]:
