@@ -12,7 +12,9 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 DURATION_PATTERN = rf"^(?=[0-9])(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?$"
 SIZE_PATTERN = rf"^{_NUMBER}(?:B|[KMGT]i?B)$"
 
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+RATE_PATTERN = rf"^{_NUMBER}/(?:{_NUMBER})?(?:ms|[smhd])$"
+
+_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _BYTES = {"B": 1} | {
     f"{letter}{suffix}": base**power
     for power, letter in enumerate("KMGT", start=1)
@@ -20,6 +22,7 @@ _BYTES = {"B": 1} | {
 }
 # Compiled when one is first read, by `re` itself: a worker imports the spec, and reads none.
 _DURATION_PART = rf"({_NUMBER})(ms|[hms])"
+_RATE = rf"({_NUMBER})/({_NUMBER})?(ms|[smhd])"
 _SIZE = rf"({_NUMBER})(B|[KMGT]i?B)"
 # Past these a number is a slip, and the system calls that get it would fail.
 _LONGEST = 1e9
@@ -58,6 +61,31 @@ def size(value: str | float) -> int:
     if not 0 <= amount <= _LARGEST:
         raise ValueError(f"expected a size such as 1024B, 64KiB or 10MB, got {_quoted(value)}")
     return int(amount)
+
+
+def rate(value: str | float) -> float:
+    """Return how often a second.
+
+    Raises:
+        ValueError: `value` is neither a rate nor a number from above 0.
+    """
+    found = re.fullmatch(_RATE, value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        seconds = float(found[2] or 1) * _SECONDS[found[3]]
+        often = float(found[1]) / seconds if seconds else math.nan
+    else:
+        often = math.nan if isinstance(value, str) else _plain_number(value)
+    if not 0 < often <= _LONGEST:
+        raise ValueError(f"expected a rate such as 20/s, 100/m or 5/10s, got {_quoted(value)}")
+    return often
+
+
+def format_rate(often: float) -> str:
+    """Return the shortest way to write a rate: by the second where it is whole, else by the minute, hour or day."""
+    for unit in ("s", "m", "h", "d"):
+        if abs(often * _SECONDS[unit] - round(often * _SECONDS[unit])) < 1e-6 * often * _SECONDS[unit]:
+            return f"{round(often * _SECONDS[unit])}/{unit}"
+    return f"{_decimal(often)}/s" if often >= 1 else f"1/{_decimal(1 / often)}s"
 
 
 def format_duration(seconds: float) -> str:

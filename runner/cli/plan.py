@@ -117,6 +117,7 @@ def _order_rows(plan: Plan) -> list[list[str]]:
     serial = [[f"{s.name} starts", "one worker after the other"] for s in plan.stages if s.serial]
     locks = {s.name: s.workers[0].lock for s in plan.stages if s.workers}
     locked = [[f"{name} holds", f"the lock {lock}"] for name, lock in locks.items() if lock is not None]
+    paced = [[f"{s.name} begins", f"at most {s.spec.rate}"] for s in plan.stages if s.spec.rate is not None]
     pipes = [[f"pipe {pipe.name}", f"joins {' and '.join(pipe.ends)}"] for pipe in plan.pipes]
     kept = [[f"shared {each.name}", f"a {each.kind} in a process of its own"] for each in plan.shared]
     return [
@@ -125,6 +126,7 @@ def _order_rows(plan: Plan) -> list[list[str]]:
         *needs,
         *serial,
         *locked,
+        *paced,
         *_listening_rows(plan),
         *_command_rows(plan),
         *pipes,

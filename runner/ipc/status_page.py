@@ -137,6 +137,8 @@ class Wait(IntEnum):
     ROOM = 2
     JOIN = 3
     LOCK = 4
+    RATE = 5
+    """The stage has had as many items as its `rate` allows."""
 
 
 @dataclass(frozen=True, slots=True)

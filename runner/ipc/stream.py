@@ -3,9 +3,9 @@
     header (56 bytes): mark and kind, length │ six numbers           then `length` bytes, never opened here
 
     worker ──► PutMessage, AckMessage, FailedMessage, CommitMessage, HeldMessage, JoinRequest,       ──► supervisor
-               MoreRequest, StockRequest, PlaceMessage, SampleMessage
+               MoreRequest, LeaveRequest, StockRequest, PlaceMessage, SampleMessage
            ◄── LeaseMessage, CreditMessage, EnoughMessage, EndMessage, JoinAnswer, StockAnswer,      ◄──
-               FreedMessage
+               LeaveAnswer, FreedMessage
 
 Each kind of message is a class; its numbers travel in the order in which they are declared. A message cut short by a
 kill never completes and is never seen. What is said in words goes through the channel.
@@ -188,6 +188,15 @@ class MoreRequest(Message):
 
 
 @dataclass(slots=True)
+class LeaveRequest(Message):
+    """The worker wants to begin `count` items of a key, all at once if they are `together`."""
+
+    count: int
+    key: int = 0
+    together: int = 0
+
+
+@dataclass(slots=True)
 class StockRequest(Message):
     """Say how many items wait, in the queue written to or in the one read from."""
 
@@ -238,6 +247,16 @@ class StockAnswer(Message):
 
 
 @dataclass(slots=True)
+class LeaveAnswer(Message):
+    """`count` items may be begun, from `nanos` of the monotonic clock on, which all processes share; each further one
+    `interval` nanoseconds later."""
+
+    count: int
+    nanos: int
+    interval: int
+
+
+@dataclass(slots=True)
 class FreedMessage(Message):
     """The frames in the body, by their numbers, have come to an end: those for one of the worker's queues."""
 
@@ -255,6 +274,7 @@ KINDS: tuple[type[Message], ...] = (
     SampleMessage,
     JoinRequest,
     MoreRequest,
+    LeaveRequest,
     StockRequest,
     LeaseMessage,
     CreditMessage,
@@ -262,6 +282,7 @@ KINDS: tuple[type[Message], ...] = (
     EndMessage,
     JoinAnswer,
     StockAnswer,
+    LeaveAnswer,
     FreedMessage,
 )
 

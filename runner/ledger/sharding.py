@@ -6,6 +6,7 @@ supervisor, which never opens an item, only sees its number.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable
 
@@ -25,15 +26,31 @@ def sharder(path: str, shards: int) -> Callable[[object], int]:
     Raises (what is returned does):
         ShardKeyError: the item has no such key, or the key is not text, a number, bytes or a tuple of these.
     """
+    key_of = key_reader("shard_by", path)
+    return lambda item: shard_number(key_of(item), shards)
+
+
+def key_reader(where: str, path: str) -> Callable[[object], object]:
+    """Return what reads the key of an item, as `sharder` does; messages name the key of the file, `where`.
+
+    Raises (what is returned does):
+        ShardKeyError: the item has none there.
+    """
     names = [] if path == "item" else path.removeprefix("item.").split(".")
 
-    def shard_of(item: object) -> int:
+    def key_of(item: object) -> object:
         key, depth = follow(item, names, attributes=True)
         if depth < len(names):
-            raise ShardKeyError(f"shard_by: {path}: a {type(key).__name__} has no '{names[depth]}'")
-        return shard_number(key, shards)
+            raise ShardKeyError(f"{where}: {path}: a {type(key).__name__} has no '{names[depth]}'")
+        return key
 
-    return shard_of
+    return key_of
+
+
+def key_number(key: object) -> int:
+    """Return 64 bits for a key: the same in every process and run, unlike `hash`. Raises `ShardKeyError`."""
+    digest = hashlib.blake2b(_text(key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def shard_number(key: object, shards: int) -> int:
@@ -45,9 +62,7 @@ def _text(key: object) -> str:
     if isinstance(key, tuple):
         return f"({','.join(map(_text, key))})"
     if not isinstance(key, _PLAIN):
-        raise ShardKeyError(
-            f"a key to shard by is text, a number or a tuple of these; got a {type(key).__name__}"
-        )
+        raise ShardKeyError(f"a key is text, a number or a tuple of these; got a {type(key).__name__}")
     if isinstance(key, (bool, int, float)) and key == int(
         key if key == key and abs(key) != float("inf") else 0
     ):

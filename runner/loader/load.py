@@ -31,6 +31,7 @@ from runner.loader.checks.handlers import (
     may_drive,
 )
 from runner.loader.checks.outputs import check_outputs
+from runner.loader.checks.pace import check_pace
 from runner.loader.checks.resources import check_contracts, check_objects
 from runner.loader.checks.resume import check_committed, check_resume, with_over_death
 from runner.loader.checks.stages import (
@@ -162,6 +163,7 @@ class _Checking:
         self.diagnostics += self.source.place_all(check_outputs(spec.stages, spec.transport, unknowns))
         spec = with_over_death(with_done_when(spec))
         self.diagnostics += self.source.place_all(check_commits(spec, unknowns))
+        self.diagnostics += self.source.place_all(check_pace(spec, unknowns))
         self.diagnostics += self.source.place_all(check_resume(spec, unknowns))
         self.diagnostics += self.source.place_all(check_committed(spec, unknowns))
         return spec

@@ -18,7 +18,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from runner.units import DURATION_PATTERN, SIZE_PATTERN, duration, size
+from runner.units import DURATION_PATTERN, RATE_PATTERN, SIZE_PATTERN, duration, rate, size
 
 Fragment = dict[str, Any]
 
@@ -285,6 +285,17 @@ DURATION = Shape(
         "examples": ["300ms", "1h30m", 5],
     },
     duration,
+)
+RATE = Shape(
+    {
+        "type": ["number", "string"],
+        "pattern": RATE_PATTERN,
+        "exclusiveMinimum": 0,
+        "maximum": 10**9,
+        "title": "a rate such as 20/s, 100/m or 5/10s, or a number a second",
+        "examples": ["20/s", "100/m"],
+    },
+    rate,
 )
 DURATION_OR_NONE = Shape(
     {word: value for word, value in DURATION.fragment.items() if word != "exclusiveMinimum"} | {"minimum": 0},

@@ -43,6 +43,7 @@ from runner.spec.keys import (
     texts,
 )
 from runner.spec.limits import Limits
+from runner.spec.pace import PATH_PATTERN, RATE_OR_POLICY, RatePolicy
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 from runner.spec.resume import RESUME, OverDeath, ResumePolicy
 from runner.spec.routes import ON_ERROR, ON_ERROR_MEANS, TO, TO_MEANS, RouteSpec, label_of, queues_of
@@ -58,7 +59,6 @@ MOST_HELD_BACK = 10_000
 TRANSPORTS = ("leased", "joinable", "inline")
 USUAL_TRANSPORT = TRANSPORTS[0]
 HANDLER_PATTERN = r"^[^\s:]+:[^\s:]+$"
-_PATH_PATTERN = r"^[^\s.]+(\.[^\s.]+)*$"
 
 
 class Role(StrEnum):
@@ -231,7 +231,7 @@ class StageSpec:
         more={"examples": ["mutex"]},
     )
     shard_by: str | None = key(
-        text(pattern=_PATH_PATTERN, title="a path such as user.id"),
+        text(pattern=PATH_PATTERN, title="a path such as user.id"),
         "The way from an item to its key, through mappings, attributes and places in lists; `item` is the item itself. "
         "Items with equal keys go to the same worker, in the order in which they were put, also when that worker dies "
         "and is restarted. A key is text, bytes, a number, or a tuple of these; an item without one fails at its put. "
@@ -332,6 +332,15 @@ class StageSpec:
         default=None,
         usual=True,
         more={"examples": ["checkpoint", {"checkpoint": {"every": "10s", "most": "256MiB"}}]},
+    )
+    rate: RatePolicy | None = key(
+        RATE_OR_POLICY,
+        "The most items that the workers of the stage begin in a second, all together, however many they are and "
+        "however they die. Under `leased` the runner gives out the leave; `inline` takes no notice of it. What waits "
+        "for its turn counts neither as work nor against `timeout`.",
+        default=None,
+        usual=True,
+        more={"examples": ["20/s", {"limit": "100/m", "burst": 5, "per": "item.host"}]},
     )
     deterministic: bool = key(
         BOOLEAN,

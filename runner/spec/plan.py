@@ -19,6 +19,7 @@ from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, KeptSt
 from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import ASKED_CLOSE, Limits
 from runner.spec.model import Given, HandlerRef, Role, StageSpec, StartMode, WorkflowSpec
+from runner.spec.pace import RatePolicy
 from runner.spec.resources import PipeSpec, QueueSpec, Sentinel, SharedSpec, WhenFull
 from runner.spec.resume import ResumePolicy
 from runner.spec.routes import RoutePlan, RouteSpec
@@ -76,6 +77,8 @@ class WorkerPlan:
     """Bytes of memory of its own that the worker may have."""
     retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
     restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)  # noqa: RUF009 - frozen
+    rate: RatePolicy | None = None
+    """How many items it may begin, with the others of its stage."""
     deterministic: bool = False
     lock: str | None = None
     """The lock that it holds while its handler is at work."""
@@ -334,6 +337,7 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         retry=stage.retry,
         restart=stage.restart
         or RestartPolicy.usual(spec.transport, reads=stage.receives is not None, resumes=stage.resumes),
+        rate=stage.rate,
         deterministic=stage.deterministic,
         lock=stage.lock,
         places=stage.places,

@@ -158,13 +158,14 @@ def standstill(before: Standstill | None, samples: Collection[WorkerSample], now
 def is_excused(samples: Collection[WorkerSample], waiting: Mapping[str, int]) -> bool:
     """Whether that nothing moves is in order: something is sure to move, or to be ended, by itself.
 
-    A worker within its stage's `timeout` will, and so will items that wait although a reader waits for one: they are
-    held back until their retry is due. Plain processes move no items, so they can't show that they are stuck, unless
-    they wait for a lock; a daemonic one may hold it.
+    A worker within its stage's `timeout` will, and so will one that waits for what its `rate` allows, and items that
+    wait although a reader waits for one: they are held back until their retry is due. Plain processes move no items, so
+    they can't show that they are stuck, unless they wait for a lock; a daemonic one may hold it.
     """
     locked = any(sample.pulse.waiting is Wait.LOCK for sample in samples)
     return any(
         (sample.is_at_work and sample.plan.timeout is not None)
+        or sample.pulse.waiting is Wait.RATE
         or (_is_plainly_at_work(sample) and (locked or not sample.plan.daemon))
         or (sample.pulse.waiting is Wait.ITEM and waiting.get(sample.plan.receives or "", 0) > 0)
         for sample in samples
@@ -175,7 +176,8 @@ def all_wait(samples: Collection[WorkerSample], since: float, now: float) -> boo
     """Whether everyone waits for another, and has done so for too long: nothing can ever move again."""
     in_question = _in_question(samples)
     return bool(in_question) and all(
-        sample.pulse.waiting is not Wait.NOTHING and now - max(since, sample.pulse.waiting_since) >= DEADLOCK
+        sample.pulse.waiting not in (Wait.NOTHING, Wait.RATE)
+        and now - max(since, sample.pulse.waiting_since) >= DEADLOCK
         for sample in in_question
     )
 
@@ -260,6 +262,8 @@ def _wait(sample: WorkerSample) -> str:
             return f"for an item of queue '{sample.plan.receives}'"
         case Wait.ROOM:
             return f"for room in {_targets(sample.plan)}"
+        case Wait.RATE:
+            return f"for what the `rate` of stage '{sample.plan.stage}' allows"
         case Wait.JOIN:
             return f"in join() for {_targets(sample.plan)}"
         case _:

@@ -136,6 +136,8 @@ class WorkerEndpoint:
     send_made: Callable[[], int] | None = None
     """Sends what a producer has put as far as that is possible without waiting, and counts all that it has put, over
     all its generations; None where that is of no use, as no cut is kept."""
+    wait_for_rate: Callable[[object], None] | None = None
+    """Waits until an item may be begun; None where the stage has no rate, or the transport takes no notice of it."""
     watch: Callable[[Callable[[], None]], None] | None = None
     """Has something called before items are acknowledged; None where the death of a worker ends the run anyway."""
     put_failure: Callable[[object], None] | None = None

@@ -12,8 +12,9 @@ import os
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.errors import EndOfStream, HandlerError, NotRepeated, Stopping
@@ -28,10 +29,11 @@ from runner.handlers.kinds import (
     Task,
     WorkerContext,
     nothing_to_close,
+    one_by_one,
     refuse_coroutine,
     unrouted,
 )
-from runner.ipc.frames import pack_safe, pack_series, pickle_alone
+from runner.ipc.frames import Resumed, pack_safe, pack_series, pickle_alone
 from runner.ipc.messages import RetryAction
 from runner.ipc.status_page import Word
 from runner.ledger.retry import Redeliver, after_failure, is_worth_it
@@ -155,6 +157,10 @@ class _Worker:
         handler = self._resumed(self._bind(context), context)
         if plan.batch is not None:
             _check_takes_batches(handler)
+        if plan.rate is not None and not isinstance(handler, Mapper | Source):
+            raise HandlerError(
+                "`rate`: the handler drives its queue, so nobody can make it wait between its items"
+            )
         handler = _with_puts_checked(handler, plan)
         if plan.lock is None:
             return handler
@@ -230,17 +236,20 @@ class _Worker:
         items = handler.items()
         if self._place is not None:
             items = self._place.left_of(items)
-        self._endpoint.loops.produce(items, self._item_failed)
+        wait = self._endpoint.wait_for_rate
+        self._endpoint.loops.produce(items if wait is None else _at_rate(items, wait), self._item_failed)
 
     def _consume(self, handler: Mapper) -> None:
-        loops, plan = self._endpoint.loops, self._plan
+        loops, plan, call = self._endpoint.loops, self._plan, handler.call
+        if (wait := self._endpoint.wait_for_rate) is not None:
+            call = _call_at_rate(call, wait)
         if handler.flush is None and plan.checkpoint is None:
             if self._leftovers is not None and self._endpoint.watch is not None:
                 self._leftovers.begin()
                 self._endpoint.watch(self._leftovers.look)
-            loops.consume(handler.call, self._item_failed)
+            loops.consume(call, self._item_failed)
             return
-        loops.consume_holding(handler.call, self._item_failed, self._safe_points(handler))
+        loops.consume_holding(call, self._item_failed, self._safe_points(handler))
 
     def _safe_points(self, handler: Mapper) -> SafePoints:
         flush = None if handler.flush is None else self._plan.flush or FlushPolicy()
@@ -248,7 +257,7 @@ class _Worker:
             pace=CommitPace(flush, self._plan.checkpoint, time.monotonic()),
             flush=handler.flush,
             capture=self._capture_of(handler),
-            call_many=handler.call_many,
+            call_many=handler.call_many if self._plan.rate is None else None,
         )
 
     def _capture_of(self, handler: Mapper) -> Callable[[], bytes] | None:
@@ -393,6 +402,28 @@ def _check_takes_batches(handler: Handler) -> None:
         raise HandlerError(
             "`batch`: the items of a list are done when the call has returned, so no `flush()` is called"
         )
+
+
+def _call_at_rate(
+    call: Callable[[object], object], wait: Callable[[object], None]
+) -> Callable[[object], object]:
+    def call_in_turn(item: object) -> object:
+        wait(item)
+        return call(item)
+
+    return call_in_turn
+
+
+def _at_rate(items: Iterable[object], wait: Callable[[object], None]) -> Iterator[object]:
+    """Yield what a producer makes, each item in its turn. What can't be made an item of begins nothing."""
+    try:
+        for item in one_by_one(items):
+            if not isinstance(item, Malformed):
+                wait(item.item if isinstance(item, Resumed) else item)
+            yield item
+    finally:
+        if isinstance(items, GeneratorType):
+            items.close()
 
 
 def _with_open_locks(endpoint: WorkerEndpoint) -> InjectedResources:

@@ -18,6 +18,7 @@ from runner.jobs.plan import plan_jobs
 from runner.spec.failures import RestartPolicy, RetryPolicy
 from runner.spec.limits import Limits
 from runner.spec.model import HandlerRef, StageSpec, StartMode, WorkflowSpec
+from runner.spec.pace import RatePolicy
 from runner.spec.plan import Plan, QueuePlan, WorkerPlan, make_plan
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 
@@ -75,6 +76,19 @@ def test_who_takes_turns_is_told() -> None:
     assert [(None, []), ("towel", [1, "x"])] == [(s["run"]["lock"], s["run"]["args"]) for s in told["stages"]]
     assert ["towel"] == told["locks"]
     assert ["wash starts  one worker after the other", "dry holds    the lock towel"] == shown[-2:]
+
+
+def test_how_fast_a_stage_may_go_is_told(baozi: Plan) -> None:
+    eater = StageSpec(
+        "eater",
+        HandlerRef("python", "baozi:eat"),
+        workers=("eater-1",),
+        receives="steamer",
+        rate=RatePolicy(20, burst=5, per="item.host"),
+    )
+    shown = plan_as_text(make_plan(WorkflowSpec("w", Path("w.yaml"), (eater,), (QueueSpec("steamer"),))))
+
+    assert shown.endswith("eater begins  at most 20/s, burst 5, per item.host\n")
 
 
 def test_the_json_tells_who_works_where_and_in_which_order(baozi: Plan) -> None:

@@ -15,7 +15,9 @@ from runner.units import (
     counted,
     duration,
     format_duration,
+    format_rate,
     format_size,
+    rate,
     size,
 )
 
@@ -90,6 +92,37 @@ def test_a_size_is_read_in_bytes(written: str | float, amount: int) -> None:
 def test_what_is_no_size_is_refused_with_examples(written: object) -> None:
     with pytest.raises(ValueError, match="expected a size such as 1024B"):
         size(written)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "often", "shortest"),
+    [
+        ("20/s", 20, "20/s"),
+        ("5/10s", 0.5, "30/m"),
+        ("100/m", 5 / 3, "100/m"),
+        ("1/ms", 1000, "1000/s"),
+        ("7/h", 7 / 3600, "7/h"),
+        ("1/d", 1 / 86400, "1/d"),
+        (2.5, 2.5, "150/m"),
+    ],
+)
+def test_a_rate_is_read_by_the_second_and_written_as_short_as_it_can_be(
+    written: str | float, often: float, shortest: str
+) -> None:
+    assert (pytest.approx(often), shortest) == (rate(written), format_rate(rate(written)))
+
+
+@pytest.mark.parametrize(
+    "written", ["", "20", "/s", "20/", "20 /s", "20/x", "0/s", "5/0s", 0, -1, True, math.nan]
+)
+def test_what_is_no_rate_is_refused_with_examples(written: object) -> None:
+    with pytest.raises(ValueError, match="expected a rate such as 20/s"):
+        rate(written)  # type: ignore[arg-type]
+
+
+@given(st.floats(min_value=1e-4, max_value=1e6))
+def test_a_written_rate_reads_back(often: float) -> None:
+    assert rate(format_rate(often)) == pytest.approx(often, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,13 @@ _LIMITS = (
         "use `leased`, or `--set stages.NAME.restart=never` for this run",
     ),
     _TransportLimit(
+        "rate",
+        lambda stage: stage.rate is not None,
+        frozenset({"joinable"}),
+        "`rate` is kept by a supervisor that gives out leave to begin, and only under `leased` can it be asked",
+        "use `leased`; `inline` takes no notice of it",
+    ),
+    _TransportLimit(
         "retry",
         lambda stage: stage.retry != RetryPolicy(),
         frozenset({"joinable", "inline"}),

@@ -104,6 +104,7 @@ class EndpointFactory:
             count_made=None if outbox is None else outbox.count_made,
             send_made=None if outbox is None or inbox is not None else lambda: self._send_made(outbox),
             note_place=lambda start, state: self.stream.send(PlaceMessage(start, body=state)),
+            wait_for_rate=_rate_gate(plan, session),
             watch=_watch(inbox),
         )
 
@@ -145,6 +146,7 @@ class EndpointFactory:
             places=batches.places,
             origin=self.origin,
             resumed=self.resumed,
+            wait_for_rate=_rate_gate(plan, session),
             watch=_watch(inbox),
         )
 
@@ -178,6 +180,14 @@ class EndpointFactory:
         outputs = self._gatherer(session, to)
         in_order = self.policy is not None and self.policy.in_order
         return HeldOutbox(session, outputs, asks=self.asks, in_order=in_order)
+
+
+def _rate_gate(plan: WorkerPlan, session: WorkerSession) -> Callable[[object], None] | None:
+    if plan.rate is None:
+        return None
+    from runner.transports.leased.rates import RateGate
+
+    return RateGate(session, plan, plan.rate).wait
 
 
 def _watch(inbox: FrameInbox | None) -> Callable[[Callable[[], None]], None]:

@@ -19,6 +19,7 @@ from runner.ipc.stream import (
     FailedMessage,
     HeldMessage,
     JoinRequest,
+    LeaveRequest,
     MoreRequest,
     PlaceMessage,
     PutBigMessage,
@@ -38,6 +39,7 @@ from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
+    from runner.transports.leased.rates import StageRates
 
 
 class Intake:
@@ -50,8 +52,11 @@ class Intake:
         states: KeptStates,
         places: SourcePlaces,
         unsettled: set[str],
+        rates: StageRates | None = None,
     ) -> None:
-        """`states` and `places` are told what workers keep, and how far producers have come."""
+        """`states` and `places` are told what workers keep, and how far producers have come; `rates` gives out leave
+        where a stage has a rate."""
+        self._rates = rates
         self._dispatch = dispatch
         self._arenas = arenas
         self._states = states
@@ -90,6 +95,8 @@ class Intake:
                     self._wants_more(connection, connection.inbox, message, now)
                 case StockRequest():
                     self._answer_stock(connection, message)
+                case LeaveRequest():
+                    self._give_leave(connection, message, now)
 
     def _put(
         self, connection: WorkerConnection, message: PutMessage, payload: bytes | memoryview, now: float
@@ -200,6 +207,10 @@ class Intake:
         inbox, reader = connection.inbox, connection.plan.name
         lease = None if inbox is None else inbox.lease_of(reader, message.lease)
         return lease if lease is not None and lease.at <= message.upto <= lease.item_range.stop else None
+
+    def _give_leave(self, connection: WorkerConnection, request: LeaveRequest, now: float) -> None:
+        if self._rates is not None and (answer := self._rates.answer(connection.plan, request, now)):
+            self._dispatch.send(connection, answer)
 
     def _answer_stock(self, connection: WorkerConnection, message: StockRequest) -> None:
         inbox = () if connection.inbox is None else (connection.inbox,)

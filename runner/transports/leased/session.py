@@ -18,6 +18,8 @@ from runner.ipc.stream import (
     JoinAnswer,
     JoinRequest,
     LeaseMessage,
+    LeaveAnswer,
+    LeaveRequest,
     Message,
     StockAnswer,
     StockRequest,
@@ -81,7 +83,7 @@ class WorkerSession:
                 self.ended = True
             case EnoughMessage():
                 self.enough = True
-            case JoinAnswer() | StockAnswer():
+            case JoinAnswer() | StockAnswer() | LeaveAnswer():
                 self._answers[type(message)] = message
             case FreedMessage():
                 self.on_freed[message.branch](message.body)
@@ -151,6 +153,12 @@ class WorkerSession:
         """Ask how many items wait in one of the two queues, and how many more have room."""
         answer = self._ask(StockRequest(of_outbox), StockAnswer)
         assert isinstance(answer, StockAnswer)
+        return answer
+
+    def leave(self, request: LeaveRequest) -> LeaveAnswer:
+        """Ask for leave to begin items. Raises `Stopping` where the worker is to close meanwhile."""
+        answer = self._ask(request, LeaveAnswer)
+        assert isinstance(answer, LeaveAnswer)
         return answer
 
     def _ask(self, request: Message, kind: type[Message]) -> Message:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from runner.exit_status import describe_alone
@@ -24,7 +24,7 @@ from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.failures import OnError
-from runner.spec.plan import Plan, WorkerPlan
+from runner.spec.plan import Plan, StagePlan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.cut import Cut
 from runner.transports.error_items import failed_in_making
@@ -49,6 +49,7 @@ from runner.transports.pool import PooledTransport, ProcessPool
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
     from runner.transports.leased.partitions import PartitionedQueues
+    from runner.transports.leased.rates import StageRates
     from runner.transports.leased.routing import BranchEnd
 
 
@@ -56,6 +57,8 @@ _BROKEN_STREAM = (
     "the handler wrote to a descriptor that it does not own: the worker's private stream to the supervisor"
 )
 _INSIDE = "the supervisor"
+_QUICK = 2000.0
+"""Items a second that a stage may begin for its readers to get several at once."""
 
 
 class LeasedTransport(PooledTransport):
@@ -84,7 +87,7 @@ class LeasedTransport(PooledTransport):
             for q in plan.queues
         }
         fed = {queue.name for queue in plan.queues if queue.fed}
-        self._prefetches = {s.name: OneByOne() if s.receives in fed else Prefetch() for s in plan.stages}
+        self._prefetches = {s.name: _prefetch(s, fed) for s in plan.stages}
         self._bounds = {queue.name: queue.spec.maxsize for queue in plan.queues}
         self._arenas = ArenaRegistry(plan)
         self._states = KeptStates()
@@ -94,7 +97,9 @@ class LeasedTransport(PooledTransport):
         )
         self._connections = self._dispatch.connections
         self._kept = self._dispatch.kept
-        self._intake = Intake(self._dispatch, self._arenas, self._states, self._places, self._unsettled)
+        self._intake = Intake(
+            self._dispatch, self._arenas, self._states, self._places, self._unsettled, _stage_rates(plan)
+        )
         if cut is not None:
             self._restore(cut)
 
@@ -333,6 +338,21 @@ class LeasedTransport(PooledTransport):
         """A worker that nobody can understand any more would be waited for in vain."""
         self._intake.facts.append(HandlerFailed(connection.plan.name, _BROKEN_STREAM))
         self.pool.signal(connection.plan.name, signal.SIGKILL)
+
+
+def _prefetch(stage: StagePlan, fed: Collection[str]) -> Prefetch:
+    """How many items travel to a reader of a stage at once. Of what has to wait for its turn there it gets no more than
+    one: its time says nothing of how long the others would lie there."""
+    rate = stage.spec.rate
+    return OneByOne() if stage.receives in fed or (rate and rate.limit < _QUICK) else Prefetch()
+
+
+def _stage_rates(plan: Plan) -> StageRates | None:
+    if all(stage.spec.rate is None for stage in plan.stages):
+        return None
+    from runner.transports.leased.rates import StageRates
+
+    return StageRates(plan)
 
 
 def _partitioned_queues(plan: Plan, unsettled: set[str]) -> PartitionedQueues | NoPartitionedQueues:
