@@ -78,7 +78,7 @@ def test_who_takes_turns_is_told() -> None:
     assert ["wash starts  one worker after the other", "dry holds    the lock towel"] == shown[-2:]
 
 
-def test_how_fast_a_stage_may_go_is_told(baozi: Plan) -> None:
+def test_how_fast_a_stage_may_go_is_told() -> None:
     eater = StageSpec(
         "eater",
         HandlerRef("python", "baozi:eat"),
