@@ -77,7 +77,7 @@ SMALL_ON_PURPOSE = {
     "cli.gc_tuning": "imported before everything else, so it imports nothing",
     "cli.completion": "a command",
     "cli.graph": "a command",
-    "ledger.sharding": "a pure rule with tests of its own",
+    "loader.checks.pace": "the checks of one subject, as its neighbours are of theirs",
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",
     "loader.schema.jobs": "imported for files with jobs alone, which others do not wait for",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",

@@ -185,7 +185,7 @@ class EndpointFactory:
 def _rate_gate(plan: WorkerPlan, session: WorkerSession) -> Callable[[object], None] | None:
     if plan.rate is None:
         return None
-    from runner.transports.leased.rates import RateGate
+    from runner.transports.rates import RateGate
 
     return RateGate(session, plan, plan.rate).wait
 

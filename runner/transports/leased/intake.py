@@ -39,7 +39,7 @@ from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
-    from runner.transports.leased.rates import StageRates
+    from runner.transports.rates import StageRates
 
 
 class Intake:

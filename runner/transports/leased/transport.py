@@ -49,8 +49,8 @@ from runner.transports.pool import PooledTransport, ProcessPool
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger
     from runner.transports.leased.partitions import PartitionedQueues
-    from runner.transports.leased.rates import StageRates
     from runner.transports.leased.routing import BranchEnd
+    from runner.transports.rates import StageRates
 
 
 _BROKEN_STREAM = (
@@ -350,7 +350,7 @@ def _prefetch(stage: StagePlan, fed: Collection[str]) -> Prefetch:
 def _stage_rates(plan: Plan) -> StageRates | None:
     if all(stage.spec.rate is None for stage in plan.stages):
         return None
-    from runner.transports.leased.rates import StageRates
+    from runner.transports.rates import StageRates
 
     return StageRates(plan)
 
