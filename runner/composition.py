@@ -195,7 +195,7 @@ def _open_transport(plan: Plan, wake: int, providers: ResourceProviders, cut: Cu
 
         return InlineTransport(plan, work, wake, providers)
     if plan.transport == "joinable":
-        from runner.transports.joinable import JoinableTransport
+        from runner.transports.joinable.transport import JoinableTransport
 
         return JoinableTransport(plan, work, wake, providers)
     from runner.transports.leased.transport import LeasedTransport

@@ -178,7 +178,9 @@ def safe_repr(item: object, width: int = REPR_WIDTH) -> str:
     if type(item) is int and item.bit_length() <= _SHORT_INT <= width:
         return repr(item)
     try:
-        text = repr(item) if _is_small(item, width) else _draw(item, width, _LEVELS)
+        if _is_small(item, width):
+            return _shorten(repr(item), width)  # one line, and encodable, whatever is in it
+        text = _draw(item, width, _LEVELS)
     except (WorkerSignal, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever an object raises on being looked at
@@ -243,21 +245,27 @@ def _is_small(item: Any, width: int) -> bool:
     """Say whether the plain repr is sure to be quick and short: a scalar, or a container of a few."""
     kind = type(item)
     if kind is tuple or kind is list:
-        return len(item) <= _MEMBERS and all(_is_scalar(member, width) for member in item)
+        return len(item) <= _MEMBERS and _are_scalars(item, width)
     if kind is dict:
-        members = item.items()
-        return len(members) <= _MEMBERS and all(
-            _is_scalar(k, width) and _is_scalar(v, width) for k, v in members
+        return (
+            len(item) <= _MEMBERS and _are_scalars(item.keys(), width) and _are_scalars(item.values(), width)
         )
-    return _is_scalar(item, width)
+    return _are_scalars((item,), width)
 
 
-def _is_scalar(item: Any, width: int) -> bool:
-    if type(item) is str or type(item) is bytes:
-        return len(item) <= width
-    if type(item) is int:
-        return item.bit_length() <= _LONGEST_INT
-    return type(item) in _SCALARS
+def _are_scalars(members: Iterable[Any], width: int) -> bool:
+    """A loop, as every item passes here under some transports."""
+    for member in members:
+        kind = type(member)
+        if kind is str or kind is bytes:
+            if len(member) > width:
+                return False
+        elif kind is int:
+            if member.bit_length() > _LONGEST_INT:
+                return False
+        elif kind not in _SCALARS:
+            return False
+    return True
 
 
 def _draw(item: Any, width: int, levels: int) -> str:

@@ -77,6 +77,11 @@ class Receiver:
         while (message := self._cut()) is not None:
             yield message
 
+    def ring(self) -> None:
+        """Have the other side's descriptor be readable for good: nothing is ever sent that way but this end of it."""
+        with contextlib.suppress(OSError):  # the other side is gone
+            self._sock.shutdown(socket.SHUT_WR)
+
     def fileno(self) -> int:
         """For a selector."""
         return self._sock.fileno()

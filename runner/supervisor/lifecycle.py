@@ -15,7 +15,7 @@ A daemonic pipe stage gets the end too: stopped by a signal, it would take with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from runner.ledger.accounts import Account
@@ -93,7 +93,12 @@ class Lifecycle:
         self._stage_of = {worker.name: worker.stage for worker in plan.workers}
         self._writers = {q.name: [s.name for s in plan.stages if q.name in s.writes] for q in plan.queues}
         self._readers = {q.name: [s.name for s in plan.stages if s.receives == q.name] for q in plan.queues}
-        self._downstream = {stage.name: _downstream(stage, plan) for stage in plan.stages}
+        followers = _followers(plan)
+        self._downstream = {
+            stage.name: reachable([stage.name], followers.__getitem__)
+            for stage in plan.stages
+            if stage.spec.daemon  # nobody asks for the others'
+        }
         self._fed = {queue.name for queue in plan.queues if queue.fed}
         self._decided: set[Decision] = set()
 
@@ -260,12 +265,14 @@ class Lifecycle:
         return all(map(self._has_ended, lasting - self._downstream[stage.name]))
 
 
-def _downstream(stage: StagePlan, plan: Plan) -> set[str]:
-    """Name the stages that items of `stage` can reach, and those that wait for any of these to end."""
-    stages = {each.name: each for each in plan.stages}
-
-    def following(name: str) -> Iterator[str]:
-        writes = stages[name].writes
-        return (s.name for s in plan.stages if s.receives in writes or name in s.spec.needs)
-
-    return reachable([stage.name], following)
+def _followers(plan: Plan) -> dict[str, list[str]]:
+    """Name for each stage those that read what it puts, and those that wait for it to end."""
+    readers: dict[str, list[str]] = {queue.name: [] for queue in plan.queues}
+    for stage in plan.stages:
+        if stage.receives is not None:
+            readers[stage.receives].append(stage.name)
+    followers = {stage.name: [r for queue in stage.writes for r in readers[queue]] for stage in plan.stages}
+    for stage in plan.stages:
+        for need in stage.spec.needs:
+            followers[need].append(stage.name)
+    return followers

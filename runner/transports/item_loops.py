@@ -86,7 +86,7 @@ class ItemwiseLoops:
                     raise unread
                 value = call(item)
                 if value is not None:
-                    _put_value(outbox, value)
+                    put_value(outbox, value)
             except (WorkerSignal, KeyboardInterrupt):
                 raise
             except BaseException as error:
@@ -116,7 +116,7 @@ class ItemwiseLoops:
                     raise unread
                 value = call(item)
                 if value is not None:
-                    _put_value(self.outbox, value)
+                    put_value(self.outbox, value)
             except Stopping:
                 held.commit()
                 raise
@@ -199,7 +199,8 @@ class _HeldItems:
             self._inbox.task_done()
 
 
-def _put_value(outbox: QueueEnd | None, value: object) -> None:
+def put_value(outbox: QueueEnd | None, value: object) -> None:
+    """Put what a handler has returned; of a generator, each. Without an outbox a generator is run all the same."""
     if isinstance(value, GeneratorType):
         # In a consumer too: the body of such a handler runs only while it is asked for more.
         for each in value:
@@ -228,8 +229,9 @@ def loops_of(
     status: StatusPage,
     batch: BatchSpec | None,
     tell: SendMessage,
+    kind: type[ItemwiseLoops] = ItemwiseLoops,
 ) -> ItemwiseLoops:
     """Return the loops of a worker; where its handler gets items in batches, those are made here."""
     if batch is None or inbox is None:
-        return ItemwiseLoops(inbox, outbox, status)
-    return ItemwiseLoops(inbox, outbox, status, ItemBatchLoop(inbox, outbox, status, batch, tell))
+        return kind(inbox, outbox, status)
+    return kind(inbox, outbox, status, ItemBatchLoop(inbox, outbox, status, batch, tell))

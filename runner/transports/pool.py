@@ -120,6 +120,11 @@ class ProcessPool:
         if worker in self._alive:
             self._alive[worker].process.send_alone(number)
 
+    def ring(self, worker: str) -> None:
+        """Have a worker's channel be readable to it from now on, which wakes it where it polls that."""
+        if worker in self._alive:
+            self._alive[worker].receiver.ring()
+
     def signal(self, worker: str, number: signal.Signals) -> None:
         """Signal a worker's whole group; one that is gone is no error."""
         if worker in self._alive:

@@ -171,6 +171,27 @@ def test_items_are_counted_by_how_long_they_took_and_the_slowest_alone_is_named(
     assert ItemTimes({0: 3, **counts}, 0.05, "b") == page.counters().times
 
 
+def test_of_a_stretch_of_items_a_slow_one_at_its_end_is_counted_by_itself(page: StatusPage) -> None:
+    page.set_item("slow")
+    page.count_stretch(50, 1_500_000, 30_000)
+    page.count_stretch(21, 7_200_000, 7_000_000)
+    page.count_stretch(1, 9_000_000, 9_000_000)
+
+    counts = {bucket_of(30_000): 50, bucket_of(10_000): 20, bucket_of(7_000_000): 1, bucket_of(9_000_000): 1}
+    assert counts == page.counters().times.counts
+
+
+def test_items_alone_can_be_counted_too(page: StatusPage) -> None:
+    page.words[Word.RECEIVED], page.words[Word.SENT], page.words[Word.DONE], page.words[Word.FAILED] = (
+        4,
+        3,
+        2,
+        1,
+    )
+
+    assert (4, 3, 2, 1) == page.counts()
+
+
 def test_quick_items_are_counted_together_and_slow_ones_each(page: StatusPage) -> None:
     for nanos in (*[10_000] * 50, 7_000_000, *[10_000] * 50):
         page.count_item(nanos)

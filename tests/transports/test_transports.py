@@ -438,6 +438,23 @@ def test_a_row_of_stages_hands_on_every_item(bench: Bench) -> None:
     assert sorted(list(map(str, range(40))) * 6) == sorted(bench.notes())
 
 
+@pytest.mark.slow
+@processes_only
+def test_a_long_chain_ends_stage_after_stage(bench: Bench) -> None:
+    names = [f"stage{number:02}" for number in range(60)]
+    chain = (
+        stage(names[0], "count", puts="q0", args={"n": 1}),
+        *(stage(names[n], "share", f"q{n - 1}", f"q{n}") for n in range(1, 59)),
+        stage(names[59], "eat", "q58"),
+    )
+
+    report = bench.run(*chain)
+
+    assert (0, 59) == (report.exit_code, len(bench.notes()))
+    assert names == [each["stage"] for each in bench.of("worker.exited")]
+    assert {(1, 1)} == {(queue.put, queue.done) for queue in report.queues}
+
+
 @pytest.mark.quick("leased")
 def test_a_slow_consumer_holds_its_producer_back(bench: Bench) -> None:
     bench.handlers("""
