@@ -50,8 +50,10 @@ class Topology:
         return "\n".join(("name: features", *self._queues(), *self._stages(count), ""))
 
     def _queues(self) -> Iterator[str]:
-        yield f"queues: {{first: {_flow(self.queue)}, last: {{}}}}" if self.between else (
-            f"queues: {{first: {_flow(self.queue)}}}"
+        yield (
+            f"queues: {{first: {_flow(self.queue)}, last: {{}}}}"
+            if self.between
+            else (f"queues: {{first: {_flow(self.queue)}}}")
         )
 
     def _stages(self, count: int) -> Iterator[str]:
@@ -128,7 +130,10 @@ def main() -> None:
     options = _options()
     scale = _QUICK if options.quick else 1
     lengths = (SHORT // scale, LONG // scale)
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, marginal costs of {lengths[0]:,} and ", end="")
+    print(
+        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, marginal costs of {lengths[0]:,} and ",
+        end="",
+    )
     print(f"{lengths[1]:,} items, medians of {options.rounds} rounds in turn\n")
     print(f"{'':<26}{'without':^20}{'with':^22}{'ratio':^16}")
     print(f"{'µs an item':<26}{'CPU':>9}{'wall':>9}{'CPU':>13}{'wall':>9}{'CPU':>10}{'wall':>8}")

@@ -30,7 +30,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.errors import MprunError, WorkerSignal
 from runner.ipc.shm.handles import BIG, BufferHandle, frame_handle, is_handle
@@ -234,9 +234,8 @@ _COUNT = struct.Struct("<I")
 _PART = struct.Struct("<IIQI")
 
 
-@dataclass(frozen=True, slots=True)
-class ShardedEntry:
-    """One item, pickled or as a handle, and what there is to know of it."""
+class ShardedEntry(NamedTuple):
+    """One item, pickled or as a handle, and what there is to know of it. A tuple: one is made for each item."""
 
     data: bytes
     shard: int
@@ -264,12 +263,32 @@ def pack_batch(entries: Sequence[ShardedEntry]) -> bytes:
     by_shard: dict[int, list[ShardedEntry]] = {}
     for entry in entries:
         by_shard.setdefault(entry.shard, []).append(entry)
-    frames = [_frame([entry.data for entry in those]) for those in by_shard.values()]
-    heads = [
-        _PART.pack(shard, len(those), sum(entry.size for entry in those), len(frame))
-        for (shard, those), frame in zip(by_shard.items(), frames, strict=True)
-    ]
-    return b"".join((_COUNT.pack(len(frames)), *heads, *frames))
+    return _pack_parts(
+        [
+            Part(shard, len(those), sum(e.size for e in those), _frame([e.data for e in those]))
+            for shard, those in by_shard.items()
+        ]
+    )
+
+
+def pack_safe_batch(items: Sequence[object], shards: Sequence[int] = ()) -> bytes:
+    """Pack items that are all safe, shard by shard; without `shards` there is one. Their bytes are the frame's."""
+    if not shards:
+        return _pack_parts([_safe_part(0, items)])
+    by_shard: dict[int, list[object]] = {shard: [] for shard in set(shards)}
+    for item, shard in zip(items, shards, strict=True):
+        by_shard[shard].append(item)
+    return _pack_parts([_safe_part(shard, those) for shard, those in by_shard.items()])
+
+
+def _safe_part(shard: int, items: Sequence[object]) -> Part:
+    frame = pack_safe(items)
+    return Part(shard, len(items), len(frame), frame)
+
+
+def _pack_parts(parts: Sequence[Part]) -> bytes:
+    heads = [_PART.pack(part.shard, part.count, part.size, len(part.frame)) for part in parts]
+    return b"".join((_COUNT.pack(len(parts)), *heads, *(part.frame for part in parts)))
 
 
 def unpack_batch(body: bytes | memoryview) -> Iterator[Part]:

@@ -430,6 +430,8 @@ class PartitionedQueue:
         shard, item_range = offer.left[0]
         self._enter(shard, item_range.upto(item_range.start + fitting), now)
         offer.left[0] = (shard, item_range.after(item_range.start + fitting))
+        if fitting:
+            offer.since = now  # another moment: else the rest would follow item by item
 
     def _in_place_of_older(self, item_range: ItemRange) -> ItemRange:
         """Drop items until a range fits, its own oldest last of all; return what of it may go in."""

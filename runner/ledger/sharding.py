@@ -7,8 +7,8 @@ supervisor, which never opens an item, only sees its number.
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from zlib import crc32
 
 from runner.spec.dotted_names import follow
 
@@ -19,6 +19,12 @@ class ShardKeyError(Exception):
     """An item has no key to be sharded by, or one that differs from process to process."""
 
 
+_KNOWN = 1 << 14
+"""Keys whose shards are remembered."""
+ITEM = "item"
+"""The path to an item that is its own key."""
+
+
 def sharder(path: str, shards: int) -> Callable[[object], int]:
     """Return what tells the shard of an item: `path` leads from the item to its key, as `user.id`; `item` is the item
     itself.
@@ -27,7 +33,19 @@ def sharder(path: str, shards: int) -> Callable[[object], int]:
         ShardKeyError: the item has no such key, or the key is not text, a number, bytes or a tuple of these.
     """
     key_of = key_reader("shard_by", path)
-    return lambda item: shard_number(key_of(item), shards)
+    known: dict[object, int] = {}
+
+    def shard_of(item: object) -> int:
+        key = key_of(item)
+        if type(key) is not str and type(key) is not int:
+            return shard_number(key, shards)
+        if (shard := known.get(key)) is None:
+            shard = shard_number(key, shards)
+            if len(known) < _KNOWN:
+                known[key] = shard
+        return shard
+
+    return shard_of
 
 
 def key_reader(where: str, path: str) -> Callable[[object], object]:
@@ -36,9 +54,12 @@ def key_reader(where: str, path: str) -> Callable[[object], object]:
     Raises (what is returned does):
         ShardKeyError: the item has none there.
     """
-    names = [] if path == "item" else path.removeprefix("item.").split(".")
+    names = [] if path == ITEM else path.removeprefix("item.").split(".")
+    name = names[0] if len(names) == 1 else None
 
     def key_of(item: object) -> object:
+        if name is not None and type(item) is dict and name in item:  # as most are
+            return item[name]
         key, depth = follow(item, names, attributes=True)
         if depth < len(names):
             raise ShardKeyError(f"{where}: {path}: a {type(key).__name__} has no '{names[depth]}'")
@@ -53,9 +74,27 @@ def key_number(key: object) -> int:
     return int.from_bytes(digest, "little")
 
 
+class Sharding:
+    """How the items of one queue are shared out."""
+
+    def __init__(self, path: str, shards: int) -> None:
+        """`path` is that of `sharder`."""
+        self.shard_of = sharder(path, shards)
+        """Raises as what `sharder` returns does."""
+        self.by_item = path == ITEM
+        """Whether an item is its own key."""
+        self._shards = shards
+
+    def shards_of(self, items: Sequence[object]) -> list[int]:
+        """Return the shard of each, as `shard_of` does, and raise what it raises."""
+        if self.by_item and set(map(type, items)) == {int}:  # these are many, and quick
+            return [crc32(b"%d" % item) % self._shards for item in items]  # type: ignore[str-format]
+        return list(map(self.shard_of, items))
+
+
 def shard_number(key: object, shards: int) -> int:
     """Return the shard of a key: the same in every process and run, unlike `hash`. Equal numbers are equal keys."""
-    return zlib.crc32(_text(key).encode("utf-8", "surrogatepass")) % shards
+    return crc32(_text(key).encode("utf-8", "surrogatepass")) % shards
 
 
 def _text(key: object) -> str:

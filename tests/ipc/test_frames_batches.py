@@ -5,7 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ipc.frames import Part, ShardedEntry, item_size, pack_batch, pickle_alone, unpack, unpack_batch
+from runner.ipc.frames import (
+    Part,
+    ShardedEntry,
+    item_size,
+    pack_batch,
+    pack_safe_batch,
+    pickle_alone,
+    unpack,
+    unpack_batch,
+)
 from runner.ipc.shm.handles import BufferHandle, Form
 
 
@@ -37,3 +46,19 @@ def test_each_shard_gets_its_items_in_their_order(items: list[tuple[int, str]]) 
     found = {part.shard: list(unpack(part.frame, 0, part.count)) for part in parts}
     assert {shard: [text for other, text in items if other == shard] for shard, _ in items} == found
     assert isinstance(parts[0], Part)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.text() | st.integers()), min_size=1), st.booleans())
+def test_so_does_it_where_they_share_a_pickle_which_is_what_they_weigh(
+    items: list[tuple[int, str | int]], in_shards: bool
+) -> None:
+    shards = [shard if in_shards else 0 for shard, _ in items]
+
+    parts = list(unpack_batch(pack_safe_batch([item for _, item in items], shards if in_shards else ())))
+
+    found = {part.shard: list(unpack(part.frame, 0, part.count)) for part in parts}
+    assert found == {
+        shard: [item for other, (_, item) in zip(shards, items, strict=True) if other == shard]
+        for shard in shards
+    }
+    assert all(part.size == len(part.frame) for part in parts)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ledger.sharding import ShardKeyError, shard_number, sharder
+from runner.ledger.sharding import Sharding, ShardKeyError, shard_number, sharder
 
 
 @dataclass
@@ -72,3 +72,21 @@ def test_equal_keys_have_equal_shards_within_bounds(left: object, right: object,
     assert 0 <= ours < shards
     if left == right:
         assert ours == theirs
+
+
+@given(st.lists(_KEYS | st.tuples(_KEYS)) | st.lists(st.integers()), st.sampled_from(["item", "user"]))
+def test_many_have_the_shards_that_each_has_alone_however_often_it_was_seen(
+    keys: list[object], path: str
+) -> None:
+    items = keys if path == "item" else [{"user": key} for key in keys]
+    sharding = Sharding(path, 7)
+
+    together = sharding.shards_of(items)
+
+    assert together == [shard_number(key, 7) for key in keys]
+    assert together == [sharding.shard_of(item) for item in items]
+
+
+def test_a_key_of_none_is_no_key_of_a_mapping_that_is_to_be_the_key_itself() -> None:
+    with pytest.raises(ShardKeyError, match="got a dict"):
+        sharder("item", 3)({None: 5})

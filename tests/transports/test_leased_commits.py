@@ -18,10 +18,10 @@ from runner.ipc.stream import AckMessage, CommitMessage, CreditMessage, Ended, S
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
+from runner.transports.leased.batch_packer import BatchPolicy
 from runner.transports.leased.big_items import ArenaRegistry, BigItemReader, BigItemWriter, WriterRegion
 from runner.transports.leased.commits import Committer, OutputGatherer
 from runner.transports.leased.session import WorkerSession
-from runner.transports.leased.writer import BatchPolicy
 
 PLAN = make_plan(
     WorkflowSpec(

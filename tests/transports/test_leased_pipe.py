@@ -24,11 +24,12 @@ from runner.ledger.ranges import Frame
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
+from runner.transports.leased.batch_packer import BatchPolicy
 from runner.transports.leased.big_items import ArenaRegistry, BigItemWriter
 from runner.transports.leased.loops import FrameLoops
 from runner.transports.leased.reader import FrameInbox
 from runner.transports.leased.session import WorkerSession
-from runner.transports.leased.writer import BatchPolicy, FrameOutbox
+from runner.transports.leased.writer import FrameOutbox
 
 PLAN = make_plan(
     WorkflowSpec(

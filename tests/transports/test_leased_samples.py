@@ -19,11 +19,12 @@ from runner.spec.plan import WorkerPlan, make_plan
 from runner.spec.resources import QueueSpec
 from runner.text import safe_repr
 from runner.transports.leased import samples
+from runner.transports.leased.batch_packer import BatchPolicy
 from runner.transports.leased.big_items import ArenaRegistry, BigItemWriter
 from runner.transports.leased.loops import FrameLoops
 from runner.transports.leased.samples import MOST_BYTES, ItemSampler
 from runner.transports.leased.session import WorkerSession
-from runner.transports.leased.writer import BatchPolicy, FrameOutbox
+from runner.transports.leased.writer import FrameOutbox
 
 PLAN = make_plan(
     WorkflowSpec(
@@ -36,6 +37,9 @@ PLAN = make_plan(
         (QueueSpec("q"),),
     )
 )
+
+_ANSWERS = 100
+"""More than there are frames."""
 
 
 class Bench:
@@ -56,7 +60,8 @@ class Bench:
         session = WorkerSession(self._theirs, self._page)
         outbox = self._outbox(lister, session, policy)
         outbox.show_by(ItemSampler(self._theirs, offset))
-        self.ours.send_nowait(CreditMessage(1_000_000))
+        for _ in range(_ANSWERS):
+            self.ours.send_nowait(CreditMessage(1_000_000))
         session.take_in()
         loops = FrameLoops(session, None, outbox)
         loops.produce(iter(items), lambda *_, **__: None)
@@ -64,7 +69,7 @@ class Bench:
 
     def _outbox(self, lister: WorkerPlan, session: WorkerSession, policy: BatchPolicy | None) -> FrameOutbox:
         big_items = BigItemWriter(self._arenas.allocate_region(lister, "q"), session)
-        return FrameOutbox(session, stops=True, big_items=big_items, policy=policy)
+        return FrameOutbox(session, stops=True, asks=policy is not None, big_items=big_items, policy=policy)
 
     def _shown(self, offset: int) -> Iterator[tuple[int, object]]:
         put = offset

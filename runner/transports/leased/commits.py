@@ -22,14 +22,15 @@ from runner.ipc.frames import (
     pack_batch,
     pack_mixed,
     pack_safe,
+    pack_safe_batch,
     pack_series,
     pickle_alone,
 )
 from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import AckMessage, CommitMessage, Ended
+from runner.transports.leased.batch_packer import BatchPolicy, QuickKinds
 from runner.transports.leased.big_items import BigItemWriter
 from runner.transports.leased.session import WorkerSession
-from runner.transports.leased.writer import BatchPolicy, shard_of
 
 _SMALL = 32
 """About as many bytes as a small item has."""
@@ -44,7 +45,10 @@ class OutputGatherer:
         """`policy` is what a writer to a partitioned queue must know of it."""
         self._session = session
         self._big_items = big_items
-        self._shard_of = None if policy is None else shard_of(policy)
+        self._in_parts = policy is not None
+        self._sharding = None if policy is None else policy.sharding
+        self._quick = None if policy is None or policy.max_bytes is None else QuickKinds.of(policy)
+        """What may go in company, where that is not all that is safe."""
         self._safe: list[object] = []
         """What can wait to be pickled in company; only while all outputs can."""
         self._entries: list[ShardedEntry] = []
@@ -56,17 +60,16 @@ class OutputGatherer:
 
     def add(self, item: object) -> None:
         """Gather one output. Raises for one that can't be pickled or never fits, and `ShardKeyError`."""
-        if self._shard_of is None and not self._entries and is_safe(item):
+        shard = 0 if self._sharding is None else self._sharding.shard_of(item)
+        if not self._entries and (is_safe(item) if self._quick is None else self._quick.take(item)):
             self._safe.append(item)
             self.size += len(item) if isinstance(item, str | bytes) else _SMALL
             return
-        shard = 0 if self._shard_of is None else self._shard_of(item)
         data = self._pack(item)
         size = item_size(data)
         self._big_items.check_bound(size)
         if self._safe:
-            self._entries = [ShardedEntry(pickle_alone(each), 0, 0) for each in self._safe]
-            self._safe = []
+            self._part_company()
         self._entries.append(ShardedEntry(data, shard, size))
         self.size += len(data)
 
@@ -85,12 +88,26 @@ class OutputGatherer:
         count, safe, entries = len(self), self._safe, self._entries
         self._safe, self._entries, self.size = [], [], 0
         if safe:
-            return count, False, pack_safe(safe)
+            return (
+                count,
+                False,
+                pack_safe_batch(safe, self._shards_of(safe)) if self._in_parts else pack_safe(safe),
+            )
         pickles = [entry.data for entry in entries]
         is_big = self._big_items.mark_sent(pickles)
-        if self._shard_of is not None:
+        if self._in_parts:
             return count, is_big, pack_batch(entries)
         return count, is_big, pack_mixed(pickles) if is_big else pack_series(pickles)
+
+    def _shards_of(self, items: Sequence[object]) -> Sequence[int]:
+        return () if self._sharding is None else self._sharding.shards_of(items)
+
+    def _part_company(self) -> None:
+        """From now on each goes alone, with its own size."""
+        shards = self._shards_of(self._safe) or [0] * len(self._safe)
+        pickles = map(pickle_alone, self._safe)
+        self._entries = [ShardedEntry(d, s, len(d)) for d, s in zip(pickles, shards, strict=True)]
+        self._safe = []
 
     def _pack(self, item: object) -> bytes:
         try:

@@ -25,8 +25,8 @@ from runner.transports.leased.prefetch import Prefetch
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import PartitionedQueue, QueueLedger
+    from runner.transports.leased.batch_packer import BatchPolicy
     from runner.transports.leased.big_items import ArenaRegistry
-    from runner.transports.leased.writer import BatchPolicy
 
 
 _PREFETCH = 2

@@ -23,10 +23,10 @@ from runner.transports.pool import isolate_forks
 
 if TYPE_CHECKING:
     from runner.transports.cut import WriterCut
+    from runner.transports.leased.batch_packer import BatchPolicy
     from runner.transports.leased.by_hand import HeldOutbox
     from runner.transports.leased.commits import OutputBuffer
     from runner.transports.leased.routing import BranchEnd, RoutedOutputs
-    from runner.transports.leased.writer import BatchPolicy
 
 _To: TypeAlias = "BigItemWriter | RoutedOutputs"
 """What a worker's outputs need, whichever way they are gathered. Made once."""

@@ -23,6 +23,7 @@ from runner.ipc.frames import MIXED, UnpackError, Unreadable
 from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import Ended, HeldMessage, LeaseMessage
 from runner.transports.base import OnItemFailure, SafePoints
+from runner.transports.leased.batch_packer import FRAME_BYTES
 from runner.transports.leased.commits import Committer, OutputBuffer
 from runner.transports.leased.failures import failure_message
 from runner.transports.leased.loops import (
@@ -33,7 +34,6 @@ from runner.transports.leased.loops import (
 )
 from runner.transports.leased.reader import FrameInbox
 from runner.transports.leased.session import WorkerSession
-from runner.transports.leased.writer import FRAME_BYTES
 
 _MARK = int(Word.MARK)
 _NOTHING = object()

@@ -14,8 +14,7 @@ from typing import Any
 
 from runner.errors import MprunInternalError, WorkerSignal
 from runner.handlers.kinds import ItemBlock, Malformed, refuse_coroutine
-from runner.ipc.frames import ATOMS, NUMBERS, TEXTS, Resumed, UnpackError, Unreadable
-from runner.ipc.shm.handles import BIG
+from runner.ipc.frames import ATOMS, TEXTS, Resumed, UnpackError, Unreadable
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import LeaseMessage
 from runner.process.memory import out_of_memory
@@ -105,9 +104,13 @@ class FrameLoops:
                 at += 1
                 continue
             frame = outbox.open_safe()
-            upto = at + max(1, outbox.room - len(frame))
-            frame += block[at:upto]
-            at = upto
+            some = block[at : at + max(1, outbox.room - len(frame))]
+            at += len(some)
+            if not outbox.quick.take_all(some):
+                for item in some:
+                    self._add(item, outbox, fail)
+                continue
+            frame += some
             if len(frame) >= outbox.room:
                 outbox.send_full()
 
@@ -115,14 +118,16 @@ class FrameLoops:
         """Put items as quickly as can be, until there are no more, or one was big: then True."""
         words = self.session.status.words
         frame = outbox.open_safe()
-        append, numbers, texts, big, stop = frame.append, NUMBERS, TEXTS, BIG, Word.STOP
+        append, quick, texts, stop = frame.append, outbox.quick, TEXTS, Word.STOP
+        numbers, text, whole, flat = quick.numbers, quick.text, quick.whole, quick.flat
         are_atoms = ATOMS.issuperset
         for item in iterator:
             kind = type(item)
             if (
                 kind in numbers
-                or (kind in texts and len(item) < big)  # type: ignore[arg-type]
-                or (kind is tuple and are_atoms(map(type, item)))  # type: ignore[call-overload]
+                or (kind in texts and len(item) < text)  # type: ignore[arg-type]
+                or (kind is flat and are_atoms(map(type, item)))  # type: ignore[call-overload]
+                or (kind is int and -whole < item < whole)  # type: ignore[operator]
             ):
                 append(item)
                 if len(frame) < outbox.room:
@@ -258,7 +263,7 @@ class FrameLoops:
         nanos = self.session.status.end_work()
         self.session.status.count_items(lease.stop - began_at, nanos)
         self.outbox.all_done()
-        if not self.outbox.flush(nanos):
+        if not self.outbox.send_rest(nanos):
             self.inbox.ack(lease.lease, lease.stop, nanos)
 
     def _failed(

@@ -17,9 +17,9 @@ from runner.ledger.ranges import Frame, ItemRange, Lease
 from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.plan import Plan, QueuePlan, StagePlan, WorkerPlan
 from runner.spec.resources import WhenFull
+from runner.transports.leased.batch_packer import FRAME_BYTES, BatchPolicy
 from runner.transports.leased.big_items import SharedFrame
 from runner.transports.leased.connection import Output, plain_output
-from runner.transports.leased.writer import FRAME_BYTES, BatchPolicy
 
 _BATCHES = 2
 """Batches of each writer that there should be room for, and as many again are left."""
@@ -55,16 +55,15 @@ class PartitionedQueues:
             return None
         shares = _BATCHES * (len(queue.writers) + 1)
         items = _MOST_ITEMS if queue.spec.maxsize is None else min(_MOST_ITEMS, queue.spec.maxsize // shares)
-        size = (
-            FRAME_BYTES if queue.spec.max_bytes is None else min(FRAME_BYTES, queue.spec.max_bytes // shares)
-        )
+        share = FRAME_BYTES if queue.spec.max_bytes is None else queue.spec.max_bytes // shares
         return BatchPolicy(
             shard_by=queue.shard_by,
             shards=max(1, len(_policy(queue).readers)),
             max_bytes=queue.spec.max_bytes,
             batch_items=max(1, items),
-            batch_bytes=size,
+            batch_bytes=min(FRAME_BYTES, share),
             in_order=worker.stage in self._ordered,
+            share_bytes=share,
         )
 
     def output(self, worker: WorkerPlan, queue: QueueLedger) -> Output:

@@ -27,11 +27,11 @@ from runner.ipc.shm.handles import is_handle
 from runner.ipc.status_page import Wait
 from runner.ipc.stream import PutMessage
 from runner.spec.routes import RoutePlan
+from runner.transports.leased.batch_packer import BatchPolicy
 from runner.transports.leased.big_items import BigItemWriter, WriterRegion
 from runner.transports.leased.commits import ArenaFullError, check_closing
 from runner.transports.leased.samples import ItemSampler
 from runner.transports.leased.session import WorkerSession
-from runner.transports.leased.writer import BatchPolicy, shard_of
 from runner.transports.routing import Router
 
 _MOST_ITEMS = 1 << 12
@@ -61,10 +61,10 @@ class _Branch:
     def __init__(self, end: BranchEnd, session: WorkerSession) -> None:
         self.big_items = BigItemWriter(end.region, session)
         self.is_plain = end.policy is None
-        self._shard_of = None if end.policy is None else shard_of(end.policy)
+        self._sharding = None if end.policy is None else end.policy.sharding
 
     def shard(self, item: object) -> int:
-        return 0 if self._shard_of is None else self._shard_of(item)
+        return 0 if self._sharding is None else self._sharding.shard_of(item)
 
     def frame(self, entries: Sequence[ShardedEntry]) -> tuple[bool, bytes]:
         """Return whether what lies in shared memory leaves with these, and their frame."""

@@ -7,9 +7,9 @@ A PUT also acknowledges what its items were made from. A frame is filled for a m
 more than the supervisor has given leave for. If the handler then sleeps on an item, a second thread sends what has
 gathered, so that no item waits long for company; from then on each goes out at once, until they come quickly again.
 
-A batch is for a queue that must know more of its items than their number (partitioned.py): each is pickled alone, so
-that its shard and its size are known at its put. Nothing is sent before the last batch is answered, but for what has
-gathered while the handler is at its next item.
+A batch is for a queue that must know more of its items than their number (batch_packer.py). No leave is given for it;
+it is answered when it is in. While one is not, the next is filled and sent, and then its writer waits, where there is
+room for several.
 """
 
 from __future__ import annotations
@@ -17,26 +17,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from runner.errors import Stopping
-from runner.ipc.frames import (
-    NUMBERS,
-    TEXTS,
-    ShardedEntry,
-    is_safe,
-    item_size,
-    pack_batch,
-    pack_safe,
-    pack_series,
-    pickle_alone,
-)
+from runner.ipc.frames import NUMBERS, TEXTS, is_safe, pack_safe, pack_series, pickle_alone
 from runner.ipc.shm.handles import BIG, is_handle
 from runner.ipc.status_page import StopRequest, Wait, Word
 from runner.ipc.stream import PutBigMessage, PutMessage
-from runner.ledger.sharding import sharder
 from runner.process.real_threads import RealEvent, sleep, start_thread
+from runner.transports.leased.batch_packer import FRAME_BYTES, BatchPacker, BatchPolicy, QuickKinds
 from runner.transports.leased.big_items import BigItemWriter
 from runner.transports.leased.outbox import TICK, OutboxEnd
 from runner.transports.leased.session import WorkerSession
@@ -47,27 +36,12 @@ if TYPE_CHECKING:
 FILL_SECONDS = 0.001
 """How long a frame may take to fill where items come quickly."""
 _GROWTH = 8
-FRAME_BYTES = 1 << 16
-"""About how long a frame of several items may be that travels itself: handed out in parts, it goes whole with each."""
 STORED_BYTES = 1 << 18
-"""The same for one that lies in shared memory. It should fit into a core's cache: one that does not costs more."""
+"""About how long a frame may be that lies in shared memory. It should fit into a core's cache: else it costs more."""
 _STORED_FROM = 1 << 13
 """Bytes of a frame from which on it costs less to store it than to send it along twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPolicy:
-    """What a writer must know of the queue that it writes to. Pickles while multiprocessing spawns a process."""
-
-    shard_by: str | None
-    shards: int
-    max_bytes: int | None
-    batch_items: int
-    """Items that it may send at once."""
-    batch_bytes: int = FRAME_BYTES
-    """Bytes that it may send at once, but for a single item."""
-    in_order: bool = False
-    """The writer's stage keeps the order of what it reads."""
+_ON_THEIR_WAY = 2
+"""Batches that may be unanswered, where one holds more than a single item."""
 
 
 class FramePacker:
@@ -76,6 +50,8 @@ class FramePacker:
 
     Once one was big, each is looked at, until they have proved to be small again.
     """
+
+    quick = QuickKinds()
 
     def __init__(
         self,
@@ -174,67 +150,6 @@ class FramePacker:
         return payload
 
 
-class BatchPacker:
-    """Gathers items for batches: each has a shard and a size, both known at once."""
-
-    looks = True
-    """Each item is looked at for its size."""
-
-    def __init__(
-        self,
-        policy: BatchPolicy,
-        big_items: BigItemWriter,
-        flush: Callable[[], object],
-        wait_for_slot: Callable[[], object],
-    ) -> None:
-        """`flush` sends what has gathered; `wait_for_slot` is called while the arena has no room for a big item."""
-        self._most_bytes = policy.batch_bytes
-        self._shard_of = shard_of(policy)
-        self._big_items = big_items
-        self._flush = flush
-        self._wait_for_slot = wait_for_slot
-        self._entries: list[ShardedEntry] = []
-        self.sampler: ItemSampler | None = None
-        self._gathered = self._left = 0
-        """Bytes that were ever gathered, by the main thread, and that were sent, by whoever holds the lock."""
-        self.taken_bytes = 0
-        """How long the last batch was."""
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def add(self, item: object) -> int:
-        """Gather one item; return how many there are now. Raises as a frame's packer does, and `ShardKeyError`."""
-        shard = self._shard_of(item)  # first: an item without a key must not take room in the arena
-        data = self._big_items.pack(item, self._wait_for_slot)
-        size = item_size(data)
-        self._big_items.check_bound(size)
-        if self._gathered - self._left + size > self._most_bytes:
-            self._flush()
-        if self.sampler is not None and size > len(data) and not self._entries:
-            self.sampler.note_big(item)
-        self._gathered += size
-        self._entries.append(ShardedEntry(data, shard, size))
-        return len(self._entries)
-
-    def first(self) -> bytes:
-        """Return the pickle of the oldest item, or its handle."""
-        return self._entries[0].data
-
-    def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
-        """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed. It travels
-        itself."""
-        entries = self._entries[:count]
-        del self._entries[:count]
-        kind: type[PutMessage] = PutMessage
-        if self._big_items.has_unsent:
-            kind, _ = self._big_items.pack_frame([entry.data for entry in entries])
-        self._left += sum(entry.size for entry in entries)
-        body = pack_batch(entries)
-        self.taken_bytes = len(body)
-        return kind, body
-
-
 class RoutedPacker(Protocol):
     """Gathers items for several queues (routing.py)."""
 
@@ -287,8 +202,10 @@ class FrameOutbox(OutboxEnd):
         self._asks = asks
         self._asks_for = 1 if policy is None else policy.batch_items
         """Items that may be sent at once where leave is not given."""
-        self._packer = self._packer_for(big_items, policy, routed)
         self._lock = threading.Lock()
+        self._packer = self._packer_for(big_items, policy, routed)
+        self._ahead = _ON_THEIR_WAY - 1 if asks and self._asks_for > 1 and routed is None else 0
+        """What may be unanswered while more is gathered."""
         self._flusher: threading.Thread | None = None
         self._gathering = RealEvent()
         self._sends = 0
@@ -317,7 +234,7 @@ class FrameOutbox(OutboxEnd):
         if policy is None:
             return FramePacker(big_items, self.flush, self._wait_for_slot)
         assert big_items is not None
-        return BatchPacker(policy, big_items, self.flush, self._wait_for_slot)
+        return BatchPacker(policy, big_items, self._lock, self.send_full, self._wait_for_slot)
 
     # The loops' face.
 
@@ -325,6 +242,12 @@ class FrameOutbox(OutboxEnd):
     def looks(self) -> bool:
         """Whether each item is looked at for its size."""
         return self._packer.looks
+
+    @property
+    def quick(self) -> QuickKinds:
+        """Which items may be appended to the list of `open_safe`, unless each is looked at."""
+        assert isinstance(self._packer, FramePacker | BatchPacker)
+        return self._packer.quick
 
     def show_by(self, sampler: ItemSampler) -> None:
         """Have some items shown to the supervisor. In a producer, before its first item."""
@@ -391,7 +314,7 @@ class FrameOutbox(OutboxEnd):
 
     def open_safe(self) -> list[object]:
         """Return the list to which the producer's loop appends safe items itself, up to `room`, then calls `flush`."""
-        assert isinstance(self._packer, FramePacker)
+        assert isinstance(self._packer, FramePacker | BatchPacker)
         return self._packer.open_safe()
 
     def append_safe(self, item: object) -> None:
@@ -415,6 +338,10 @@ class FrameOutbox(OutboxEnd):
         with self._lock:
             self._lease, self._stop = lease, stop
             self._progress = (at, partial, self._outputs)
+            if stop - at > 1 and not len(self._packer):
+                # The wait for the lease says nothing of how quickly its items are handled.
+                self._began = time.perf_counter()
+                self._size()
 
     def done(self, upto: int) -> None:
         """The items of the lease before `upto` are done: what is sent next says so, unless it is the whole lease."""
@@ -425,7 +352,13 @@ class FrameOutbox(OutboxEnd):
         """All of the lease is done, and nothing is needed any more of what it held: what is sent next says so."""
         self._progress = (self._stop, 0, self._outputs)
 
-    def flush(self, nanos: int = 0) -> bool:
+    def flush(self) -> None:
+        """Send what has gathered, waiting for leave if there is none; where none is given, wait until all is in."""
+        self.send_rest()
+        if self._asks and self.session.answered < self._sends:
+            self.session.blocked(Wait.ROOM, lambda: self._wait_until_answered(0))
+
+    def send_rest(self, nanos: int = 0) -> bool:
         """Send what has gathered, waiting for leave if there is none. False if there was nothing."""
         if not len(self._packer):
             return False
@@ -439,7 +372,8 @@ class FrameOutbox(OutboxEnd):
             sent = self._send(nanos)
             self._observe(sent)
         if self._asks:
-            self.session.blocked(Wait.ROOM, self._wait_until_answered)
+            if self.session.answered < self._sends - self._ahead:
+                self.session.blocked(Wait.ROOM, lambda: self._wait_until_answered(self._ahead))
         elif self.session.credit < self._fitting:
             self.session.take_in()
         with self._lock:
@@ -449,7 +383,7 @@ class FrameOutbox(OutboxEnd):
     def _wait_for_slot(self) -> None:
         """The arena is full: nothing of it comes back while its handles are kept here."""
         self._check_closing()
-        if not self.flush():
+        if not self.send_rest():
             self.session.blocked(Wait.ROOM, self.session.wait)
 
     def check_stop(self) -> None:
@@ -512,9 +446,9 @@ class FrameOutbox(OutboxEnd):
             self._check_closing()
             self.session.wait()
 
-    def _wait_until_answered(self) -> None:
-        """What was asked for is in the queue once every frame has its answer."""
-        while self.session.answered < self._sends:
+    def _wait_until_answered(self, ahead: int) -> None:
+        """What was asked for is in the queue once its frame has its answer: wait for all but so many."""
+        while self.session.answered < self._sends - ahead:
             self._check_closing()
             self.session.wait()
 
@@ -535,10 +469,5 @@ class FrameOutbox(OutboxEnd):
                 # First of all, so that an item that comes too late for this frame finds that it is to go out at once.
                 self.room = 1
                 self._gathering.clear()
-                if self._asks or self.session.credit > 0:
+                if len(self._packer) and (self._asks or self.session.credit > 0):
                     self._observe(self._send(may_store=False))
-
-
-def shard_of(policy: BatchPolicy) -> Callable[[object], int]:
-    """Return what tells the shard of an item. That raises `ShardKeyError` for one without a key."""
-    return (lambda _: 0) if policy.shard_by is None else sharder(policy.shard_by, policy.shards)
