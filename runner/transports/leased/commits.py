@@ -16,6 +16,7 @@ from typing import Protocol
 
 from runner.errors import Stopping
 from runner.ipc.frames import (
+    NUMBERS,
     ShardedEntry,
     is_safe,
     item_size,
@@ -49,6 +50,8 @@ class OutputGatherer:
         self._sharding = None if policy is None else policy.sharding
         self._quick = None if policy is None or policy.max_bytes is None else QuickKinds.of(policy)
         """What may go in company, where that is not all that is safe."""
+        self._numbers = NUMBERS if self._sharding is None and self._quick is None else frozenset()
+        """Types of items that go in company without another look."""
         self._safe: list[object] = []
         """What can wait to be pickled in company; only while all outputs can."""
         self._entries: list[ShardedEntry] = []
@@ -60,6 +63,10 @@ class OutputGatherer:
 
     def add(self, item: object) -> None:
         """Gather one output. Raises for one that can't be pickled or never fits, and `ShardKeyError`."""
+        if type(item) in self._numbers and not self._entries:
+            self._safe.append(item)
+            self.size += _SMALL
+            return
         shard = 0 if self._sharding is None else self._sharding.shard_of(item)
         if not self._entries and (is_safe(item) if self._quick is None else self._quick.take(item)):
             self._safe.append(item)

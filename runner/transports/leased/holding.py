@@ -10,6 +10,7 @@ What is held comes again after a kill, and only the item in hand is charged for 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -171,40 +172,80 @@ class HoldingLoop:
         fail: OnItemFailure,
     ) -> int:
         """Handle items of a lease from `at` on, until it is time to commit, or one fails; return where to go on."""
-        words, now, status = self._words, time.monotonic, self._session.status
-        outputs, index, item = self._outputs, at - 1, _NOTHING
-        self._pace.holds(now())
-        due, most = self._pace.due(), self._pace.most
+        status = self._session.status
+        self._pace.holds(time.monotonic())
         # A lease is a few milliseconds of work: for a state, which is kept when that is cheap, its end is soon enough.
-        watched = self._points.flush is not None
-        chunk = items if most is None else islice(items, most - self._held)
+        due = self._pace.due() if self._points.flush is not None else math.inf
+        chunk = items if self._pace.most is None else islice(items, self._pace.most - self._held)
         self._inbox.mark_in_hand(lease.lease, at, lease.first)
         status.begin_work()
+        if self._outputs is None:
+            index, item, error = self._take_each(enumerate(chunk, at), at - 1, call, due)
+        else:
+            skip = lease.partial if at == lease.start else 0
+            index, item, error = self._make_of_each(
+                self._outputs, enumerate(chunk, at), at - 1, call, due, skip
+            )
+        self._count(index + 1 - at, status.end_work())
+        if error is not None:
+            return self._failed(lease, at, index, item, error, fail)
+        self._end(lease, at, index + 1)
+        return index + 1
+
+    def _take_each(
+        self,
+        items: Iterator[tuple[int, object]],
+        index: int,
+        call: Callable[[object], object],
+        due: float,
+    ) -> tuple[int, object, BaseException | None]:
+        """Handle numbered items while nothing is `due`; return the last one's number, which is `index` where there is
+        none, and where it failed the item and its error."""
+        words, now, item = self._words, time.monotonic, _NOTHING
         try:
-            if outputs is None:
-                for index, item in enumerate(chunk, at):
-                    words[_MARK] = index
-                    if (value := call(item)) is not None:
-                        run_out(value)
-                    if watched and now() >= due:
-                        break
-            else:
-                skip = lease.partial if at == lease.start else 0
-                for index, item in enumerate(chunk, at):
-                    words[_MARK] = index
-                    if (value := call(item)) is not None:
-                        _gather(outputs, value, skip)
-                    skip = 0
-                    if outputs.size >= FRAME_BYTES or (watched and now() >= due):
-                        break
+            for index, item in items:
+                words[_MARK] = index
+                if (value := call(item)) is not None:
+                    run_out(value)
+                if now() >= due:
+                    break
         except (WorkerSignal, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._count(index + 1 - at, status.end_work())
-            return self._failed(lease, at, index, item, error, fail)
-        self._count(index + 1 - at, status.end_work())
-        self._end(lease, at, index + 1)
-        return index + 1
+            return index, item, error
+        return index, _NOTHING, None
+
+    def _make_of_each(
+        self,
+        outputs: OutputGatherer,
+        items: Iterator[tuple[int, object]],
+        index: int,
+        call: Callable[[object], object],
+        due: float,
+        skip: int,
+    ) -> tuple[int, object, BaseException | None]:
+        """The same in a pipe stage. The first `skip` outputs of the first item are in already."""
+        words, now, add, item = self._words, time.monotonic, outputs.add, _NOTHING
+        try:
+            for index, item in items:
+                words[_MARK] = index
+                if (value := call(item)) is not None:
+                    if skip or type(value) is GeneratorType:
+                        _gather(outputs, value, skip)
+                    else:
+                        try:
+                            add(value)
+                        except BaseException as error:
+                            explain_output(error, value)
+                            raise
+                skip = 0
+                if outputs.size >= FRAME_BYTES or now() >= due:
+                    break
+        except (WorkerSignal, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            return index, item, error
+        return index, _NOTHING, None
 
     def _count(self, items: int, nanos: int) -> None:
         self._nanos += nanos
@@ -301,13 +342,13 @@ class HoldingLoop:
 
 def _gather(outputs: OutputBuffer, value: object, skip: int) -> None:
     """Gather what the handler made of an item, but for the first `skip`, which are in already; or none of it."""
-    before, each = len(outputs), value
+    if not isinstance(value, GeneratorType):
+        return  # the only one is in
+    before = len(outputs)
+    each: object = value
     try:
-        if isinstance(value, GeneratorType):
-            for each in islice(value, skip, None):
-                outputs.add(each)
-        elif not skip:
-            outputs.add(value)
+        for each in islice(value, skip, None):
+            outputs.add(each)
     except BaseException as error:
         if len(outputs) > before:
             outputs.truncate(before)
