@@ -217,7 +217,7 @@ class HoldingLoop:
 
     def _make_of_each(
         self,
-        outputs: OutputGatherer,
+        outputs: OutputBuffer,
         items: Iterator[tuple[int, object]],
         index: int,
         call: Callable[[object], object],

@@ -31,11 +31,11 @@ from runner.ipc.stream import (
 from runner.ledger.credit import UNBOUNDED_SHARE
 from runner.ledger.ranges import Lease
 from runner.spec.failures import OnError
+from runner.transports.kept_states import KeptStates, SourcePlaces
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import Suspicion, WorkerConnection
 from runner.transports.leased.dispatch import Dispatch
 from runner.transports.leased.failures import settle_failure
-from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import QueueLedger

@@ -28,6 +28,7 @@ from runner.spec.plan import Plan, StagePlan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.cut import Cut
 from runner.transports.error_items import failed_in_making
+from runner.transports.kept_states import KeptStates, SourcePlaces
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import (
     NoPartitionedQueues,
@@ -42,7 +43,6 @@ from runner.transports.leased.dispatch import Dispatch
 from runner.transports.leased.endpoint import EndpointFactory
 from runner.transports.leased.failures import take_back
 from runner.transports.leased.intake import Intake
-from runner.transports.leased.kept_states import KeptStates, SourcePlaces
 from runner.transports.leased.prefetch import OneByOne, Prefetch
 from runner.transports.pool import PooledTransport, ProcessPool
 

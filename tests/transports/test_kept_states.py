@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runner.ipc.messages import Fact, StateKept
 from runner.ipc.stream import SampleMessage
 from runner.transports.cut import SampledItem, WriterCut
-from runner.transports.leased.kept_states import MOST_SAMPLES, KeptStates, SourcePlaces
+from runner.transports.kept_states import MOST_SAMPLES, KeptStates, SourcePlaces
 
 
 def test_a_successor_gets_the_last_state() -> None:
