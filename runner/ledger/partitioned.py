@@ -8,9 +8,9 @@
                              │ └─ held up: the item before comes back later, or the window ends here
                              └──► dropped, oldest first
 
-Every writer asks: it sends some items at a time, and waits until these are in. So no leave to put is out, and what
-counts is what is there. A partition hands out what it was given, as any queue without a bound; what belongs to the
-queue as a whole, above all its bounds, is kept in front of them.
+Every writer asks: it sends some items at a time, and waits until these are in, or all but the last of them. So no leave
+to put is out, and what counts is what is there. A partition hands out what it was given, as any queue without a bound;
+what belongs to the queue as a whole, above all its bounds, is kept in front of them.
 """
 
 from __future__ import annotations

@@ -58,10 +58,10 @@ class QueueSpec:
     max_bytes: int | None = key(
         SIZE,
         "The most bytes of pickled items, big arrays included, that may wait in it or be in its readers' hands and not "
-        "done with. An item that is bigger fails at its put. `maxsize` holds as well. Items are "
-        "then pickled one by one, and sent only as there is room: small ones travel more slowly. Without it, only the "
-        "number of items is bounded, and under `leased` what all items of 64 KiB and more of a run take together: 512 "
-        "MiB, or a quarter of the memory if that is less. Needs `leased`.",
+        "done with; small ones that share a pickle count as it is long. An item that is bigger fails at its put. "
+        "`maxsize` holds as well. Below `1MiB` items are pickled one by one, and travel more slowly. Without it, only "
+        "the number of items is bounded, and under `leased` what all items of 64 KiB and more of a run take together: "
+        "512 MiB, or a quarter of the memory if that is less. Needs `leased`.",
         default=None,  # since whoever counts them is slower
         more={"examples": ["64MiB", "1GB"]},
     )

@@ -87,6 +87,24 @@ def test_a_part_of_what_is_put_goes_in_once_a_moment_has_passed() -> None:
     assert (6, 90) == (steamer.account().put, steamer.account().peak_bytes)
 
 
+def test_the_rest_of_it_goes_in_by_moments_and_not_as_each_item_leaves() -> None:
+    steamer = ledger(maxsize=10)
+    steamer.offer(offer("neo", buns(8)), 0.0)
+    steamer.offer(offer("alex", buns(8)), 0.0)
+    steamer.advance(GRANT_DELAY)
+    steamer.set_demand("eater-1", 8, GRANT_DELAY)
+    (lease, *_) = leases(steamer)
+    put = [steamer.account().put]
+
+    for upto in (2, 3, 4):
+        steamer.acked(lease.number, upto, GRANT_DELAY * 1.5)
+        put.append(steamer.account().put)
+    steamer.advance(2 * GRANT_DELAY)
+
+    assert [10, 10, 10, 10] == put
+    assert 15 == steamer.account().put  # the one in hand takes no room
+
+
 def test_who_waits_for_more_before_it_is_done_with_any_gets_it_whatever_it_weighs() -> None:
     steamer = ledger(max_bytes=100)
     steamer.offer(offer("neo", buns(1, 80)), 0.0)
