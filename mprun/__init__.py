@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner import __version__ as __version__
+    from runner.api.imap import imap as imap
+    from runner.api.map_iterator import MapIterator as MapIterator
+    from runner.api.results import ItemLost as ItemLost
+    from runner.api.results import MapFailure as MapFailure
     from runner.composition import run as run
     from runner.composition import run_file as run_file
     from runner.errors import BatchFailed as BatchFailed
@@ -41,6 +45,9 @@ __all__ = [
     "Event",
     "HandlerKind",
     "HandlerLock",
+    "ItemLost",
+    "MapFailure",
+    "MapIterator",
     "MprunError",
     "Observer",
     "Plan",
@@ -50,6 +57,7 @@ __all__ = [
     "SpecError",
     "Stopping",
     "WorkerContext",
+    "imap",
     "load",
     "make_plan",
     "run",
@@ -62,6 +70,9 @@ _HOMES = {
     "Event": "runner.events.base",
     "HandlerKind": "runner.handlers.kinds",
     "HandlerLock": "runner.process.resources.locks",
+    "ItemLost": "runner.api.results",
+    "MapFailure": "runner.api.results",
+    "MapIterator": "runner.api.map_iterator",
     "MprunError": "runner.errors",
     "Observer": "runner.events.bus",
     "Plan": "runner.spec.plan",
@@ -72,6 +83,7 @@ _HOMES = {
     "Stopping": "runner.errors",
     "WorkerContext": "runner.handlers.kinds",
     "__version__": "runner",
+    "imap": "runner.api.imap",
     "load": "runner.loader.load",
     "make_plan": "runner.spec.plan",
     "run": "runner.composition",

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +42,7 @@ from runner.supervisor.feeder import NO_FEEDER
 from runner.supervisor.outputs import hidden_by, leaves_output, open_outputs
 from runner.supervisor.resources import open_resources
 from runner.supervisor.supervisor import Supervisor
-from runner.transports.base import Transport
+from runner.transports.base import HasFileno, Transport
 from runner.transports.cut import Cut
 from runner.transports.worker import work
 
@@ -50,6 +52,18 @@ if TYPE_CHECKING:
     from runner.supervisor.job_scheduler import JobScheduler
 
 
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """How a run is done for a program, in a process of its own."""
+
+    lent: Mapping[str, socket.socket] = field(default_factory=dict)
+    """Stages whose one worker is the program itself, each with the socket over which it gets its place. `leased` alone."""
+    home: Path | None = None
+    """Where what has to be written lies, where nobody else is to reach the run or to find it listed."""
+    program: HasFileno | None = None
+    """Can be read once the program has ended: nothing of the run is to outlive it."""
+
+
 def run(
     plan: Plan,
     observers: Sequence[Observer] = (),
@@ -57,10 +71,13 @@ def run(
     recorder: NoRecord = NO_RECORD,
     resumed: TakenRun | None = None,
     past: JobsPast | None = None,
+    hosting: Hosting | None = None,
 ) -> Report:
     """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
 
     With `resumed` it goes on where another runner was killed or has ended, as the same run.
+
+    `hosting` is for a process that does nothing else, and does it for a program (`process/host.py`).
 
     `keep` gets the report before observers are closed: one that shows the run may wait for a screen that is stopped.
     What `recorder` has left to do when this returns, whoever made it waits for. `past` is what a plan of jobs takes
@@ -85,9 +102,11 @@ def run(
         with _signals_noted() as signals:
             run_folder = last.enter_context(
                 _keep_record(RunFolder(bus.run, home()), plan, recorder, resumed, bus.mask)
+                if hosting is None or hosting.home is None
+                else nullcontext(RunFolder(bus.run, hosting.home))
             )
             last.callback(recorder.close)
-            _supervise(plan, bus, signals, run_folder, recorder, resumed, past)
+            _supervise(plan, bus, signals, run_folder, recorder, resumed, past, hosting or Hosting())
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
@@ -116,6 +135,10 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
         ) from error
 
 
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)  # the watchdog ends whatever is left
+
+
 def _supervise(
     plan: Plan,
     bus: Bus,
@@ -124,6 +147,7 @@ def _supervise(
     recorder: NoRecord,
     resumed: TakenRun | None,
     past: JobsPast | None,
+    hosting: Hosting,
 ) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
     cut = None if resumed is None else resumed.cut
@@ -138,8 +162,10 @@ def _supervise(
             mark = mark_of(bus.run, 1 if resumed is None else resumed.incarnation)
             watchdog = parts.enter_context(_leave_no_process(mark)) if plan.transport != "inline" else None
             resources = parts.enter_context(open_resources(plan))
-            transport = _open_transport(plan, signals.wake, resources.providers, cut)
+            transport = _open_transport(plan, signals.wake, resources.providers, cut, hosting.lent)
             parts.callback(transport.close)
+            if hosting.program is not None:
+                transport.watch(hosting.program, _die)
             letters = DeadLetterStore(run_folder, plan)
             if cut is not None:
                 letters.resume(cut.letters)
@@ -160,7 +186,7 @@ def _supervise(
         )
         if resumed is not None and cut is not None:
             supervisor.resume(cut, resumed.incarnation)
-        if watchdog is not None:
+        if watchdog is not None and hosting.home is None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder))
             mask, snapshot = bus.mask or dict, supervisor.controller.snapshot
             bus.observers.append(LastSeen(run_folder, lambda: mask(snapshot())))
@@ -188,7 +214,13 @@ def run_file(
     return run(plan_for(spec), observers)
 
 
-def _open_transport(plan: Plan, wake: int, providers: ResourceProviders, cut: Cut | None) -> Transport:
+def _open_transport(
+    plan: Plan,
+    wake: int,
+    providers: ResourceProviders,
+    cut: Cut | None,
+    lent: Mapping[str, socket.socket],
+) -> Transport:
     # Each is imported only where it is wanted: multiprocessing alone takes as long to import as a short run.
     if plan.transport == "inline":
         from runner.transports.inline.transport import InlineTransport
@@ -200,7 +232,7 @@ def _open_transport(plan: Plan, wake: int, providers: ResourceProviders, cut: Cu
         return JoinableTransport(plan, work, wake, providers)
     from runner.transports.leased.transport import LeasedTransport
 
-    return LeasedTransport(plan, work, wake, providers, cut)
+    return LeasedTransport(plan, work, wake, providers, cut, lent)
 
 
 def _job_scheduler(

@@ -30,6 +30,15 @@ _OF_USERS = ("python", "serve")
 """Kinds of handlers that are the user's own code. Of the others some read what the run itself is given."""
 
 
+_kept_open: frozenset[int] = frozenset()
+
+
+def keep_open(descriptors: Iterable[int]) -> None:
+    """Called in a process forked from a program: what was open there may belong to the handlers, which live there."""
+    global _kept_open
+    _kept_open = frozenset(descriptors)
+
+
 def bootstrap_worker(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None:
     """Make this process a worker of its own. `keep` are the descriptors it needs; None after a spawn: it has no more.
 
@@ -54,7 +63,7 @@ def detach(parent: int, keep: Iterable[int] | None) -> None:
         os.setsid()
     die_with_parent(parent)
     if keep is not None:
-        close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *keep))
+        close_all_but((*_STANDARD, *_descriptors_of(sys.stdout, sys.stderr), *_kept_open, *keep))
     apply_tag(tag_of(os.environ.get(RUN_VARIABLE, "")))
     _reset_signals()
 

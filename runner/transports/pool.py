@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from runner.errors import HandlerError, MprunInternalError, StartFailed
 from runner.ipc.channel import Receiver, Sender, open_channel
@@ -37,10 +37,31 @@ MakeEndpoint = Callable[[WorkerPlan, StatusPage, Sender], WorkerEndpoint]
 """Called in the child: put the transport's queue ends into an endpoint. Must pickle where a worker is spawned."""
 
 
+class WorkerProcess(Protocol):
+    """What can be done with a worker from outside; `fileno()` becomes readable when it has ended."""
+
+    pid: int
+
+    def fileno(self) -> int:
+        """For a selector."""
+
+    def reap(self) -> int:
+        """Collect it, ended or not, and return its exit code, negative for a signal."""
+
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped it."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it has started."""
+
+    def send_alone(self, number: signal.Signals) -> None:
+        """Send a signal to it alone."""
+
+
 @dataclass(slots=True)
 class _Member:
     plan: WorkerPlan
-    process: ChildProcess
+    process: WorkerProcess
     receiver: Receiver
     status: StatusPage
 
@@ -86,6 +107,25 @@ class ProcessPool:
         finally:
             sender.close()
         self._providers.worker_started(plan)
+        self._admit(_Member(plan, process, receiver, status))
+        return Spawned(process.pid, os.getpid())
+
+    def lend(self, plan: WorkerPlan, lend: Callable[[StatusPage, Sender], WorkerProcess]) -> Spawned:
+        """
+        Have somebody who is there already be a worker: `lend` gives it its place, and returns what stands for it here.
+
+        Raises:
+            StartFailed: the system has no descriptor left.
+        """
+        receiver, sender, status = _open_for(plan)
+        try:
+            process = lend(status, sender)
+        except BaseException:
+            receiver.close()
+            status.close()
+            raise
+        finally:
+            sender.close()
         self._admit(_Member(plan, process, receiver, status))
         return Spawned(process.pid, os.getpid())
 

@@ -314,6 +314,8 @@ class ArenaRegistry:
         self._parts: defaultdict[str, int] = defaultdict(int)
         self._writers_parts: defaultdict[str, dict[str, _WriterPart]] = defaultdict(dict)
         """By writer, then by queue."""
+        self._share = 0
+        """Bytes that each writer may have in arenas at once, as soon as one asks."""
         self._closed = False
         self._forks = _Descent.forks
         self.freed: dict[tuple[str, str], list[int]] = {}
@@ -334,8 +336,9 @@ class ArenaRegistry:
         number = self._parts[queue]
         self._parts[queue] += 1
         self._writers_parts[worker.name][queue] = _WriterPart(file, number, worker.name, queue)
-        share = writer_share(memory.total(), self._writers)
-        return WriterRegion(file, number, share, self._bounds[queue], queue)
+        if not self._share:
+            self._share = writer_share(memory.total(), self._writers)
+        return WriterRegion(file, number, self._share, self._bounds[queue], queue)
 
     def receive_frame(self, writer: str, body: bytes, queue: str) -> SharedFrame:
         """Take in a frame with big items: the payload that stands for it."""

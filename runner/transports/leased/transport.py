@@ -10,8 +10,11 @@ What the streams bring goes straight into the ledgers (intake.py), and what thes
 from __future__ import annotations
 
 import signal
+import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from runner.exit_status import describe_alone
@@ -43,6 +46,7 @@ from runner.transports.leased.dispatch import Dispatch
 from runner.transports.leased.endpoint import EndpointFactory
 from runner.transports.leased.failures import take_back
 from runner.transports.leased.intake import Intake
+from runner.transports.leased.lending import lend_place
 from runner.transports.leased.prefetch import OneByOne, Prefetch
 from runner.transports.pool import PooledTransport, ProcessPool
 
@@ -59,6 +63,7 @@ _BROKEN_STREAM = (
 _INSIDE = "the supervisor"
 _QUICK = 2000.0
 """Items a second that a stage may begin for its readers to get several at once."""
+NOTHING_LENT: Mapping[str, socket.socket] = MappingProxyType({})
 
 
 class LeasedTransport(PooledTransport):
@@ -75,8 +80,14 @@ class LeasedTransport(PooledTransport):
         wake: int,
         providers: ResourceProviders = NO_PROVIDERS,
         cut: Cut | None = None,
+        lent: Mapping[str, socket.socket] = NOTHING_LENT,
     ) -> None:
-        """Make the ledgers; start nothing. They begin with what is in `cut`, where another runner had worked on it."""
+        """
+        Make the ledgers; start nothing. They begin with what is in `cut`, where another runner had worked on it.
+
+        The one worker of each stage in `lent` is the program at the other end of its socket (lending.py).
+        """
+        self._lent = lent
         self.pool = ProcessPool(main, wake, providers)
         self._origin = plan.origin
         self._unsettled: set[str] = set()
@@ -122,7 +133,11 @@ class LeasedTransport(PooledTransport):
                 self._places.resumed,
                 tuple(self._branch_end(worker, route.queue) for route in routes),
             )
-            spawned = self.pool.start(worker, factory, factory.descriptors)
+            if (lifeline := self._lent.get(worker.stage)) is None:
+                spawned = self.pool.start(worker, factory, factory.descriptors)
+            else:
+                place = partial(lend_place, lifeline, factory.stream, factory.region, factory.arena)
+                spawned = self.pool.lend(worker, place)
         except BaseException:
             ours.close()
             self._arenas.writer_gone(worker.name)
