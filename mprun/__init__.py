@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner import __version__ as __version__
+    from runner.api.flow import Flow as Flow
     from runner.api.imap import imap as imap
     from runner.api.map_iterator import MapIterator as MapIterator
     from runner.api.results import ItemLost as ItemLost
     from runner.api.results import MapFailure as MapFailure
-    from runner.composition import run as run
-    from runner.composition import run_file as run_file
+    from runner.api.run import run as run
+    from runner.api.run import run_file as run_file
     from runner.errors import BatchFailed as BatchFailed
     from runner.errors import EndOfStream as EndOfStream
     from runner.errors import MprunError as MprunError
+    from runner.errors import RunFailed as RunFailed
     from runner.errors import SpecError as SpecError
     from runner.errors import Stopping as Stopping
     from runner.events.base import Event as Event
@@ -43,6 +45,7 @@ __all__ = [
     "BatchFailed",
     "EndOfStream",
     "Event",
+    "Flow",
     "HandlerKind",
     "HandlerLock",
     "ItemLost",
@@ -54,6 +57,7 @@ __all__ = [
     "QueueEnd",
     "Report",
     "Route",
+    "RunFailed",
     "SpecError",
     "Stopping",
     "WorkerContext",
@@ -68,6 +72,7 @@ _HOMES = {
     "BatchFailed": "runner.errors",
     "EndOfStream": "runner.errors",
     "Event": "runner.events.base",
+    "Flow": "runner.api.flow",
     "HandlerKind": "runner.handlers.kinds",
     "HandlerLock": "runner.process.resources.locks",
     "ItemLost": "runner.api.results",
@@ -79,6 +84,7 @@ _HOMES = {
     "QueueEnd": "runner.handlers.kinds",
     "Report": "runner.events.report",
     "Route": "runner.handlers.kinds",
+    "RunFailed": "runner.errors",
     "SpecError": "runner.errors",
     "Stopping": "runner.errors",
     "WorkerContext": "runner.handlers.kinds",
@@ -86,8 +92,8 @@ _HOMES = {
     "imap": "runner.api.imap",
     "load": "runner.loader.load",
     "make_plan": "runner.spec.plan",
-    "run": "runner.composition",
-    "run_file": "runner.composition",
+    "run": "runner.api.run",
+    "run_file": "runner.api.run",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw this would take any name for one of ours

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # whoever raises problems has them; whoever only exits need not wait for their import
     from runner.spec.diagnostics import LocatedDiagnostic
@@ -69,8 +69,9 @@ class SpecError(MprunError):
 
     exit_code = ExitCode.INVALID
 
-    def __init__(self, diagnostics: Sequence[LocatedDiagnostic]) -> None:
-        super().__init__(f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}")
+    def __init__(self, diagnostics: Sequence[LocatedDiagnostic], shown: str = "") -> None:
+        """`shown` is what people see of the problems who see nothing but the exception."""
+        super().__init__(shown or f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}")
         self.diagnostics = tuple(diagnostics)
 
 
@@ -86,6 +87,9 @@ class HandlerNotFound(HandlerError):
 
 class RunFailed(MprunError):
     """The run started and did not do its work."""
+
+    report: Any = None
+    """What it came to, where there is a report of it."""
 
 
 class StartFailed(RunFailed):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import select
 import shutil
@@ -26,7 +25,8 @@ from runner.events.report import Report
 from runner.events.run import ItemDeadLettered, ItemFailed
 from runner.ipc.line_sender import LineSender
 from runner.ipc.status_page import Word
-from runner.process.host import Host, own_descriptors
+from runner.process.child import ProgramPidfd
+from runner.process.host import Host, own_descriptors, preload
 from runner.spec.plan import Plan
 from runner.transports.leased.lending import LentOutbox, LentPlace, borrow_place
 
@@ -35,23 +35,6 @@ _LOOK = 0.25
 """Seconds between two looks whether the run wants to end."""
 _STOP_PATIENCE = 15.0
 """Seconds for a run that is to end at once; then its process is killed, and its watchdog ends the rest."""
-
-_NEEDED_LATER = (
-    *("runner.transports.leased.transport", "multiprocessing.popen_fork", "multiprocessing.util"),
-    *("runner.process.ending", "pkgutil", "subprocess", "locale", "encodings.ascii"),
-)
-"""What hosts and workers import at their first use: imported here once, it is there in each of them."""
-
-
-class ProgramPidfd:
-    """Can be read once a process has ended."""
-
-    def __init__(self, pid: int) -> None:
-        self._fd = os.pidfd_open(pid)
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._fd
 
 
 class MapRun:
@@ -64,8 +47,7 @@ class MapRun:
         Raises:
             StartFailed: the system has no process or descriptor left to give.
         """
-        for module in _NEEDED_LATER:
-            importlib.import_module(module)
+        preload("leased")
         self.arrived: deque[object] = deque()
         """What has been taken from RESULTS, and the events of items of which nothing comes there."""
         self._poll = select.poll()

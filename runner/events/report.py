@@ -97,6 +97,22 @@ class Report:
         """Return one queue's accounts. Raises KeyError, with the nearest name, if there is no such queue."""
         return _named("queue", name, {queue.name: queue for queue in self.queues})
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        from runner.events.report_view import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from runner.events.report_view import as_html
+
+        return as_html(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - IPython's
+        printer.text(str(self))
+
     def as_dict(self) -> dict[str, Any]:
         """Return what `--report FILE` holds; it meets `report_schema()`."""
         started_at = datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds")

@@ -133,6 +133,18 @@ def send_to_group(leader: int, number: int) -> bool:
     return False
 
 
+class ProgramPidfd:
+    """Can be read once another process has ended."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises OSError where it has ended already."""
+        self._fd = os.pidfd_open(pid)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+
 def _close_pipes_of_failed_fork(error: OSError) -> None:
     """Close what multiprocessing opened for a child that was refused; it forgets to, and only its frame knows them."""
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -12,8 +12,8 @@ whatever the program holds, closures too. It dies with the program, and all that
 from __future__ import annotations
 
 import gc
+import importlib
 import os
-import select
 import signal
 import socket
 import sys
@@ -32,6 +32,12 @@ from runner.process.child import die_with_parent
 
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _REAP_LOOK = 0.002
+
+_NEEDED_LATER = (
+    *("runner.process.ending", "multiprocessing.popen_fork", "multiprocessing.util"),
+    *("pkgutil", "subprocess", "locale", "encodings.ascii", "runner.events.catalogue"),
+)
+_TRANSPORTS = {"leased": "runner.transports.leased.transport", "joinable": "runner.transports.joinable"}
 
 own_descriptors: set[int] = set()
 """This program's ends of its runs: no host of another run may have them."""
@@ -185,6 +191,11 @@ def _flush_standard() -> None:
             stream.flush()
 
 
-def has_ended(pidfd: int) -> bool:
-    """Say whether the process behind a pidfd has ended."""
-    return bool(select.select([pidfd], [], [], 0)[0])
+def preload(transport: str) -> None:
+    """
+    Import what hosts and workers import at their first use: imported here once, it is there in each of them.
+
+    In a host it may never come to an end: another thread of the program may be in the middle of the same import.
+    """
+    for module in (*_NEEDED_LATER, *filter(None, [_TRANSPORTS.get(transport)])):
+        importlib.import_module(module)

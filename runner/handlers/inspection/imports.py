@@ -20,6 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from runner.handlers import live
 from runner.spec.suggestions import did_you_mean
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -64,7 +65,10 @@ class SourceModule(NamedTuple):
 
 
 class LiveModule(NamedTuple):
-    """A module of the standard library that has no source to read. Importing it runs no user code."""
+    """A module that has no source to read: of the standard library, or that of live objects (`handlers/live.py`).
+
+    Importing it runs no user code.
+    """
 
     name: str
 
@@ -176,9 +180,19 @@ def _names_in(folders: Sequence[str]) -> Iterator[str]:
 
 def _live_or(name: str, otherwise: Missing | Opaque) -> LiveModule | Missing | Opaque:
     """A few modules of the standard library exist only once loaded (`os.path`), or are in C (`time`)."""
+    if name == live.MODULE:
+        return LiveModule(name) if name in sys.modules else _not_here(name)
     if name.partition(".")[0] not in sys.stdlib_module_names:
         return otherwise
     return LiveModule(name) if isinstance(otherwise, Opaque) or name in sys.modules else otherwise
+
+
+def _not_here(name: str) -> Missing:
+    return Missing(
+        "module",
+        f"'{name}' stands for what lives in the program that wrote this file",
+        "name what is to run as module:callable, or run it from that program",
+    )
 
 
 def _parse(name: str, file: Path) -> SourceModule | Missing | Opaque:
