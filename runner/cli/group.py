@@ -25,6 +25,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "run": Entry("Run a workflow. `mprun FILE` does the same.", "runner.cli.run:command"),
+    "map": Entry("Run a command for each of many items, as xargs and parallel do.", "runner.cli.map:command"),
     "validate": Entry("Check files and show every problem; start nothing.", "runner.cli.validate:command"),
     "plan": Entry("Show every worker and queue that a run would have.", "runner.cli.plan:command"),
     "expand": Entry(
@@ -78,6 +79,8 @@ Examples:
   mprun new hello                     write a first workflow
   mprun hello/workflow.yaml           run it
   mprun validate workflows/*.yaml     check files without starting anything
+  mprun map -j4 'gzip ${{ item }}' -- *.log
+                                      run a command for each of many items
   mprun run --help                    all options of a run
 """
 

@@ -26,6 +26,7 @@ _BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "command": ("runner.handlers.command.kind:COMMAND",),
     "range": ("runner.handlers.sources.counting:RANGE",),
     "timer": ("runner.handlers.sources.counting:TIMER",),
+    "items": ("runner.handlers.sources.counting:ITEMS",),
     "files": ("runner.handlers.sources.files:FILES",),
     "lines": ("runner.handlers.sources.lines:LINES",),
     "csv": ("runner.handlers.sources.csv:CSV", "runner.handlers.sinks.csv:CSV"),

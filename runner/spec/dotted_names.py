@@ -7,9 +7,12 @@ keys        `shard_by: a.b`       ledger/sharding.py
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from runner.spec.expressions.paths import PATH_PARTS, path_part
 
 NAME = r"[^\W\d][\w-]*"
 """A regular expression for the first name."""
@@ -64,6 +67,8 @@ def names_in(value: object) -> list[str]:
 def _entry(value: Any, name: str, attributes: bool) -> Any:
     if type(value) is dict or isinstance(value, Mapping):
         return value.get(name, _ABSENT)
+    if attributes and name in PATH_PARTS and isinstance(value, str | bytes):
+        return path_part(name, os.fsdecode(value))
     if attributes and (found := getattr(value, name, _ABSENT)) is not _ABSENT:
         return found
     is_index = isinstance(value, list | tuple) and name.isascii() and name.isdecimal() and len(name) < 10

@@ -18,10 +18,18 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from runner.errors import CommandFailed
 from runner.handlers.command.filter import Filter
 from runner.handlers.command.options import CommandOptions, OutputForm, options_schema, read_options
 from runner.handlers.command.program import run_program
-from runner.handlers.command.streams import decode_output, given_to, items_of, json_of, line_of
+from runner.handlers.command.streams import (
+    decode_output,
+    given_to,
+    items_of,
+    json_of,
+    line_of,
+    print_in_one_piece,
+)
 from runner.handlers.command.words import word_builder
 from runner.handlers.kinds import Handler, HandlerKind, Mapper, Source, Task, WorkerContext
 from runner.spec.diagnostics import Severity
@@ -57,18 +65,42 @@ class _Call:
     def __call__(self, item: object) -> None:
         """Run the program to its end; its output is the run's."""
         sys.stdout.flush()
+        if self._output is OutputForm.WHOLE:
+            self._print_whole(item)
+            return
         for _ in run_program(self._words(item), self._read_by(item), read=False, env=self._env()):
             pass
 
     def items(self, item: object) -> Iterator[object]:
         """Run the program and yield the items that it prints. One that is abandoned is terminated."""
         words = self._words(item)
-        yield from items_of(
-            self._output, run_program(words, self._read_by(item), read=True, env=self._env()), words
-        )
+        chunks = run_program(words, self._read_by(item), read=True, env=self._env())
+        if self._output is OutputForm.WHOLE:
+            yield from _text_unless_failed(chunks)
+        else:
+            yield from items_of(self._output, chunks, words)
+
+    def _print_whole(self, item: object) -> None:
+        """Run the program, and print what it has printed in one piece, also where it fails."""
+        printed: list[bytes] = []
+        try:
+            printed.extend(run_program(self._words(item), self._read_by(item), read=True, env=self._env()))
+        finally:
+            print_in_one_piece(1, b"".join(printed))
 
     def _read_by(self, item: object) -> bytes | None:
         return None if self._given is None else self._given(item)
+
+
+def _text_unless_failed(chunks: Iterator[bytes]) -> Iterator[object]:
+    """Yield all that a program prints as one text; on stderr, where it fails."""
+    printed: list[bytes] = []
+    try:
+        printed.extend(chunks)
+    except CommandFailed:
+        print_in_one_piece(2, b"".join(printed))
+        raise
+    yield decode_output(b"".join(printed))
 
 
 def _filter(command: CommandOptions, context: WorkerContext) -> Handler:

@@ -5,11 +5,13 @@ item ──► text or JSON ──► stdin            stdout ──► chunks �
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, OutputFailed
 from runner.handlers.command.options import OutputForm, Stdin
 from runner.handlers.command.program import display_words
 from runner.handlers.command.words import argument
@@ -98,3 +100,43 @@ def json_of(line: bytes, words: list[str], what: str) -> object:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no number")
+
+
+def print_in_one_piece(descriptor: int, data: bytes) -> None:
+    """
+    Write all of some output, with nothing of another worker's in the middle of it.
+
+    What several processes write to is locked where it is: each opens it once more, as a lock belongs to an opening.
+    Raises OutputFailed where it can't be written.
+    """
+    if not data:
+        return
+    turn = _turn_at(descriptor)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError as error:
+        raise OutputFailed(f"the run's output can't be written: {error.strerror}") from error
+    finally:
+        if turn >= 0:
+            fcntl.flock(turn, fcntl.LOCK_UN)
+
+
+@cache
+def _opened_again(descriptor: int) -> int:
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:  # a socket, or somebody else's terminal: then what is short arrives whole, as the system has it
+        return -1
+
+
+def _turn_at(descriptor: int) -> int:
+    """Wait until nobody else writes there; return what to unlock, -1 where it can't be locked."""
+    turn = _opened_again(descriptor)
+    if turn >= 0:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        except OSError:
+            return -1
+    return turn

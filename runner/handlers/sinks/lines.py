@@ -125,16 +125,16 @@ ON_STDOUT = (('with `path: "-"`', {"path": STDOUT}),)
 
 
 def _build_text(options: Mapping[str, Any], context: WorkerContext) -> Handler:
-    file, template = AppendedFile(options["path"], context), options.get("line")
-    if template is None:
+    file, template, end = AppendedFile(options["path"], context), options.get("line"), options.get("end", "\n")
+    if template is None and end == "\n":
         return LineSink(file, _text_line, _text_lines).handler()
     from runner.spec.references import compile_template
 
-    fill = compile_template(template, in_text)
+    fill = compile_template("${{ item }}" if template is None else template, in_text)
     return LineSink(
         file,
-        lambda item: item_text(fill(item)) + "\n",
-        lambda items: "\n".join([item_text(fill(item)) for item in items]) + "\n",
+        lambda item: item_text(fill(item)) + end,
+        lambda items: "".join([item_text(fill(item)) + end for item in items]),
     ).handler()
 
 
@@ -147,6 +147,11 @@ def _text_lines(items: list[Any]) -> str:
     return "\n".join(items) + "\n"
 
 
+_END = {
+    "type": "string",
+    "default": "\n",
+    "description": "What is written behind each item: an empty text where items have line ends of their own.",
+}
 _LINE = {
     "type": "string",
     "examples": ["${{ item.path }} ${{ item.size }}"],
@@ -159,7 +164,7 @@ TEXT = HandlerKind(
     roles=frozenset({Role.CONSUMER}),
     options={
         "type": "object",
-        "properties": {"path": PATH, "line": _LINE, "mode": MODE},
+        "properties": {"path": PATH, "line": _LINE, "end": _END, "mode": MODE},
         "required": ["path"],
         "additionalProperties": False,
     },

@@ -1,13 +1,14 @@
-"""Numbers, and moments: the kinds `range` and `timer`.
+"""Numbers, moments, and what the file itself lists: the kinds `range`, `timer` and `items`.
 
 range  3 workers of 0..99 ──► 0..33 │ 34..66 │ 67..99      shared like any other input
 timer  a tick every second ──► its number and the time     goes on with the number that is next
+items  [a.jpg, b.jpg] ──► 'a.jpg', 'b.jpg'                 shared and gone on with as numbers are
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runner.errors import HandlerError
@@ -16,6 +17,7 @@ from runner.spec.model import Role
 from runner.units import DURATION_PATTERN, duration
 
 _AT_ONCE = 4096
+_LOOK_EVERY = 64
 _LOOK = 0.1
 """Seconds between two looks whether the worker is to end."""
 
@@ -32,6 +34,38 @@ def _range(options: Any, context: WorkerContext) -> Iterator[object]:
     for at in range(context.offset, len(mine), _AT_ONCE):
         yield ItemBlock(mine[at : at + _AT_ONCE])
         context.progress(min(at + _AT_ONCE, len(mine)), len(mine))
+
+
+def _items(items: Sequence[object], context: WorkerContext) -> Iterator[object]:
+    share = context.share
+    mine = items[len(items) * share.index // share.of : len(items) * (share.index + 1) // share.of]
+    for at in range(context.offset, len(mine)):
+        yield mine[at]
+        if at % _LOOK_EVERY == 0 or at + 1 == len(mine):
+            context.progress(at + 1, len(mine))
+
+
+def _build_items(options: Any, context: WorkerContext) -> Handler:
+    from runner.spec.references import compile_template
+
+    items = compile_template(options)(None)  # a `$${{` stands for what would else be a reference
+    return Source(lambda: _items(items, context))
+
+
+ITEMS = HandlerKind(
+    name="items",
+    summary="Make the items that the file itself lists. Several workers share them.",
+    roles=frozenset({Role.PRODUCER}),
+    options={"type": "array", "title": "a list", "items": {}},
+    example="""\
+stages:
+  photos:
+    run: {items: [a.jpg, b.jpg]}
+    to: photos
+""",
+    build=_build_items,
+    resumes=lambda _options: True,
+)
 
 
 def _build_range(options: Any, context: WorkerContext) -> Handler:

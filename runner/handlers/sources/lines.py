@@ -44,6 +44,7 @@ ENCODING_OPTION: dict[str, Any] = {
     "default": "utf-8",
     "description": "How the text is encoded. A line that is not so is an item that fails, and `on_error` says how.",
 }
+NUL = "nul"
 _BOM = codecs.BOM_UTF8
 _WINDOW = SMALL // 4
 
@@ -145,6 +146,9 @@ def in_blocks(lines: list[str], data: bytes) -> Iterator[object]:
 
 
 def _lines(options: Mapping[str, Any], context: WorkerContext) -> Iterator[object]:
+    if options.get("end") == NUL:
+        yield from _nul_lines(options, context)
+        return
     if not cuts_lines(options.get("encoding", "utf-8")):
         yield from _wide_lines(options, context)
         return
@@ -153,6 +157,32 @@ def _lines(options: Mapping[str, Any], context: WorkerContext) -> Iterator[objec
             yield each
         else:
             yield from in_blocks(each[1], each[0].data)
+
+
+def _nul_lines(options: Mapping[str, Any], context: WorkerContext) -> Iterator[object]:
+    """Texts that end with a NUL byte, as `find -print0` writes them; a newline is part of them."""
+    files = whole_files(known_inputs(options, context), context.share)
+    texts = (text for file in files for text in _nul_lines_of(file, options))
+    yield from islice(texts, context.offset, None)
+
+
+def _nul_lines_of(file: InputFile, options: Mapping[str, Any]) -> Iterator[object]:
+    encoding, rest, number = options.get("encoding", "utf-8"), b"", 0
+    with open_file(file, options.get("compression", "auto")) as opened:
+        while data := opened.content.read(BLOCK):
+            *texts, rest = (rest + data).split(b"\0")
+            for number, text in enumerate(texts, start=number + 1):
+                yield _decoded(text, encoding, file, number)
+    if rest:
+        yield _decoded(rest, encoding, file, number + 1)
+
+
+def _decoded(text: bytes, encoding: str, file: InputFile, number: int) -> str | Malformed:
+    try:
+        return text.decode(encoding)
+    except UnicodeDecodeError as error:
+        position = f"{input_name(file)}:{number}"
+        return Malformed(text, ValueError(f"{position}: not {encoding}: {error.reason}"), position)
 
 
 def _wide_lines(options: Mapping[str, Any], context: WorkerContext) -> Iterator[str]:
@@ -217,6 +247,11 @@ LINES = HandlerKind(
             "path": PATH_OPTION,
             "encoding": ENCODING_OPTION,
             "compression": COMPRESSION_OPTION,
+            "end": {
+                "enum": ["newline", NUL],
+                "default": "newline",
+                "description": "What ends a line: `nul` is a NUL byte, as `find -print0` writes it.",
+            },
         },
         "required": ["path"],
         "additionalProperties": False,

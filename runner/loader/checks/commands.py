@@ -95,7 +95,7 @@ def _of_filter(stage: StageSpec, options: CommandOptions) -> Iterator[Conflict]:
     if options.stdin is Stdin.NONE:
         message = "a `filter` gets its items on its standard input"
         yield Conflict("stdin", message, "take `text` or `json`")
-    if options.output in (OutputForm.TEXT, OutputForm.NONE):
+    if options.output in (OutputForm.TEXT, OutputForm.NONE, OutputForm.WHOLE):
         message = "a `filter` answers each item with one line, which says that it is done"
         yield Conflict("output", message, "take `lines` or `json`")
     if stage.batch is not None:
@@ -110,7 +110,7 @@ def _of_call(stage: StageSpec, options: CommandOptions, written: Iterable[str]) 
     if "answer_timeout" in written:
         help_ = "`timeout` of the stage is the longest that a call may take"
         yield Conflict("answer_timeout", "'answer_timeout' is for a `filter`, which answers", help_)
-    if not stage.targets and options.output not in (None, OutputForm.NONE):
+    if not stage.targets and options.output not in (None, OutputForm.NONE, OutputForm.WHOLE):
         message = f"stage '{stage.name}' has no `to`, so no item becomes of what its program prints"
         yield Conflict("output", message, "name a queue in `to`, or leave it out")
     elif stage.targets and options.output is OutputForm.NONE:

@@ -7,7 +7,8 @@
 | `stem` | `a.tar`: the last name without its suffix |
 | `suffix` | `.gz`: the last dot of the last name and what follows; nothing where there is none |
 
-They look at the text alone, never at a disk.
+They look at the text alone, never at a disk. An item that is a text itself has them as its parts too, by the names of
+`pathlib`: `${{ item.stem }}`, `.suffix`, `.name` and `.parent`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ PATH_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
     "stem": _stem,
     "suffix": _suffix,
 }
+
+
+PATH_PARTS: Mapping[str, str] = {"name": "basename", "stem": "stem", "suffix": "suffix", "parent": "dirname"}
+"""The parts of a text that is a path, under the names that Python's `pathlib` has for them, with the function of each."""
+
+
+def path_part(name: str, path: str) -> str:
+    """Return what `${{ item.stem }}` stands for where the item is a text."""
+    return PATH_FUNCTIONS[PATH_PARTS[name]](path)
 
 
 def apply_functions(functions: Iterable[str], value: object) -> object:
