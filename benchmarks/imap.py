@@ -2,8 +2,8 @@
 
     python benchmarks/imap.py [--rounds 5] [--only 3ms]
 
-Each figure is the time from the call to the last result, the start and the end of the processes with it. Of each case the
-median of the rounds is shown, and the ratio of the two: below 1 mprun is the quicker one.
+Each figure is the time from the call to the last result, the start and the end of the processes with it. Of each case
+the median of the rounds is shown, and the ratio of the two: below 1 mprun is the quicker one.
 """
 
 from __future__ import annotations

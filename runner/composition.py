@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class Hosting:
     """How a run is done for a program, in a process of its own."""
 
     lent: Mapping[str, socket.socket] = field(default_factory=dict)
-    """Stages whose one worker is the program itself, each with the socket over which it gets its place. `leased` alone."""
+    """Stages whose one worker is the program itself, with the socket over which it gets its place. `leased` alone."""
     home: Path | None = None
     """Where what has to be written lies, where nobody else is to reach the run or to find it listed."""
     program: HasFileno | None = None
@@ -135,6 +136,42 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
         ) from error
 
 
+_NEEDED_LATER = (
+    *(
+        "runner.process.ending",
+        "runner.events.catalogue",
+        "multiprocessing.popen_fork",
+        "multiprocessing.util",
+    ),
+    *("pkgutil", "subprocess", "locale", "encodings.ascii"),
+)
+_TRANSPORTS = {"leased": "runner.transports.leased.transport", "joinable": "runner.transports.joinable"}
+
+
+def preload(transport: str) -> None:
+    """
+    Import what hosts and workers import at their first use: imported once by the program, it is there in each of them.
+
+    In a host an import may never come to its end: another thread of the program may have been in the middle of it.
+    """
+    for module in (*_NEEDED_LATER, *filter(None, [_TRANSPORTS.get(transport)])):
+        import_module(module)
+
+
+@contextmanager
+def _hosted_transport(
+    plan: Plan, wake: int, providers: ResourceProviders, cut: Cut | None, hosting: Hosting
+) -> Iterator[Transport]:
+    """Open the transport, and have this process end with the program that it works for."""
+    transport = _open_transport(plan, wake, providers, cut, hosting.lent)
+    try:
+        if hosting.program is not None:
+            transport.watch(hosting.program, _die)
+        yield transport
+    finally:
+        transport.close()
+
+
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)  # the watchdog ends whatever is left
 
@@ -162,10 +199,8 @@ def _supervise(
             mark = mark_of(bus.run, 1 if resumed is None else resumed.incarnation)
             watchdog = parts.enter_context(_leave_no_process(mark)) if plan.transport != "inline" else None
             resources = parts.enter_context(open_resources(plan))
-            transport = _open_transport(plan, signals.wake, resources.providers, cut, hosting.lent)
-            parts.callback(transport.close)
-            if hosting.program is not None:
-                transport.watch(hosting.program, _die)
+            opened = _hosted_transport(plan, signals.wake, resources.providers, cut, hosting)
+            transport = parts.enter_context(opened)
             letters = DeadLetterStore(run_folder, plan)
             if cut is not None:
                 letters.resume(cut.letters)

@@ -28,6 +28,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "runner"
 PACKAGES = (
     "testing",
     "cli",
+    "api",
     "composition",
     "render",
     "supervisor",
@@ -57,7 +58,7 @@ ALLOWED_UPWARD = {
 
 # Who may import a library that is not Python's own. Nobody else may, and no other library may be had at all.
 OWNERS = {
-    "yaml": ("spec.source.parser",),
+    "yaml": ("spec.source.parser", "spec.source.writer"),
     "jsonschema": ("loader.schema.validate", "spec.contracts"),
     "structlog": ("render.log",),
     "click": ("cli.*",),
@@ -78,6 +79,8 @@ SMALL_ON_PURPOSE = {
     "cli.completion": "a command",
     "cli.graph": "a command",
     "loader.checks.pace": "the checks of one subject, as its neighbours are of theirs",
+    "handlers.live": "what a run of a program and the check of its workflow both have to know of",
+    "ledger.sharding": "a pure rule with tests of its own",
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",
     "loader.schema.jobs": "imported for files with jobs alone, which others do not wait for",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",
@@ -91,6 +94,8 @@ SMALL_ON_PURPOSE = {
 SHARED_NAMES = {
     "build": "makes the handler of a kind; its `HandlerKind` says which",
     "command": "a command of the command line; its module has the name of it",
+    "run": "a plan, where it is supervised; and for a program, what it gave, in a process of its own",
+    "run_file": "the same of a file",
     "export": "a command below another one, which says what is exported",
     "serve": "the loop of a child process beside the run, from its own side",
 }
@@ -99,6 +104,7 @@ OWN = ("self", "cls", "super")
 
 # Who imports by a name that is made up or comes from outside, each with its reason.
 IMPORTS_BY_NAME = {
+    "composition": "what a host and its workers need later, ahead of the fork",
     "cli.group": "the module of the command that is asked for, from its table",
     "handlers.registry": "a built-in kind, from its table",
     "handlers.sources.reading": "what decompresses, where a file needs it, and what extras bring",

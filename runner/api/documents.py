@@ -85,11 +85,13 @@ def name_only() -> Callable[[str, object], str]:
     return name
 
 
-def name_of(found: object, otherwise: str) -> str:
+def handler_name(found: object, otherwise: str) -> str:
     """Return a name for an object that fits a key, a stage and a queue."""
     own = getattr(found, "__name__", None)
     text = own if isinstance(own, str) else otherwise
-    plain = "".join(each if each.isalnum() and each.isascii() or each == "_" else "_" for each in text).strip("_")
+    plain = "".join(
+        each if (each.isalnum() and each.isascii()) or each == "_" else "_" for each in text
+    ).strip("_")
     return plain if plain and not plain[0].isdigit() else otherwise
 
 
@@ -125,7 +127,10 @@ class _Writer:
     def _live(self, found: object, otherwise: str) -> str:
         key = next((key for key, each in self.objects.items() if each is found), None)
         if key is None:
-            key = self.name(name_of(found, name_of(None, otherwise if not otherwise.isdigit() else "value")), found)
+            key = self.name(
+                handler_name(found, handler_name(None, otherwise if not otherwise.isdigit() else "value")),
+                found,
+            )
             self.objects[key] = found
         return key
 

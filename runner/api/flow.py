@@ -1,8 +1,8 @@
 """`Flow`: a chain of stages, written down as a program thinks of it; each step returns a new one.
 
-    Flow("prep").source(items).stage(load, count=2).batch(32).sink(save)
+Flow("prep").source(items).stage(load, count=2).batch(32).sink(save)
 
-    ──► stages: items ──"items"──► load ──"load"──► save: {batch: 32}
+──► stages: items ──"items"──► load ──"load"──► save: {batch: 32}
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runner.api.documents import document_of, name_of, name_only
+from runner.api.documents import document_of, handler_name, name_only
 from runner.api.run import run
 from runner.errors import UsageError
 from runner.events.bus import Observer
@@ -76,7 +76,9 @@ class Flow:
         if not self._stages:
             raise UsageError(f"flow '{self.name}' has no stages: it begins with source()")
         if self._next:
-            raise UsageError(f"flow '{self.name}': what batch() says is for the next stage, and there is none")
+            raise UsageError(
+                f"flow '{self.name}': what batch() says is for the next stage, and there is none"
+            )
         stages = {name: dict(keys) for name, keys in self._stages}
         last = self._stages[-1][0]
         if self._ended or len(stages) > 1:
@@ -150,4 +152,4 @@ def _name_of(handler: Handler | Iterable[Any], otherwise: str) -> str:
         return handler.rpartition(":")[2].replace(".", "_")
     if isinstance(handler, Mapping):
         return str(next(iter(handler)))
-    return name_of(handler, otherwise)
+    return handler_name(handler, otherwise)

@@ -19,6 +19,8 @@ from runner.spec.model import MOST_WORKERS, RetryPolicy
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ERRORS = ("raise", "skip", "return")
+
+
 def imap(
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -61,7 +63,9 @@ def imap(
     try:
         iterator = iter(items)
     except TypeError:
-        raise TypeError(f"imap takes items from what can be iterated over, and {_shown(items)} can't") from None
+        raise TypeError(
+            f"imap takes items from what can be iterated over, and {_shown(items)} can't"
+        ) from None
     return MapIterator(function, iterator, options)
 
 

@@ -1,7 +1,7 @@
 """The iterator behind `imap`: takes items as there is room, and has their results wait for their turn.
 
-    items ──taken──► MapRun.outbox                                 ┌─► InOrder ─────┐
-                     MapRun.arrived ──► numbered results, failures ┴─► AsTheyCome ──┴─► __next__
+items ──taken──► MapRun.outbox                                 ┌─► InOrder ─────┐
+                 MapRun.arrived ──► numbered results, failures ┴─► AsTheyCome ──┴─► __next__
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any, Generic, Literal, TypeVar
 
 from runner.api.places import ITEMS, RESULTS, MapRun
-from runner.api.results import MapFailure, MappedCall, lost, unpack_error, unreadable
+from runner.api.results import MapFailure, MappedCall, lost, unpack_error, unreadable_result
 from runner.events.run import ItemDeadLettered, ItemFailed
 from runner.handlers import live
 from runner.ipc.frames import UnpackError
@@ -188,11 +188,11 @@ class MapIterator(Generic[Item, Result]):
 
     def _start(self) -> MapRun:
         name = stage_name(self._function)
-        key = live.register(name, MappedCall(self._function, self._options.retry).handler())
+        key = live.register_live(name, MappedCall(self._function, self._options.retry).handler())
         try:
             return MapRun(map_plan(key, name, self._options))
         finally:
-            live.forget([key])  # whoever needs it has been forked
+            live.forget_live([key])  # whoever needs it has been forked
 
     def _feed(self, run: MapRun) -> None:
         """Take items as there is room for them, as long as no result waits."""
@@ -244,7 +244,7 @@ class MapIterator(Generic[Item, Result]):
             elif isinstance(outcome, ItemFailed | ItemDeadLettered):
                 self._note_lost(outcome)
             elif isinstance(outcome, UnpackError):
-                self._unplaced.append(unreadable(outcome))
+                self._unplaced.append(unreadable_result(outcome))
         self._set_pace()
 
     def _set_pace(self) -> None:

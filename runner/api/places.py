@@ -1,6 +1,6 @@
 """A run in whose queues the program itself puts and takes, seen from the program: it is started, fed, drained, ended.
 
-    MapRun.put ──► "items" ══► workers ══► "results" ──► MapRun.arrived        wait() moves whatever can be moved
+MapRun.put ──► "items" ══► workers ══► "results" ──► MapRun.arrived        wait() moves whatever can be moved
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runner.api.channel import ChannelObserver, Outcome, Words, died, send_outcome
 from runner.api.relay import OutputRelay
-from runner.composition import Hosting, run
+from runner.composition import Hosting, preload, run
 from runner.errors import RunFailed
 from runner.events.base import Event
 from runner.events.report import Report
@@ -26,9 +26,9 @@ from runner.events.run import ItemDeadLettered, ItemFailed
 from runner.ipc.line_sender import LineSender
 from runner.ipc.status_page import Word
 from runner.process.child import ProgramPidfd
-from runner.process.host import Host, own_descriptors, preload
+from runner.process.host import Host, own_descriptors
 from runner.spec.plan import Plan
-from runner.transports.leased.lending import LentOutbox, LentPlace, borrow_place
+from runner.transports.lending import LentOutbox, LentPlace, borrow_place
 
 ITEMS, RESULTS = "items", "results"
 _LOOK = 0.25
@@ -205,9 +205,7 @@ class MapRun:
         self._host.close()
 
 
-def _serve(
-    plan: Plan, lifelines: Mapping[str, socket.socket], channel: socket.socket, program: int
-) -> None:
+def _serve(plan: Plan, lifelines: Mapping[str, socket.socket], channel: socket.socket, program: int) -> None:
     """The host's work."""
     lines = LineSender(channel)
     home = Path(tempfile.gettempdir(), f"mprun-{os.getpid()}-{os.urandom(4).hex()}")

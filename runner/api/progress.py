@@ -1,6 +1,6 @@
-"""How far a run is, while a program waits for it: in a notebook a line that changes in its cell, else one on a terminal.
+"""How far a run is, while a program waits for it: a line that changes, in a notebook's cell or on a terminal.
 
-    RunStarted · RunProgress · RunFinished ──► ProgressView ──► "prep  items 900 · load 870 · save 832   1.2s"
+RunStarted · RunProgress · RunFinished ──► ProgressView ──► "prep  items 900 · load 870 · save 832   1.2s"
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ class ProgressView:
 
     def __init__(self) -> None:
         self._name = ""
+        self._producers: set[str] = set()
         self._last = 0.0
         self._line = _NotebookLine() if in_notebook() else _TerminalLine()
 
     def observe(self, event: Event) -> None:
         """Show what has changed, some times a second."""
         match event:
-            case RunStarted(workflow=name):
+            case RunStarted(workflow=name, stages=stages):
                 self._name = name
+                self._producers = {stage["name"] for stage in stages if stage["role"] == "producer"}
             case RunProgress():
                 now = time.monotonic()
                 if now - self._last >= _EVERY:
@@ -46,7 +48,8 @@ class ProgressView:
 
     def _text(self, event: RunProgress) -> str:
         counts = [
-            f"{stage['name']} {stage['sent' if stage['role'] == 'producer' else 'done']:,}" for stage in event.stages
+            f"{stage['name']} {stage['sent'] if stage['name'] in self._producers else stage['done']:,}"
+            for stage in event.stages
         ]
         return f"{self._name}  {' · '.join(counts)}   {rough_duration(event.elapsed)}"
 
@@ -73,11 +76,10 @@ class _NotebookLine:
 
     def show(self, text: str) -> None:
         """Show it in the cell, in the place of the last one."""
-        from IPython.display import display
-
+        display: Any = sys.modules["IPython"].display
         shown = _Text(visible(text))
         if self._handle is None:
-            self._handle = display(shown, display_id=True)
+            self._handle = display.display(shown, display_id=True)
         else:
             self._handle.update(shown)
 

@@ -1,6 +1,6 @@
 """What the processes of a run print, where the program has put something of its own in the place of its stdout.
 
-    workers ──► descriptors 1 and 2 ══ pipes ══► the program ──► sys.stdout, sys.stderr: a notebook's cell, pytest's capture
+    workers ──► descriptors 1 and 2 ══ pipes ══► the program ──► sys.stdout, sys.stderr: a notebook's cell, say
 
 Where `sys.stdout` is descriptor 1 itself, workers write there and nothing is relayed.
 """

@@ -81,10 +81,10 @@ def pack_error(error: BaseException) -> tuple[bytes | None, str, str]:
     if not isinstance(error, Exception):  # such as SystemExit, which would end the program
         return None, describe_error(error), text
     try:
-        packed: bytes | None = pickle.dumps(error)
+        packed = pickle.dumps(error)
         pickle.loads(packed)  # a class that takes other arguments than it keeps pickles, and can't be read
     except Exception:
-        packed = None
+        return None, describe_error(error), text
     return packed, describe_error(error), text
 
 
@@ -109,7 +109,7 @@ def lost(event: ItemFailed | ItemDeadLettered, item: str) -> ItemLost:
     return ItemLost(f"there is no result of {item}: {words}, at attempt {event.attempts}")
 
 
-def unreadable(error: UnpackError) -> ItemLost:
+def unreadable_result(error: UnpackError) -> ItemLost:
     """Return the error for a result that can't be unpickled in the program."""
     cause = error.__cause__ or error
     told = ItemLost(f"a result can't be unpickled here: {describe_error(cause)}")

@@ -4,7 +4,7 @@
                                               │ events ──► observers, here
                                               └ what it prints ──► sys.stdout, sys.stderr, here
 
-Ctrl-C, or a notebook's interrupt, lets the run end as it would on the command line; then it goes on as KeyboardInterrupt.
+Ctrl-C, or a notebook's interrupt, lets the run end as on the command line; then it goes on as KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runner.api.channel import ChannelObserver, Outcome, Words, died, send_outco
 from runner.api.documents import Document, document_of
 from runner.api.relay import OutputRelay
 from runner.api.results import WorkerTraceback
-from runner.composition import Hosting
+from runner.composition import Hosting, preload
 from runner.composition import run as run_here
 from runner.errors import ExitCode, RunFailed, SpecError, UsageError
 from runner.events.base import Event
@@ -32,7 +32,7 @@ from runner.events.report import Report
 from runner.handlers import live
 from runner.ipc.line_sender import LineSender
 from runner.process.child import ProgramPidfd
-from runner.process.host import Host, preload
+from runner.process.host import Host
 from runner.spec.plan import Plan
 from runner.text import safe_repr
 
@@ -81,7 +81,7 @@ def run(
     with _plan_of(workflow, params or {}, overrides, transport) as plan:
         report = run_here(plan, watching) if plan.transport == "inline" else _hosted(plan, watching, record)
     if check and report.exit_code != ExitCode.DONE:
-        raise failed(report)
+        raise error_of(report)
     return report
 
 
@@ -104,8 +104,8 @@ def run_file(
     return run(path, observers, params=params, overrides=overrides, transport=transport, check=False)
 
 
-def failed(report: Report) -> RunFailed:
-    """Return the error for a run that did not do its work; its cause is the traceback of the worker, if there is one."""
+def error_of(report: Report) -> RunFailed:
+    """Return the error for a run that did not do its work; its cause is the traceback of the worker, if any."""
     error = RunFailed(report.reason or f"the run ended as {report.outcome}")
     error.report = report
     cause = report.root_cause
@@ -123,7 +123,9 @@ def _plan_of(
     match workflow:
         case Plan():
             if params or overrides:
-                raise UsageError("a plan has its params and overrides already; `run` takes them with a path or a mapping")
+                raise UsageError(
+                    "a plan has its params and overrides already; `run` takes them with a path or a mapping"
+                )
             yield workflow if transport is None else replace(workflow, transport=transport)
         case str() | os.PathLike():
             yield _checked(Path(workflow), params, chosen, None)
@@ -131,7 +133,7 @@ def _plan_of(
             registered: list[str] = []
 
             def name(wanted: str, found: object) -> str:
-                registered.append(live.register(wanted, found))
+                registered.append(live.register_live(wanted, found))
                 return registered[-1]
 
             try:
@@ -139,7 +141,7 @@ def _plan_of(
                 called = Path(_IN_MEMORY.format(workflow.get("name") or "workflow"))
                 yield document.with_objects(_checked(called, params, chosen, document))
             finally:
-                live.forget(registered)
+                live.forget_live(registered)
         case _ if hasattr(workflow, "document"):
             with _plan_of(workflow.document(), params, overrides, transport) as plan:
                 yield plan

@@ -1,7 +1,7 @@
 """`mprun map`: a command for each of many items; the workflow that this is can be printed, and run as a file.
 
-    COMMAND, items ──► map_workflow ──┬──► --print: the file
-                                      └──► plan ──► run ──► what failed, the exit code
+COMMAND, items ──► map_workflow ──┬──► --print: the file
+                                  └──► plan ──► run ──► what failed, the exit code
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import select
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +43,35 @@ EXAMPLES = examples(
 @click.command(epilog=EXAMPLES)
 @click.argument("script", metavar="COMMAND")
 @click.argument("items", metavar="[-- ITEM...]", nargs=-1)
-@click.option("-j", "--jobs", type=click.IntRange(1, 1000), metavar="N", help="Commands at a time; one for each core.")
-@click.option("--from", "source", metavar="FILE", help="Read items from a file: its lines, or JSONL, CSV, Parquet by its name.")
-@click.option("-0", "nul", is_flag=True, help="Items that are read end with a NUL byte, as of `find -print0`.")
-@click.option("--retry", type=click.IntRange(0, 999), default=0, metavar="N", help="Try what fails so many more times.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 1000), metavar="N", help="Commands at a time; one for each core."
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="FILE",
+    help="Read items from a file: its lines, or JSONL, CSV, Parquet by its name.",
+)
+@click.option(
+    "-0", "nul", is_flag=True, help="Items that are read end with a NUL byte, as of `find -print0`."
+)
+@click.option(
+    "--retry", type=click.IntRange(0, 999), default=0, metavar="N", help="Try what fails so many more times."
+)
 @click.option("--timeout", metavar="DURATION", help="The longest that a command may take, as 30s.")
-@click.option("-k", "--keep-order", is_flag=True, help="Print what commands print in the order of their items.")
-@click.option("--max-errors", metavar="N", help="Items that may fail in a run that exits 0: a number, or a share as 1%.")
+@click.option(
+    "-k", "--keep-order", is_flag=True, help="Print what commands print in the order of their items."
+)
+@click.option(
+    "--max-errors", metavar="N", help="Items that may fail in a run that exits 0: a number, or a share as 1%."
+)
 @click.option("--bar", is_flag=True, help="Show how far it is on stderr, where that is a terminal.")
-@click.option("--record", is_flag=True, help="Keep what `mprun history`, `show` and `resume` tell of the run.")
-@click.option("--print", "prints", is_flag=True, help="Print the workflow file that this is, and run nothing.")
+@click.option(
+    "--record", is_flag=True, help="Keep what `mprun history`, `show` and `resume` tell of the run."
+)
+@click.option(
+    "--print", "prints", is_flag=True, help="Print the workflow file that this is, and run nothing."
+)
 def command(script: str, items: Sequence[str], jobs: int | None, **given: Any) -> int:
     """Run COMMAND for each item: those after --, or else the lines of standard input.
 
@@ -146,7 +164,7 @@ def _plan_of(workflow: dict[str, Any]) -> Plan:
 
 
 class FailureLines:
-    """Tells of items that fail, one line each, and of no more than some: what a command says itself comes as it says it."""
+    """Tells of items that fail, one line each, and of no more than some; what a command says comes as it says it."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -172,7 +190,9 @@ class FailureLines:
         queue = report.queue("items")
         lost = queue.dead_lettered + queue.lost + queue.dropped
         if lost:
-            print_message(f"mprun: {lost:,} of {queue.put:,} failed; `mprun dlq show {report.run}` tells what is in the first")
+            print_message(
+                f"mprun: {lost:,} of {queue.put:,} failed; `mprun dlq show {report.run}` tells what is in the first"
+            )
         if report.exit_code and (report.outcome != "failed" or not lost):
             left = queue.waiting + queue.leased
             rest = f", {queue.done:,} done and {left:,} not" if queue.put else ""

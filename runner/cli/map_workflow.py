@@ -1,7 +1,7 @@
 """The workflow that `mprun map` stands for: plain data, which it runs, or prints as a file. Pure.
 
-    words after --   run: {items: [...]}      ┐                            ┌ output: whole
-    stdin, --from    run: {lines: {path: -}}  ┴─► items ─► the command ────┴ output: whole, order: keep ─► text
+words after --   run: {items: [...]}      ┐                            ┌ output: whole
+stdin, --from    run: {lines: {path: -}}  ┴─► items ─► the command ────┴ output: whole, order: keep ─► text
 """
 
 from __future__ import annotations

@@ -101,14 +101,14 @@ class Report:
         return str(self)
 
     def __str__(self) -> str:
-        from runner.events.report_view import as_text
+        from runner.events.report_view import report_text
 
-        return as_text(self)
+        return report_text(self)
 
     def _repr_html_(self) -> str:
-        from runner.events.report_view import as_html
+        from runner.events.report_view import report_html
 
-        return as_html(self)
+        return report_html(self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - IPython's
         printer.text(str(self))

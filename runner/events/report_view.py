@@ -1,28 +1,26 @@
 """A report as a person sees it without a terminal: in a plain Python shell, and in a notebook's cell.
 
-Report ──► as_text   one line what it came to, a table of stages, one of queues, the first failure
-       └─► as_html   the same, every text of a user's escaped
+Report ──► report_text   one line what it came to, a table of stages, one of queues, the first failure
+       └─► report_html   the same, every text of a user's escaped
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
 from runner.events.report_fields import Failure, QueueLine, StageLine
 from runner.text import columns, visible
 from runner.units import rough_duration, short_time
 
-if TYPE_CHECKING:
-    from runner.events.report import Report
-
 Rows = list[list[str]]
+# A report is `Any` here: it is that of the module above, which asks this one to be shown.
 _GOOD, _BAD = "#1a7f37", "#cf222e"
 _CELL = "padding: 0.2em 0.8em; text-align: {}; white-space: nowrap"
 
 
-def as_text(report: Report) -> str:
+def report_text(report: Any) -> str:
     """Show a report as plain text of a few lines."""
     blocks = [_heading(report)]
     for rows in _tables(report):
@@ -32,10 +30,12 @@ def as_text(report: Report) -> str:
     return "\n\n".join(blocks)
 
 
-def as_html(report: Report) -> str:
+def report_html(report: Any) -> str:
     """Show a report as a piece of HTML: tables with inline styles, and no script."""
     colour = _GOOD if report.exit_code == 0 else _BAD
-    parts = [f'<div style="margin-bottom: 0.5em"><b style="color: {colour}">{escape(_heading(report))}</b></div>']
+    parts = [
+        f'<div style="margin-bottom: 0.5em"><b style="color: {colour}">{escape(_heading(report))}</b></div>'
+    ]
     parts += [_html_table(rows) for rows in _tables(report)]
     if (cause := report.root_cause) is not None:
         lines = "\n".join(_failure_lines(cause))
@@ -43,13 +43,13 @@ def as_html(report: Report) -> str:
     return f"<div>{''.join(parts)}</div>"
 
 
-def _heading(report: Report) -> str:
+def _heading(report: Any) -> str:
     took = rough_duration(report.seconds)
     reason = f": {report.reason}" if report.reason else ""
     return visible(f"{report.workflow or 'a run'}: {report.outcome} after {took}{reason}")
 
 
-def _tables(report: Report) -> list[Rows]:
+def _tables(report: Any) -> list[Rows]:
     tables: list[Rows] = []
     if report.stages:
         tables.append([_STAGE_HEADINGS, *map(_stage_row, report.stages)])
@@ -88,7 +88,8 @@ def _failure_lines(cause: Failure) -> list[str]:
 def _html_table(rows: Sequence[Sequence[str]]) -> str:
     head = "".join(_html_cell("th", text, place) for place, text in enumerate(rows[0]))
     body = "".join(
-        f"<tr>{''.join(_html_cell('td', text, place) for place, text in enumerate(row))}</tr>" for row in rows[1:]
+        f"<tr>{''.join(_html_cell('td', text, place) for place, text in enumerate(row))}</tr>"
+        for row in rows[1:]
     )
     return f'<table style="margin-bottom: 0.5em"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 

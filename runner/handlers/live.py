@@ -1,6 +1,6 @@
 """Objects that live in the program that runs a workflow, by the keys that the plan has for them.
 
-    a closure ──register──► "__live__:load" in the plan ──► the host, then each worker, are forked ──► the closure again
+    a closure ──register_live──► "__live__:load" in the plan ──► host and workers are forked ──► the closure again
 
 A plan holds names only; what a fork takes along need not be pickled, and may be anything.
 """
@@ -15,7 +15,7 @@ MODULE = "__live__"
 """The module that live objects are found in. It has no file, and no other process finds it but by a fork."""
 
 
-def register(name: str, found: object) -> str:
+def register_live(name: str, found: object) -> str:
     """Keep an object under a name of its own, which begins with `name`; return its key, `module:name`."""
     module = sys.modules.setdefault(MODULE, ModuleType(MODULE, "Handlers that live in this program."))
     own, number = name, 1
@@ -26,7 +26,7 @@ def register(name: str, found: object) -> str:
     return f"{MODULE}:{own}"
 
 
-def forget(keys: Collection[str]) -> None:
+def forget_live(keys: Collection[str]) -> None:
     """The runs that needed these are over."""
     module = sys.modules.get(MODULE)
     for key in keys:

@@ -30,13 +30,12 @@ _OF_USERS = ("python", "serve")
 """Kinds of handlers that are the user's own code. Of the others some read what the run itself is given."""
 
 
-_kept_open: frozenset[int] = frozenset()
+_kept_open: set[int] = set()
 
 
 def keep_open(descriptors: Iterable[int]) -> None:
     """Called in a process forked from a program: what was open there may belong to the handlers, which live there."""
-    global _kept_open
-    _kept_open = frozenset(descriptors)
+    _kept_open.update(descriptors)
 
 
 def bootstrap_worker(plan: WorkerPlan, parent: int, keep: Iterable[int] | None) -> None:

@@ -1,6 +1,6 @@
 """The process in which a program's run is supervised: forked from the program, and alone with itself.
 
-    program, maybe with threads, maybe a notebook's ──fork──► host: one thread, a session of its own ──► watchdog, workers
+    program, maybe a notebook's, with threads ──fork──► host: one thread, a session of its own ──► watchdog, workers
         ◄──────────── channel: what the run has to say ──────
         ────────────► signals: to stop
 
@@ -12,7 +12,6 @@ whatever the program holds, closures too. It dies with the program, and all that
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import signal
 import socket
@@ -26,18 +25,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from runner.errors import StartFailed
-from runner.ipc.descriptors import close_all_but
 from runner.process import bootstrap
 from runner.process.child import die_with_parent
 
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _REAP_LOOK = 0.002
-
-_NEEDED_LATER = (
-    *("runner.process.ending", "multiprocessing.popen_fork", "multiprocessing.util"),
-    *("pkgutil", "subprocess", "locale", "encodings.ascii", "runner.events.catalogue"),
-)
-_TRANSPORTS = {"leased": "runner.transports.leased.transport", "joinable": "runner.transports.joinable"}
 
 own_descriptors: set[int] = set()
 """This program's ends of its runs: no host of another run may have them."""
@@ -189,13 +181,3 @@ def _flush_standard() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed, or None
             stream.flush()
-
-
-def preload(transport: str) -> None:
-    """
-    Import what hosts and workers import at their first use: imported here once, it is there in each of them.
-
-    In a host it may never come to an end: another thread of the program may be in the middle of the same import.
-    """
-    for module in (*_NEEDED_LATER, *filter(None, [_TRANSPORTS.get(transport)])):
-        importlib.import_module(module)

@@ -90,8 +90,8 @@ class CommandOptions:
         choice(OutputForm),
         "What becomes of what the program prints. `lines`: each line is an item, as it comes. `json`: each line is "
         "JSON, and an item is what it holds; a line that is not JSON fails the item in hand. `text`: all of it is one "
-        "item. `none`: it is the run's own output. `whole`: that too, but in one piece, once the program has ended, so that "
-        "no other's stands in the middle of it; in a stage with `to` it is one item, and what a program that fails has "
+        "item. `none`: it is the run's own output. `whole`: that too, but in one piece, once the program has ended, so "
+        "that no other's stands in it; in a stage with `to` it is one item, and what a program that fails has "
         "printed goes to stderr. Without the key it is `lines` in a stage with `to`, else `none`.",
         default=None,
     )

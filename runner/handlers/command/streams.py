@@ -126,8 +126,12 @@ def print_in_one_piece(descriptor: int, data: bytes) -> None:
 @cache
 def _opened_again(descriptor: int) -> int:
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # a socket, or somebody else's terminal: then what is short arrives whole, as the system has it
+        return os.open(
+            f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+        )
+    except (
+        OSError
+    ):  # a socket, or somebody else's terminal: then what is short arrives whole, as the system has it
         return -1
 
 

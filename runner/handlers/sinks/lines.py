@@ -125,7 +125,11 @@ ON_STDOUT = (('with `path: "-"`', {"path": STDOUT}),)
 
 
 def _build_text(options: Mapping[str, Any], context: WorkerContext) -> Handler:
-    file, template, end = AppendedFile(options["path"], context), options.get("line"), options.get("end", "\n")
+    file, template, end = (
+        AppendedFile(options["path"], context),
+        options.get("line"),
+        options.get("end", "\n"),
+    )
     if template is None and end == "\n":
         return LineSink(file, _text_line, _text_lines).handler()
     from runner.spec.references import compile_template

@@ -171,7 +171,8 @@ def _nul_lines_of(file: InputFile, options: Mapping[str, Any]) -> Iterator[objec
     with open_file(file, options.get("compression", "auto")) as opened:
         while data := opened.content.read(BLOCK):
             *texts, rest = (rest + data).split(b"\0")
-            for number, text in enumerate(texts, start=number + 1):
+            for text in texts:
+                number += 1
                 yield _decoded(text, encoding, file, number)
     if rest:
         yield _decoded(rest, encoding, file, number + 1)

@@ -45,7 +45,7 @@ PATH_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
 
 
 PATH_PARTS: Mapping[str, str] = {"name": "basename", "stem": "stem", "suffix": "suffix", "parent": "dirname"}
-"""The parts of a text that is a path, under the names that Python's `pathlib` has for them, with the function of each."""
+"""The parts of a text that is a path, under the names of Python's `pathlib`, with the function of each."""
 
 
 def path_part(name: str, path: str) -> str:

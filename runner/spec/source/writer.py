@@ -2,7 +2,8 @@
 
     {"run": "__live__:load"}, {"__live__:load": "lives in …"} ──► run: __live__:load  # lives in …
 
-What is read from the text again is what was given.
+What is read from the text again is what was given: PyYAML quotes whatever would be read as something else. Texts with
+`${{` in them are templates to whoever reads the file; what is meant as it is, is given as `as_template` makes it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ _Dumper.add_representer(list, _list)
 def to_yaml(data: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str:
     """Return data of mappings, lists and scalars as YAML; each line that ends with one of `comments` gets that."""
     text = yaml.dump(
-        dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=_WIDTH
+        dict(data),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=_WIDTH,
     )
     if not comments:
         return text

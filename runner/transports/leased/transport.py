@@ -46,8 +46,8 @@ from runner.transports.leased.dispatch import Dispatch
 from runner.transports.leased.endpoint import EndpointFactory
 from runner.transports.leased.failures import take_back
 from runner.transports.leased.intake import Intake
-from runner.transports.leased.lending import lend_place
 from runner.transports.leased.prefetch import OneByOne, Prefetch
+from runner.transports.lending import lend_place
 from runner.transports.pool import PooledTransport, ProcessPool
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from runner.ipc.frames import UnpackError
 from runner.ipc.shm.arena import ArenaFile
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import WorkerStream
+from runner.transports.base import HasFileno
 from runner.transports.leased.big_items import BigItemReader, BigItemWriter, WriterRegion
 from runner.transports.leased.reader import FrameInbox
 from runner.transports.leased.session import WorkerSession
@@ -85,7 +86,8 @@ def lend_place(
     """
     about = None if region is None else (region.part, region.share, region.most, region.queue)
     files = [each for each in (None if region is None else region.file, arena) if each is not None]
-    descriptors = [each.fileno() for each in (stream, status, sender, *files)]
+    lent: tuple[HasFileno, ...] = (stream, status, sender, *files)
+    descriptors = [each.fileno() for each in lent]
     try:
         socket.send_fds(lifeline, [pickle.dumps((about, arena is not None))], descriptors)
     except OSError as error:
@@ -138,7 +140,7 @@ class LentPlace:
 
     def descriptors(self) -> list[int]:
         """What this place has open."""
-        own = (self.session.stream, self.session.status, self.sender, *self.files)
+        own: tuple[HasFileno, ...] = (self.session.stream, self.session.status, self.sender, *self.files)
         return [each.fileno() for each in own]
 
     def close(self) -> None:
@@ -176,9 +178,7 @@ def borrow_place(sock: socket.socket, wait: Callable[[], None]) -> LentPlace | N
 class LentOutbox:
     """Gathers items and sends them when it is told to, within the credit that the supervisor gives. One thread only."""
 
-    def __init__(
-        self, session: WorkerSession, big_items: BigItemWriter, wait: Callable[[], None]
-    ) -> None:
+    def __init__(self, session: WorkerSession, big_items: BigItemWriter, wait: Callable[[], None]) -> None:
         self._session = session
         self._wait = wait
         self._packer = FramePacker(big_items, self.flush, self._wait_for_slot)
