@@ -104,6 +104,7 @@ class LentPlace:
     outbox: LentOutbox | None
     inbox: FrameInbox | None
     files: tuple[ArenaFile, ...]
+    big_items: tuple[BigItemReader | BigItemWriter, ...] = ()
 
     def finish(self, lifeline: socket.socket) -> None:
         """Say that all is done here: nothing more is put, or taken."""
@@ -147,6 +148,8 @@ class LentPlace:
         """Give back every descriptor. Arrays that were taken stay good."""
         self.session.stream.close()
         self.sender.close()
+        for each in self.big_items:
+            each.close()
         for file in self.files:
             file.close()
         self.session.status.close()
@@ -165,14 +168,20 @@ def borrow_place(sock: socket.socket, wait: Callable[[], None]) -> LentPlace | N
     stream_fd, page_fd, sender_fd, *rest = descriptors
     session = WorkerSession(WorkerStream(socket.socket(fileno=stream_fd)), StatusPage(page_fd))
     files = [ArenaFile(each) for each in rest]
-    inbox = FrameInbox(session, BigItemReader(files[-1])) if reads else None
-    outbox = None
-    if about is not None:
-        region = WriterRegion(files[0], *about)
-        outbox = LentOutbox(session, BigItemWriter(region, session), wait)
     sender = Sender(socket.socket(fileno=sender_fd))
+    inbox: FrameInbox | None = None
+    outbox: LentOutbox | None = None
+    big_items: list[BigItemReader | BigItemWriter] = []
+    if reads:
+        reader = BigItemReader(files[-1])
+        inbox = FrameInbox(session, reader)
+        big_items.append(reader)
+    if about is not None:
+        writer = BigItemWriter(WriterRegion(files[0], *about), session)
+        outbox = LentOutbox(session, writer, wait)
+        big_items.append(writer)
     sender.send("ready")
-    return LentPlace(session, sender, outbox, inbox, tuple(files))
+    return LentPlace(session, sender, outbox, inbox, tuple(files), tuple(big_items))
 
 
 class LentOutbox:

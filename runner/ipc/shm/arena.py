@@ -186,6 +186,10 @@ class ArenaReader:
                 _own_all_pages(window)
                 self._kept.add(window)
 
+    def close(self) -> None:
+        """Unmap all but what somebody still has."""
+        self._extents.close()
+
     def _fetch(self, at: int, length: int) -> bytearray:
         if (place := self._extents.place(at, length)) is not None:
             extent, begin = place

@@ -171,6 +171,10 @@ class BigItemWriter:
                 self._slots.give_back(slot)
         self._free()
 
+    def close(self) -> None:
+        """Unmap everything. A worker need not: its end does."""
+        self._writer.close()
+
     def _store(self, packed: Packed, wait: Callable[[], object]) -> bytes:
         size = extent(packed.lengths)
         self._check(size)
@@ -226,6 +230,11 @@ class BigItemReader:
         """The items are about to be acknowledged."""
         if self._reader.has_views:
             self._reader.release()
+
+    def close(self) -> None:
+        """Unmap all but what somebody still has. A worker need not: its end does."""
+        self.release()
+        self._reader.close()
 
 
 def pack_numbers(numbers: Sequence[int]) -> bytes:
