@@ -43,6 +43,7 @@ MANY_RUNS = {
     "handlers.md",
     "history.md",
     "jobs.md",
+    "python.md",
     "resume.md",
     "sources-and-sinks.md",
 }
