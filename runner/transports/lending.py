@@ -206,7 +206,7 @@ class LentOutbox:
             while session.credit <= 0:
                 self._wait()
             sent = min(gathered, session.credit)
-            kind, body = self._packer.take(sent)
+            kind, body = self._packer.take(sent, may_store=True)
             session.spent += sent
             session.status.words[Word.SENT] += sent
             session.stream.send(kind(sent, 0, 0, 0, 0, body=body))
