@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from runner.api.map_iterator import Errors, MapIterator, MapOptions
-from runner.spec.model import MOST_WORKERS, RetryPolicy
+from runner.spec.failures import RetryPolicy
+from runner.spec.model import MOST_WORKERS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -19,16 +19,9 @@ from runner.events.run import ItemDeadLettered, ItemFailed
 from runner.handlers import live
 from runner.ipc.frames import UnpackError
 from runner.spec.commits import NO_STATE
+from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import Limits
-from runner.spec.model import (
-    HandlerRef,
-    OnError,
-    RestartOn,
-    RestartPolicy,
-    RetryPolicy,
-    StageSpec,
-    WorkflowSpec,
-)
+from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.spec.resources import QueueSpec
 from runner.text import safe_repr

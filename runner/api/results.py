@@ -12,7 +12,7 @@ from runner.events.run import ItemDeadLettered, ItemFailed
 from runner.handlers.kinds import WorkerContext
 from runner.ipc.frames import UnpackError
 from runner.ledger.retry import Redeliver, after_failure, is_worth_it
-from runner.spec.model import RetryPolicy
+from runner.spec.failures import RetryPolicy
 from runner.text import describe_error, user_traceback
 from runner.transports.base import OWN_FOLDER
 
