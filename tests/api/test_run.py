@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from holdings import nothing_left
-from jobs_workers import wait_until
+from jobs_workers import is_alive, wait_until
 
 import mprun
 from mprun.events import Event, ItemFailed, RunFinished, WorkerReady
@@ -278,12 +278,4 @@ def test_nothing_outlives_a_program_that_is_killed(place: Path, how: str) -> Non
         program.kill()
 
         assert "" == program.stdout.read()  # it ends when the last that could write there has
-    wait_until(lambda: not any(map(_lives, workers)))  # what it has open is closed before it has ended
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process is there and is more than what its parent has not reaped yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    wait_until(lambda: not any(map(is_alive, workers)))  # what it has open is closed before it has ended
