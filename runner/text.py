@@ -177,9 +177,10 @@ def safe_repr(item: object, width: int = REPR_WIDTH) -> str:
     """Return a repr of `item`: one line, at most `width` characters, the first members of a big container."""
     if type(item) is int and item.bit_length() <= _SHORT_INT <= width:
         return repr(item)
+    is_text = type(item) is str or type(item) is bytes
     try:
-        if _is_small(item, width):
-            return _shorten(repr(item), width)  # one line, and encodable, whatever is in it
+        if is_text or _is_small(item, width):  # then it is one line, and encodable, whatever is in it
+            return _shorten(_draw_text(item, width) if is_text else repr(item), width)
         text = _draw(item, width, _LEVELS)
     except (WorkerSignal, KeyboardInterrupt):
         raise
@@ -270,8 +271,10 @@ def _are_scalars(members: Iterable[Any], width: int) -> bool:
 
 def _draw(item: Any, width: int, levels: int) -> str:
     """Draw any object from a bounded number of its parts. May raise what the object raises."""
-    if isinstance(item, str | bytes | bytearray):
-        return repr(item[:width]) + (_CUT if len(item) > width else "")
+    if type(item) in _SCALARS:
+        return repr(item)
+    if isinstance(item, (str, bytes, bytearray)):  # of a union it takes twice as long
+        return _draw_text(item, width)
     if isinstance(item, int) and not isinstance(item, bool):
         return repr(item) if item.bit_length() <= _LONGEST_INT else f"<int of {item.bit_length()} bits>"
     if isinstance(item, dict):
@@ -280,6 +283,10 @@ def _draw(item: Any, width: int, levels: int) -> str:
         if isinstance(item, kind):
             return _enclose(item, kind, left, right, _members(item, width, levels) if levels else ())
     return _draw_object(item, width, levels)
+
+
+def _draw_text(item: Any, width: int) -> str:
+    return repr(item) if len(item) <= width else repr(item[:width]) + _CUT
 
 
 def _members(item: Iterable[object], width: int, levels: int) -> Iterator[str]:
