@@ -278,7 +278,10 @@ class StatusPage:
         words[Word.ITEM] = 0
         if text:
             self._name = text
-            words[Word.ITEM] = self._write(text, _ITEM_AT)
+            raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
+            size = len(raw)
+            self._map[_ITEM_AT : _ITEM_AT + size] = raw
+            words[Word.ITEM] = size
 
     @property
     def item(self) -> str:

@@ -181,34 +181,36 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
 
     def get(self, block: bool = True, timeout: float | None = None) -> object:
         """Take an item, waiting for one. Raises `queue.Empty`; `EndOfStream` once there can be no more."""
-        carried = self._carried(block, timeout)
-        with self._counting:
-            self._held += 1
-            self._words[Word.RECEIVED] = self._taken = self._taken + 1
-        return self._opened(carried)
-
-    def take(self) -> object:
-        """As `get`, for a loop: no thread of the handler's uses this end."""
-        carried = self._carried(True, None)
-        self._held += 1
-        self._words[Word.RECEIVED] = self._taken = self._taken + 1
-        return self._opened(carried)
-
-    def _carried(self, block: bool, timeout: float | None) -> Any:
         words = self._words
         if words[Word.STOP]:
             raise EndOfStream
         try:
-            return _get(self, False)
+            carried = _get(self, False)
         except queue.Empty:
-            return self._get_when_there(words, block, timeout)
-
-    def _opened(self, carried: Any) -> object:
+            carried = self._get_when_there(words, block, timeout)
+        with self._counting:
+            self._held += 1
+            words[Word.RECEIVED] = self._taken = self._taken + 1
         item: object = load_item(carried[0]) if type(carried) is list else carried
         self._status.set_item(safe_repr(item))
         return item
 
-    def _get_when_there(self, words: memoryview, block: bool, timeout: float | None) -> object:
+    def take(self) -> object:
+        """As `get`, for a loop that holds one item: no thread of the handler's uses this end."""
+        words = self._words
+        if words[Word.STOP]:
+            raise EndOfStream
+        try:
+            carried = _get(self, False)
+        except queue.Empty:
+            carried = self._get_when_there(words, True, None)
+        self._held = 1
+        words[Word.RECEIVED] = self._taken = self._taken + 1
+        item: object = load_item(carried[0]) if type(carried) is list else carried
+        self._status.set_item(safe_repr(item))
+        return item
+
+    def _get_when_there(self, words: memoryview, block: bool, timeout: float | None) -> Any:
         if not block:
             if words[Word.END]:
                 raise EndOfStream from None
@@ -221,7 +223,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
             with self._shown(Wait.ITEM, None):
                 return self._get_within(words, math.inf)
 
-    def _get_within(self, words: memoryview, seconds: float) -> object:
+    def _get_within(self, words: memoryview, seconds: float) -> Any:
         deadline = _now() + seconds
         look = self._look if seconds < math.inf else max(self._look, _IDLE_LOOK)
         with self._waited(Word.STARVED):

@@ -47,12 +47,12 @@ class JoinableLoops(ItemwiseLoops):
         last = began
         try:
             for item in one_by_one(items):
-                if words[Word.STOP]:
-                    return
                 try:
                     if type(item) is Malformed:
+                        if words[Word.STOP]:
+                            return
                         raise item.error
-                    put(item)
+                    put(item)  # which raises `Stopping` once the run does
                 except (WorkerSignal, KeyboardInterrupt):
                     raise
                 except (
