@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def measure(feature: Feature, lengths: tuple[int, int], rounds: int, folder: Path) -> tuple[Cost, Cost]:
-    """Return what an item costs without the feature, and with it; after a round that only warms up the files."""
+    """Return what an item costs without the feature, and with it."""
     costs: tuple[list[Cost], list[Cost]] = ([], [])
     for _ in range(rounds):
         for topology, those in zip((feature.without, feature.has), costs, strict=True):

@@ -27,7 +27,7 @@ from __future__ import annotations
 import marshal
 import pickle
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -271,14 +271,9 @@ def pack_batch(entries: Sequence[ShardedEntry]) -> bytes:
     )
 
 
-def pack_safe_batch(items: Sequence[object], shards: Sequence[int] = ()) -> bytes:
-    """Pack items that are all safe, shard by shard; without `shards` there is one. Their bytes are the frame's."""
-    if not shards:
-        return _pack_parts([_safe_part(0, items)])
-    by_shard: dict[int, list[object]] = {shard: [] for shard in set(shards)}
-    for item, shard in zip(items, shards, strict=True):
-        by_shard[shard].append(item)
-    return _pack_parts([_safe_part(shard, those) for shard, those in by_shard.items()])
+def pack_safe_batch(by_shard: Mapping[int, Sequence[object]]) -> bytes:
+    """Pack items that are all safe, shard by shard. Their bytes are those of their frame."""
+    return _pack_parts([_safe_part(shard, those) for shard, those in by_shard.items() if those])
 
 
 def _safe_part(shard: int, items: Sequence[object]) -> Part:

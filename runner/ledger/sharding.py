@@ -85,11 +85,18 @@ class Sharding:
         """Whether an item is its own key."""
         self._shards = shards
 
-    def shards_of(self, items: Sequence[object]) -> list[int]:
-        """Return the shard of each, as `shard_of` does, and raise what it raises."""
+    def split(self, items: Sequence[object]) -> dict[int, list[object]]:
+        """Return the items of each shard that has any, as `shard_of` tells it, and raise what it raises."""
+        shares: list[list[object]] = [[] for _ in range(self._shards)]
+        append = [share.append for share in shares]
         if self.by_item and set(map(type, items)) == {int}:  # these are many, and quick
-            return [crc32(b"%d" % item) % self._shards for item in items]  # type: ignore[str-format]
-        return list(map(self.shard_of, items))
+            shards = self._shards
+            for item in items:
+                append[crc32(b"%d" % item) % shards](item)  # type: ignore[str-format]
+        else:
+            for item, shard in zip(items, map(self.shard_of, items), strict=True):
+                append[shard](item)
+        return {shard: share for shard, share in enumerate(shares) if share}
 
 
 def shard_number(key: object, shards: int) -> int:

@@ -48,17 +48,12 @@ def test_each_shard_gets_its_items_in_their_order(items: list[tuple[int, str]]) 
     assert isinstance(parts[0], Part)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.text() | st.integers()), min_size=1), st.booleans())
+@given(st.dictionaries(st.integers(0, 4), st.lists(st.text() | st.integers() | st.tuples(st.text()))))
 def test_so_does_it_where_they_share_a_pickle_which_is_what_they_weigh(
-    items: list[tuple[int, str | int]], in_shards: bool
+    by_shard: dict[int, list[object]],
 ) -> None:
-    shards = [shard if in_shards else 0 for shard, _ in items]
-
-    parts = list(unpack_batch(pack_safe_batch([item for _, item in items], shards if in_shards else ())))
+    parts = list(unpack_batch(pack_safe_batch(by_shard)))
 
     found = {part.shard: list(unpack(part.frame, 0, part.count)) for part in parts}
-    assert found == {
-        shard: [item for other, (_, item) in zip(shards, items, strict=True) if other == shard]
-        for shard in shards
-    }
+    assert found == {shard: items for shard, items in by_shard.items() if items}
     assert all(part.size == len(part.frame) for part in parts)

@@ -81,10 +81,13 @@ def test_many_have_the_shards_that_each_has_alone_however_often_it_was_seen(
     items = keys if path == "item" else [{"user": key} for key in keys]
     sharding = Sharding(path, 7)
 
-    together = sharding.shards_of(items)
+    together = sharding.split(items)
 
-    assert together == [shard_number(key, 7) for key in keys]
-    assert together == [sharding.shard_of(item) for item in items]
+    expected = [shard_number(key, 7) for key in keys]
+    assert expected == [sharding.shard_of(item) for item in items]
+    assert together == {
+        shard: [item for item, its in zip(items, expected, strict=True) if its == shard] for shard in expected
+    }
 
 
 def test_a_key_of_none_is_no_key_of_a_mapping_that_is_to_be_the_key_itself() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from runner.ipc.frames import (
@@ -184,7 +185,8 @@ class BatchPacker:
     def _pack_safe(self, count: int) -> tuple[type[PutMessage], bytes]:
         items = self._safe[:count]
         del self._safe[:count]
-        return PutMessage, pack_safe_batch(items, self._shards_of(items))
+        by_shard = {0: items} if self._sharding is None else self._sharding.split(items)
+        return PutMessage, pack_safe_batch(by_shard)
 
     def _pack_entries(self, count: int) -> tuple[type[PutMessage], bytes]:
         entries = self._entries[:count]
@@ -198,17 +200,12 @@ class BatchPacker:
     def _goes_in_company(self, item: object) -> bool:
         return self.quick.take(item) or (not self._counts_bytes and is_safe(item))
 
-    def _shards_of(self, items: Sequence[object]) -> Sequence[int]:
-        return () if self._sharding is None else self._sharding.shards_of(items)
-
     def _part_company(self) -> None:
         """From now on all that has gathered goes alone. Nobody else takes of it meanwhile."""
         with self._lock:
             safe = self._safe[:]
             self._safe.clear()
-            shards = self._shards_of(safe) or [0] * len(safe)
-            pickles = map(pickle_alone, safe)
-            self._entries += [ShardedEntry(d, s, len(d)) for d, s in zip(pickles, shards, strict=True)]
+            self._entries += part_company(safe, self._sharding)
             self._gathered += sum(entry.size for entry in self._entries)
 
     def _pickle(self, item: object) -> bytes:
@@ -222,3 +219,10 @@ class BatchPacker:
         data = self._big_items.pack(item, self._wait_for_slot)
         self._inspects = not self._big_items.seen_enough
         return data
+
+
+def part_company(items: Sequence[object], sharding: Sharding | None) -> list[ShardedEntry]:
+    """Return small items that were to share a pickle as they go alone, each with its own shard and size."""
+    pickles = map(pickle_alone, items)
+    shards = repeat(0) if sharding is None else map(sharding.shard_of, items)
+    return [ShardedEntry(data, shard, len(data)) for data, shard in zip(pickles, shards, strict=False)]

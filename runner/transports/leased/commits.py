@@ -29,7 +29,7 @@ from runner.ipc.frames import (
 )
 from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import AckMessage, CommitMessage, Ended
-from runner.transports.leased.batch_packer import BatchPolicy, QuickKinds
+from runner.transports.leased.batch_packer import BatchPolicy, QuickKinds, part_company
 from runner.transports.leased.big_items import BigItemWriter
 from runner.transports.leased.session import WorkerSession
 
@@ -76,7 +76,8 @@ class OutputGatherer:
         size = item_size(data)
         self._big_items.check_bound(size)
         if self._safe:
-            self._part_company()
+            self._entries = part_company(self._safe, self._sharding)
+            self._safe = []
         self._entries.append(ShardedEntry(data, shard, size))
         self.size += len(data)
 
@@ -94,27 +95,16 @@ class OutputGatherer:
         """Make a frame of what was gathered: how many outputs, whether handles are among them, and the frame."""
         count, safe, entries = len(self), self._safe, self._entries
         self._safe, self._entries, self.size = [], [], 0
+        if safe and self._in_parts:
+            by_shard = {0: safe} if self._sharding is None else self._sharding.split(safe)
+            return count, False, pack_safe_batch(by_shard)
         if safe:
-            return (
-                count,
-                False,
-                pack_safe_batch(safe, self._shards_of(safe)) if self._in_parts else pack_safe(safe),
-            )
+            return count, False, pack_safe(safe)
         pickles = [entry.data for entry in entries]
         is_big = self._big_items.mark_sent(pickles)
         if self._in_parts:
             return count, is_big, pack_batch(entries)
         return count, is_big, pack_mixed(pickles) if is_big else pack_series(pickles)
-
-    def _shards_of(self, items: Sequence[object]) -> Sequence[int]:
-        return () if self._sharding is None else self._sharding.shards_of(items)
-
-    def _part_company(self) -> None:
-        """From now on each goes alone, with its own size."""
-        shards = self._shards_of(self._safe) or [0] * len(self._safe)
-        pickles = map(pickle_alone, self._safe)
-        self._entries = [ShardedEntry(d, s, len(d)) for d, s in zip(pickles, shards, strict=True)]
-        self._safe = []
 
     def _pack(self, item: object) -> bytes:
         try:
