@@ -69,6 +69,7 @@ class QueueLine:
         "Of these, the items that were done when another runner had to go on with the run.", 0
     )
     dropped: int = means("Items that left without being done.", 0)
+    duplicates: int = means("Items whose key was put before, on a queue with `unique`.", 0)
     dead_lettered: int = means("Items kept as dead letters.", 0)
     lost: int = means("Items that were to be kept as dead letters, and could not be written.", 0)
     waiting: int = means("Items not begun: still in the queue at the end, or given back to it.", 0)
@@ -81,7 +82,7 @@ class QueueLine:
     @property
     def balanced(self) -> bool:
         """Whether every item that was put is accounted for."""
-        ended = self.done + self.dropped + self.dead_lettered + self.lost
+        ended = self.done + self.dropped + self.duplicates + self.dead_lettered + self.lost
         return self.put == ended + self.waiting + self.leased
 
 

@@ -85,6 +85,7 @@ class QueueCounts(TypedDict):
     done: int
     done_before: int
     dropped: int
+    duplicates: int
     dead_lettered: int
     lost: int
     peak: int

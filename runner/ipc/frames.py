@@ -296,7 +296,7 @@ def unpack_batch(body: bytes | memoryview) -> Iterator[Part]:
         at += length
 
 
-_ROUTED = struct.Struct("<QIIQ")
+_ROUTED = struct.Struct("<QIIQI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +308,8 @@ class RoutedFrame:
     is_big: bool
     """Whether some of it lies in shared memory."""
     frame: bytes
+    keys: bytes = b""
+    """Where the queue takes each key once: those of its items, eight bytes each, in the order of the frame."""
 
     def for_branch(self, number: int) -> RoutedFrame:
         """The same for one queue more."""
@@ -317,10 +319,12 @@ class RoutedFrame:
 def pack_routed(frames: Sequence[RoutedFrame]) -> bytes:
     """Put frames for several queues, fewer than 64, into one body."""
     heads = [
-        _ROUTED.pack(sum(1 << number for number in f.branches), f.count, f.is_big, len(f.frame))
+        _ROUTED.pack(sum(1 << number for number in f.branches), f.count, f.is_big, len(f.frame), len(f.keys))
         for f in frames
     ]
-    return b"".join((_COUNT.pack(len(frames)), *heads, *(each.frame for each in frames)))
+    return b"".join(
+        (_COUNT.pack(len(frames)), *heads, *(part for each in frames for part in (each.frame, each.keys)))
+    )
 
 
 def unpack_routed(body: bytes | memoryview) -> list[RoutedFrame]:
@@ -329,11 +333,28 @@ def unpack_routed(body: bytes | memoryview) -> list[RoutedFrame]:
     at = _COUNT.size + count * _ROUTED.size
     frames = []
     for number in range(count):
-        mask, items, is_big, length = _ROUTED.unpack_from(body, _COUNT.size + number * _ROUTED.size)
+        mask, items, is_big, length, keys = _ROUTED.unpack_from(body, _COUNT.size + number * _ROUTED.size)
         branches = tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
-        frames.append(RoutedFrame(branches, items, bool(is_big), bytes(body[at : at + length])))
-        at += length
+        behind = at + length
+        parts = bytes(body[at:behind]), bytes(body[behind : behind + keys])
+        frames.append(RoutedFrame(branches, items, bool(is_big), *parts))
+        at = behind + keys
     return frames
+
+
+def keep_some(frame: bytes, kept: Sequence[bool], *, in_batch: bool) -> bytes:
+    """Return a frame, or a batch, with those of its items alone that are `kept`, in order. Opens none."""
+    flags = iter(kept)
+    if not in_batch:
+        return _frame([entry for entry in _entries(frame) if next(flags)])
+    return pack_batch(
+        [
+            ShardedEntry(entry, part.shard, item_size(entry))
+            for part in unpack_batch(frame)
+            for entry in _entries(part.frame)
+            if next(flags)
+        ]
+    )
 
 
 def _frame(entries: Sequence[bytes]) -> bytes:

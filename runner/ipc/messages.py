@@ -233,6 +233,14 @@ class Exited:
         return killed_by(self.code)
 
 
+class KeysExhausted(NamedTuple):
+    """A queue that takes each key once has seen as many as it may remember."""
+
+    worker: str
+    queue: str
+    keys: int
+
+
 ItemFact = (
     ItemFailure
     | BatchFailure
@@ -242,6 +250,7 @@ ItemFact = (
     | ItemCleared
     | ItemsDropped
     | QueueOverflowed
+    | KeysExhausted
 )
 Fact = (
     Ready

@@ -33,6 +33,8 @@ class Account:
     done_before: int = 0
     """Of the items that are done, those that were so when this runner went on with the run."""
     dropped: int = 0
+    duplicates: int = 0
+    """Items whose key was put before, where the queue takes each key once: they never were in it."""
     dead_lettered: int = 0
     lost: int = 0
     """Items that were to be kept as dead letters, and could not be written."""
@@ -50,13 +52,21 @@ class Account:
     @property
     def settled(self) -> bool:
         """Every item that was put has come to an end."""
-        return self.put == self.done + self.dropped + self.dead_lettered + self.lost
+        return self.put == self.ended
 
     @property
     def balanced(self) -> bool:
         """Every item that was put is somewhere, and none is in two places."""
-        ended = self.done + self.dropped + self.dead_lettered + self.lost
-        return self.put == self.waiting + self.leased + ended
+        return self.put == self.waiting + self.leased + self.ended
+
+    @property
+    def ended(self) -> int:
+        """Items that have come to an end, in whichever way."""
+        return self.done + self.dropped + self.duplicates + self.dead_lettered + self.lost
+
+    def with_duplicates(self, count: int) -> Account:
+        """Return the account with `count` of what was dropped as duplicates."""
+        return replace(self, dropped=self.dropped - count, duplicates=count) if count else self
 
     def with_lost(self, count: int) -> Account:
         """Return the account with `count` of its dead letters, which nobody could write, as lost."""
@@ -78,6 +88,7 @@ class Account:
             "done": self.done,
             "done_before": self.done_before,
             "dropped": self.dropped,
+            "duplicates": self.duplicates,
             "dead_lettered": self.dead_lettered,
             "lost": self.lost,
             "peak": self.peak,

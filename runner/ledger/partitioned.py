@@ -123,6 +123,8 @@ class Offer:
     answered: bool = False
     owed: bool = False
     """What it was made from counts as done."""
+    forced: bool = False
+    """It goes round: it is let in however full the queue is, where that lets writers wait."""
     left: deque[tuple[int, ItemRange]] = field(default_factory=deque)
     """By shard, what is not in the queue yet."""
     partial: int = 0
@@ -184,7 +186,10 @@ class PartitionedQueue:
             offer.left.append((each.shard, ItemRange(frame, 0, frame.count, partial=offer.partial)))
         self._positions += offer.items
         self.last_writer = offer.writer
-        self._parked.append(offer)
+        if offer.forced:
+            self._parked.appendleft(offer)  # whoever waits outside waits for those inside
+        else:
+            self._parked.append(offer)
         self._admit(now)
 
     def reject(self, *, dead_letter: bool) -> None:
@@ -404,7 +409,8 @@ class PartitionedQueue:
         """Let in what may go in of the oldest offer's first part; False if some of it stays outside."""
         shard, item_range = offer.left[0]
         fitting = self._room_for(item_range)
-        if fitting < len(item_range):
+        waits = self._policy.when_full is WhenFull.BLOCK
+        if fitting < len(item_range) and not (offer.forced and waits):
             match self._policy.when_full:
                 case WhenFull.BLOCK | WhenFull.FAIL:
                     self._let_in_some(offer, fitting, now)

@@ -153,7 +153,7 @@ class _Checking:
         self.diagnostics += self.source.place_all(
             check_flow(spec.stages, spec.queues, spec.transport, unknowns)
         )
-        if any(stage.routes or stage.errors_to for stage in spec.stages):
+        if _has_ways(spec):
             from runner.loader.checks.routes import check_routes  # few files have several ways for an item
 
             self.diagnostics += self.source.place_all(check_routes(spec, unknowns))
@@ -221,6 +221,12 @@ class _Checking:
             if f.path not in self.unexpanded and (f.part == "key" or f.path not in reported)
         )
         return diagnostics
+
+
+def _has_ways(spec: WorkflowSpec) -> bool:
+    """Whether items go any other way than on from one queue to the next."""
+    stages = (stage.routes or stage.errors_to for stage in spec.stages)
+    return any(stages) or any(queue.loop or queue.unique for queue in spec.queues)
 
 
 def _unfit(diagnostics: Iterable[Diagnostic], replaced: Replaced) -> list[DataPath]:

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 
+from runner.spec.loops import LoopMap
 from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, StagePlan, queue_label, stage_label
 from runner.text import cells, clusters, pad
@@ -94,9 +95,13 @@ def groups(plan: Plan) -> list[list[StagePlan]]:
     return list(groups.values())
 
 
-def lay_out(stages: Sequence[StagePlan], queues: Mapping[str, QueuePlan]) -> Layout:
-    """Place one of the `groups` of a plan whose `queues` are given by name."""
-    nodes, nets = _connect(stages, queues)
+def lay_out(
+    stages: Sequence[StagePlan],
+    queues: Mapping[str, QueuePlan],
+    loops: LoopMap = LoopMap(),  # noqa: B008 - frozen
+) -> Layout:
+    """Place one of the `groups` of a plan whose `queues` are given by name. What is written back is left out."""
+    nodes, nets = _connect(stages, queues, loops)
     layout = Layout(_layers(nodes), _by_gutter(nets))
     _place_nodes(layout.layers, nets)
     for gutter in layout.gutters.values():
@@ -104,13 +109,16 @@ def lay_out(stages: Sequence[StagePlan], queues: Mapping[str, QueuePlan]) -> Lay
     return layout
 
 
-def layer_of(stages: Sequence[StagePlan]) -> dict[str, int]:
+def layer_of(
+    stages: Sequence[StagePlan],
+    loops: LoopMap = LoopMap(),  # noqa: B008 - frozen
+) -> dict[str, int]:
     """Number the layer of each stage. A producer stands as near to its reader as it can."""
     reader_layer: dict[str, int] = defaultdict(lambda: 1)
     # The plan starts readers first; backwards, every writer comes before its readers.
     for stage in reversed(stages):
         own = 0 if stage.receives is None else reader_layer[stage.receives]
-        for queue in stage.writes:
+        for queue in loops.forward(stage):
             reader_layer[queue] = max(reader_layer[queue], own + 1)
     return {
         s.name: reader_layer[s.receives] if s.receives else min(reader_layer[q] for q in s.writes) - 1
@@ -118,10 +126,12 @@ def layer_of(stages: Sequence[StagePlan]) -> dict[str, int]:
     }
 
 
-def _connect(stages: Sequence[StagePlan], queues: Mapping[str, QueuePlan]) -> tuple[list[Node], list[Net]]:
-    layer = layer_of(stages)
+def _connect(
+    stages: Sequence[StagePlan], queues: Mapping[str, QueuePlan], loops: LoopMap
+) -> tuple[list[Node], list[Net]]:
+    layer = layer_of(stages, loops)
     boxes = {stage.name: Node(layer[stage.name], stage_label(stage)) for stage in stages}
-    writing, reading = ends(stages)
+    writing, reading = ends(stages, loops)
     lanes: list[Node] = []
     nets: list[Net] = []
     for name in dict.fromkeys([*writing, *reading]):
@@ -133,12 +143,15 @@ def _connect(stages: Sequence[StagePlan], queues: Mapping[str, QueuePlan]) -> tu
     return [*boxes.values(), *lanes], nets
 
 
-def ends(stages: Iterable[StagePlan]) -> tuple[dict[str, list[StagePlan]], dict[str, list[StagePlan]]]:
+def ends(
+    stages: Iterable[StagePlan],
+    loops: LoopMap = LoopMap(),  # noqa: B008 - frozen
+) -> tuple[dict[str, list[StagePlan]], dict[str, list[StagePlan]]]:
     """Return the stages that write to each queue, and those that read from it."""
     writing: dict[str, list[StagePlan]] = defaultdict(list)
     reading: dict[str, list[StagePlan]] = defaultdict(list)
     for stage in stages:
-        for queue in stage.writes:
+        for queue in loops.forward(stage):
             writing[queue].append(stage)
         if stage.receives is not None:
             reading[stage.receives].append(stage)
@@ -229,7 +242,7 @@ def _preferred_row(net: Net) -> int:
 def draw_ascii(plan: Plan) -> str:
     """Draw every group of stages that queues join, then the plain stages, then what waits for what."""
     queues = {queue.name: queue for queue in plan.queues}
-    blocks = ["\n".join(_paint(lay_out(group, queues)).lines()) for group in groups(plan)]
+    blocks = ["\n".join(_paint(lay_out(group, queues, plan.loops)).lines()) for group in groups(plan)]
     blocks += [_box(stage) for stage in plan.stages if stage.role is Role.PLAIN]
     blocks += ["\n".join(_choices(plan)), "\n".join(_needs(plan))]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -241,6 +254,8 @@ def _choices(plan: Plan) -> Iterator[str]:
         if any(label for _, label in ways):
             told = ", ".join(f"{queue} ({label or 'all'})" for queue, label in ways)
             yield f"{stage.name} sends to {told}"
+    for name, queue in sorted(plan.loops.back):
+        yield f"{name} writes back to {queue}"
 
 
 def _needs(plan: Plan) -> Iterator[str]:

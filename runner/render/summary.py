@@ -184,12 +184,14 @@ def _queue_table(queues: Sequence[QueueLine], width: int) -> RenderableType:
             "put": _count(queue.put),
             "done": _count(queue.done),
             "dropped": _count(queue.dropped),
+            "seen before": _count(queue.duplicates),
             "peak": _peak(queue),
             "time full": f"{queue.full_seconds:.1f}s",
         }
         for queue in queues
     ]
-    return _table(rows, [heading for heading, least in _QUEUE_NEEDS.items() if width < least])
+    left_out = [heading for heading, least in _QUEUE_NEEDS.items() if width < least]
+    return _table(rows, left_out if any(queue.duplicates for queue in queues) else [*left_out, "seen before"])
 
 
 def _peak(queue: QueueLine) -> str:
@@ -215,6 +217,7 @@ _KINDS = {
     "done_before": "done before",
     "done": "done",
     "dropped": "dropped",
+    "duplicates": "seen before",
     "dead_lettered": "dead-lettered",
     "lost": "lost",
     "waiting": "not begun",

@@ -31,6 +31,8 @@ NAME_PATTERN = (
     r"(?!\s)(?![\s\S]*\s$)"  # no space at either end
     r"[\s\S]*[^\s!-\/:-@\[-`{-~]"  # something that is neither space nor ASCII punctuation
 )
+PATH_PATTERN = r"^[^\s.]+(\.[^\s.]+)*$"
+"""The way to something in an item: names, joined by dots."""
 ENV_NAME_PATTERN = r"^[^=\x00]+$"
 NAMING = "any script; at least one letter or digit, no control characters, no space at either end"
 

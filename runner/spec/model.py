@@ -29,6 +29,7 @@ from runner.spec.keys import (
     ENV,
     FOLDER,
     NAME,
+    PATH_PATTERN,
     SIZE,
     TEXT,
     Key,
@@ -43,7 +44,7 @@ from runner.spec.keys import (
     texts,
 )
 from runner.spec.limits import Limits
-from runner.spec.pace import PATH_PATTERN, RATE_OR_POLICY, RatePolicy
+from runner.spec.pace import RATE_OR_POLICY, RatePolicy
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 from runner.spec.resume import RESUME, OverDeath, ResumePolicy
 from runner.spec.routes import ON_ERROR, ON_ERROR_MEANS, TO, TO_MEANS, RouteSpec, label_of, queues_of

@@ -9,11 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.spec.keys import RATE, Key, Shape, declares, integer, key, mapping, text
+from runner.spec.keys import PATH_PATTERN, RATE, Key, Shape, declares, integer, key, mapping, text
 from runner.units import RATE_PATTERN, format_rate
-
-PATH_PATTERN = r"^[^\s.]+(\.[^\s.]+)*$"
-"""What a way from an item to something in it looks like."""
 
 
 @dataclass(frozen=True, slots=True)

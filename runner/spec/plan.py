@@ -8,7 +8,7 @@ The labels of stages and queues, the same in tables and pictures, are at the end
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from pathlib import Path
@@ -18,6 +18,7 @@ from runner.errors import MprunInternalError
 from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, KeptState
 from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import ASKED_CLOSE, Limits
+from runner.spec.loops import LoopMap, find_loops
 from runner.spec.model import Given, HandlerRef, Role, StageSpec, StartMode, WorkflowSpec
 from runner.spec.pace import RatePolicy
 from runner.spec.resources import PipeSpec, QueueSpec, Sentinel, SharedSpec, WhenFull
@@ -203,7 +204,7 @@ class QueuePlan:
     @property
     def partitioned(self) -> bool:
         """Whether more than `maxsize` bounds it, or its items have an order: its ledger is a `PartitionedQueue`."""
-        in_order = self.read_in_order or self.written_in_order
+        in_order = self.read_in_order or self.written_in_order or self.spec.loop
         bounded = self.spec.max_bytes is not None or self.spec.when_full is not WhenFull.BLOCK
         return in_order or bounded or self.shard_by is not None
 
@@ -248,7 +249,12 @@ class Plan:
     @property
     def flow(self) -> tuple[StagePlan, ...]:
         """Every stage as tables show them: in the order of the file, but none before one that feeds it."""
-        return _flow_of(self.stages)
+        return _flow_of(self.stages, self.loops)
+
+    @property
+    def loops(self) -> LoopMap:
+        """What goes round."""
+        return find_loops(self.stages, [queue.name for queue in self.queues if queue.spec.loop])
 
     @property
     def stop_order(self) -> tuple[StagePlan, ...]:
@@ -261,7 +267,7 @@ def make_plan(spec: WorkflowSpec) -> Plan:
     places = {stage.name: place for place, stage in enumerate(spec.stages)}
     stages = tuple(
         StagePlan(stage, tuple(_worker_plan(spec, stage, name) for name in stage.workers), places[stage.name])
-        for stage in start_order(spec.stages)
+        for stage in start_order(spec.stages, [queue.name for queue in spec.queues if queue.loop])
     )
     return Plan(
         name=spec.name,
@@ -279,13 +285,15 @@ def make_plan(spec: WorkflowSpec) -> Plan:
     )
 
 
-def start_order(stages: Iterable[StageSpec]) -> list[StageSpec]:
-    """Sort stages so that each comes after those that read what it writes; ties keep the order of the file."""
+def start_order(stages: Iterable[StageSpec], looped: Collection[str] = ()) -> list[StageSpec]:
+    """Sort stages so that each comes after those that read what it writes, unless it writes that back to a queue that
+    is `looped`; ties keep the order of the file."""
     waiting = list(stages)
+    loops = find_loops(waiting, looped)
     ordered: list[StageSpec] = []
     while waiting:
         unread = {stage.receives for stage in waiting}
-        ready = [stage for stage in waiting if unread.isdisjoint(stage.writes)]
+        ready = [stage for stage in waiting if unread.isdisjoint(loops.forward(stage))]
         if not ready:
             raise MprunInternalError(
                 f"a cycle passed the check of the topology: {[stage.name for stage in waiting]}"
@@ -295,19 +303,19 @@ def start_order(stages: Iterable[StageSpec]) -> list[StageSpec]:
     return ordered
 
 
-def _flow_of(stages: Iterable[StagePlan]) -> tuple[StagePlan, ...]:
+def _flow_of(stages: Iterable[StagePlan], loops: LoopMap) -> tuple[StagePlan, ...]:
     readers: dict[str | None, list[StagePlan]] = defaultdict(list)
     writers: Counter[str | None] = Counter()
     for stage in stages:
         readers[stage.receives].append(stage)
-        writers.update(stage.writes)
+        writers.update(loops.forward(stage))
     heap = [(stage.place, stage.name, stage) for stage in stages if not writers[stage.receives]]
     heapify(heap)
     ordered = []
     while heap:
         *_, stage = heappop(heap)
         ordered.append(stage)
-        for queue in stage.writes:
+        for queue in loops.forward(stage):
             writers[queue] -= 1
             for reader in () if writers[queue] else readers[queue]:
                 heappush(heap, (reader.place, reader.name, reader))
@@ -315,6 +323,7 @@ def _flow_of(stages: Iterable[StagePlan]) -> tuple[StagePlan, ...]:
 
 
 def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
+    routed = _routed(spec, stage)
     return WorkerPlan(
         name=name,
         stage=stage.name,
@@ -322,8 +331,8 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         handler=stage.handler,
         arguments=stage.arguments,
         receives=stage.receives,
-        sends=stage.sends,
-        routes=tuple(_route_plan(spec, stage, route) for route in stage.routes),
+        sends=None if routed else stage.sends,
+        routes=tuple(_route_plan(spec, stage, route) for route in routed),
         daemon=stage.daemon,
         on_error=stage.on_error,
         errors_to=stage.errors_to,
@@ -359,6 +368,12 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
     )
 
 
+def _routed(spec: WorkflowSpec, stage: StageSpec) -> tuple[RouteSpec, ...]:
+    """Return the ways of a stage's items, where each item has to be looked at for them."""
+    knows_items = any(queue.name == stage.sends and queue.unique is not None for queue in spec.queues)
+    return (RouteSpec(str(stage.sends)),) if knows_items else stage.routes
+
+
 def _route_plan(spec: WorkflowSpec, stage: StageSpec, route: RouteSpec) -> RoutePlan:
     queue = next(each for each in spec.queues if each.name == route.queue)
     return RoutePlan(
@@ -368,6 +383,7 @@ def _route_plan(spec: WorkflowSpec, stage: StageSpec, route: RouteSpec) -> Route
         constants={"params": spec.params, "env": {**spec.env, **stage.env}},
         unputtable=queue.sentinel,
         contract=queue.contract,
+        unique=None if queue.unique is None else queue.unique.by,
     )
 
 

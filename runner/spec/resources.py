@@ -7,7 +7,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from runner.spec.keys import NAME, SIZE, TEXT, Key, Shape, as_tuple, choice, declares, integer, key
+from runner.spec.keys import (
+    BOOLEAN,
+    NAME,
+    PATH_PATTERN,
+    SIZE,
+    TEXT,
+    Key,
+    Shape,
+    as_tuple,
+    choice,
+    declares,
+    integer,
+    key,
+    mapping,
+    text,
+)
 
 LARGEST_QUEUE = 2**31 - 1
 """What a semaphore of the system counts up to."""
@@ -28,6 +43,31 @@ class Sentinel:
     """What a reader gets where a queue ends. Any scalar, so it takes a class to tell `null` from none."""
 
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueSpec:
+    """What makes an item the same as one that was there before."""
+
+    by: str = field(
+        metadata=declares(
+            Key(
+                text(pattern=PATH_PATTERN, title="a path such as item.url"),
+                "The way from an item to its key, through mappings, attributes and places in lists. A key is text, "
+                "bytes, a number, or a tuple of these; an item without one fails at its put.",
+            )
+        )
+    )
+    most: int = key(
+        integer(1, 2**40),
+        "How many different keys there may be: each takes some 30 bytes of memory. One more ends the run.",
+        default=10_000_000,
+    )
+
+    @classmethod
+    def written(cls, by: str = "", **more: Any) -> UniqueSpec:
+        """Return what the file gives. That the way to the key is missing has been reported."""
+        return cls(by, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +140,29 @@ class QueueSpec:
                 {"type": "object", "required": ["price"], "properties": {"price": {"type": "number"}}}
             ]
         },
+    )
+    loop: bool = key(
+        BOOLEAN,
+        "Whether a later stage writes back to it, as a crawler does with the links that it finds. It is over when "
+        "nobody writes to it from outside any more, it is empty, and nobody holds an item of it, nor of another queue "
+        "on the way round. What is written back is let in however full it is, since only those who read it can make "
+        "room: `maxsize` and `max_bytes` hold back who writes from outside. Needs `leased` or `inline`.",
+        default=False,
+    )
+    unique: UniqueSpec | None = key(
+        mapping(
+            UniqueSpec,
+            short="by",
+            read=UniqueSpec.written,
+            type=["object", "string"],
+            title="the way from an item to its key, such as item.url",
+            pattern=PATH_PATTERN,
+        ),
+        "The way from an item to its key, as `shard_by` has it. An item whose key was put before is dropped, and "
+        "counted so: for as long as the run lasts, whoever of its workers dies, and when it is gone on with. "
+        "Needs `leased` or `inline`.",
+        default=None,
+        more={"examples": ["item.url", {"by": "item.url", "most": 100_000}]},
     )
     description: str = key(TEXT, "What travels through the queue.", default="")
     declared: bool = True

@@ -52,6 +52,8 @@ class RoutePlan:
     """What readers get at the end of the queue, so that no item may equal it."""
     contract: Mapping[str, Any] | None = None
     """The schema that each item must keep that is put there."""
+    unique: str | None = None
+    """The way to the key by which an item is known that was put there before."""
 
 
 TO = Shape(

@@ -40,6 +40,7 @@ from runner.ipc.messages import (
     ItemJudged,
     ItemReturned,
     ItemsDropped,
+    KeysExhausted,
     QueueOverflowed,
 )
 from runner.ledger.accounts import Account
@@ -191,6 +192,8 @@ class ItemFailures:
             case QueueOverflowed():
                 where = f"queue '{fact.queue}', which is full ({fact.bounds}) and has `when_full: fail`"
                 return f"worker '{worker.plan.name}' put an item on {where}"
+            case KeysExhausted():
+                return f"queue '{fact.queue}' has seen {fact.keys:,} different keys, as many as `unique.most` allows"
         return None
 
     def _fail(self, worker: WorkerState, failure: ItemFailure, failed_item: FailedItem | None) -> str | None:

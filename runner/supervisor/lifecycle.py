@@ -2,7 +2,9 @@
 
 a stage starts         when the stages that it `needs` have ended; a serial one with its first worker, and then whenever
                        a worker of it has ended with the next
-a queue is closed      when every worker that writes to it has ended, and what is fed from inside has come to its end
+a queue is closed      when every worker that writes to it has ended, and what is fed from inside has come to its end;
+                       all queues of a loop when nobody writes to one from outside, all are empty, and nobody holds an
+                       item of any: then nobody can put another
 a reader gets the end  when its queue is closed and nothing can come to it any more; a daemonic consumer never does,
                        unless it works in batches
 a daemon stage stops   when what it reads is joined and every other stage that does not depend on it has ended; one with
@@ -15,7 +17,7 @@ A daemonic pipe stage gets the end too: stopped by a signal, it would take with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from runner.ledger.accounts import Account
@@ -99,6 +101,8 @@ class Lifecycle:
             for stage in plan.stages
             if stage.spec.daemon  # nobody asks for the others'
         }
+        self._loops = plan.loops
+        self._ended_loops: set[frozenset[str]] = set()
         self._fed = {queue.name for queue in plan.queues if queue.fed}
         self._decided: set[Decision] = set()
 
@@ -162,6 +166,7 @@ class Lifecycle:
 
     def decide(self, account: Callable[[str], Account]) -> list[Decision]:
         """Say what is due now. `account` reads the account of a queue."""
+        self._end_loops(account)
         due: list[Decision] = [
             *self._starts(),
             *self._ends_of_streams(account),
@@ -189,7 +194,23 @@ class Lifecycle:
     def _has_ended(self, stage: str) -> bool:
         return stage not in self._unstarted and not self._alive[stage]
 
+    def _end_loops(self, account: Callable[[str], Account]) -> None:
+        """Note the loops in which nothing is left. The accounts are of one moment, in which nobody can put an item who
+        holds none."""
+        for group in self._loops.groups:
+            if group not in self._ended_loops and all(map(self._has_ended, self._outside(group))):
+                accounts = [account(queue) for queue in group]
+                if all(each.settled or each.held_back for each in accounts):
+                    self._ended_loops.add(group)
+
+    def _outside(self, group: frozenset[str]) -> Iterator[str]:
+        """Name the stages that write to a queue of a loop, and read none of it."""
+        writers = {writer for queue in group for writer in self._writers[queue]}
+        return (writer for writer in writers if self._stages[writer].receives not in group)
+
     def _is_closed(self, queue: QueuePlan) -> bool:
+        if group := self._loops.around(queue.name):
+            return group in self._ended_loops
         return queue.name not in self._fed and all(map(self._has_ended, self._writers[queue.name]))
 
     def _is_joined(self, queue: QueuePlan, account: Callable[[str], Account]) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from runner.ipc.messages import Fact, StateKept
 from runner.ipc.stream import PlaceMessage, SampleMessage
+from runner.ledger.uniqueness import SeenKeys
 from runner.transports.cut import SampledItem, WriterCut
 
 _QUIET = 5.0
@@ -81,6 +82,24 @@ class KeptStates:
         if worker in self._finished and code == 0 and not lasts and kept is not None:
             self._spent[worker] = self._kept.pop(worker).state
         self._finished.discard(worker)
+
+
+SEEN = "seen:"
+"""Before the name of a queue: the keys that were put there, a segment each, and how many items had one of these."""
+
+
+def keys_as_states(queue: str, seen: SeenKeys) -> dict[str, bytes]:
+    """Return what is known of a queue's keys, as a cut has it: of segments that are full nothing ever changes."""
+    segments = {f"{SEEN}{number}:{queue}": body for number, body in enumerate(seen.segments())}
+    return {**segments, f"{SEEN}duplicates:{queue}": str(seen.duplicates).encode()}
+
+
+def restore_keys(queue: str, seen: SeenKeys, states: Mapping[str, bytes]) -> None:
+    """Begin with what another runner had seen."""
+    segments: list[bytes] = []
+    while (body := states.get(f"{SEEN}{len(segments)}:{queue}")) is not None:
+        segments.append(body)
+    seen.restore(segments, int(states.get(f"{SEEN}duplicates:{queue}", b"0")))
 
 
 def _tell(worker: str, kept: _Kept, facts: list[Fact]) -> None:

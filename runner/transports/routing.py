@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.errors import ContractBroken, RouteError
 from runner.handlers.kinds import Route
+from runner.ledger.uniqueness import key_bits
 from runner.spec.resources import Sentinel
 from runner.spec.routes import RoutePlan
 from runner.text import safe_repr
@@ -31,6 +32,9 @@ class Router:
         self._takes_all = all(route.condition is None and not route.takes_rest for route in routes)
         self._conditions = [(number, _condition_of(route)) for number, route in enumerate(routes)]
         self._rest = tuple(number for number, route in enumerate(routes) if route.takes_rest)
+        self._keys = {
+            number: key_bits(route.unique) for number, route in enumerate(routes) if route.unique is not None
+        }
         self._checks: list[tuple[int, Check]] = [
             (number, check)
             for number, route in enumerate(routes)
@@ -60,6 +64,12 @@ class Router:
             if number in targets:
                 check(item)
         return item, targets
+
+    def key(self, number: int, item: object) -> int:
+        """Return the bits that stand for the key of an item in one of its queues, where that takes each key once; else
+        0. Raises `ShardKeyError`."""
+        key = self._keys.get(number)
+        return 0 if key is None else key(item)
 
 
 def _condition_of(route: RoutePlan) -> Condition:

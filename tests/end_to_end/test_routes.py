@@ -81,6 +81,13 @@ KITCHEN = """
         nap(most)
         return Route(targets[item["n"] % len(targets)], item)
 
+    def spin(item, most, bad, targets, back):
+        fail(item, bad)
+        for number in range(item["n"] % 3 if item["id"].count("~") < 3 else 0):
+            nap(most)
+            yield Route(back, made(f"{item['id']}~{number}"))
+        yield Route(targets[item["n"] % len(targets)], item)
+
     def hand(inbox, outbox, most, bad):
         while True:
             item = inbox.get()
@@ -159,6 +166,10 @@ class Node:
     """The queue that its failures go to."""
     heals: bool = False
     """Whether it gets failures."""
+    back: int = -1
+    """The queue that it writes back to."""
+    loop: bool = False
+    unique: bool = False
 
     def ways(self, item: Item) -> list[int]:
         """Name the queues that an output goes to."""
@@ -172,9 +183,19 @@ class Node:
         some += others[:-1]
         return some or [others[-1]]
 
+    def outputs(self, item: Item) -> list[tuple[int, Item]]:
+        """Return what is made of an item, and where each goes."""
+        if self.kind != "spin":
+            return [(to, out) for out in MAKES[self.kind](item) for to in self.ways(out)]
+        turns = item["n"] % 3 if item["id"].count("~") < 3 else 0
+        rounds = [(self.back, made(f"{item['id']}~{number}")) for number in range(turns)]
+        return [*rounds, (self.targets[item["n"] % len(self.targets)], item)]
+
     def to(self) -> str:
         """The same, as the file has it."""
         names = [f"q{number}" for number in self.targets]
+        if self.back >= 0:
+            names.append(f"q{self.back}")
         if self.style != "conditions" or len(names) == 1:
             return f"[{', '.join(names)}]"
         between = "".join(f"{name}: true, " for name in names[1:-1])
@@ -198,6 +219,10 @@ class Graph:
         self.kills = chance.randint(0, MOST_KILLS)
         for node in chance.sample(self.nodes, len(self.nodes) // 2):
             self._add_errors(node)
+        if chance.random() < 0.5:
+            self._add_loop()
+        for node in self.nodes:
+            node.unique = not node.heals and chance.random() < 0.25
 
     def _draw(self, node: Node) -> None:
         chance = self.chance
@@ -222,14 +247,28 @@ class Graph:
         node.bad, node.errors = self.chance.sample(range(10), 3), healer.number
         self.nodes.append(healer)
 
+    def _add_loop(self) -> None:
+        """Have a pipe write back, to its own queue or to that of a stage before it."""
+        pipes = [node for node in self.nodes if node.kind not in ("sink", "heal")]
+        node = self.chance.choice(pipes)
+        node.kind, node.style = "spin", "handler"
+        before = [each for each in pipes if node.number in each.targets]
+        back = self.chance.choice([node, *before])
+        back.loop, node.back = True, back.number
+
     def text(self, folder: Path) -> str:
         """The workflow file; what sinks write is in the folder."""
         self.folder = folder
-        queues = "".join(f"  q{n.number}: {{{n.bounds}}}\n" for n in self.nodes)
+        queues = "".join(f"  q{n.number}: {{{self._keys(n)}}}\n" for n in self.nodes)
         return (
             "name: graph\nlimits: {max_errors: 100%}\n"
             f"queues:\n{queues}stages:\n{self._source()}{''.join(map(self._stage, self.nodes))}"
         )
+
+    def _keys(self, node: Node) -> str:
+        more = ["loop: true"] if node.loop else []
+        more += ["unique: item.id"] if node.unique else []
+        return ", ".join([*more, *([node.bounds] if node.bounds else [])])
 
     def _source(self) -> str:
         targets = [f"q{number}" for number in self.source.targets]
@@ -251,6 +290,7 @@ class Graph:
             many += f", on_error: {{to: q{node.errors}}}"
         targets = ", ".join(f"q{number}" for number in node.targets)
         more = f", targets: [{targets}]" if node.style == "handler" else ""
+        more += f", back: q{node.back}" if node.back >= 0 else ""
         return (
             f"  p{node.number}: {{run: 'kitchen:{node.kind}', from: q{node.number}, to: {node.to()}, "
             f"count: {node.count}{KEYS.get(node.kind, '')}, {many}, "
@@ -260,6 +300,7 @@ class Graph:
     def expected(self) -> dict[int, Counter[str]]:
         """Return the items of each queue, by hand."""
         self.failed: Counter[int] = Counter()
+        self.twice: Counter[int] = Counter()
         found: dict[int, Counter[str]] = {node.number: Counter() for node in self.nodes}
         waiting = [
             (number, item)
@@ -269,12 +310,16 @@ class Graph:
         while waiting:
             number, item = waiting.pop()
             node = self.nodes[number]
-            found[number][item["id"] if "id" in item else item["item"]["id"]] += 1
+            name = item["id"] if "id" in item else item["item"]["id"]
+            if node.unique and name in found[number]:
+                self.twice[number] += 1
+                continue
+            found[number][name] += 1
             if item.get("n") in node.bad:
                 self.failed[number] += 1
                 waiting.append((node.errors, {"item": item, "stage": f"p{number}"}))
             elif node.kind != "sink":
-                waiting += [(to, out) for out in MAKES[node.kind](item) for to in node.ways(out)]
+                waiting += node.outputs(item)
         return found
 
 
@@ -339,9 +384,10 @@ def play(seed: int, folder: Path) -> list[str]:
     ]
     for queue in report.queues:
         number = int(queue.name[1:])
-        put, failed = expected[number].total(), graph.failed[number]
-        if (queue.put, queue.done, queue.dropped) != (put, put - failed, failed):
-            wrong.append(f"{queue.name}: {queue} and not {put} put, {failed} failed")
+        new, failed, twice = expected[number].total(), graph.failed[number], graph.twice[number]
+        is_so = (queue.put, queue.done, queue.dropped, queue.duplicates)
+        if is_so != (new + twice, new - failed, failed, twice):
+            wrong.append(f"{queue.name}: {queue} and not {new} new, {failed} failed, {twice} seen before")
     if (report.outcome, report.balanced) != ("done", True):
         wrong.append(f"{report.outcome}: {report.reason}")
     return [f"seed {seed}: {each}" for each in wrong]

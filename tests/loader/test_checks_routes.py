@@ -91,3 +91,49 @@ def test_the_plan_knows_every_queue_of_a_stage(folder: Path) -> None:
     (worker,) = (each for each in plan.workers if each.stage == "a")
     assert (("b", "c"), None, "b") == (worker.targets, worker.sends, worker.counted_in)
     assert [("b", ("a-1",)), ("c", ("a-1",))] == [(queue.name, queue.writers) for queue in plan.queues]
+
+
+LOOP = "name: w\n{}queues:\n  q: {{{}}}\nstages:\n  a: {{run: 'k:make', to: q}}\n"
+LOOP += "  b: {{run: 'k:turn', from: q, to: {}}}\n"
+LOOP += "  c: {{run: 'k:eat', from: r}}\n"
+
+
+@pytest.mark.parametrize(
+    ("top", "keys", "to", "expected"),
+    [
+        ("", "loop: true", "[q, r]", []),
+        ("", "loop: true, unique: item.url, maxsize: 1", "{q: item.x, else: r}", []),
+        ("", "loop: true, unique: {by: item, most: 5}", "[q, r]", []),
+        ("", "", "[q, r]", ["cycle"]),
+        ("", "loop: true", "r", ["unused-loop"]),
+        ("", "lop: true", "r", ["unknown-key"]),
+        ("", "loop: yse", "r", ["wrong-type"]),
+        ("", "unique: item..url", "r", ["wrong-format"]),
+        ("", "unique: {key: item.url}", "r", ["unknown-key", "missing-key"]),
+        ("", "unique: {by: item, most: 0}", "r", ["out-of-range"]),
+        ("transport: joinable\n", "loop: true", "q", ["transport-cannot", "queue-without-writer"]),
+        ("transport: joinable\n", "unique: item", "r", ["transport-cannot"]),
+        ("", "loop: true", "[q, r], on_error: {to: q}", []),
+        ("", "unique: item", "[r], on_error: {to: q}", ["conflicting-keys", "cycle"]),
+    ],
+)
+def test_a_queue_may_go_round_and_take_each_key_once(
+    folder: Path, top: str, keys: str, to: str, expected: list[str]
+) -> None:
+    with (folder / "k.py").open("a") as file:
+        file.write("\ndef turn(item):\n    return item\n")
+    (folder / "w.yaml").write_text(LOOP.format(top, keys, to))
+
+    assert sorted(expected) == sorted(each.code for each in check(folder / "w.yaml").diagnostics)
+
+
+def test_a_stage_may_need_one_that_goes_round(folder: Path) -> None:
+    (folder / "k.py").write_text(
+        "def make():\n    yield 1\n\ndef turn(item):\n    return item\n\ndef end():\n    pass\n"
+    )
+    (folder / "w.yaml").write_text(
+        "name: w\nqueues: {q: {loop: true}}\nstages:\n  a: {run: 'k:make', to: q}\n"
+        "  b: {run: 'k:turn', from: q, to: q}\n  c: {run: 'k:end', needs: b}\n"
+    )
+
+    assert [] == [each.code for each in check(folder / "w.yaml").diagnostics]

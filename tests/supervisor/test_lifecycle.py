@@ -346,6 +346,64 @@ def test_the_living_are_listed_in_start_order() -> None:
     assert ("eater-1", "chef-1", "chef-2") == lifecycle.alive
 
 
+def looped(*stages: StageSpec) -> Plan:
+    queues = (QueueSpec("links", loop=True), QueueSpec("pages"), QueueSpec("out"))
+    return make_plan(WorkflowSpec("crawl", Path("crawl.yaml"), stages, queues))
+
+
+CRAWL = looped(
+    stage("seed", sends="links"),
+    stage("fetch", "links", "pages"),
+    stage("parse", "pages", "links", count=2),
+)
+
+
+@pytest.mark.parametrize(
+    ("links", "pages", "ends"),
+    [
+        (stock(waiting=1), stock(), False),
+        (stock(leased=1, done=2), stock(done=2), False),
+        (stock(done=3), stock(leased=1, done=2), False),
+        (stock(done=3), stock(done=3), True),
+        (replace(stock(leased=1, done=2), held_back=True), stock(done=2), True),
+    ],
+)
+def test_a_loop_is_over_when_nothing_is_on_any_of_its_queues_and_nobody_holds_an_item(
+    links: Account, pages: Account, ends: bool
+) -> None:
+    lifecycle = Lifecycle(CRAWL, ends_when_settled=True)
+    lifecycle.decide(lambda _: stock())
+    for worker in ("seed-1", "fetch-1", "parse-1", "parse-2"):
+        lifecycle.started(worker)
+    before = lifecycle.decide(lambda _: stock())  # nothing has been put yet, and somebody may
+    lifecycle.ended("seed-1")
+
+    after = lifecycle.decide({"links": links, "pages": pages, "out": stock()}.__getitem__)
+
+    told = [each for each in after if isinstance(each, EndStream)]
+    assert [] == [each for each in before if isinstance(each, EndStream)]
+    assert {"fetch-1", "parse-1", "parse-2"} == {each.worker for each in told} or not ends
+    assert bool(told) == ends
+
+
+def test_what_was_over_stays_so_though_a_reader_puts_a_last_word() -> None:
+    lifecycle = Lifecycle(CRAWL, ends_when_settled=True)
+    lifecycle.decide(lambda _: stock())
+    for worker in ("fetch-1", "parse-1", "parse-2"):
+        lifecycle.started(worker)
+    lifecycle.decide(lambda _: stock())
+    for worker in ("fetch-1", "parse-1", "parse-2"):
+        lifecycle.ended(worker)
+
+    assert QueueAbandoned("links") in lifecycle.decide(lambda _: stock(waiting=1))
+    assert lifecycle.over
+
+
+def test_readers_start_before_writers_also_where_one_writes_back() -> None:
+    assert ["parse", "fetch", "seed"] == [stage.name for stage in CRAWL.stages]
+    assert ["seed", "fetch", "parse"] == [stage.name for stage in CRAWL.flow]
+
+
 def test_a_shard_that_lost_its_reader_before_the_end_is_abandoned_although_others_read_on() -> None:
     plan = plan_of(stage("chef", sends="q"), replace(stage("eater", receives="q", count=2), shard_by="id"))
     lifecycle = Lifecycle(plan, ends_when_settled=True)

@@ -13,15 +13,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runner.spec.diagnostics import DataPath, Diagnostic
+from runner.spec.loops import LoopMap, find_loops
 from runner.spec.model import StageSpec
 from runner.spec.suggestions import did_you_mean, is_affordable
 
 
-def check_needs(stages: Sequence[StageSpec], unbounded: Collection[str] = ()) -> list[Diagnostic]:
+def check_needs(
+    stages: Sequence[StageSpec], unbounded: Collection[str] = (), looped: Collection[str] = ()
+) -> list[Diagnostic]:
     """Return the needs that name no stage, and those that would make their stage wait for ever."""
     if not any(stage.needs or stage.until for stage in stages):
         return []
-    rehearsal = _Rehearsal({stage.name: stage for stage in stages}, unbounded)
+    rehearsal = _Rehearsal({stage.name: stage for stage in stages}, unbounded, find_loops(stages, looped))
     rehearsal.play()
     return [*_unknown(stages), *_never_met(rehearsal)]
 
@@ -54,6 +57,7 @@ class _Rehearsal:
 
     stages: Mapping[str, StageSpec]
     unbounded: Collection[str]
+    loops: LoopMap
     started: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     writers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -86,7 +90,7 @@ class _Rehearsal:
             self.unmet[name] = len(needs)
             for need in needs:
                 self.needed_by[need].append(name)
-            for queue in stage.writes:
+            for queue in self.loops.forward(stage):
                 self.writers[queue].append(name)
                 self.writing[queue] += 1
             if stage.receives is not None:
@@ -106,7 +110,7 @@ class _Rehearsal:
         moved = self.needed_by[name]
         for waiting in moved:
             self.unmet[waiting] -= 1
-        for queue in self.stages[name].writes:
+        for queue in self.loops.forward(self.stages[name]):
             self.writing[queue] -= 1
             moved = moved if self.writing[queue] else [*moved, *self.readers[queue]]
         return moved
@@ -126,7 +130,7 @@ class _Rehearsal:
 
     def stuffed(self, stage: StageSpec) -> list[str]:
         """Name the bounded queues that it writes to and nobody takes from."""
-        return [q for q in stage.writes if q not in self.unbounded and not self.has_taker(q)]
+        return [q for q in self.loops.forward(stage) if q not in self.unbounded and not self.has_taker(q)]
 
     def has_taker(self, queue: str) -> bool:
         """Say whether anybody takes from `queue`. That nobody ever would is reported by others."""

@@ -13,7 +13,10 @@ from runner.spec.expressions.ast import Reference, walk
 from runner.spec.expressions.evaluate import check_condition, parse_condition
 from runner.spec.expressions.predicate import names_for_items
 from runner.spec.model import StageSpec, WorkflowSpec
+from runner.spec.resources import QueueSpec
 from runner.spec.routes import ELSE, RouteSpec
+
+_REMEDY = "use `leased`, or `inline` for a test"
 
 
 def check_routes(
@@ -21,7 +24,8 @@ def check_routes(
     unknowns: UnknownPaths = UnknownPaths(),  # noqa: B008 - frozen
 ) -> list[Diagnostic]:
     """Return what is wrong with the ways of items."""
-    found = [each for stage in spec.stages for each in (*_of_stage(stage, spec), *_of_failures(stage, spec))]
+    found = [each for queue in spec.queues if spec.transport == "joinable" for each in _of_queue(queue)]
+    found += [each for stage in spec.stages for each in (*_of_stage(stage, spec), *_of_failures(stage, spec))]
     return [each for each in found if unknowns.knows(*each.path[:3])]
 
 
@@ -60,7 +64,7 @@ def _of_stage(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
         message = (
             f"stage '{stage.name}': several queues under `to` need a ledger that counts for each of them"
         )
-        yield Diagnostic(path, "transport-cannot", message, "key", "use `leased`, or `inline` for a test")
+        yield Diagnostic(path, "transport-cannot", message, "key", _REMEDY)
     if stage.keeps_order and len(stage.targets) > 1:
         message = (
             f"stage '{stage.name}' has `order: keep` and several queues under `to`: what is held back until its "
@@ -68,6 +72,18 @@ def _of_stage(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
         )
         help_ = "let it write to one queue, and the next stage choose"
         yield Diagnostic(("stages", stage.name, "order"), "conflicting-keys", message, "key", help_)
+
+
+def _of_queue(queue: QueueSpec) -> Iterator[Diagnostic]:
+    """What the standard library's queue can't do."""
+    if queue.loop:
+        message = (
+            f"queue '{queue.name}': nobody could tell that nothing is on its way round, without a ledger"
+        )
+        yield Diagnostic(("queues", queue.name, "loop"), "transport-cannot", message, "key", _REMEDY)
+    if queue.unique is not None:
+        message = f"queue '{queue.name}': nobody could tell what was put before, without a ledger"
+        yield Diagnostic(("queues", queue.name, "unique"), "transport-cannot", message, "key", _REMEDY)
 
 
 def _of_failures(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
@@ -86,6 +102,9 @@ def _of_failures(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
         )
         yield Diagnostic(("stages", reader.name, "shard_by"), "conflicting-keys", message, "key", help_)
     queue = next((each for each in spec.queues if each.name == stage.errors_to), None)
+    if queue is not None and queue.unique is not None:
+        message = f"failures of stage '{stage.name}' go to '{queue.name}', which has `unique`: {why}"
+        yield Diagnostic(("queues", queue.name, "unique"), "conflicting-keys", message, "key", help_)
     if queue is not None and queue.contract is not None:
         message = f"failures of stage '{stage.name}' go to '{queue.name}', which has a schema: {why}"
         yield Diagnostic(("queues", queue.name, "schema"), "conflicting-keys", message, "key", help_)

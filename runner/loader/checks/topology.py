@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.spec.diagnostics import DataPath, Diagnostic, Part, UnknownPaths
+from runner.spec.diagnostics import DataPath, Diagnostic, Part, Severity, UnknownPaths
 from runner.spec.graph import find_cycle, reachable
+from runner.spec.loops import find_loops
 from runner.spec.model import Role, StageSpec
 from runner.spec.resources import QueueSpec
 from runner.spec.routes import ELSE
@@ -33,12 +34,14 @@ def check_topology(
 ) -> list[Diagnostic]:
     """Return what is wrong with how `stages` are joined by queues, named, and made to wait for each other."""
     queues = list(queues)
-    web = _Web(tuple(stages), _by_queue(stages, "to"), _by_queue(stages, "from"), unknowns)
+    looped = frozenset(queue.name for queue in queues if queue.loop)
+    web = _Web(tuple(stages), _by_queue(stages, "to"), _by_queue(stages, "from"), unknowns, looped)
     declared = {queue.name for queue in queues if queue.declared}
     return [
         *_unmatched_ends(web, declared),
         *_unused_queues(web, declared),
         *_cycles(web),
+        *_without_way_back(web),
         *_without_consumer(web),
         *_all_daemons(web),
         *_duplicate_workers(web.stages),
@@ -51,7 +54,8 @@ def _needs(stages: Sequence[StageSpec], queues: Collection[QueueSpec]) -> Sequen
         return ()
     from runner.loader.checks.dependencies import check_needs
 
-    return check_needs(stages, {queue.name for queue in queues if queue.maxsize is None})
+    unbounded = {queue.name for queue in queues if queue.maxsize is None}
+    return check_needs(stages, unbounded, [queue.name for queue in queues if queue.loop])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class _Web:
     writers: Ends
     readers: Ends
     unknowns: UnknownPaths
+    looped: frozenset[str]
+    """The queues that may be written back to."""
 
     def surely_lacks(self, end: str) -> bool:
         """Say whether a stage that has no `end` (`from` or `to`) was surely meant to have none."""
@@ -215,7 +221,7 @@ def _predecessors(web: _Web) -> dict[Node, list[Node]]:
     graph: dict[Node, list[Node]] = {}
     for stage in web.stages:
         graph[("stage", stage.name)] = [] if stage.receives is None else [("queue", stage.receives)]
-    for queue in {**web.readers, **web.writers}:
+    for queue in {**web.readers, **web.writers}.keys() - web.looped:
         graph[("queue", queue)] = [("stage", stage.name) for stage in web.writers.get(queue, ())]
     return graph
 
@@ -224,8 +230,24 @@ def _cycle(path: Sequence[Node]) -> Diagnostic:
     names = [name for _, name in path]
     last = path[-2][1]
     message = f"items would go round in a circle: {' -> '.join([*names, names[0]])}"
-    help_ = "the stages of a circle wait for each other for ever; send the items of one of them elsewhere"
+    queue = next(name for kind, name in path if kind == "queue")
+    help_ = (
+        "they would wait for each other for ever: send the items of one of them elsewhere, or say at the queue that is "
+        f"written back to that this is meant: `queues: {{{queue}: {{loop: true}}}}`"
+    )
     return Diagnostic(("stages", last, "to"), "cycle", message, help=help_)
+
+
+def _without_way_back(web: _Web) -> Iterator[Diagnostic]:
+    if not (web.surely_lacks("from") and web.surely_lacks("to")):
+        return
+    closed = {queue for _, queue in find_loops(web.stages, web.looped).back}
+    for queue in sorted(web.looped - closed):
+        if queue in web.readers and queue in web.writers:
+            message = f"nothing goes round: no stage behind the queue '{queue}' writes back to it"
+            help_ = f"leave it out, or let a stage that its items get to write `to: {queue}`"
+            path = ("queues", queue, "loop")
+            yield Diagnostic(path, "unused-loop", message, "key", help_, severity=Severity.WARNING)
 
 
 def _without_consumer(web: _Web) -> Iterator[Diagnostic]:
@@ -247,7 +269,7 @@ def _queues_that_end(web: _Web) -> set[str]:
     ending = [stage.receives for stage in web.stages if stage.role is Role.CONSUMER and stage.receives]
     unread = [queue for queue in web.writers if queue not in web.readers]
     return reachable(
-        [*ending, *unread],
+        [*ending, *unread, *web.looped],
         lambda queue: [stage.receives for stage in web.writers.get(queue, ()) if stage.receives],
     )
 

@@ -21,6 +21,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from runner.errors import StartFailed
@@ -36,6 +37,7 @@ from runner.transports.base import HasFileno, Spawned, WorkerMain
 from runner.transports.cut import Cut
 from runner.transports.inline.fibers import Fiber
 from runner.transports.inline.locks import InlineLocks
+from runner.transports.inline.queues import InlineWays
 
 _PATIENCE = 3
 """Rounds in which nobody can move and the supervisor decides nothing, before that is called a deadlock."""
@@ -80,7 +82,10 @@ class InlineTransport:
         self._main = main
         self._origin = plan.origin
         self._providers = providers
-        self._ledgers = {q.name: LeaseQueue(q.name, q.spec.maxsize) for q in plan.queues}
+        self._ways = InlineWays(plan)
+        self._ledgers = {
+            q.name: LeaseQueue(q.name, None if q.spec.loop else q.spec.maxsize) for q in plan.queues
+        }
         self._locks = InlineLocks(plan.locks)
         self._fibers: dict[str, Fiber] = {}
         self._threads_before = frozenset(threading.enumerate())
@@ -98,7 +103,9 @@ class InlineTransport:
                 f"worker '{worker.name}' could not be started: there is no folder '{worker.cwd}'"
             )
         resources = self._providers.resources_for(worker)
-        fiber = Fiber(worker, self._main, self._ledgers, self._facts.append, resources, self._locks)
+        fiber = Fiber(
+            worker, self._main, self._ledgers, self._facts.append, resources, self._locks, self._ways
+        )
         fiber.origin = self._origin
         # Once is enough, unless somebody begins only after it, and may read what it has written.
         fiber.ends_files = worker.stage in self._needed
@@ -155,7 +162,11 @@ class InlineTransport:
 
     def account(self, queue: str) -> Account:
         """Take stock of a queue."""
-        return self._ledgers[queue].account()
+        account = self._ledgers[queue].account()
+        if queue in self._ways.bounds:
+            account = replace(account, maxsize=self._ways.bounds[queue])
+        seen = self._ways.seen.get(queue)
+        return account if seen is None else account.with_duplicates(seen.duplicates)
 
     def kept_state(self, worker: str) -> bytes | None:
         """Nobody takes a worker's place, so nothing is kept for one that would."""

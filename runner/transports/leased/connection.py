@@ -8,13 +8,14 @@ What a reader has done is known by the ledger: its own counters lag behind a kil
 
 from __future__ import annotations
 
+import struct
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from runner.ipc.frames import unpack_routed
-from runner.ipc.messages import Fact, ItemCleared
+from runner.ipc.frames import RoutedFrame, keep_some, unpack_routed
+from runner.ipc.messages import Fact, ItemCleared, KeysExhausted
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import PutMessage, SupervisorStream
 from runner.ledger.leases import LeaseQueue
@@ -25,6 +26,7 @@ from runner.transports.leased.prefetch import Prefetch
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import PartitionedQueue, QueueLedger
+    from runner.ledger.uniqueness import SeenKeys
     from runner.transports.leased.batch_packer import BatchPolicy
     from runner.transports.leased.big_items import ArenaRegistry
 
@@ -114,6 +116,10 @@ class Output:
         """What was offered to a queue is in: how many messages of the worker are wholly so by that."""
         return 1
 
+    def complete(self) -> int:
+        """How many messages are wholly in without anybody having said so."""
+        return 0
+
     def ended(self, lease: Lease, upto: int, now: float) -> None:
         """Items of a lease before `upto` have come to an end, and nothing more will be made of them."""
 
@@ -140,37 +146,75 @@ def plain_output(writer: str, queue: QueueLedger) -> Output:
     return QueueOutput(writer, queue) if isinstance(queue, LeaseQueue) else Output()
 
 
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One of the queues that a worker writes to."""
+
+    queue: QueueLedger
+    output: Output
+    in_batches: bool
+    """Whether what it gets says more of its items than their number."""
+    seen: SeenKeys | None = None
+    """The keys that were put there, where each is taken once."""
+
+
 class RoutedOutput(Output):
     """Several queues: each gets its frames, and the worker is answered once all of a message is in.
 
     PUT, COMMIT ──► unpack_routed ──► Output of each queue ──► its ledger ──Accepted──► all in: one answer
     """
 
-    def __init__(self, writer: str, branches: Sequence[tuple[str, Output]], arenas: ArenaRegistry) -> None:
-        """`branches` are the queues by name, in the order of the stage's routes."""
+    def __init__(
+        self,
+        writer: str,
+        branches: Sequence[Branch],
+        arenas: ArenaRegistry,
+        exhausted: Callable[[KeysExhausted], object],
+    ) -> None:
+        """`branches` are in the order of the stage's routes; `exhausted` is told where there are too many keys."""
         self._writer = writer
         self._branches = tuple(branches)
         self._arenas = arenas
+        self._exhausted = exhausted
         self._awaited: deque[Counter[str]] = deque()
         """For each message that is not answered yet, how many of its frames are not in, by queue."""
 
     @property
     def overflow(self) -> int:
         """Items put that were never in a queue: each is missing in one at least."""
-        return max(output.overflow for _, output in self._branches)
+        return max(branch.output.overflow for branch in self._branches)
 
     def put(self, message: PutMessage, lease: Lease | None, payload: bytes | memoryview, now: float) -> None:
         """Give each queue its frames. All that was made counts as put before any of it is answered."""
-        frames = unpack_routed(payload)
-        self._awaited.append(Counter(self._branches[at][0] for each in frames for at in each.branches))
-        for each in frames:
-            for at in each.branches:
-                queue, output = self._branches[at]
-                body = (
-                    self._arenas.receive_frame(self._writer, each.frame, queue) if each.is_big else each.frame
-                )
-                put = PutMessage(each.count, message.upto, message.partial, message.lease)
-                output.put(put, lease, body, now)
+        frames = [
+            (self._branches[at], fresh)
+            for each in unpack_routed(payload)
+            for at in each.branches
+            if (fresh := self._fresh(self._branches[at], each)).count
+        ]
+        self._awaited.append(Counter(branch.queue.name for branch, _ in frames))
+        for branch, each in frames:
+            queue, body = branch.queue.name, each.frame
+            body = self._arenas.receive_frame(self._writer, body, queue) if each.is_big else body
+            put = PutMessage(each.count, message.upto, message.partial, message.lease)
+            branch.output.put(put, lease, body, now)
+
+    def _fresh(self, branch: Branch, frame: RoutedFrame) -> RoutedFrame:
+        """Leave out what has a key that was put before; it counts as such at once."""
+        seen = branch.seen
+        if seen is None or not frame.keys:
+            return frame
+        kept = [seen.add(key) for (key,) in struct.iter_unpack("<Q", frame.keys)]
+        if seen.is_full:
+            self._exhausted(KeysExhausted(self._writer, branch.queue.name, len(seen)))
+        if all(kept):
+            return frame
+        for _ in range(len(kept) - sum(kept)):
+            branch.queue.reject(dead_letter=False)
+        body = keep_some(frame.frame, kept, in_batch=branch.in_batches)
+        if not any(kept) and frame.is_big:  # its place in the arena is free again
+            self._arenas.receive_frame(self._writer, body, branch.queue.name)
+        return replace(frame, count=sum(kept), frame=body)
 
     def accepted(self, queue: str) -> int:
         """What was offered to a queue is in: return how many messages are wholly so by that."""
@@ -178,6 +222,10 @@ class RoutedOutput(Output):
             if awaited[queue]:
                 awaited[queue] -= 1
                 break
+        return self.complete()
+
+    def complete(self) -> int:
+        """Return how many messages are wholly in, each once, in their order."""
         answers = 0
         while self._awaited and not self._awaited[0].total():
             self._awaited.popleft()
@@ -186,14 +234,14 @@ class RoutedOutput(Output):
 
     def ended(self, lease: Lease, upto: int, now: float) -> None:
         """Nothing more will be made of these items."""
-        for _, output in self._branches:
-            output.ended(lease, upto, now)
+        for branch in self._branches:
+            branch.output.ended(lease, upto, now)
 
     def worker_died(self, condemned: Sequence[ItemRange], now: float) -> None:
         """Nobody waits for an answer any more."""
         self._awaited.clear()
-        for _, output in self._branches:
-            output.worker_died(condemned, now)
+        for branch in self._branches:
+            branch.output.worker_died(condemned, now)
 
 
 class NoPartitionedQueues:

@@ -63,6 +63,7 @@ class Dispatch:
         self._unsettled = unsettled
         self._watch = watch
         self._fed = frozenset(queue.name for queue in plan.queues if queue.fed)
+        self._loops = plan.loops
         self._in_batches = any(queue.read_in_batches for queue in plan.queues)
 
     def send(self, connection: WorkerConnection, message: Message) -> None:
@@ -112,8 +113,12 @@ class Dispatch:
             if (connection := self.connections.get(writer.removeprefix(_FAILURES_OF))) is not None:
                 self._failure_is_in(connection)
         elif (connection := self.connections.get(writer)) is not None:
-            for _ in range(connection.output.accepted(ledger.name)):
-                self.send(connection, CreditMessage(0))
+            self.answer(connection, connection.output.accepted(ledger.name))
+
+    def answer(self, connection: WorkerConnection, messages: int) -> None:
+        """Tell a writer that so many of its messages are in."""
+        for _ in range(messages):
+            self.send(connection, CreditMessage(0))
 
     def put_failure(self, worker: WorkerPlan, failed: FailedItem, error: str, shown: str, now: float) -> None:
         """Put a failure on the queue that its stage names. Until it is in, its worker gets no other items."""
@@ -132,7 +137,8 @@ class Dispatch:
             from runner.ledger.partitioned import Offer, ShardFrame
 
             frame = Frame(pack_series([pickled]), 1, len(pickled))
-            ledger.offer(Offer(writer, [ShardFrame(0, frame)], now, owed=True), now)
+            back = (worker.stage, ledger.name) in self._loops.back
+            ledger.offer(Offer(writer, [ShardFrame(0, frame)], now, owed=True, forced=back), now)
         self.carry_out(ledger)
 
     def _failure_is_in(self, connection: WorkerConnection) -> None:
@@ -142,7 +148,11 @@ class Dispatch:
 
     def _settled(self, ledger: QueueLedger) -> None:
         # While somebody may still put, that a queue is empty for a moment means nothing to the supervisor.
-        if not any(ledger in connection.outboxes for connection in self.connections.values()):
+        around = self._loops.around(ledger.name)
+        if not any(
+            ledger in connection.outboxes and connection.plan.receives not in around
+            for connection in self.connections.values()
+        ):
             self.woken = True
         for connection in self.connections.values():
             joins = connection.wants_join and ledger in connection.outboxes

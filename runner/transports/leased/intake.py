@@ -120,10 +120,10 @@ class Intake:
         for outbox in connection.outboxes:
             self._unsettled.add(outbox.name)
         connection.output.put(message, lease, payload, now)
-        for outbox in connection.outboxes:
-            self._dispatch.carry_out(
-                outbox
-            )  # at once: whoever waits for an item waits no longer than it must
+        for outbox in connection.outboxes:  # at once: whoever waits for an item waits no longer than it must
+            self._dispatch.carry_out(outbox)
+        if connection.plan.routes:
+            self._dispatch.answer(connection, connection.output.complete())
 
     def _commit(self, connection: WorkerConnection, message: CommitMessage, now: float) -> None:
         """Take in all that a worker says at once."""

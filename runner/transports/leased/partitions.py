@@ -44,6 +44,7 @@ class PartitionedQueues:
         self._ordered_inboxes = {
             stage.receives: self._ordered[stage.name] for stage in plan.stages if stage.name in self._ordered
         }
+        self._loops = plan.loops
         self._told: dict[str, tuple[float, int]] = {}
         """When was told last what a queue dropped, and how many."""
         self._overflowed: set[str] = set()
@@ -74,7 +75,8 @@ class PartitionedQueues:
         if ordered is not None:
             ordered.joined(worker.name)
         fails = self._plans[queue.name].spec.when_full is WhenFull.FAIL
-        return PartitionedOutput(worker.name, queue, ordered, self._unsettled, fails=fails)
+        back = (worker.stage, queue.name) in self._loops.back
+        return PartitionedOutput(worker.name, queue, ordered, self._unsettled, fails=fails, forced=back)
 
     def answers(self, now: float) -> list[str]:
         """The writers that may go on although their outputs are held. Called when anything has moved."""
@@ -142,13 +144,15 @@ class PartitionedOutput(Output):
         unsettled: set[str],
         *,
         fails: bool,
+        forced: bool = False,
     ) -> None:
-        """`fails`: an item that finds no room is a failure."""
+        """`fails`: an item that finds no room is a failure. `forced`: it writes back, and never waits for room."""
         self._writer = writer
         self._queue = queue
         self._ordered = ordered
         self._unsettled = unsettled
         self._fails = fails
+        self._forced = forced
 
     @property
     def overflow(self) -> int:
@@ -159,7 +163,9 @@ class PartitionedOutput(Output):
         """Offer the batch, or have its outputs wait until it is their turn."""
         frames = [_shard_frame(part, payload) for part in unpack_batch(payload)]
         partial = 0 if message.lease else message.partial
-        offer = Offer(self._writer, frames, now, owed=bool(message.lease), partial=partial)
+        offer = Offer(
+            self._writer, frames, now, owed=bool(message.lease), forced=self._forced, partial=partial
+        )
         if self._ordered is None or lease is None:
             self._queue.offer(offer, now)
         else:

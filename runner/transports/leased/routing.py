@@ -10,6 +10,7 @@ it is in (`RoutedOutput`), so a queue that blocks holds back whoever writes to i
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ class _Branch:
         return 0 if self._sharding is None else self._sharding.shard_of(item)
 
     def frame(self, entries: Sequence[ShardedEntry]) -> tuple[bool, bytes]:
-        """Return whether what lies in shared memory leaves with these, and their frame."""
+        """Return whether what lies in shared memory leaves with these, and their frame; those of a shard in a row."""
         pickles = [entry.data for entry in entries]
         is_big = self.big_items.mark_sent(pickles)
         if not self.is_plain:
@@ -75,8 +76,8 @@ class _Branch:
         return is_big, pack_mixed(pickles) if is_big else pack_series(pickles)
 
 
-_Made = tuple[tuple[int, ShardedEntry], ...]
-"""What leaves of one item: for each of its queues, by number, its entry."""
+_Made = tuple[tuple[int, ShardedEntry, int], ...]
+"""What leaves of one item: for each of its queues, by number, its entry, and its key where that matters."""
 
 
 class RoutedOutputs:
@@ -113,12 +114,13 @@ class RoutedOutputs:
         shards = [
             self._branches[number].shard(item) for number in targets
         ]  # before it takes room in an arena
-        made: list[tuple[int, ShardedEntry]] = []
+        keys = [self._router.key(number, item) for number in targets]
+        made: list[tuple[int, ShardedEntry, int]] = []
         shared: bytes | None = None
         try:
-            for number, shard in zip(targets, shards, strict=True):
+            for number, shard, key in zip(targets, shards, keys, strict=True):
                 data = self._pack(self._branches[number], item) if shared is None else shared
-                made.append((number, ShardedEntry(data, shard, size := item_size(data))))
+                made.append((number, ShardedEntry(data, shard, size := item_size(data)), key))
                 self._branches[number].big_items.check_bound(size)
                 shared = None if is_handle(data) else data  # what lies in an arena lies in that of one queue
         except BaseException:
@@ -127,7 +129,7 @@ class RoutedOutputs:
         if self.sampler is not None and shared is None and not self._made:
             self.sampler.note_big(item)
         self._made.append(tuple(made))
-        self.size += sum(len(entry.data) for _, entry in made)
+        self.size += sum(len(entry.data) for _, entry, _ in made)
         return len(self._made)
 
     def first(self) -> bytes:
@@ -139,7 +141,7 @@ class RoutedOutputs:
         travels itself."""
         made = self._made[:count]
         del self._made[:count]
-        self.size -= sum(len(entry.data) for each in made for _, entry in each)
+        self.size -= sum(len(entry.data) for each in made for _, entry, _ in each)
         body = pack_routed(self._frames(made))
         self.taken_bytes = len(body)
         return PutMessage, body
@@ -161,7 +163,7 @@ class RoutedOutputs:
 
     def _forget(self, made: Sequence[_Made]) -> None:
         for each in made:
-            for number, entry in each:
+            for number, entry, _ in each:
                 self._branches[number].big_items.discard([entry.data])
 
     def _frames(self, made: Sequence[_Made]) -> list[RoutedFrame]:
@@ -169,10 +171,14 @@ class RoutedOutputs:
         shared: dict[tuple[int, ...], int] = {}
         frames: list[RoutedFrame] = []
         for number, branch in enumerate(self._branches):
-            entries = [entry for each in made for at, entry in each if at == number]
-            if not entries:
+            its = [(entry, bits) for each in made for at, entry, bits in each if at == number]
+            if not its:
                 continue
-            key = tuple(id(entry.data) for entry in entries) if branch.is_plain else (-number,)
+            its.sort(key=lambda each: each[0].shard)
+            entries, keys = [entry for entry, _ in its], [bits for _, bits in its]
+            known_by_key = any(keys)
+            alike = branch.is_plain and not known_by_key
+            key = tuple(id(entry.data) for entry in entries) if alike else (-number,)
             if key in shared:
                 known = frames[shared[key]]
                 frames[shared[key]] = known.for_branch(number)
@@ -180,7 +186,8 @@ class RoutedOutputs:
             is_big, frame = branch.frame(entries)
             if not is_big:
                 shared[key] = len(frames)
-            frames.append(RoutedFrame((number,), len(entries), is_big, frame))
+            packed = struct.pack(f"<{len(keys)}Q", *keys) if known_by_key else b""
+            frames.append(RoutedFrame((number,), len(entries), is_big, frame, packed))
         return frames
 
     def _pack(self, branch: _Branch, item: object) -> bytes:

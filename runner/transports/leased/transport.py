@@ -19,21 +19,37 @@ from typing import TYPE_CHECKING
 
 from runner.exit_status import describe_alone
 from runner.ipc.frames import pack_series, pickle_alone
-from runner.ipc.messages import Exited, Fact, Finished, HandlerFailed, ItemCondemned, ItemFailure
+from runner.ipc.messages import (
+    Exited,
+    Fact,
+    Finished,
+    HandlerFailed,
+    ItemCondemned,
+    ItemFailure,
+    KeysExhausted,
+)
 from runner.ipc.status_page import Word
 from runner.ipc.stream import EndMessage, SupervisorStream, open_stream
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame
+from runner.ledger.uniqueness import SeenKeys
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.failures import OnError
 from runner.spec.plan import Plan, StagePlan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.cut import Cut
 from runner.transports.error_items import failed_in_making
-from runner.transports.kept_states import KeptStates, SourcePlaces
+from runner.transports.kept_states import (
+    SEEN,
+    KeptStates,
+    SourcePlaces,
+    keys_as_states,
+    restore_keys,
+)
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import (
+    Branch,
     NoPartitionedQueues,
     Output,
     RoutedOutput,
@@ -102,6 +118,11 @@ class LeasedTransport(PooledTransport):
         self._bounds = {queue.name: queue.spec.maxsize for queue in plan.queues}
         self._arenas = ArenaRegistry(plan)
         self._states = KeptStates()
+        self._seen = {
+            queue.name: SeenKeys(queue.spec.unique.most)
+            for queue in plan.queues
+            if queue.spec.unique is not None
+        }
         self._places = SourcePlaces()
         self._dispatch = Dispatch(
             plan, self._ledgers, self._partitioned, self._arenas, self._unsettled, self._watch
@@ -160,14 +181,20 @@ class LeasedTransport(PooledTransport):
     def account(self, queue: str) -> Account:
         """Take stock of a queue. What a reader took, and nobody is left to take again, counts as begun."""
         ledger = self._ledgers[queue]
-        return ledger.account().with_kept(0 if self._dispatch.has_readers(ledger) else self._kept.of(queue))
+        account = ledger.account().with_kept(
+            0 if self._dispatch.has_readers(ledger) else self._kept.of(queue)
+        )
+        return account.with_duplicates(self._seen[queue].duplicates) if queue in self._seen else account
 
     def cut(self, now: float) -> Cut | None:
         """Return what the run is at this moment; None while something is to be told that has happened."""
         if self._intake.facts:
             return None
         queues = tuple(self._partitioned.snapshot(ledger, now) for ledger in self._ledgers.values())
-        return Cut(queues, self._places.snapshot(), self._states.snapshot())
+        states = self._states.snapshot()
+        for name, seen in self._seen.items():
+            states |= keys_as_states(name, seen)
+        return Cut(queues, self._places.snapshot(), states)
 
     def kept_state(self, worker: str) -> bytes:
         """Return what a worker has kept with its last acknowledgement."""
@@ -234,7 +261,9 @@ class LeasedTransport(PooledTransport):
             self._partitioned.restore(self._ledgers[snapshot.queue], snapshot, now)
             self._unsettled.add(snapshot.queue)
         self._places.restore(cut.writers)
-        self._states.restore(cut.states)
+        self._states.restore({k: state for k, state in cut.states.items() if not k.startswith(SEEN)})
+        for name, seen in self._seen.items():
+            restore_keys(name, seen, cut.states)
 
     def _reject(self, failure: ItemFailure) -> None:
         """A producer had an item that it could not put. Those of readers are told of by their streams."""
@@ -279,10 +308,20 @@ class LeasedTransport(PooledTransport):
 
     def _output(self, worker: WorkerPlan) -> Output:
         """Where goes what a worker makes that was just started."""
-        outputs = [self._partitioned.output(worker, self._ledgers[queue]) for queue in worker.targets]
         if not worker.routes:
-            return outputs[0] if outputs else Output()
-        return RoutedOutput(worker.name, list(zip(worker.targets, outputs, strict=True)), self._arenas)
+            return self._partitioned.output(worker, self._ledgers[worker.sends]) if worker.sends else Output()
+        branches = [self._branch(worker, self._ledgers[queue]) for queue in worker.targets]
+        return RoutedOutput(worker.name, branches, self._arenas, self._exhausted)
+
+    def _exhausted(self, fact: KeysExhausted) -> None:
+        self._intake.facts.append(fact)
+
+    def _branch(self, worker: WorkerPlan, ledger: QueueLedger) -> Branch:
+        output, in_batches = (
+            self._partitioned.output(worker, ledger),
+            ledger.name in self._partitioned.ledgers,
+        )
+        return Branch(ledger, output, in_batches, self._seen.get(ledger.name))
 
     def _branch_end(self, worker: WorkerPlan, queue: str) -> BranchEnd:
         from runner.transports.leased.routing import BranchEnd
