@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import ResumeRefused, RunFailed, StartFailed, UsageError
 from runner.events.bus import Bus, Observer
 from runner.events.report import Report, ReportBuilder
+from runner.facts import dataclass
 from runner.process import child as process
 from runner.process.preflight import ensure_capacity
 from runner.process.resources.base import ResourceProviders
@@ -45,7 +46,7 @@ from runner.supervisor.resources import open_resources
 from runner.supervisor.supervisor import Supervisor
 from runner.transports.base import HasFileno, Transport
 from runner.transports.cut import Cut
-from runner.transports.worker import work
+from runner.transports.worker import import_ahead, work
 
 if TYPE_CHECKING:
     from runner.jobs.resumption import JobsPast
@@ -164,6 +165,7 @@ def _hosted_transport(
 ) -> Iterator[Transport]:
     """Open the transport, and have this process end with the program that it works for."""
     transport = _open_transport(plan, wake, providers, cut, hosting.lent)
+    import_ahead(plan.workers)
     try:
         if hosting.program is not None:
             transport.watch(hosting.program, _die)

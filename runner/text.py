@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from runner.errors import WorkerSignal
 
@@ -38,6 +38,25 @@ _ELLIPSIS = "…"
 _WIDEST_VALUE = 40
 _WRITABLE_INT = 10_000
 """In bits. Python refuses to write out integers of many thousand digits."""
+
+
+class _LatePattern:
+    def __init__(self, text: str, flags: int) -> None:
+        self._text, self._flags = text, flags
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(re.compile(self._text, self._flags), name)
+        self.__dict__[name] = found
+        return found
+
+
+def late_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
+    """
+    Return a pattern that is compiled when it is first asked for a match: for what most files have no use for.
+
+    It is not for the functions of `re`, only for its own methods.
+    """
+    return cast("re.Pattern[str]", _LatePattern(text, flags))
 
 
 def cells(text: str) -> int:

@@ -47,6 +47,7 @@ PACKAGES = (
     "units",
     "text",
     "package_data",
+    "facts",
     "errors",
     "runner",
 )
@@ -85,6 +86,7 @@ SMALL_ON_PURPOSE = {
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",
     "process.resources.pipes": "imported for workflows that declare pipes alone",
     "render.job_output.modes": "chooses one of its neighbours, and is imported by none of them",
+    "supervisor.progress_pace": "a pure rule with a table of tests of its own",
     "spec.graph": "pure walks that six packages take",
     "transports.leased.prefetch": "a pure rule with a table of tests of its own",
 }

@@ -14,12 +14,13 @@ import socket
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runner.errors import MprunInternalError, RunFailed
 from runner.events.base import Event
 from runner.events.report import Report
 from runner.events.run import RunProgress
+from runner.facts import dataclass
 from runner.ipc.line_sender import LineSender
 
 MOST_BYTES = 16 * 1024 * 1024

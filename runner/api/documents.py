@@ -13,11 +13,12 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.errors import UsageError
+from runner.facts import dataclass
 from runner.handlers import live
 from runner.spec.plan import Plan
 from runner.spec.source.writer import to_yaml

@@ -8,7 +8,7 @@ Flow("prep").source(items).stage(load, count=2).batch(32).sink(save)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from runner.api.documents import document_of, handler_name, name_only
@@ -16,6 +16,7 @@ from runner.api.run import run
 from runner.errors import UsageError
 from runner.events.bus import Observer
 from runner.events.report import Report
+from runner.facts import dataclass
 from runner.text import safe_repr
 
 Handler = str | Mapping[str, Any] | Callable[..., Any]

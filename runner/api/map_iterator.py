@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, Literal, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from runner.api.places import ITEMS, RESULTS, MapRun
 from runner.api.results import MapFailure, MappedCall, lost, unpack_error, unreadable_result
 from runner.events.run import ItemDeadLettered, ItemFailed
+from runner.facts import dataclass
 from runner.handlers import live
 from runner.ipc.frames import UnpackError
 from runner.spec.commits import NO_STATE

@@ -13,8 +13,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.facts import dataclass
 from runner.process.host import own_descriptors
 
 _CHUNK = 1 << 16

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import MprunError, WorkerSignal
 from runner.events.run import ItemDeadLettered, ItemFailed
+from runner.facts import dataclass
 from runner.handlers.kinds import WorkerContext
 from runner.ipc.frames import UnpackError
 from runner.ledger.retry import Redeliver, after_failure, is_worth_it

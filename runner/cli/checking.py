@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.output import print_message
 from runner.errors import SpecError, UsageError
+from runner.facts import dataclass
 from runner.spec.diagnostics import LocatedDiagnostic, errors_only
 from runner.text import colour_allowed
 
@@ -33,7 +34,7 @@ def checked_plan(
     overrides: Sequence[str],
     *,
     show_warnings: bool = True,
-    choice: JobsChoice = JobsChoice(),
+    choice: JobsChoice = JobsChoice(),  # noqa: B008 - frozen
     text: str | None = None,
 ) -> Plan:
     """

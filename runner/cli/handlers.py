@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ import click
 from runner.cli.options import examples, output_format
 from runner.cli.output import print_message, write
 from runner.errors import UsageError
+from runner.facts import dataclass
 from runner.render.tables import table, width_of
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ stdin, --from    run: {lines: {path: -}}  ┴─► items ─► the command ─
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import UsageError
+from runner.facts import dataclass
 from runner.spec.references import as_template, references
 from runner.text import visible
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import click
 
 from runner.cli.output import write
 from runner.errors import MprunError, SpecError
+from runner.facts import dataclass
 
 Decorated = Callable[..., Any]
 

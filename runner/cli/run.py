@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from runner.cli.options import FILE, Decorated, RunOptions, examples, values, wo
 from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
 from runner.cli.refusals import refusals_told
 from runner.errors import ExitCode, UsageError
+from runner.facts import dataclass
 
 if TYPE_CHECKING:
     from runner.cli.checking import JobsChoice
@@ -57,7 +57,7 @@ class Watchers:
 _events = click.option(
     "--events",
     type=FILE,
-    help="Write every event to this file, a JSON object a line; of run.progress one a second.",
+    help="Write every event to this file, a JSON object a line; of run.progress at most one a second.",
 )
 _report = click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
 _log = click.option(

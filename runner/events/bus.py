@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from runner.events.base import Event
+from runner.facts import dataclass
 
 
 class Observer(Protocol):
-    """Whoever wants to see events. Called in the supervisor's own loop, so it must not block."""
+    """Whoever wants to see events. Called in the supervisor's own loop, so it must not block.
+
+    One with a true `is_live` shows the run to somebody who looks on.
+    """
 
     def observe(self, event: Event) -> None:
         """Take note of one event."""
@@ -39,6 +43,11 @@ class Bus:
     dropped: list[tuple[Observer, Exception]] = field(default_factory=list)
     mask: Callable[[Any], Any] | None = None
     """Takes secrets out of what observers get to see, whatever they make of it; None where there are none."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks on while the run goes on."""
+        return any(getattr(observer, "is_live", False) for observer in self.observers)
 
     def publish(self, event: Event) -> None:
         """Tell all observers that this happened now, in this run."""

@@ -14,7 +14,7 @@ The last screen of a run, `--report FILE`, JUnit and GitHub show these facts. Th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +35,7 @@ from runner.events.jobs import (
 )
 from runner.events.report_fields import closed_schema, means
 from runner.events.run import RunFinished, RunStarted
+from runner.facts import dataclass
 
 MOST_LOST_ATTEMPTS = 10
 """Reasons kept of the attempts that a job lost; the rest are counted by `attempts`."""

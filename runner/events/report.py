@@ -18,7 +18,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +42,7 @@ from runner.events.run import (
     WorkerOutcome,
     WorkerSpawned,
 )
+from runner.facts import dataclass
 from runner.spec.failures import OnError
 from runner.spec.suggestions import did_you_mean
 

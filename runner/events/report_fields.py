@@ -6,8 +6,10 @@ class QueueLine ──► closed_schema(QueueLine) ──► "queues" in report.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any
+
+from runner.facts import dataclass
 
 
 def means(description: str, default: Any = MISSING) -> Any:

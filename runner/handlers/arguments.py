@@ -13,10 +13,11 @@ What has a name is then handed over by name, so that it does not matter what sta
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from runner.facts import dataclass
 from runner.handlers.annotations import adapt, fits
 from runner.spec.model import Role
 from runner.text import describe_value

@@ -12,12 +12,13 @@ the constructor.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.errors import HandlerError, RouteError
+from runner.facts import dataclass
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.diagnostics import Severity
 from runner.spec.model import Role
@@ -255,7 +256,7 @@ class WorkerContext:
     """What names the items in hand. Raises `HandlerError` where there is none."""
     inputs: tuple[InputFile, ...] | None = None
     """The files that there are for the workers of the stage to read, listed once for all of them; else nothing is."""
-    share: InputShare = InputShare()  # noqa: RUF009 - frozen
+    share: InputShare = InputShare()
     """Which part of them is this worker's."""
     stopping: Callable[[], bool] = lambda: False
     """Whether a source is to come to its end, since nothing more of it is put."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.handlers.kinds import LISTENER, Address, host_and_port
 from runner.handlers.registry import listens_at
 from runner.process.resources.base import InjectedResources, ResourceProvider, no_resources

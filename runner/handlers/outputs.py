@@ -14,10 +14,10 @@ Nothing of a user's runs here, and nothing slow is imported: the supervisor and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from runner.facts import dataclass
 from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.commits import BatchSpec, FlushPolicy
 from runner.spec.resume import OverDeath

@@ -7,9 +7,10 @@ the page of reference, `mprun handlers` ──► promises_of ──┘      eac
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from runner.facts import dataclass
 from runner.handlers.kinds import HandlerKind
 from runner.handlers.outputs import Writes
 from runner.spec.model import Role

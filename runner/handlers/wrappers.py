@@ -22,10 +22,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import GeneratorType
+from typing import TYPE_CHECKING
 
 from runner.errors import BatchFailed, ContractBroken, EndOfStream, HandlerError
 from runner.handlers.kinds import Driver, Handler, Malformed, Mapper, QueueEnd, Source, Task, one_by_one
-from runner.process.resources.locks import HandlerLock
+
+if TYPE_CHECKING:
+    from runner.process.resources.locks import HandlerLock
 
 
 class WrappedEnd:

@@ -28,11 +28,12 @@ import marshal
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from runner.errors import MprunError, WorkerSignal
+from runner.facts import dataclass
 from runner.ipc.shm.handles import BIG, BufferHandle, frame_handle, is_handle
 
 NUMBERS: frozenset[type] = frozenset({int, float, complex, bool, type(None)})

@@ -7,13 +7,13 @@ kernel ── death, signal  ──►
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from runner.events.base import LEVELS
 from runner.exit_status import killed_by
+from runner.facts import dataclass
 from runner.ipc.shm.handles import SharedBytes
 from runner.spec.failures import OnError
 

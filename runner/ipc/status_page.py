@@ -4,8 +4,8 @@
                        how many items of which length, and the slowest
     supervisor writes  stop end revoked committed                            worker reads at each item
 
-A store of one aligned 64-bit word is not torn on the machines Python runs on. Behind the page, in the same file,
-`faulthandler` leaves the stacks of a worker that overruns.
+A store of one aligned 64-bit word is not torn on the machines Python runs on. The pages of all workers lie in one file
+(`ipc/status_pages.py`). The stacks of a worker that overruns `faulthandler` leaves in a file of the worker's own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypedDict
 
 from runner.events.item_times import BUCKETS, NO_TIMES, ItemTimes, bucket_of
+from runner.facts import dataclass
 from runner.ipc.descriptors import by_duplicate
 
 _MAP_FIXED = 0x10
@@ -42,15 +43,16 @@ _libc.mmap.argtypes = (
 )
 
 
-def make_private(mapping: mmap.mmap, descriptor: int) -> None:
+def map_over(memory: Any, flags: int, descriptor: int = -1, offset: int = 0) -> None:
     """
-    Put a copy, taken when it is first written to, in the place of a shared mapping of a file's first page.
+    Put another mapping in the place of that behind `memory`, whole pages of it, here alone.
 
-    Whoever looks through the mapping goes on to, and sees its own writes, which nobody else does. Raises OSError.
+    Whoever looks through `memory` goes on to: with `MAP_PRIVATE` it sees a copy, which is taken when it is first
+    written to; without a descriptor, and with `MAP_ANONYMOUS`, zeros. Raises OSError.
     """
-    place = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
-    access, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED
-    if _libc.mmap(place, mmap.PAGESIZE, access, flags, descriptor, 0) == _FAILED:
+    place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    if _libc.mmap(place, len(memory), access, flags | _MAP_FIXED, descriptor, offset) == _FAILED:
         _raise()
 
 
@@ -76,7 +78,9 @@ _SLOWEST_AT = _ITEM_AT + _ITEM_ROOM
 """Where the name of the slowest item is, which has as much room."""
 _TIMES = PAGE // 8 - BUCKETS
 """The first of the words that count items by how long they took."""
+_STACKS = "mprun-stacks"
 _STACKS_MOST = 65536
+_PID_AT = 32
 STRETCH = 1_000_000
 """Nanoseconds of quick items that are counted together."""
 
@@ -113,6 +117,8 @@ class Word:
     """Items of a producer that are in a kept cut, once it has asked."""
     AWAITED: Final = 25
     """How many of them it waits for; 0 for none."""
+    STACKS: Final = 26
+    """Where `faulthandler` leaves stacks: the number of the worker's process, and below it that of its descriptor."""
 
 
 A_BATCH = "a batch of"
@@ -232,10 +238,17 @@ class Counters:
 class StatusPage:
     """One worker's page. Made by the supervisor; the worker gets it by fork, or by its descriptor under spawn."""
 
-    def __init__(self, descriptor: int) -> None:
-        """Map the page behind `descriptor`, which is owned from now on; -1 is a page that nobody else can have."""
-        self._fd = descriptor
-        self._map = mmap.mmap(descriptor, PAGE)
+    def __init__(self, descriptor: int, offset: int = 0, among: memoryview | None = None) -> None:
+        """
+        Map the page at `offset` of the file behind `descriptor`, which is owned from now on; -1 is a page that nobody
+        else can have. `among` is where it is mapped already: that, and the descriptor, are somebody else's then.
+        """
+        self._fd, self.offset = descriptor, offset
+        self._own = None
+        if among is None:
+            self._own = mmap.mmap(descriptor, PAGE, offset=offset)
+            among = memoryview(self._own)
+        self._memory = among
         self._stopped = 0
         """When the worker was found dead, by the clock of `show_wait`; 0 while it lives. Only its supervisor knows."""
         self._counted = 0
@@ -247,7 +260,7 @@ class StatusPage:
         self._slowest = 0
         self._quick = self._quick_nanos = 0
         """Quick items that have not been counted yet, and what they took."""
-        self.words = memoryview(self._map).cast("Q")
+        self.words = self._memory.cast("Q")
 
     @classmethod
     def shared(cls) -> StatusPage:
@@ -266,7 +279,7 @@ class StatusPage:
         return cls(-1)
 
     def __reduce__(self) -> tuple[Callable[..., StatusPage], tuple[Any, ...]]:
-        return by_duplicate(StatusPage, self._fd)
+        return by_duplicate(partial(StatusPage, offset=self.offset), self._fd)
 
     def add(self, word: int, amount: int = 1) -> None:
         """Raise a word that this process alone writes."""
@@ -280,7 +293,7 @@ class StatusPage:
             self._name = text
             raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
             size = len(raw)
-            self._map[_ITEM_AT : _ITEM_AT + size] = raw
+            self._memory[_ITEM_AT : _ITEM_AT + size] = raw
             words[Word.ITEM] = size
 
     @property
@@ -290,12 +303,12 @@ class StatusPage:
 
     def _write(self, text: str, at: int) -> int:
         raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
-        self._map[at : at + len(raw)] = raw
+        self._memory[at : at + len(raw)] = raw
         return len(raw)
 
     def _read(self, at: int, length: int) -> str:
         # A long text was cut at a byte, perhaps in the middle of a character.
-        return self._map[at : at + min(length, _ITEM_ROOM)].decode("utf-8", "ignore")
+        return bytes(self._memory[at : at + min(length, _ITEM_ROOM)]).decode("utf-8", "ignore")
 
     def count_items(self, count: int, nanos: int) -> None:
         """Count items that took so long together, as if each had taken as long as the others."""
@@ -450,16 +463,30 @@ class StatusPage:
 
     def become_private(self) -> None:
         """Called in a process that the worker forked: what it writes from now on, nobody else sees."""
-        make_private(self._map, self._fd)
+        map_over(self._memory, mmap.MAP_PRIVATE, self._fd, self.offset)
 
     def dump_stacks_on_signal(self) -> None:
-        """Called in the worker: leave the stacks of all threads behind the page when `STACKS_SIGNAL` comes."""
-        os.lseek(self._fd, PAGE, os.SEEK_SET)
-        faulthandler.register(STACKS_SIGNAL, file=self._fd, all_threads=True)
+        """Called in the worker: leave the stacks of all threads in a file of its own when `STACKS_SIGNAL` comes.
 
-    def stacks(self) -> str:
-        """Return what the worker's `faulthandler` has left so far."""
-        return os.pread(self._fd, _STACKS_MOST, PAGE).decode("utf-8", "replace")
+        Raises OSError if there is no descriptor left.
+        """
+        file = os.memfd_create(_STACKS, os.MFD_CLOEXEC)
+        faulthandler.register(STACKS_SIGNAL, file=file, all_threads=True)
+        self.words[Word.STACKS] = os.getpid() << _PID_AT | file
+
+    def open_stacks(self) -> int | None:
+        """Open what the worker's `faulthandler` writes to, for `read_stacks`; None where there is no such file.
+
+        The worker may end then, and what it has left can still be read.
+        """
+        pid, descriptor = divmod(self.words[Word.STACKS], 1 << _PID_AT)
+        path = f"/proc/{pid}/fd/{descriptor}"
+        try:
+            # If it is another file by now, the handler has closed what it had not opened.
+            is_it = _STACKS in os.readlink(path)  # noqa: PTH115 - pathlib is slow to import
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if is_it else None
+        except OSError:  # it has not come so far
+            return None
 
     def fileno(self) -> int:
         """The descriptor behind the page."""
@@ -468,9 +495,16 @@ class StatusPage:
     def close(self) -> None:
         """Give the page back. Counters must not be read after this."""
         self.words.release()
-        self._map.close()
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._memory.release()
+        if self._own is not None:
+            self._own.close()
+            if self._fd >= 0:
+                os.close(self._fd)
+
+
+def read_stacks(descriptor: int) -> str:
+    """Return what a worker's `faulthandler` has left so far."""
+    return os.pread(descriptor, _STACKS_MOST, 0).decode("utf-8", "replace")
 
 
 _WAITS = {wait.value: wait for wait in Wait}

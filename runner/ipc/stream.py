@@ -19,11 +19,12 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from typing import Any, ClassVar
 
 from runner.errors import NotTheWorker
+from runner.facts import dataclass
 
 HEADER = struct.Struct("<II6Q")
 _HEAD = struct.Struct("<II")

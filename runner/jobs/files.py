@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import LocatedDiagnostic, in_file_order
 from runner.spec.source.positions import Text
 from runner.text import clip

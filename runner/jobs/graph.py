@@ -17,11 +17,12 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
+from runner.facts import dataclass
 from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe_result, need_context, root_of, status_of
 from runner.jobs.slots import ConcurrencySlots
 from runner.jobs.templates import TemplateFiller

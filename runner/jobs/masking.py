@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
+from runner.facts import dataclass
 from runner.jobs.ansi import StrippedText, strip_unseen
 from runner.jobs.spellings import SHORTEST, base64_of, spellings
 

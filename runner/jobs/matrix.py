@@ -22,9 +22,10 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic, Severity
 from runner.spec.source.reader import Written, lossy_numbers
 from runner.spec.suggestions import did_you_mean

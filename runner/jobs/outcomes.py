@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from runner.facts import dataclass
 from runner.jobs.files import outputs_by_leg
 from runner.spec.expressions.evaluate import NeedContext, StatusContext
 from runner.spec.jobs import JobSpec, NeedSpec

@@ -13,10 +13,11 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 
+from runner.facts import dataclass
 from runner.jobs.graph import StartLeg
 from runner.jobs.masking import Masker, unfit_secrets
 from runner.jobs.templates import TemplateFiller

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import partial
 from typing import Any
 
+from runner.facts import dataclass
 from runner.jobs.outcomes import JobOutcome, LegOutcomes, need_context
 from runner.spec.expressions.evaluate import NeedContext
 from runner.spec.graph import depths

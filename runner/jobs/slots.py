@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.facts import dataclass
 from runner.spec.jobs import JobSpec, LegSpec
 
 

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath
 from runner.spec.dotted_names import follow
 from runner.spec.expressions.ast import Reference as InCondition

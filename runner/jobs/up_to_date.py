@@ -17,10 +17,11 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from runner.facts import dataclass
 from runner.text import and_more, write_atomically
 
 _FOLDER = "fresh"

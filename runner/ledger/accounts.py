@@ -11,10 +11,11 @@ items. In `LeaseQueue` (leases.py) and `PartitionedQueue` (partitioned.py) the l
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.errors import MprunInternalError
+from runner.facts import dataclass
 
 if TYPE_CHECKING:
     from runner.events.run import QueueCounts

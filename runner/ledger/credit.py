@@ -16,7 +16,7 @@ the one item that it has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from runner.facts import dataclass
 
 GRANT_DELAY = 0.001
 """Seconds that a writer waits for a worthwhile share of the room before it is given the little there is."""

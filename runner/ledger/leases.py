@@ -8,10 +8,8 @@ Items travel in frames that nobody opens here: an `ItemRange` is some of one fra
 frame, or one suspect item alone, can be handed out again.
 
 The bound is that of a JoinableQueue: `maxsize` items put and not yet taken. An item in a reader's hand is taken; what
-lies behind it in the same lease still counts as waiting, and so does what a writer was granted leave to put.
-
-`LeaseQueue` grants leave to put and is quick. Where a queue is bounded by bytes, sharded, in order, or drops items, a
-`PartitionedQueue` (partitioned.py) has the same methods.
+lies behind it in the same lease still counts as waiting, and so does what a writer was granted leave to put. Where a
+queue is bounded by bytes, sharded, in order, or drops items, `PartitionedQueue` (partitioned.py) has these methods too.
 """
 
 from __future__ import annotations
@@ -19,9 +17,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from runner.errors import MprunInternalError
+from runner.facts import dataclass
 from runner.ledger.accounts import Account
 from runner.ledger.credit import GRANT_DELAY, Credit, Granted
 from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease

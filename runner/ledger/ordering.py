@@ -15,10 +15,11 @@ is bounded by what the workers may hold at once. The `Resequencer` alone knows t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Generic, TypeVar
 
 from runner.errors import MprunInternalError
+from runner.facts import dataclass
 from runner.ledger.partitioned import Offer, PartitionedQueue, ShardFrame
 from runner.ledger.ranges import ItemRange, Lease
 from runner.ledger.snapshot import GONE, HeldOutputs, ParkedItems, QueueSnapshot

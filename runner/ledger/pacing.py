@@ -9,7 +9,7 @@ the stage slower for a moment, and never faster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from runner.facts import dataclass
 
 _SHARE = 0.02
 """Of what the limit allows in a second, how much all workers together may get ahead, where the key does not matter."""

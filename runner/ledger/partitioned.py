@@ -18,10 +18,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from runner.errors import MprunInternalError
+from runner.facts import dataclass
 from runner.ledger.accounts import Account
 from runner.ledger.credit import GRANT_DELAY, Granted
 from runner.ledger.leases import LeaseQueue

@@ -8,8 +8,10 @@ are not declared frozen, since making one would take three times as long, and ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
+
+from runner.facts import dataclass
 
 
 @dataclass(slots=True)

@@ -10,10 +10,9 @@ The worker knows the class of what was raised and asks `is_worth_it`; the ledger
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runner.errors import CommandFailed
 from runner.exit_status import killed_by
+from runner.facts import dataclass
 from runner.spec.failures import RetryPolicy
 from runner.units import backoff
 

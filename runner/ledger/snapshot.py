@@ -9,8 +9,8 @@ items that have not come to an end are here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.ledger.ranges import Frame, ItemRange
 
 GONE = ""

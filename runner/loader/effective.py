@@ -11,9 +11,10 @@ It is a workflow file again, and means the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from runner.facts import dataclass
 from runner.loader.build import script_in
 from runner.loader.interpolation import is_note
 from runner.spec.diagnostics import DataPath

@@ -7,9 +7,10 @@ params ──► env ──► everything else            scopes: env, params; `
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from runner.facts import dataclass
 from runner.handlers.command.options import with_script
 from runner.loader.build import env_texts, script_in
 from runner.loader.parameters import Params, resolve_params, unused_params

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from runner.facts import dataclass
 from runner.jobs.matrix import Leg, expand
 from runner.jobs.templates import KNOWN_EARLY, display_command, restore_scripts
 from runner.loader.build import env_texts

@@ -11,10 +11,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from runner.errors import SpecError
+from runner.facts import dataclass
 from runner.handlers.arguments import Fault
 from runner.handlers.inspection.signatures import read_signature
 from runner.loader.build import build_spec

@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from runner.errors import SpecError
+from runner.facts import dataclass
 from runner.loader.schema.validate import check_value
 from runner.loader.schema.wording import as_written
 from runner.loader.schema.workflow import param_schema

@@ -8,8 +8,8 @@ defaults         ──► under the keys of its stages and queues
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.spec.references import with_names
 from runner.spec.source.positions import SourceNode
 

@@ -14,11 +14,12 @@ and a param of a template is one of the workflow, in whose scripts it is as safe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.errors import SpecError
+from runner.facts import dataclass
 from runner.loader.interpolation import NO_TEMPLATES, FromTemplates, scopes_at_the_top
 from runner.loader.parameters import param_faults
 from runner.loader.recovery import correct_keys

@@ -15,10 +15,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from runner.facts import dataclass
 from runner.ipc.descriptors import close_all_but
 from runner.process.child import die_with_parent
 from runner.process.memory import limit_own_memory

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import multiprocessing.context
+import multiprocessing.popen_fork
 import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,6 @@ TRACKER_SECONDS = 10.0
 """How long a resource tracker may take to clean up after those that it belongs to are gone."""
 _LOOK = 0.005
 
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -36,19 +37,19 @@ class ChildProcess:
     def __init__(
         self, main: Callable[..., None], arguments: tuple[Any, ...], *, name: str, daemon: bool, method: str
     ) -> None:
-        """Start `main(*arguments)` in a new process.
+        """Start `main(*arguments)` in a new process. Called while `sigterm_held`.
 
         Raises:
             StartFailed: the system has no process or descriptor left to give.
         """
         context: Any = multiprocessing.get_context(method)
-        self._process = context.Process(target=_begin, args=(main, arguments), name=name, daemon=daemon)
+        make: Any = _ForkedProcess if method == "fork" else context.Process
+        self._process: Any = make(target=_begin, args=(main, arguments), name=name, daemon=daemon)
         try:
-            with _sigterm_blocked():
-                self._process.start()
+            self._process.start()
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
-            self._abandon(error)
+            self._abandon()
             raise StartFailed(f"worker '{name}' could not be started: {error.strerror or error}") from error
         self.pid: int = self._process.pid
         # Each start would poll every child on multiprocessing's list, a thousand of them a thousand times. These are
@@ -86,18 +87,57 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
-    def _abandon(self, error: OSError) -> None:
+    def _abandon(self) -> None:
         if self._process.pid is None:
-            _close_pipes_of_failed_fork(error)
             return
         self._process.kill()
         self._process.join()
         self._process.close()
 
 
+class _Parent:
+    """What `multiprocessing.parent_process()` looks at in the child: readable once the parent is gone."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._pidfd: int | None = None
+
+    def fileno(self) -> int:
+        """The pidfd, opened when it is first asked for. The kernel ends the child with its parent: it is not late."""
+        if self._pidfd is None:
+            self._pidfd = os.pidfd_open(self._pid)
+        return self._pidfd
+
+
+class _Popen(multiprocessing.popen_fork.Popen):
+    def _launch(self, process: BaseProcess) -> None:
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                live: Any = getattr(process, "_bootstrap", None)
+                code = live(parent_sentinel=_Parent(parent))
+            finally:
+                os._exit(code)
+        self.sentinel = -1  # nobody waits by it
+
+
+class _ForkedProcess(multiprocessing.context.ForkProcess):
+    """A process of `multiprocessing`, less the two pipes that this keeps for each: to wait for its end, and by which it
+    sees that of its parent. Of a thousand processes each would close the pipes of all that were there before."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> multiprocessing.popen_fork.Popen:  # noqa: N802 - its name there
+        return _Popen(process_obj)
+
+
+_ForkedProcess.__name__ = _ForkedProcess.__qualname__ = "ForkProcess"  # as programs see it that print it
+
+
 @contextlib.contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """Hold SIGTERM back from a child that has its parent's handler yet, which would swallow it."""
+def sigterm_held() -> Iterator[None]:
+    """Hold SIGTERM back from children that have their parent's handler yet, which would swallow it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
         yield
@@ -143,15 +183,6 @@ class ProgramPidfd:
     def fileno(self) -> int:
         """The descriptor."""
         return self._fd
-
-
-def _close_pipes_of_failed_fork(error: OSError) -> None:
-    """Close what multiprocessing opened for a child that was refused; it forgets to, and only its frame knows them."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "_launch":
-            for end in ("parent_r", "child_w", "child_r", "parent_w"):
-                if end in frame.f_locals:
-                    os.close(frame.f_locals[end])
 
 
 def die_with_parent(parent: int) -> None:

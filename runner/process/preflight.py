@@ -14,10 +14,10 @@ import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.process import cgroup, memory
 from runner.spec.plan import Plan
 
@@ -25,9 +25,12 @@ _SPARE_DESCRIPTORS = 64
 """For the supervisor's own: events, signals, watchdog, selector, control socket, files that it reads in passing."""
 _SPARE_PROCESSES = 8
 """For the watchdog, those that show and record events, and a helper of multiprocessing where workers are spawned."""
-_DESCRIPTORS_PER_WORKER = {"leased": 7, "joinable": 6, "inline": 0}
-"""Status page, once open and once mapped, channel and pidfd; two pipes' ends that multiprocessing keeps; under
-`leased` the stream."""
+_DESCRIPTORS_PER_WORKER = {"leased": 3, "joinable": 2, "inline": 0}
+"""Channel and pidfd; under `leased` the stream."""
+_PER_SPAWNED = 2
+"""Two pipes' ends that multiprocessing keeps."""
+_BORN_AT_ONCE = 64
+"""Workers whose own ends of all that are open here too, while they are born."""
 _DESCRIPTORS_PER_QUEUE = {"leased": 1, "joinable": 2, "inline": 0}
 _BYTES_PER_WORKER = {"fork": 2 << 20, "spawn": 12 << 20}
 """What a worker takes before its handler is imported, beyond what it shares with the supervisor: a floor."""
@@ -65,14 +68,21 @@ class Capacity:
 def requirements(plan: Plan) -> Requirements:
     """Add up what a plan takes. Pure."""
     workers = plan.workers
-    each, queue = _DESCRIPTORS_PER_WORKER[plan.transport], _DESCRIPTORS_PER_QUEUE[plan.transport]
     inline = plan.transport == "inline"
     return Requirements(
         workers=len(workers),
         processes=0 if inline else len(workers) + _SPARE_PROCESSES,
-        descriptors=0 if inline else len(workers) * each + len(plan.queues) * queue + _SPARE_DESCRIPTORS,
+        descriptors=0 if inline else _descriptors_of(plan),
         memory=0 if inline else sum(_BYTES_PER_WORKER[worker.start_method] for worker in workers),
     )
+
+
+def _descriptors_of(plan: Plan) -> int:
+    each, queue = _DESCRIPTORS_PER_WORKER[plan.transport], _DESCRIPTORS_PER_QUEUE[plan.transport]
+    spawned = sum(worker.start_method != "fork" for worker in plan.workers)
+    meanwhile = (each - 1) * min(len(plan.workers), _BORN_AT_ONCE)
+    kept = len(plan.workers) * each + spawned * _PER_SPAWNED + len(plan.queues) * queue
+    return kept + meanwhile + _SPARE_DESCRIPTORS
 
 
 def shortages(required: Requirements, capacity: Capacity) -> list[str]:

@@ -1,7 +1,7 @@
 """The watchdog: a small process that outlives the supervisor by a moment, to end whatever a SIGKILL of it left behind.
 
-    supervisor ── "+pid" at each start, "-pid" at each reaping, "." at an orderly end ──► watchdog
-                  end of file without the "." : kill every session on the list, then whatever belongs to the run
+    supervisor ── each worker's pid, in a table that both have in memory; "." at an orderly end ──► watchdog
+                  end of file without the "." : kill every session in the table, then whatever belongs to the run
 
 The kernel ends the workers themselves (PR_SET_PDEATHSIG); this is for what they had started. A process is ours if it
 is in a worker's session, if its environment has `MPRUN_RUN=<id>`, as that of every program does which a worker
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import mmap
 import os
 import resource
 import signal
@@ -30,6 +31,9 @@ from runner.ipc.descriptors import stand_apart
 from runner.process.child import TRACKER_SECONDS, is_resource_tracker
 
 RUN_VARIABLE = "MPRUN_RUN"
+_FAREWELL = b"."
+_MOST_SESSIONS = 1 << 16
+_PID_BYTES = 4
 _SWEEPS = 20
 _PAUSE = 0.05
 _SESSION_FIELD = 3  # counted after the name: state, ppid, pgrp, session (proc_pid_stat(5))
@@ -45,6 +49,47 @@ class PidRegistry:
         """Worker `pid` was reaped, so that its number may be used again."""
 
 
+class SessionTable(PidRegistry):
+    """The sessions of workers, in memory that whoever is forked by its maker right then sees too; nobody is woken.
+
+    Of more workers than there are places the last are not in it: what they leave is known by its mark and its tag.
+    """
+
+    def __init__(self, places: int = _MOST_SESSIONS) -> None:
+        """Make an empty one."""
+        self._memory = mmap.mmap(-1, places * _PID_BYTES)
+        self._pids = memoryview(self._memory).cast("I")
+        self._free = iter(range(places))
+        self._given_back: list[int] = []
+        self._places: dict[int, int] = {}
+
+    def register(self, pid: int) -> None:
+        """Note it."""
+        place = self._given_back.pop() if self._given_back else next(self._free, None)
+        if place is not None:
+            self._places[pid] = place
+            self._pids[place] = pid
+
+    def unregister(self, pid: int) -> None:
+        """Forget it; one that is not in it is no error."""
+        if (place := self._places.pop(pid, None)) is not None:
+            self._pids[place] = 0
+            self._given_back.append(place)
+
+    def sessions(self) -> frozenset[int]:
+        """Return those that are open."""
+        return frozenset(self._pids) - {0}
+
+    def keep_here(self) -> None:
+        """Let no process have it that is forked from now on."""
+        self._memory.madvise(mmap.MADV_DONTFORK)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._pids.release()
+        self._memory.close()
+
+
 class Watchdog(PidRegistry):
     """The supervisor's handle on its watchdog."""
 
@@ -56,23 +101,26 @@ class Watchdog(PidRegistry):
         """
         listening, self._fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._fd, False)
+        self._table = SessionTable()
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                _watch(listening, run)
+                _watch(listening, self._table, run)
         except OSError:
             os.close(self._fd)
+            self._table.close()
             raise
         finally:
             os.close(listening)
+        self._table.keep_here()
 
     def register(self, pid: int) -> None:
         """Note it; never blocks."""
-        self._send(f"+{pid}\n")
+        self._table.register(pid)
 
     def unregister(self, pid: int) -> None:
         """Forget it; never blocks."""
-        self._send(f"-{pid}\n")
+        self._table.unregister(pid)
 
     def fileno(self) -> int:
         """The descriptor that no worker may inherit: as long as one holds it, the watchdog sees no end."""
@@ -80,35 +128,24 @@ class Watchdog(PidRegistry):
 
     def close(self) -> None:
         """The run has ended in order: let the watchdog exit, and wait for that; it has nothing else to do."""
-        self._send(".")
+        # One that was killed must not stop the run.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._fd, _FAREWELL)
         os.close(self._fd)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-
-    def _send(self, word: str) -> None:
-        # A watchdog that was killed, or is stopped with a full pipe, must not stop the run.
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._fd, word.encode())
+        self._table.close()
 
 
-def _watch(listening: int, run: str) -> NoReturn:
+def _watch(listening: int, table: SessionTable, run: str) -> NoReturn:
     """The watchdog's whole life, in the forked child."""
     try:
         listening = stand_apart(listening)
-        words = _read_to_end(listening)
-        if not words.endswith("."):
-            end_left_behind(sessions_of(words), run)
+        # Once it is said there is no more to hear, even if somebody's child still holds the other end.
+        if os.read(listening, 1) != _FAREWELL:
+            end_left_behind(table.sessions(), run)
     finally:
         os._exit(0)  # whatever went wrong, this copy of the supervisor must not go on as one
-
-
-def sessions_of(words: str) -> frozenset[int]:
-    """Fold what the supervisor sent into the sessions that are still open."""
-    open_sessions: set[int] = set()
-    for word in words.split():
-        if word[1:].isdecimal():
-            (open_sessions.add if word[0] == "+" else open_sessions.discard)(int(word[1:]))
-    return frozenset(open_sessions)
 
 
 def end_left_behind(sessions: frozenset[int], run: str) -> None:
@@ -159,14 +196,6 @@ def _belongs(pid: int, sessions: frozenset[int], run: str, tag: Tag) -> bool:
 
 def _processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _read_to_end(descriptor: int) -> str:
-    words = b""
-    # After the full stop there is no more to hear, even if somebody's child still holds the other end.
-    while not words.endswith(b".") and (chunk := os.read(descriptor, 65536)):
-        words += chunk
-    return words.decode(errors="replace")
 
 
 _LIMITS = (

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from runner.events.item_times import WIDEST
 from runner.events.report import Report
 from runner.events.report_fields import StageLine
 from runner.events.run import RunOutcome
+from runner.facts import dataclass
 from runner.units import short_time
 
 Line = TypeVar("Line")

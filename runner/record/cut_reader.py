@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.facts import dataclass
 from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange
 from runner.ledger.snapshot import DelayedItem, HeldOutputs, ParkedItems, PartitionSnapshot, QueueSnapshot

@@ -13,9 +13,9 @@ import sqlite3
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from runner.facts import dataclass
 from runner.ipc.frames import stored_frame
 from runner.ipc.shm.arena import read_stored
 from runner.record.bulk import BulkFolder

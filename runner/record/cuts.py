@@ -17,11 +17,12 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Any
 
+from runner.facts import dataclass
 from runner.ipc.frames import size_in_record
 from runner.ipc.messages import DeliveryAttempt
 from runner.ledger.ranges import Frame, ItemRange

@@ -7,9 +7,10 @@ ValueError: no price in 'row 23'   File "shop", line 12, in price ─┴─► "
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from runner.facts import dataclass
 from runner.record.series import Series
 
 MOST_SAMPLES = 100

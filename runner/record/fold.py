@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, NamedTuple
 
 from runner.events.item_times import NO_TIMES, ItemTimes
 from runner.events.run import StageTimed
+from runner.facts import dataclass
 from runner.record.failures import MOST_SAMPLES, FailureKinds
 from runner.record.series import Series
 

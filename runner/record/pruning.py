@@ -12,9 +12,9 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from runner.facts import dataclass
 from runner.record.history import runs_in
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.store.dead_letters import letter_files, replayed

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from runner.events.report import Report, ReportBuilder, item_seconds
 from runner.events.report_fields import StageLine
 from runner.events.report_reader import read_report
 from runner.events.run import QueueCounts, RunFinished, RunOutcome
+from runner.facts import dataclass
 from runner.record.schema import DATABASE, SIGNS_OF_LIFE, VERSION, open_to_read
 from runner.record.series import Series
 from runner.spec.obstacles import Reached

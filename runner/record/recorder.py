@@ -28,7 +28,6 @@ from runner.events.run import RunOutcome
 from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.record.facts import Mask, why_not_again
-from runner.record.schema import DATABASE
 from runner.spec.obstacles import Hindrance, Reached, RunObstacle, in_the_way, obstacles_of_facts
 from runner.store.run_lock import RunLock, forget_ended, write_ended
 from runner.transports.cut import Cut, WriterCut
@@ -91,6 +90,9 @@ class NoRecord:
     keeps_cuts: bool = False
     """Whether cuts of the run are wanted."""
 
+    has_cut_under_way = False
+    """Whether it is not known yet what became of the last one."""
+
     kept: Sequence[WriterCut] = ()
     """How far producers are by the last cut that is known to be kept: another object for each."""
 
@@ -98,12 +100,15 @@ class NoRecord:
         """When the next cut is wanted, by the monotonic clock; infinity for never. `soon`: somebody waits for it."""
         return math.inf
 
-    def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
+    def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> bool:  # noqa: ARG002 - as above
         """Keep this cut instead of the one before it. Never blocks, unless it is the `last` of a run that has ended.
+
+        Return whether all of it is on its way; where another is, or it is too much at once, it is not.
 
         `began` is when it was begun to be taken, by the monotonic clock. The `last` one is waited for, to a bound: what
         the end of a run does to its outputs comes after it. Of a run that has hardly begun it is not.
         """
+        return False
 
     def note_job(self, note: JobNote) -> None:
         """Keep this of a job, so that another run can go on from there. Never blocks."""
@@ -204,12 +209,19 @@ class Recorder(NoRecord):
         """Ask what `mprun resume` asks, of what the child says that it has written."""
         if self._folder is None or self._cuts is None:
             return super().hindrances()
-        if self._is_finished and not (self._folder / DATABASE).exists():
+        if self._is_finished and not self._has_database(self._folder):
             return super().hindrances()
         if not self._has_jobs:
             self._settle()
         known = [] if self._not_again is None else [Hindrance(self._not_again)]
         return known + in_the_way(self._obstacles, Reached() if self._has_jobs else self._cuts.reached)
+
+    def _has_database(self, folder: Path) -> bool:
+        from runner.record.schema import (
+            DATABASE,  # and with it sqlite3, for a run that has not come to its end
+        )
+
+        return (folder / DATABASE).exists()
 
     def _settle(self) -> None:
         """Have the cut that is under way written now, and wait for that."""
@@ -245,6 +257,11 @@ class Recorder(NoRecord):
             known["outputs"] = note.outputs
         self._send({"job": known})
 
+    @property
+    def has_cut_under_way(self) -> bool:  # type: ignore[override]
+        """Ask the child's answers, as far as they have been heard."""
+        return self._cuts is not None and self._cuts.is_under_way
+
     def cut_due(self, *, soon: bool = False) -> float:
         """Say when the next is wanted; where one is under way, look at that moment what became of it."""
         cuts = self._cuts
@@ -256,15 +273,15 @@ class Recorder(NoRecord):
                 cuts.look_again(now)
         return cuts.soon if soon else cuts.due
 
-    def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> None:
+    def cut(self, cut: Cut, began: float | None = None, *, last: bool = False) -> bool:
         """Send one; where another is under way this one is left out, unless it is the last."""
         began = time.monotonic() if began is None else began
-        if self._cuts is None:
-            return
+        if self._cuts is None or (self._cuts.is_under_way and not last):
+            return False
         if last:
             self._send_last(self._cuts, cut, began)
-        elif not self._cuts.is_under_way:
-            self._cuts.cut(cut, began)
+            return True
+        return self._cuts.cut(cut, began)
 
     def _send_last(self, cuts: CutSender, cut: Cut, began: float) -> None:
         """Send it whole, and wait until it is written, or can't be. Of a run that was short it is the only one."""

@@ -16,13 +16,15 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.errors import ExitCode
 from runner.events.run import RunOutcome
+from runner.facts import dataclass
 from runner.ipc.descriptors import stand_apart
+from runner.ipc.upstream import Upstream
 from runner.record.fold import RunFold
 from runner.store.run_lock import WriterHold, write_ended
 
@@ -37,8 +39,8 @@ JOB_COMMIT = 0.02
 COMMIT_EVERY = 0.2
 """Seconds that what has happened may wait to be written."""
 _CHUNK = 256 * 1024
-_LONGEST_WAIT = 0.5
-"""Seconds until the next look whether the supervisor still lives."""
+_ANSWER_SECONDS = 0.5
+"""Seconds that an answer may wait for a supervisor that does not read it."""
 _PRUNED = "pruned"
 _PRUNE_EVERY = 86400.0
 _MOST_RUNS = 300
@@ -132,24 +134,21 @@ class _Recording:
 
     def _chunks(self) -> Iterator[bytes]:
         """Yield whole lines as they come, and nothing where it is time to write, until there is no more."""
-        rest = b""
+        rest, upstream = b"", Upstream(self.connection, self.parent)
+        self.connection.settimeout(_ANSWER_SECONDS)
         while True:
-            wait = _LONGEST_WAIT if self.due is None else min(self.due - time.monotonic(), _LONGEST_WAIT)
-            self.connection.settimeout(max(wait, 0.001))
-            try:
-                chunk = self.connection.recv(_CHUNK)
-            except TimeoutError:
-                # A worker may hold a copy of the supervisor's end, so that its death alone is not the end.
-                if os.getppid() != self.parent:
-                    return
+            if not upstream.wait(None if self.due is None else self.due - time.monotonic()):
                 yield b""
                 continue
-            except OSError:
+            try:
+                chunk = self.connection.recv(_CHUNK)
+            except OSError:  # what the supervisor had said before it was killed has been read
                 return
             if not chunk:
                 return
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
             yield whole + newline
+            upstream.have_read()
 
     def _receive(self, told: dict[str, Any]) -> None:
         """Take a cut. Where there is no database yet it waits until there is one, if the run is not over by then."""

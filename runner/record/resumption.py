@@ -7,9 +7,9 @@ run folder ──► take_up ──┬──► TakenRun: its lock, the last cut
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 
 from runner.errors import ResumeRefused
+from runner.facts import dataclass
 from runner.record.cut_reader import read_cut
 from runner.record.reader import RecordDamaged, RunView
 from runner.record.schema import VERSION

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.events.run import RunOutcome
+from runner.facts import dataclass
 from runner.record.facts import why_not_again
 from runner.record.reader import Incarnation, RecordDamaged, RunView
 from runner.record.schema import DATABASE, VERSION

@@ -12,12 +12,12 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner import __version__
 from runner.events.run import RunOutcome
+from runner.facts import dataclass
 from runner.record.fold import JOB_COLUMNS, MOST_EVENTS, RunFold
 from runner.record.refold import read_fold
 from runner.record.schema import BULK, DATABASE, OF_THE_CUT, SIGNS_OF_LIFE, close, create, reopen

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count, pairwise
 
+from runner.facts import dataclass
 from runner.spec.loops import LoopMap
 from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, StagePlan, queue_label, stage_label

@@ -13,9 +13,9 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.events.job_report import FAILURES, JobLine, JobReport, JobState, RunResult
+from runner.facts import dataclass
 from runner.text import and_more
 from runner.units import rough_duration
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.events.job_report import JobLine, JobReport, JobState, RunResult, ServiceLine, by_cause
 from runner.events.report import Report
+from runner.facts import dataclass
 from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine, describe_exit, format_end
 from runner.text import and_more, cells, summarize, truncate, visible
 from runner.units import rough_duration

@@ -6,7 +6,6 @@ job.finished {job: lint, result: failed, duration: 3.14, reason: …} ──► 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from runner.events.base import Event
@@ -21,6 +20,7 @@ from runner.events.jobs import (
 )
 from runner.events.run import EventsDropped, RunStopping
 from runner.exit_status import known_signal
+from runner.facts import dataclass
 from runner.spec.model import JobResult
 from runner.text import visible
 from runner.units import format_duration, format_size, rough_duration

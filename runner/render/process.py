@@ -72,6 +72,8 @@ class ObserverProcess:
     """The supervisor's end: an observer whose `observe` never blocks. The fork is part of making it."""
 
     def __init__(self, options: RenderOptions) -> None:
+        self.is_live = options.live
+        """Whether it draws what goes on, for somebody who looks on."""
         self._terminal_fd = os.dup(options.stream_fd) if options.live else None
         self._socket, theirs = socket.socketpair()
         self._missing = 0

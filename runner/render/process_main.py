@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
@@ -25,11 +24,11 @@ from runner.errors import ExitCode
 from runner.events.base import Event
 from runner.events.bus import Bus, Observer
 from runner.events.run import RunStarted
+from runner.facts import dataclass
 from runner.ipc.descriptors import stand_apart
+from runner.ipc.upstream import Upstream
 
 _CHUNK = 64 * 1024
-_LONGEST_WAIT = 1.0
-"""Seconds until the next look whether the supervisor still lives."""
 _GRACE = 2.0
 """Seconds, and at most twice as many, for the last lines of a supervisor that was killed."""
 ALIVE = b"\0"
@@ -83,7 +82,9 @@ def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoR
             os.set_blocking(descriptor, True)
         _exit_with(parent)
         _import_ahead(options)
-        connection.sendall(_show(connection, options, parent).encode())
+        failures = _show(connection, options, parent).encode()
+        connection.setblocking(True)
+        connection.sendall(failures)
         code = 0
     except BaseException as error:
         # Whatever it is, it must not climb into the supervisor's code that the fork copied.
@@ -137,9 +138,10 @@ def _import_when_used(name: str) -> None:
 
 def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str:
     """Show every event, and return what could not be written. Nothing is touched before the first word."""
-    bus = Bus(run="")
-    first, files = _receive(connection, parent, bus)
-    for event in _events(connection, parent, bus, first):
+    bus, upstream = Bus(run=""), Upstream(connection, parent)
+    connection.setblocking(False)
+    first, files = _receive(connection, upstream, bus)
+    for event in _events(connection, upstream, bus, first):
         if not bus.run:
             bus.run = event.run
             bus.observers = _observers(
@@ -194,7 +196,7 @@ def _log(options: RenderOptions) -> Observer:
     return LogObserver(stream, options.style, options.level, colors=options.colors, heartbeat=heartbeat)
 
 
-def _events(connection: socket.socket, parent: int, bus: Bus, chunk: bytes) -> Iterator[Event]:
+def _events(connection: socket.socket, upstream: Upstream, bus: Bus, chunk: bytes) -> Iterator[Event]:
     from runner.events.catalogue import KINDS
 
     rest = b""
@@ -203,29 +205,25 @@ def _events(connection: socket.socket, parent: int, bus: Bus, chunk: bytes) -> I
         for line in filter(None, lines):  # an empty line is what a file came with
             kind, at, run, _, fields = json.loads(line)
             yield KINDS[kind](**fields).stamped(at, run)
-        chunk, _ = _receive(connection, parent, bus)
+        upstream.have_read()
+        chunk, _ = _receive(connection, upstream, bus)
 
 
-def _receive(connection: socket.socket, parent: int, bus: Bus) -> tuple[bytes, list[int]]:
+def _receive(connection: socket.socket, upstream: Upstream, bus: Bus) -> tuple[bytes, list[int]]:
     """Wait for bytes, and a file that may come with them; let observers tick meanwhile. Nothing is the end."""
-    while True:
-        # A worker may hold a copy of the supervisor's end, so that its death alone is not the end of the stream.
-        connection.settimeout(min(_tick(bus), _LONGEST_WAIT))
-        try:
-            chunk, files, _, _ = socket.recv_fds(connection, _CHUNK, 1)
-        except (TimeoutError, BlockingIOError):
-            if os.getppid() == parent:
-                continue
-            return b"", []
-        except OSError:
-            return b"", []
-        return chunk, files
+    while not upstream.wait(_tick(bus)):
+        pass
+    try:
+        chunk, files, _, _ = socket.recv_fds(connection, _CHUNK, 1)
+    except OSError:  # what the supervisor had said before it was killed has been read
+        return b"", []
+    return chunk, files
 
 
-def _tick(bus: Bus) -> float:
-    """Let those who show what grows show it. Return the seconds until they want to again."""
+def _tick(bus: Bus) -> float | None:
+    """Let those who show what grows show it. Return the seconds until they want to again; None if they do not."""
     waits = [observer.tick() for observer in bus.observers if isinstance(observer, Ticking)]
-    return min((wait for wait in waits if wait is not None), default=_LONGEST_WAIT)
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 _WRITTEN = {"FileObserver": "the file of events", "LogObserver": "the log", "JobOutput": "what jobs print"}

@@ -20,7 +20,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from io import StringIO
 
 from rich.console import Console
@@ -38,6 +38,7 @@ from runner.events.jobs import (
     StepStarted,
 )
 from runner.events.run import QueueProgress, RunProgress, RunStarted, RunStopping, StageCounts
+from runner.facts import dataclass
 from runner.render.lines import Emphasis, OutputLine
 from runner.spec.model import JobResult
 from runner.text import and_more, cut_middle, visible

@@ -11,9 +11,9 @@ checking…                     ::stop-commands::f3a9…      what a job prints 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import cycle
 
+from runner.facts import dataclass
 from runner.render.github import disarm, workflow_command
 from runner.render.lines import Emphasis, OutputLine
 from runner.text import cells, pad, visible

@@ -5,10 +5,11 @@ the call has returned ──► handled ──► flush() has returned, the stat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.keys import (
     DURATION,
     DURATION_OR_NONE,

@@ -8,9 +8,11 @@ The checks are pure functions from data to diagnostics at paths; a `SourceDocume
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Literal
+
+from runner.facts import dataclass
 
 DataPath = tuple[str | int, ...]
 """The keys, and the places in lists, that lead from the top of a file to a value."""

@@ -8,11 +8,11 @@ keys        `shard_by: a.b`       ledger/sharding.py
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.spec.expressions.paths import PATH_PARTS, path_part
+from runner.text import late_pattern
 
 NAME = r"[^\W\d][\w-]*"
 """A regular expression for the first name."""
@@ -22,8 +22,8 @@ STEP = r"\.[\w-]+"
 INDEX = r"\[(?:'(?:[^']|'')*'|[0-9]+)\]"
 """One for a name that dots can't join, such as `['a b']`, or a number."""
 
-_ONE_NAME = re.compile(rf"\[(?:('(?:[^']|'')*')|([0-9]+))\]|{STEP}|{NAME}")
-_PLAIN = re.compile(r"[\w-]+")
+_ONE_NAME = late_pattern(rf"\[(?:('(?:[^']|'')*')|([0-9]+))\]|{STEP}|{NAME}")
+_PLAIN = late_pattern(r"[\w-]+")
 _ABSENT = object()
 
 

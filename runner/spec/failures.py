@@ -5,10 +5,10 @@ item raises ──► retry ── no attempt left ──► on_error          w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.keys import DURATION_OR_NONE, FAILURES, choice, integer, key
 from runner.units import format_duration
 

@@ -16,9 +16,10 @@ text for a shell keeps all its references, with the values that are known beside
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, field
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.keys import (
     ALSO_KNOWN_AS,
     BOOLEAN,

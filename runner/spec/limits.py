@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from runner.facts import dataclass
 from runner.spec.keys import DURATION, Shape, key
 
 SHARE_PATTERN = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"

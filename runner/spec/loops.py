@@ -11,9 +11,9 @@ fills it from outside has ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from runner.facts import dataclass
 from runner.spec.graph import reachable
 
 

@@ -7,11 +7,12 @@ means. The schema, the reference page and `build` read these declarations; `keys
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.facts import dataclass
 from runner.spec.commits import (
     BATCH,
     NO_STATE,

@@ -11,10 +11,11 @@ say is one thing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from enum import StrEnum
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath
 from runner.spec.model import Role, StageSpec
 from runner.spec.plan import Plan

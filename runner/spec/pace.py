@@ -6,9 +6,10 @@ rate: {limit: 20/s, burst: 5, per: item.host}       20 of each host, 5 of which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.keys import PATH_PATTERN, RATE, Key, Shape, declares, integer, key, mapping, text
 from runner.units import RATE_PATTERN, format_rate
 

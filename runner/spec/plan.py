@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import MprunInternalError
+from runner.facts import dataclass
 from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, KeptState
 from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import ASKED_CLOSE, Limits
@@ -76,8 +77,8 @@ class WorkerPlan:
     """Seconds that one item may take."""
     memory_limit: int | None = None
     """Bytes of memory of its own that the worker may have."""
-    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
-    restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)  # noqa: RUF009 - frozen
+    retry: RetryPolicy = RetryPolicy()
+    restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)
     rate: RatePolicy | None = None
     """How many items it may begin, with the others of its stage."""
     deterministic: bool = False
@@ -229,8 +230,8 @@ class Plan:
     """What conditions of jobs may ask for, and so they may for `env`."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The workflow's own; that of each worker and each job holds it already."""
-    given: Given = Given()  # noqa: RUF009 - frozen
-    resume: ResumePolicy = ResumePolicy()  # noqa: RUF009 - frozen
+    given: Given = Given()
+    resume: ResumePolicy = ResumePolicy()
     """What is kept of the run, for another runner to go on with it."""
     origin: str = ""
     """The run that items have their ids of: the first that worked on them. Known once there is one."""

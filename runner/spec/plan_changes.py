@@ -11,10 +11,11 @@ its file was: what these stand on can't be changed under them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import IntEnum
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.model import Role
 from runner.spec.plan import Plan, QueuePlan, StagePlan
 

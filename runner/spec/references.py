@@ -13,14 +13,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, LocatedDiagnostic
 from runner.spec.dotted_names import INDEX, NAME, STEP, follow, join_names, names_in, split_names
 from runner.spec.expressions.paths import PATH_FUNCTIONS, apply_functions, no_function
 from runner.spec.source.positions import SourceDocument
 from runner.spec.suggestions import did_you_mean, near, which_one
+from runner.text import late_pattern
 
 ITEM = "item"
 """The root of references that are filled in a worker, once for each item."""
@@ -29,10 +31,10 @@ AT_RUN = frozenset({"needs", "secrets"})
 IN_JOBS = AT_RUN | {"matrix"}
 """The roots that stay in a job's texts when the file is read."""
 
-_OPENING = re.compile(r"\$?\$\{\{")
+_OPENING = late_pattern(r"\$?\$\{\{")
 _NAMES = re.compile(f"{NAME}(?:{STEP}|{INDEX})*")
-_CALL = re.compile(r"([^\W\d]\w*)\s*\(\s*(.*?)\s*\)", re.DOTALL)
-_PIPED = re.compile(rf"({_NAMES.pattern})\s*\|\s*(\w+)")
+_CALL = late_pattern(r"([^\W\d]\w*)\s*\(\s*(.*?)\s*\)", re.DOTALL)
+_PIPED = late_pattern(rf"({_NAMES.pattern})\s*\|\s*(\w+)")
 """How other template languages write a function."""
 _MOST_FUNCTIONS = 10
 _SYNTAX_HELP = (

@@ -7,10 +7,10 @@ resume: required ──► ResumePolicy ──► the check of the file    refus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.keys import BOOLEAN, DURATION, Shape, key, values_of
 
 

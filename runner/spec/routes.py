@@ -8,9 +8,10 @@ to: {ok: "item.status < 500", else: odd}         to each whose condition holds; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
+from runner.facts import dataclass
 from runner.spec.keys import NAME, NAME_PATTERN, Key, Shape, declares
 
 if TYPE_CHECKING:  # few stages have conditions

@@ -11,13 +11,16 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
+
+from runner.facts import dataclass
+from runner.text import late_pattern
 
 POSIX = ("sh", "bash", "dash", "ksh", "zsh", "ash")
 """The shells whose scripts can be given a variable in the place of a reference."""
 
-_REFERENCE = re.compile(r"(\$?)(\$\{\{.*?\}\})", re.DOTALL)
+_REFERENCE = late_pattern(r"(\$?)(\$\{\{.*?\}\})", re.DOTALL)
 _ENDS_A_WORD = " \t\n;&|<>()"
 
 
@@ -77,7 +80,7 @@ def _is_word(before: str, after: str, place: _QuoteContext) -> bool:
 
 
 _COMMAND = r"(?:^|[\s;&|(`])"
-_CODE_READERS = re.compile(
+_CODE_READERS = late_pattern(
     _COMMAND + r"((?:eval|trap|watch)(?=\s)|ssh(?=\s+(?:-\S+\s+)*[^-\s]\S*\s)|su\s(?:[^;&|\n]*\s)?-\w*c(?=\s)"
     r"|(?:\S*/)?(?:(?:ba|da|k|z|a)?sh\s+(?:-\S+\s+)*-\w*c|(?:python[0-9.]*|php)\s+(?:-\w+\s+)*-\w*[cr]"
     r"|(?:perl|ruby|node)\s+(?:-\w+\s+)*-\w*e|env\s+(?:-\w+\s+)*-\w*S"
@@ -87,14 +90,14 @@ _CODE_READERS = re.compile(
     r"|(?:[gmn]?awk|sed)(?=\s+(?:-\S+\s+)*(?:'[^']*\Z|\"(?:[^\"\\]|\\.)*\Z|\Z)))"
 )
 # What follows is of shells that obey an index, as in `a[$(…)]`, where they want a number or the name of a variable.
-_INTEGER_READERS = re.compile(_COMMAND + r"(let|(?:declare|typeset|local)\s+-\w*[in]\w*)\s")
-_NAME_READERS = re.compile(
+_INTEGER_READERS = late_pattern(_COMMAND + r"(let|(?:declare|typeset|local)\s+-\w*[in]\w*)\s")
+_NAME_READERS = late_pattern(
     _COMMAND + r"(read(?=(?:\s+-[aers]+)*\s+[\"']?$)|printf\s+-v|(?:test|\[\[?)\s+-v|declare|typeset)"
     r"(?:\s+-[a-zA-Z]+)*\s+[\"']?$"
 )
-_SUBSCRIPT = re.compile(r"\$\{[#!]?\w+(?:\[[^\]}]*|:(?![-=?+])[^}]*)$|" + _COMMAND + r"\w+\[[^\]\s]*$")
-_ARITHMETIC = re.compile(r"\[\[(?:(?!\]\]).)*\s-(?:eq|ne|lt|le|gt|ge)\s(?:(?!\]\]).)*\]\]")
-_WHOLE_QUOTES = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
+_SUBSCRIPT = late_pattern(r"\$\{[#!]?\w+(?:\[[^\]}]*|:(?![-=?+])[^}]*)$|" + _COMMAND + r"\w+\[[^\]\s]*$")
+_ARITHMETIC = late_pattern(r"\[\[(?:(?!\]\]).)*\s-(?:eq|ne|lt|le|gt|ge)\s(?:(?!\]\]).)*\]\]")
+_WHOLE_QUOTES = late_pattern(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 def read_as_code(text: str, at: int, *, evaluates: bool) -> str | None:
@@ -127,8 +130,8 @@ def read_as_code(text: str, at: int, *, evaluates: bool) -> str | None:
 
 _SURE = frozenset({"echo", "printf", "yes", "seq", "true", ":"})
 """Commands before a pipe that can hardly fail."""
-_IN_CONDITION = re.compile(r"(?:^|[\s;])(?:if|elif|while|until|!)\s")
-_BEFORE_COMMAND = re.compile(
+_IN_CONDITION = late_pattern(r"(?:^|[\s;])(?:if|elif|while|until|!)\s")
+_BEFORE_COMMAND = late_pattern(
     r"&&|(?<!>)&(?!>)|[|;\n()`]|(?:^|(?<=\s))[{}](?=[\s;])|(?:^|\s)(?:do|then|else|in)\s"
 )
 

@@ -26,7 +26,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from typing import Any
 from runner.errors import UsageError
 from runner.events.report import Report
 from runner.events.report_fields import StageLine
+from runner.facts import dataclass
 from runner.handlers.registry import find_kind
 from runner.ipc.frames import Resumed, unpack
 from runner.ipc.messages import DeliveryAttempt, FailedItem, ItemFailure

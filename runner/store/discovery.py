@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 from pathlib import Path
 
@@ -126,6 +125,8 @@ def prune_job_logs(where: Path) -> None:
     with_logs = (each for each in run_folders_in(where) if _has(each, JOB_LOGS) and not _has(each, LOCK))
     ended = [run_folder for run_folder in by_age(with_logs) if _holds_old_logs(run_folder)]
     for run_folder in ended[:-KEPT_JOB_LOGS]:
+        import shutil  # which imports what unpacks archives
+
         shutil.rmtree(run_folder.path, ignore_errors=True)
 
 

@@ -32,13 +32,14 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from runner.errors import UsageError
 from runner.events.base import Event
 from runner.events.run import RunProgress
+from runner.facts import dataclass
 from runner.text import write_atomically
 
 HOME = "MPRUN_HOME"

@@ -16,10 +16,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from runner.errors import StartFailed, UsageError
+from runner.facts import dataclass
 from runner.handlers.registry import writes_of
 from runner.ipc.status_page import Counters
 from runner.spec.model import MOST_WORKERS, Role
@@ -265,7 +266,7 @@ class RunController:
 
     def _add(self, worker: WorkerPlan) -> None:
         try:
-            self._spawner.spawn(self._workers.add(worker))
+            self._spawner.spawn([self._workers.add(worker)])
         except StartFailed as error:
             raise UsageError(str(error)) from error
 

@@ -12,9 +12,10 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from runner.events.run import WorkerOutcome
+from runner.facts import dataclass
 from runner.record.recorder import NO_RECORD, NoRecord
 from runner.spec.plan import InputFile, Plan, StagePlan
 from runner.store.dead_letters import DeadLetterStore
@@ -26,6 +27,8 @@ from runner.supervisor.workers import WorkerExit, WorkerState, WorkerTable
 from runner.transports.base import Transport
 from runner.transports.cut import OUTPUT, Cut, WriterCut
 
+_QUIET_PAUSE = 10.0
+"""Seconds between two looks whether there is anything new, while nothing moves."""
 LOST, FAILED = "lost:", "failed:"
 RENUMBERED = "renumbered:"
 
@@ -60,6 +63,8 @@ class RunCuts:
         self._are_wanted = resumable(plan) and (recorder.keeps_cuts or recorder.trouble is not None)
         self._kept = self._recorder.kept
         self._committed = _put_by(self._kept)
+        self._taken, self._moves = 0.0, -1
+        """When the last was sent whole, and what had moved by then."""
         self._followers: set[str] = set()
         """Producers that want to know what of theirs is kept."""
         self._awaited: set[str] = set()
@@ -80,7 +85,10 @@ class RunCuts:
         """When the next one is to be taken, by the monotonic clock; infinity where none is kept."""
         if self._parts.writer.behind:
             return math.inf
-        return self._recorder.cut_due(soon=bool(self._awaited))
+        due = self._recorder.cut_due(soon=bool(self._awaited))
+        if self._awaited or self._recorder.has_cut_under_way or self._parts.transport.moves() != self._moves:
+            return due
+        return max(due, self._taken + _QUIET_PAUSE)  # there is nothing new
 
     def committed_of(self, worker: str) -> int | None:
         """Return how many items of a producer are in a kept cut; None where the run is to have none."""
@@ -127,8 +135,10 @@ class RunCuts:
     def take(self, *, last: bool = False) -> None:
         """Take one, whatever the time: the last one of a run that has ended."""
         now = time.monotonic()
-        if self._recorder.keeps_cuts and (cut := self._parts.transport.cut(now)) is not None:
-            self._recorder.cut(self._completed(cut), now, last=last)
+        moves = self._parts.transport.moves()
+        cut = self._parts.transport.cut(now) if self._recorder.keeps_cuts else None
+        if cut is not None and self._recorder.cut(self._completed(cut), now, last=last):
+            self._taken, self._moves = now, moves
 
     def to_start(self, stage: str) -> list[WorkerState]:
         """Return the workers of a stage that have not come to their end under an earlier runner."""

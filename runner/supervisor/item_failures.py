@@ -18,7 +18,6 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from runner.events.bus import Publish
 from runner.events.run import (
@@ -29,6 +28,7 @@ from runner.events.run import (
     ItemRedelivered,
     ItemRetried,
 )
+from runner.facts import dataclass
 from runner.ipc.messages import (
     BatchFailure,
     DeliveryAttempt,

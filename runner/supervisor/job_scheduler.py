@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import UsageError
@@ -33,6 +33,7 @@ from runner.events.jobs import (
     StepFinished,
     StepStarted,
 )
+from runner.facts import dataclass
 from runner.ipc.messages import Reported
 from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, KeepLeg, RetryLeg, StartLeg
 from runner.jobs.masking import Masker

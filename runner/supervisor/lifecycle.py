@@ -18,8 +18,8 @@ A daemonic pipe stage gets the end too: stopped by a signal, it would take with 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.ledger.accounts import Account
 from runner.spec.graph import reachable
 from runner.spec.model import Role

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runner.errors import ExitCode
 from runner.events.run import RunOutcome
+from runner.facts import dataclass
 from runner.ledger.accounts import Account
 from runner.units import counted
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from runner.errors import ResumeRefused, StartFailed
+from runner.facts import dataclass
 from runner.handlers.outputs import HiddenOutput, KeptOutput, Opening, OutputRefused, StageOutput
 from runner.handlers.registry import writes_of
 from runner.spec.plan import Plan, StagePlan

@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from runner.events.bus import Publish
 from runner.events.run import ManagerExited, ManagerSpawned, ServerListening
 from runner.exit_status import describe_status
+from runner.facts import dataclass
 from runner.ipc.messages import Exited
 from runner.process.resources.base import ResourceProvider, ResourceProviders
 from runner.spec.plan import Plan

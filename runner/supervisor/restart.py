@@ -19,11 +19,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runner.errors import HandlerError, StartFailed
 from runner.events.bus import Publish
 from runner.events.run import WorkerOutcome, WorkerRestarted, WorkerSpawned
+from runner.facts import dataclass
 from runner.process.watchdog import PidRegistry
 from runner.spec.failures import FIRST_DELAY, LONGEST_DELAY, RestartOn, RestartPolicy
 from runner.spec.model import Role
@@ -43,6 +44,8 @@ from runner.transports.base import Transport
 from runner.units import backoff, format_duration
 
 _FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"})
+_AT_ONCE = 64
+"""Workers that are born together. Of a thousand the first get to work while the last are not there yet."""
 _KEPT = 8
 """Lives of each worker that are remembered however long ago they ended: enough to see how many came to nothing. Those
 in a row that ended before their first item are all remembered, since they are counted."""
@@ -278,22 +281,28 @@ class WorkerSpawner:
         """Before anything is spawned: what there was to read when an earlier runner began."""
         self._inputs.update(inputs)
 
-    def spawn(self, worker: WorkerState) -> None:
-        """Start a worker's first or next generation. Raises `StartFailed`."""
-        if worker.generation:
-            worker.earlier = self._metrics.counters(worker)
-        spawned = self._transport.start(self._with_what_it_knows(worker), worker.generation + 1)
-        worker.started(spawned.pid)
-        self._lifecycle.started(worker.plan.name, worker.plan.stage)
-        self._registry.register(spawned.pid)
-        self._publish(
-            WorkerSpawned(
-                **worker.process_labels(),
-                ppid=spawned.ppid,
-                generation=worker.generation,
-                daemon=worker.plan.daemon,
+    def spawn(self, workers: Sequence[WorkerState]) -> None:
+        """Start the first or next generation of each. Raises `StartFailed`."""
+        for begin in range(0, len(workers), _AT_ONCE):
+            self._spawn_at_once(workers[begin : begin + _AT_ONCE])
+
+    def _spawn_at_once(self, workers: Sequence[WorkerState]) -> None:
+        for worker in workers:
+            if worker.generation:
+                worker.earlier = self._metrics.counters(worker)
+        plans = [self._with_what_it_knows(worker) for worker in workers]
+        for worker, spawned in zip(workers, self._transport.start(plans), strict=True):
+            worker.started(spawned.pid)
+            self._lifecycle.started(worker.plan.name, worker.plan.stage)
+            self._registry.register(spawned.pid)
+            self._publish(
+                WorkerSpawned(
+                    **worker.process_labels(),
+                    ppid=spawned.ppid,
+                    generation=worker.generation,
+                    daemon=worker.plan.daemon,
+                )
             )
-        )
 
     def _with_what_it_knows(self, worker: WorkerState) -> WorkerPlan:
         """Return a worker's plan with what was not known before: of a producer how much is kept of what it has put, and
@@ -319,7 +328,7 @@ class WorkerSpawner:
             reason = worker.last_exit.reason if worker.last_exit is not None else ""
             self._publish(WorkerRestarted(**worker.labels(), generation=worker.generation + 1, reason=reason))
             try:
-                self.spawn(worker)
+                self.spawn([worker])
             except StartFailed:
                 self._lifecycle.ended(name)
                 raise

@@ -29,9 +29,10 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
+from runner.facts import dataclass
 from runner.process.child import has_children
 from runner.spec.limits import Limits
 from runner.spec.model import Role

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -67,6 +67,7 @@ from runner.supervisor.lifecycle import (
 )
 from runner.supervisor.outcome import Cause
 from runner.supervisor.outputs import NO_OUTPUTS, RunOutputs
+from runner.supervisor.progress_pace import ProgressPace
 from runner.supervisor.resources import NO_RESOURCES, ResourceMonitor
 from runner.supervisor.restart import Restart, RestartBudget, WorkerSpawner
 from runner.supervisor.shutdown import Phase, Stop, WorkerShutdown
@@ -87,7 +88,6 @@ from runner.transports.base import Transport
 from runner.transports.cut import Cut
 from runner.units import format_duration
 
-_PROGRESS_EVERY = 0.25
 _TIMES_EVERY = 5.0
 """Seconds between two words on how long items take; of a young run it is said more often."""
 _MOST_STACKS = 20
@@ -141,8 +141,8 @@ class Supervisor:
         self._single = WorkerShutdown(
             workers, transport, plan.limits, ask_to_close=self._ask_to_close, ask_to_end=self._ask_to_end
         )
-        self._began = time.monotonic()
-        self._next_progress = self._next_times = self._began + _PROGRESS_EVERY
+        self._began = self._next_times = time.monotonic()
+        self._progress = ProgressPace(self._began, lambda: bus.is_watched)
         self._time_limit = plan.limits.timeout
         self._timeouts = TimeoutMonitor(plan, transport, self._began)
         self.controller = RunController(
@@ -306,7 +306,7 @@ class Supervisor:
         if self._letters.behind:
             return 0.0
         dues = [
-            self._next_progress,
+            self._progress.due,
             self._cuts.due,
             self._spawner.next_due,
             self._stop.until,
@@ -331,8 +331,7 @@ class Supervisor:
         self._letters.catch_up()
         with self._failing_where_none_can_start():
             self._spawner.respawn_due(now)
-        if now >= self._next_progress:
-            self._next_progress = now + _PROGRESS_EVERY
+        if self._progress.is_due(now, self._transport.moves()):
             self._publish(self._metrics.progress(self._elapsed()))
             if now >= self._next_times:
                 self._next_times = now + min(now - self._began, _TIMES_EVERY)
@@ -419,12 +418,11 @@ class Supervisor:
                 readers = (each for each in self._workers.started() if each.plan.receives == queue)
                 self._fail(abandoned(self._plan, self._transport.account(queue), readers))
 
-    def _start(self, workers: Iterable[WorkerState]) -> None:
+    def _start(self, workers: Sequence[WorkerState]) -> None:
         if self._stop.phase is not Phase.RUNNING:
             return
         with self._failing_where_none_can_start():
-            for worker in workers:
-                self._spawner.spawn(worker)
+            self._spawner.spawn(workers)
 
     @contextmanager
     def _failing_where_none_can_start(self) -> Iterator[None]:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runner.events.run import WorkerOutcome
+from runner.facts import dataclass
 from runner.ipc.status_page import A_BATCH, Pulse, Wait
 from runner.process.memory import OomMonitor
 from runner.spec.model import Role

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypedDict
 
 from runner.errors import MprunInternalError
@@ -33,6 +33,7 @@ from runner.events.run import (
     WorkerOutcome,
 )
 from runner.exit_status import describe_alone
+from runner.facts import dataclass
 from runner.ipc.messages import Exited
 from runner.ipc.status_page import Counters, Pulse
 from runner.ledger.accounts import Account

@@ -38,11 +38,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runner.errors import UsageError
+from runner.facts import dataclass
 from runner.handlers.sinks.files import AppendedFile
 from runner.handlers.sinks.folder import WrittenFile
 from runner.handlers.sinks.sqlite import SqliteTable

@@ -9,12 +9,13 @@ The supervisor decides, the transport acts; it has no policy of its own. Every t
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from runner.errors import HandlerError, WorkerSignal
+from runner.facts import dataclass
 from runner.handlers.kinds import QueueEnd
 from runner.ipc.messages import Fact
 from runner.ipc.status_page import Counters, Pulse, StatusPage
@@ -175,11 +176,21 @@ class Transport(Protocol):
     outlives_workers: bool
     """True if the death of a worker loses nothing and harms nobody: what it put stays, what it held goes to others."""
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
-        """Give birth to a worker. Raises `StartFailed`."""
+    def start(self, workers: Sequence[WorkerPlan]) -> Iterator[Spawned]:
+        """Give birth to workers, all of them together where that is quicker, and yield them in order.
+
+        Raises:
+            StartFailed: the next of them can't be born; nor are those behind it.
+        """
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Block until something happens, a signal arrives, or `timeout` seconds have passed; return what happened."""
+
+    def moves(self) -> int:
+        """
+        Return a number that is another one once an item has moved, a worker has spoken or died, or somebody has asked
+        for something. When that happens in a long `wait`, this returns soon.
+        """
 
     def counters(self, worker: str) -> Counters:
         """Read what a worker has done; also after its death, until `close`."""

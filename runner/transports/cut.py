@@ -11,8 +11,9 @@ where books are kept in many places.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.facts import dataclass
 from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.obstacles import Reached
 

@@ -13,8 +13,8 @@ import os
 import pickle
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.ipc.frames import UnpackError, Unreadable, unpack
 from runner.ipc.messages import FailedItem, ItemFailure
 from runner.ipc.shm.handles import BufferHandle, rebuild

@@ -11,10 +11,10 @@ import queue
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from types import GeneratorType
 
 from runner.errors import EndOfStream, Stopping, WorkerSignal
+from runner.facts import dataclass
 from runner.handlers.kinds import Malformed, QueueEnd, one_by_one, refuse_coroutine
 from runner.ipc.frames import UnpackError, Unreadable
 from runner.ipc.status_page import StatusPage, Word

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.facts import dataclass
 from runner.ipc.messages import Fact, StateKept
 from runner.ipc.stream import PlaceMessage, SampleMessage
 from runner.ledger.uniqueness import SeenKeys

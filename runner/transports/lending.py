@@ -15,9 +15,9 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.ipc.channel import Sender
 from runner.ipc.frames import UnpackError
 from runner.ipc.shm.arena import ArenaFile

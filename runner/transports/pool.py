@@ -14,16 +14,18 @@ import pkgutil
 import select
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from runner.errors import HandlerError, MprunInternalError, StartFailed
+from runner.facts import dataclass
 from runner.ipc.channel import Receiver, Sender, open_channel
 from runner.ipc.messages import Exited, Fact, from_message
-from runner.ipc.status_page import STACKS_SIGNAL, Counters, Pulse, StatusPage, StopRequest, Word
+from runner.ipc.status_page import STACKS_SIGNAL, Counters, Pulse, StatusPage, StopRequest, Word, read_stacks
+from runner.ipc.status_pages import StatusPages
 from runner.process.bootstrap import bootstrap_worker
-from runner.process.child import ChildProcess, has_stopped_child
+from runner.process.child import ChildProcess, has_stopped_child, sigterm_held
 from runner.process.ending import end_process, forget_inherited, lingering
 from runner.process.resources.base import NO_PROVIDERS, InjectedResources, ResourceProviders, descriptors_of
 from runner.spec.plan import WorkerPlan
@@ -58,6 +60,33 @@ class WorkerProcess(Protocol):
         """Send a signal to it alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A worker that is about to be born. `needed` are descriptors that it uses beyond its own channel and page."""
+
+    plan: WorkerPlan
+    make_endpoint: MakeEndpoint
+    needed: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cradle:
+    """All that is opened for a worker before it is born."""
+
+    birth: Birth
+    receiver: Receiver
+    sender: Sender
+    status: StatusPage
+    resources: InjectedResources
+
+    def keep(self) -> tuple[int, ...] | None:
+        """The descriptors that the worker must not close; None where it is spawned, and has no other."""
+        if self.birth.plan.start_method != "fork":
+            return None
+        own = (self.sender.fileno(), self.status.fileno())
+        return (*own, *self.birth.needed, *descriptors_of(self.resources))
+
+
 @dataclass(slots=True)
 class _Member:
     plan: WorkerPlan
@@ -79,36 +108,72 @@ class ProcessPool:
         self._dead: list[_Member] = []
         self.woken = False
         """Whether the last wait saw `wake` readable."""
+        self.moves = 0
+        """Grows with each wait in which anything has come."""
+        self.why_not: StartFailed | None = None
+        """Why the last `start` has not given birth to all."""
         self._poller = Poller()
         self._poller.watch(wake, self._note_wake)
+        self._status_pages = StatusPages()
 
-    def start(self, plan: WorkerPlan, make_endpoint: MakeEndpoint, needed: Iterable[int]) -> Spawned:
-        """Give birth to a worker. `needed` are descriptors that its endpoint uses beyond its own channel and page.
-
-        Raises:
-            StartFailed: the system has no process or descriptor left.
+    def start(self, births: Sequence[Birth]) -> list[Spawned]:
         """
-        resources = self._providers.resources_for(plan)
-        receiver, sender, status = _open_for(plan)
-        kept = (sender.fileno(), status.fileno(), *needed, *descriptors_of(resources))
-        keep = kept if plan.start_method == "fork" else None
+        Give birth to workers; return those that were born, in order.
+
+        Where the system has no process or descriptor left, these are fewer, and `why_not` says so. Several at once are
+        forked one right after the other, so that the memory of this process is copied for all of them and not for each.
+        """
+        self.why_not = None
+        cradles: list[_Cradle] = []
+        members: list[_Member] = []
         try:
-            process = ChildProcess(
-                _run_worker,
-                (self._main, plan, make_endpoint, status, sender, os.getpid(), keep, resources),
-                name=plan.name,
-                daemon=plan.daemon,
-                method=plan.start_method,
-            )
-        except BaseException:
-            receiver.close()
-            status.close()
-            raise
-        finally:
-            sender.close()
-        self._providers.worker_started(plan)
-        self._admit(_Member(plan, process, receiver, status))
-        return Spawned(process.pid, os.getpid())
+            cradles.extend(map(self._open_for, births))
+        except StartFailed as error:
+            self.why_not = error
+        with sigterm_held():
+            for cradle in cradles:
+                try:
+                    members.append(self._give_birth(cradle))
+                except StartFailed as error:
+                    self.why_not = error
+                    break
+        for cradle in cradles[len(members) :]:
+            cradle.receiver.close()
+            self._status_pages.take_back(cradle.status)
+        for cradle in cradles:
+            cradle.sender.close()
+        for member in members:
+            self._providers.worker_started(member.plan)
+            self._admit(member)
+        return [Spawned(member.process.pid, os.getpid()) for member in members]
+
+    def _give_birth(self, cradle: _Cradle) -> _Member:
+        plan, make_endpoint = cradle.birth.plan, cradle.birth.make_endpoint
+        status, sender, keep = cradle.status, cradle.sender, cradle.keep()
+        pages = None if keep is None else self._status_pages
+        process = ChildProcess(
+            _run_worker,
+            (self._main, plan, make_endpoint, status, sender, os.getpid(), keep, cradle.resources, pages),
+            name=plan.name,
+            daemon=plan.daemon,
+            method=plan.start_method,
+        )
+        return _Member(plan, process, cradle.receiver, status)
+
+    def _open_for(self, birth: Birth) -> _Cradle:
+        plan = birth.plan
+        resources = self._providers.resources_for(plan)
+        try:
+            status = self._status_pages.give()
+            try:
+                return _Cradle(birth, *open_channel(), status, resources)
+            except OSError:
+                self._status_pages.take_back(status)
+                raise
+        except OSError as error:
+            raise StartFailed(
+                f"worker '{plan.name}' could not be started: {error.strerror or error}"
+            ) from error
 
     def lend(self, plan: WorkerPlan, lend: Callable[[StatusPage, Sender], WorkerProcess]) -> Spawned:
         """
@@ -117,7 +182,18 @@ class ProcessPool:
         Raises:
             StartFailed: the system has no descriptor left.
         """
-        receiver, sender, status = _open_for(plan)
+        try:
+            receiver, sender = open_channel()
+            try:
+                status = StatusPage.shared()
+            except OSError:
+                receiver.close()
+                sender.close()
+                raise
+        except OSError as error:
+            raise StartFailed(
+                f"worker '{plan.name}' could not be started: {error.strerror or error}"
+            ) from error
         try:
             process = lend(status, sender)
         except BaseException:
@@ -132,7 +208,7 @@ class ProcessPool:
     def wait(self, timeout: float) -> list[Fact]:
         """Block until a worker speaks or dies, or `wake` is readable, or `timeout` seconds have passed."""
         self.woken = False
-        self._poller.wait(timeout)
+        self.moves += self._poller.wait(timeout)
         facts, self._facts = self._facts, []
         dead, self._dead = self._dead, []
         for member in dead:
@@ -182,15 +258,26 @@ class ProcessPool:
 
     def stacks(self, workers: Collection[str]) -> dict[str, str]:
         """Ask workers for their stacks; waits a moment for all of them, and leaves out those that do not answer."""
-        asked = {name: self._alive[name] for name in workers if name in self._alive}
-        known = {name: len(member.status.stacks()) for name, member in asked.items()}
-        for member in asked.values():
-            member.process.send_alone(STACKS_SIGNAL)
+        files: dict[str, int] = {}
+        try:
+            for name in workers:
+                member = self._alive.get(name)
+                if member is not None and (file := member.status.open_stacks()) is not None:
+                    files[name] = file
+            return self._asked_for_stacks(files)
+        finally:
+            for file in files.values():
+                os.close(file)
+
+    def _asked_for_stacks(self, files: Mapping[str, int]) -> dict[str, str]:
+        known = {name: len(read_stacks(file)) for name, file in files.items()}
+        for name in files:
+            self._alive[name].process.send_alone(STACKS_SIGNAL)
         deadline = time.monotonic() + _STACKS_WAIT
         before: dict[str, str] = {}
         while True:
             time.sleep(_STACKS_LOOK)
-            stacks = {name: member.status.stacks()[known[name] :] for name, member in asked.items()}
+            stacks = {name: read_stacks(file)[known[name] :] for name, file in files.items()}
             if time.monotonic() >= deadline or (all(stacks.values()) and stacks == before):
                 return {name: own_frames(text) for name, text in stacks.items() if text}
             before = stacks
@@ -206,14 +293,15 @@ class ProcessPool:
         if self._alive:
             raise MprunInternalError(f"the pool was closed with workers alive: {sorted(self._alive)}")
         for page in self._pages.values():
-            page.close()
+            self._status_pages.take_back(page)
         self._pages.clear()
+        self._status_pages.close()
         self._poller.close()
 
     def _admit(self, member: _Member) -> None:
         name = member.plan.name
         if name in self._pages:
-            self._pages[name].close()
+            self._status_pages.take_back(self._pages[name])
         self._pages[name] = member.status
         self._alive[name] = member
         self._poller.watch(member.process, lambda: self._dead.append(member))
@@ -248,18 +336,6 @@ class ProcessPool:
         member.receiver.close()
 
 
-def _open_for(plan: WorkerPlan) -> tuple[Receiver, Sender, StatusPage]:
-    try:
-        status = StatusPage.shared()
-        try:
-            return (*open_channel(), status)
-        except OSError:
-            status.close()
-            raise
-    except OSError as error:
-        raise StartFailed(f"worker '{plan.name}' could not be started: {error.strerror or error}") from error
-
-
 def _run_worker(
     main: WorkerMain,
     plan: WorkerPlan,
@@ -269,12 +345,15 @@ def _run_worker(
     parent: int,
     keep: tuple[int, ...] | None,
     resources: InjectedResources,
+    pages: StatusPages | None,
 ) -> None:
     """The whole of a worker process."""
     endpoint: Any = None
     try:
         if keep is not None:
             forget_inherited()
+        if pages is not None:
+            pages.keep_only(status)
         bootstrap_worker(plan, parent, keep)
         status.dump_stacks_on_signal()
         # For tests: the function that it names, as module:function, is called first in each worker, with its name.
@@ -326,6 +405,10 @@ class PooledTransport:
     """The part of a transport that only concerns its processes; `pool` is made by whoever inherits this."""
 
     pool: ProcessPool
+
+    def moves(self) -> int:
+        """Count what has come."""
+        return self.pool.moves
 
     def counters(self, worker: str) -> Counters:
         """Read a worker's page."""
@@ -428,13 +511,18 @@ class Poller:
         if self._ready.pop(end.fileno(), None) is not None:
             self._epoll.unregister(end.fileno())
 
-    def wait(self, timeout: float) -> None:
-        """Block until something is ready, or `timeout` seconds have passed, and call back for all that is."""
-        for descriptor, _ in self._epoll.poll(timeout):
+    def wait(self, timeout: float) -> bool:
+        """
+        Block until something is ready, or `timeout` seconds have passed, and call back for all that is. Return whether
+        anything was.
+        """
+        found = self._epoll.poll(timeout)
+        for descriptor, _ in found:
             # One that is ready may have been taken out by another's call just now.
             ready = self._ready.get(descriptor)
             if ready is not None:
                 ready()
+        return bool(found)
 
     def close(self) -> None:
         """Give the descriptor back."""

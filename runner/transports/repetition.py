@@ -12,10 +12,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from runner.errors import NotRepeated
+from runner.facts import dataclass
 from runner.handlers.kinds import Malformed, QueueEnd
 from runner.handlers.wrappers import WrappedEnd
 from runner.ipc.frames import Resumed, is_safe, pickle_alone
@@ -24,7 +24,7 @@ from runner.transports.cut import SampledItem
 
 _ADDRESS = " at 0x"
 """In the repr of an object that does not say what is in it."""
-_SET = re.compile(r"\{(?!\})(?:(?!: ).)*?[,}]")
+_SET = r"\{(?!\})(?:(?!: ).)*?[,}]"
 """In the repr of a set, whose members come in another order in each process; not in that of a dict."""
 _CHUNK_SECONDS = 0.01
 """How long a producer may make items that are left out, before it is seen whether it is to end."""
@@ -97,7 +97,7 @@ def seen_before(sample: SampledItem, item: object) -> str | None:
 def _may_be_the_same(shown: str, now: str) -> bool:
     if shown == now or _ADDRESS in shown:
         return True
-    return _SET.search(shown) is not None and sorted(shown) == sorted(now)
+    return re.search(_SET, shown) is not None and sorted(shown) == sorted(now)
 
 
 def _shown(item: object) -> str:

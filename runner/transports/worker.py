@@ -12,12 +12,13 @@ import os
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.errors import EndOfStream, HandlerError, NotRepeated, Stopping
+from runner.facts import write_all
 from runner.handlers import python
 from runner.handlers.kinds import (
     Driver,
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
     from runner.transports.producer_place import ProducerPlace
 
 
+_MANY = 3
+"""Workers from which on it is quicker to import something once, before they are forked."""
+
+
 class ItemError(Exception):
     """A handler raised on an item and the stage says that this ends the run. The supervisor knows already."""
 
@@ -88,6 +93,22 @@ def work(plan: WorkerPlan, endpoint: WorkerEndpoint) -> int:
     return 0
 
 
+def import_ahead(workers: Sequence[WorkerPlan]) -> None:
+    """Called before workers are forked: import what each of them would import for itself, where they are many."""
+    forked = [each for each in workers if each.start_method == "fork"]
+    if sum(map(_is_looked_after, forked)) >= _MANY:
+        import runner.process.leftovers
+    if sum(each.role is Role.PRODUCER for each in forked) >= _MANY:
+        import runner.transports.producer_place  # noqa: F401
+    if len(forked) >= _MANY:
+        write_all()
+
+
+def _is_looked_after(plan: WorkerPlan) -> bool:
+    """Whether what its calls leave behind is looked for: where it would be missed, and the source has not told."""
+    return plan.misses_close and not plan.drives and not (plan.kept is not None and plan.kept.seen)
+
+
 class _Worker:
     """What the steps of one life share."""
 
@@ -105,13 +126,7 @@ class _Worker:
 
     def watch(self) -> None:
         """Note what there is before the handler, where a look at what its calls leave behind is to be taken."""
-        plan, watch = self._plan, self._endpoint.watch
-        if (
-            watch is None
-            or not plan.misses_close
-            or plan.drives
-            or (plan.kept is not None and plan.kept.seen)
-        ):
+        if self._endpoint.watch is None or not _is_looked_after(self._plan):
             return
         from runner.process.leftovers import Leftovers
 

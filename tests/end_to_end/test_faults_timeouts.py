@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -406,13 +408,13 @@ def test_the_soft_limit_of_descriptors_is_raised_while_it_is_needed(scene: Scene
 
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
-@pytest.mark.parametrize("refused", ["fork", "pidfd_open", "memfd_create"])
+@pytest.mark.parametrize(("module", "refused"), [(os, "fork"), (os, "pidfd_open"), (socket, "socketpair")])
 @pytest.mark.quick("leased")
 def test_a_start_that_is_refused_half_way_leaves_nothing(
-    scene: Scene, transport: str, refused: str, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, transport: str, module: ModuleType, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.handlers("def eat(item):\n    pass\n")
-    real, calls = getattr(os, refused), [0]
+    real, calls = getattr(module, refused), [0]
 
     def refuse(*arguments: Any) -> Any:
         calls[0] += 1
@@ -420,7 +422,7 @@ def test_a_start_that_is_refused_half_way_leaves_nothing(
             raise BlockingIOError(11, "Resource temporarily unavailable")
         return real(*arguments)
 
-    scene.when("run.started", lambda _: monkeypatch.setattr(os, refused, refuse))
+    scene.when("run.started", lambda _: monkeypatch.setattr(module, refused, refuse))
     eater = stage("eater", "eat", "q", workers=tuple(f"e{n}" for n in range(8)))
 
     report = scene.run(stage("chef", "count", puts="q", args={"n": 3}), eater, transport=transport)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spawn_targets import overrun, work_afar
 
 from runner.events.item_times import ItemTimes, bucket_of
-from runner.ipc.status_page import STACKS_SIGNAL, Counters, StatusPage, Wait, Word
+from runner.ipc.status_page import STACKS_SIGNAL, Counters, StatusPage, Wait, Word, read_stacks
 
 
 @pytest.fixture(params=["shared", "private"])
@@ -247,17 +247,24 @@ def test_a_worker_thatoverruns_leaves_its_stacks(method: str, shared: StatusPage
     theirs.close()
     ours.recv_bytes()
     assert process.pid is not None
-    before = shared.stacks()
+    file = shared.open_stacks()
+    assert file is not None
+    before = read_stacks(file)
     os.kill(process.pid, STACKS_SIGNAL)
     ours.send_bytes(b"go home")  # it answers only after the signal, since both were there when it woke
     ours.recv_bytes()
-    stacks = shared.stacks()
     process.join()
+    stacks = read_stacks(file)
+    os.close(file)
     process.close()
     ours.close()
 
     assert "" == before
     assert "in overrun" in stacks
+
+
+def test_a_page_whose_worker_has_not_come_so_far_has_no_stacks(shared: StatusPage) -> None:
+    assert None is shared.open_stacks()
 
 
 def test_a_closed_page_gives_its_descriptor_back() -> None:

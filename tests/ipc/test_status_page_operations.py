@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner.ipc.status_page import make_private, punch_hole
+from runner.ipc.status_page import map_over, punch_hole
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_private_page_goes_on_from_what_was_there_and_tells_nobody(descriptor:
     view = memoryview(ours)
     theirs[0] = 1
 
-    make_private(ours, descriptor)
+    map_over(ours, mmap.MAP_PRIVATE, descriptor)
     before = view[0]
     view[0] = 2
 

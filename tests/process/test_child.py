@@ -17,7 +17,14 @@ import pytest
 
 from runner.errors import StartFailed
 from runner.process import child as process
-from runner.process.child import ChildProcess, adopt_orphans, children, die_with_parent, end_orphans
+from runner.process.child import (
+    ChildProcess,
+    adopt_orphans,
+    children,
+    die_with_parent,
+    end_orphans,
+    sigterm_held,
+)
 from runner.process.signals import SignalInbox
 
 PATIENCE = 20.0
@@ -82,7 +89,8 @@ def is_readable(descriptor: int | ChildProcess, seconds: float) -> bool:
 
 
 def start(main: Callable[..., None], *arguments: object) -> ChildProcess:
-    return ChildProcess(main, arguments, name="neo", daemon=False, method="fork")
+    with sigterm_held():
+        return ChildProcess(main, arguments, name="neo", daemon=False, method="fork")
 
 
 def reap(child: ChildProcess) -> int:

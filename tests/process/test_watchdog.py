@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runner.ipc.descriptors import close_all_but
 from runner.process.child import adopt_orphans, children, end_orphans
-from runner.process.watchdog import RUN_VARIABLE, Watchdog, apply_tag, sessions_of, tag_of
+from runner.process.watchdog import RUN_VARIABLE, SessionTable, Watchdog, apply_tag, tag_of
 from runner.store.run_folder import mark_of
 
 PATIENCE = 20.0
@@ -348,33 +348,53 @@ def wait_for_session(pid: int) -> None:
         os.sched_yield()
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("", set()),
-        ("+11\n", {11}),
-        ("+11\n+12\n-11\n", {12}),
-        ("+11\n-11\n+11\n", {11}),
-        ("-11\n", set()),
-        ("+11\n.", {11}),
-        ("+11\n+\nx\n+1x\n+²\n", {11}),
-    ],
-)
-def test_the_words_of_a_supervisor_fold_into_open_sessions(words: str, expected: set[int]) -> None:
-    assert expected == sessions_of(words)
-
-
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("+-"), st.integers(1, 5))))
-def test_a_session_is_open_if_its_last_word_is_a_birth(told: list[tuple[str, int]]) -> None:
-    last = {pid: sign for sign, pid in told}
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 5))))
+def test_a_session_is_open_if_its_last_word_is_a_birth(told: list[tuple[bool, int]]) -> None:
+    table = SessionTable(places=8)
+    alive: set[int] = set()
+    for is_birth, pid in told:
+        if is_birth == (pid in alive):  # who lives is not born, and who does not can't die
+            continue
+        (table.register if is_birth else table.unregister)(pid)
+        (alive.add if is_birth else alive.discard)(pid)
 
-    words = "".join(f"{sign}{pid}\n" for sign, pid in told)
+    sessions = table.sessions()
+    table.close()
 
-    assert {pid for pid, sign in last.items() if sign == "+"} == sessions_of(words)
+    assert alive == sessions
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_no_words_are_too_odd(words: str) -> None:
-    assert all(pid >= 0 for pid in sessions_of(words))
+def test_places_of_sessions_that_have_ended_are_given_again_and_one_too_many_is_left_out() -> None:
+    table = SessionTable(places=2)
+    table.register(11)
+    table.register(12)
+    table.unregister(11)
+    for pid in (13, 14):
+        table.register(pid)
+    table.unregister(14)
+
+    sessions = table.sessions()
+    table.close()
+
+    assert {12, 13} == sessions
+
+
+def test_who_is_forked_sees_what_is_registered_later_and_others_do_not() -> None:
+    table = SessionTable(places=2)
+    asked, told = os.pipe()
+
+    def look() -> None:
+        os.read(asked, 1)
+        os._exit(0 if table.sessions() == {4711} else 1)
+
+    child = fork(look)
+    table.keep_here()
+    table.register(4711)
+    os.write(told, b".")
+    _, status = os.waitpid(child, 0)
+    table.close()
+    os.close(asked)
+    os.close(told)
+
+    assert 0 == status

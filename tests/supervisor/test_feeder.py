@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,11 @@ class Kitchen:
     tells_when_settled = True
     outlives_workers = True
 
-    def start(self, worker: Any, generation: int) -> Spawned:  # noqa: ARG002 - the transport's interface
-        return Spawned(7, 1)
+    def start(self, workers: Sequence[Any]) -> Iterator[Spawned]:
+        return (Spawned(7, 1) for _ in workers)
+
+    def moves(self) -> int:
+        return -len(self.rounds)
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         following = self.rounds.pop(0)
@@ -221,7 +224,7 @@ def test_the_first_signal_is_for_the_feeder_and_the_second_for_everybody(
 
 
 def test_the_time_limit_is_for_the_feeder_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    kitchen, cook = Kitchen([2.0, 5.0, GONE]), Cook([False] * 20 + [True])
+    kitchen, cook = Kitchen([2.0, 5.0, GONE]), Cook([False] * 12 + [True])
 
     cause = run(kitchen, cook, monkeypatch, timeout=1.0)
 

@@ -49,6 +49,9 @@ class Pages:
         self.told: list[tuple[str, int]] = []
         self.awaited: dict[str, int] = {}
 
+    def moves(self) -> int:
+        return 0
+
     def tell_committed(self, worker: str, count: int) -> int:
         self.told.append((worker, count))
         return self.awaited.get(worker, 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.facts import dataclass
 from runner.record.facts import MASK, SECRET_LOST, why_not_again
 from runner.record.reader import RunView
 from runner.record.summary import RunSummary

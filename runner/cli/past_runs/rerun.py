@@ -7,7 +7,6 @@ record ──► file, --param, --set, jobs ──┬── the file is as it wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from runner.cli.past_runs.past import Past, difference, past_run
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, look_into
 from runner.cli.run import Prepared, how_jobs_run, how_shown, run_as_chosen, run_prepared
 from runner.errors import RerunRefused, UsageError
+from runner.facts import dataclass
 from runner.jobs.resumption import ENDED_WELL, WAITING, PastLeg, past_of
 from runner.spec.suggestions import did_you_mean
 from runner.text import visible

@@ -6,11 +6,12 @@ plan, the last cut ──► StagesCheck ──► lines for people · JSON
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from runner.errors import ResumeRefused
+from runner.facts import dataclass
 from runner.handlers.outputs import OutputRefused
 from runner.record.resumption import TakenRun
 from runner.spec.plan import Plan, StagePlan

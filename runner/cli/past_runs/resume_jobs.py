@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.cli.checking import JobsChoice, checked_spec, plan_chosen
@@ -21,6 +20,7 @@ from runner.cli.past_runs.past import Past
 from runner.cli.refusals import refusals_told
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ExitCode, ResumeRefused
+from runner.facts import dataclass
 from runner.jobs.requests import RequestBuilder, Secrets
 from runner.jobs.resumption import (
     KeptLeg,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from runner.cli.past_runs.past import Past, difference
 from runner.cli.past_runs.resume_check import StagesCheck, check_stages
 from runner.cli.run import Prepared, run_prepared
 from runner.errors import ResumeRefused
+from runner.facts import dataclass
 from runner.record.resumption import TakenRun, take_up
 from runner.spec.obstacles import in_the_way, run_obstacles
 from runner.spec.plan import Plan, make_plan

@@ -9,10 +9,10 @@ Each option is declared once, on its field: schema, page of reference and readin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from runner.facts import dataclass
 from runner.spec.keys import BOOLEAN, DURATION, Shape, choice, closed_mapping, key, values_of
 from runner.spec.model import Role
 from runner.spec.references import is_one_reference

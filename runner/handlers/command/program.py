@@ -20,11 +20,12 @@ import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from runner.errors import CommandFailed
 from runner.exit_status import describe_status
+from runner.facts import dataclass
 from runner.text import visible
 
 _KEPT_LINES = 10

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -29,6 +28,7 @@ from runner.spec.references import (
     references,
 )
 from runner.spec.shell_quoting import as_script
+from runner.text import late_pattern
 
 Words = list[str]
 OfItem = Callable[[object], Words]
@@ -38,7 +38,7 @@ _HOLDER = "\ue000"
 """Stands for a reference while a text is split; a private character, which no text has a use for."""
 _PLAIN = rf"[\w./:=@%+,\-{_HOLDER}]"
 _SIMPLE_WORD = rf"""(?:{_PLAIN}|"[^"$`\\!\n]*"|'[^'\n]*')+"""
-_SIMPLE = re.compile(rf"\s*({_SIMPLE_WORD})(?:[ \t]+{_SIMPLE_WORD})*\s*")
+_SIMPLE = late_pattern(rf"\s*({_SIMPLE_WORD})(?:[ \t]+{_SIMPLE_WORD})*\s*")
 _BUILTINS = """
     . : [ alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
     disown do done echo elif else enable esac eval exec exit export false fc fg fi for function getopts hash help
@@ -74,7 +74,7 @@ def runs_as(written: Any) -> str:
 
 def shell_words(shell: Shell | None) -> list[str]:
     """Return what runs a script: where there is bash, a pipe fails if any command of it does."""
-    if shell is Shell.BASH or (shell is None and shutil.which("bash")):
+    if shell is Shell.BASH or (shell is None and _found("bash")):
         return ["bash", "-o", "pipefail", "-c"]
     return ["/bin/sh", "-c"]
 
@@ -95,7 +95,7 @@ def _is_simple(text: str) -> bool:
     found = _SIMPLE.fullmatch(_held(text)[0])
     program = shlex.split(found[1])[0] if found and found[1].strip("\"'") else ""
     is_program = program not in _BUILTINS.split() and "=" not in program and _HOLDER not in program
-    return bool(program) and is_program and shutil.which(program) is not None
+    return bool(program) and is_program and _found(program)
 
 
 @cache
@@ -189,3 +189,9 @@ def argument(value: object) -> str:
     if isinstance(value, str):
         return value
     return os.fsdecode(value) if isinstance(value, bytes) else item_text(value)
+
+
+def _found(program: str) -> bool:
+    import shutil  # which imports what unpacks archives, and takes as long as all of this
+
+    return shutil.which(program) is not None

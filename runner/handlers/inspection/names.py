@@ -16,12 +16,13 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner.facts import dataclass
 from runner.handlers.inspection.imports import LiveModule, Missing, Opaque, SourceModule, find_module
 from runner.spec.suggestions import did_you_mean
 

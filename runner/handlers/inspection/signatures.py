@@ -10,7 +10,6 @@ class Chef(Cook, Process) ──► lineage: Chef, Cook, Process ──► const
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -33,8 +32,9 @@ from runner.handlers.inspection.names import (
     read_names,
 )
 from runner.handlers.python import is_async, runtime_signature
+from runner.text import late_pattern
 
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_DOTTED = late_pattern(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def read_signature(target: str, beside: Path) -> Signature | Missing | Opaque:

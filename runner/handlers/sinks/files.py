@@ -19,12 +19,13 @@ import select
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from zlib import crc32
 
+from runner.facts import dataclass
 from runner.handlers.kinds import WorkerContext
 from runner.handlers.outputs import OutputRefused
 from runner.handlers.sinks.hidden import status

@@ -15,9 +15,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from runner.facts import dataclass
 from runner.handlers.outputs import HiddenOutput, KeptOutput, Opening, OutputRefused, WriteMode, remedy
 from runner.handlers.sinks.hidden import hidden, inode, status
 from runner.handlers.sinks.holds import refuse_others, refuse_writers, take

@@ -23,22 +23,22 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from runner.text import safe_repr
+from runner.text import late_pattern, safe_repr
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_ODD_SURROGATES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_SURROGATES = late_pattern("[\ud800-\udfff]")
+_ODD_SURROGATES = late_pattern("[\ud800-\udc7f\udd00-\udfff]")
 _DEEPEST = 200
 """What is nested deeper has most likely itself in it."""
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_IDENTIFIER = late_pattern(r"[^\W\d]\w*")
 
 
 class FormError(ValueError):
@@ -57,21 +57,31 @@ def plain(value: Any) -> object:
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
-        case Decimal() if value.is_finite():
-            return str(value)
-        case Decimal():  # what `float` makes of a signalling NaN is an error
-            return math.nan if value.is_nan() else float(value)
         case PurePath() | UUID():
             return str(value)
         case Enum():
             return value.value
         case Mapping():
             return dict(value)
+    if isinstance(value, _decimals()):
+        return _of_decimal(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: getattr(value, each.name) for each in fields(value)}
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
         return _of_numpy(value)
     raise TypeError(f"{_kind(value)} has no form")
+
+
+def _decimals() -> tuple[type, ...]:
+    """Who has a decimal number has imported what makes them."""
+    module: Any = sys.modules.get("decimal")
+    return () if module is None else (module.Decimal,)
+
+
+def _of_decimal(value: Any) -> object:
+    if value.is_finite():
+        return str(value)
+    return math.nan if value.is_nan() else float(value)  # what `float` makes of a signalling NaN is an error
 
 
 def _of_numpy(value: Any) -> object:

@@ -13,12 +13,13 @@ import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from runner.errors import HandlerError
+from runner.facts import dataclass
 from runner.handlers.kinds import Handler, HandlerKind, Source, WorkerContext
 from runner.handlers.sources.counting import wait_until
 from runner.spec.model import Role

@@ -12,11 +12,11 @@ import glob
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.errors import HandlerError
+from runner.facts import dataclass
 from runner.handlers.kinds import WorkerContext
 from runner.spec.plan import InputFile, InputShare
 from runner.spec.suggestions import did_you_mean

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import HandlerError
+from runner.facts import dataclass
 from runner.handlers.kinds import Handler, HandlerKind, Source, WorkerContext
 from runner.handlers.sources.inputs import PATH_OPTION, inputs_of, is_url, known_inputs, paths_of
 from runner.handlers.sources.reading import open_url, require

@@ -11,11 +11,11 @@ import select
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import IO, Any, cast
 
 from runner.errors import HandlerError
+from runner.facts import dataclass
 from runner.handlers.kinds import WorkerContext
 from runner.handlers.sources.inputs import STDIN, Range, is_url, paths_of, why_unshared
 from runner.spec.plan import InputFile

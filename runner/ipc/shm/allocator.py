@@ -12,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections import defaultdict, deque
-from dataclasses import dataclass
 from functools import cache
+
+from runner.facts import dataclass
 
 PAGE = 4096
 EXTENT = 1 << 26

@@ -22,9 +22,10 @@ import os
 import pickle
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+
+from runner.facts import dataclass
 
 BIG = 64 * 1024
 """Bytes from which on a buffer does not travel with its frame."""

@@ -13,9 +13,10 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from runner.facts import dataclass
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup, kill_orphans
 from runner.jobs.executor.services import Services
 from runner.jobs.executor.wait import CommandWaiter, Deadline, WakeupPipe

@@ -14,9 +14,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.exit_status import describe_ending, signal_name
+from runner.facts import dataclass
 from runner.process.child import end_orphans, send_to_group
 from runner.spec.model import JobResult
 

@@ -15,8 +15,9 @@ import select
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from runner.facts import dataclass
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup
 from runner.jobs.log import LogWriter
 from runner.spec.model import JobResult

@@ -6,7 +6,6 @@ its script, its words     ──► the problems of checks.scripts
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -18,12 +17,13 @@ from runner.spec.model import StageSpec
 from runner.spec.references import ITEM, references
 from runner.spec.shell_quoting import parts_of_words
 from runner.spec.source.positions import SourceDocument
+from runner.text import late_pattern
 
 _OF_LINES = (
     "name a file; or `run: {lines: {path: '-'}}` makes an item of each line that mprun itself is given"
 )
 _OF_ITEMS = "`stdin: text` or `json` hands the item over; or name it where `${{ item }}` is to stand"
-_SIGN = re.compile(r"\|\|?|&&?|;|[0-9]*(?:<|>>?)(?:&?[0-9]+)?")
+_SIGN = late_pattern(r"\|\|?|&&?|;|[0-9]*(?:<|>>?)(?:&?[0-9]+)?")
 """Words that mean something to a shell alone."""
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic
 from runner.spec.loops import LoopMap, find_loops
 from runner.spec.model import StageSpec

@@ -18,10 +18,10 @@ import re
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.facts import dataclass
 from runner.jobs.files import read_dotenv
 from runner.jobs.masking import unfit_secrets
 from runner.jobs.matrix import matrix_keys
@@ -55,7 +55,7 @@ class JobCheckContext:
 
     params: Mapping[str, Any]
     transport: str = USUAL_TRANSPORT
-    unknowns: UnknownPaths = UnknownPaths()  # noqa: RUF009 - frozen
+    unknowns: UnknownPaths = UnknownPaths()
 
 
 def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: JobCheckContext) -> list[Diagnostic]:

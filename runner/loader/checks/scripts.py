@@ -6,7 +6,6 @@ as code after all, is told.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,12 +13,12 @@ from runner.spec.diagnostics import DataPath, LocatedDiagnostic, Severity
 from runner.spec.references import TextReference, is_one_reference, references
 from runner.spec.shell_quoting import POSIX, hidden_failure, read_as_code, unfillable
 from runner.spec.source.positions import SourceDocument
-from runner.text import clip
+from runner.text import clip, late_pattern
 
 _EVALUATES = ("bash", "ksh", "zsh")
 """Shells that obey `a[$(…)]` in a variable where a number is wanted."""
 _MOST_SHOWN = 40  # characters of a command
-_READS_NEXT = re.compile(
+_READS_NEXT = late_pattern(
     r"(?:ba|da|k|z|a)?sh -[a-z]*c|python[0-9.]* -c|php -r|(?:perl|ruby|node) -[a-z]*e|env -S|sed -e"
     r"|(?:psql|mysql|mariadb) -[ce]|[gmn]?awk (?:\S*/)?[gmn]?awk|sed (?:\S*/)?sed"
 )
@@ -58,7 +57,7 @@ def check_pipes(
     yield where.diagnostic("hidden-failure", message, help=help_, severity=Severity.WARNING)
 
 
-_READS = re.compile(
+_READS = late_pattern(
     r"\s*(?:(cat|sort|uniq|wc|head|tail|tac|rev|nl|od|xxd|gzip|gunzip|zcat|base64|(?:md5|sha\d+)sum)((?:\s+(?:-\S*|\d+))*)"
     r"|(xargs|tr)\s[^<|;&\n]*)\s*(?:[|;&\n]|\Z)"
 )

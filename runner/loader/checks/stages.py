@@ -14,9 +14,9 @@ check_servers    stages that listen can't take turns, since a server never ends,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from runner.facts import dataclass
 from runner.handlers.kinds import Address
 from runner.handlers.registry import find_kind, is_built_in, listens_at
 from runner.spec.diagnostics import DataPath, Diagnostic, Severity, UnknownPaths

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic, Part, Severity, UnknownPaths
 from runner.spec.graph import find_cycle, reachable
 from runner.spec.loops import find_loops

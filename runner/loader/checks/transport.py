@@ -6,8 +6,8 @@ Under `inline` all workers are one process: none can be killed for one item, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import Diagnostic
 from runner.spec.failures import OnError, RestartOn, RetryPolicy
 from runner.spec.model import Role, StageSpec

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from runner.facts import dataclass
 from runner.loader.schema.wording import expected
 
 _WIDTH = 120

@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from runner.facts import dataclass
 from runner.handlers.registry import all_kinds, built_in_kinds, is_built_in, why_unloadable
 from runner.loader.schema.fitting import surely_fits
 from runner.loader.schema.foreign_keys import instead_of, is_told_of

@@ -23,11 +23,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
 from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.ipc.descriptors import by_duplicate
 from runner.ipc.status_page import StatusPage, Wait, Word
 from runner.process.resources.base import InjectedResources, ReadyResource, ResourceProvider

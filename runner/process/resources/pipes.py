@@ -7,11 +7,11 @@ asker ── Connection ═══ supervisor opened it, kept no end ═══ Co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.process.resources.base import InjectedResources, ReadyResource, ResourceProvider
 from runner.spec.plan import Plan, WorkerPlan
 

@@ -17,14 +17,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing import current_process, managers
 from typing import Any
 
 from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.ipc.messages import Exited
 from runner.process.bootstrap import detach
-from runner.process.child import ChildProcess
+from runner.process.child import ChildProcess, sigterm_held
 from runner.process.resources.base import InjectedResources, ReadyResource, ResourceProvider
 from runner.spec.plan import Plan, WorkerPlan
 from runner.spec.resources import SharedSpec
@@ -93,13 +93,14 @@ class SharedObjects(ResourceProvider):
         address = f"\0mprun-{os.getpid()}-{os.urandom(8).hex()}"
         server = _server(address, key, plan.shared)
         try:
-            self._process = ChildProcess(
-                _serve,
-                (server, os.getpid(), str(plan.path.parent)),
-                name=MANAGER,
-                daemon=False,
-                method="fork",
-            )
+            with sigterm_held():
+                self._process = ChildProcess(
+                    _serve,
+                    (server, os.getpid(), str(plan.path.parent)),
+                    name=MANAGER,
+                    daemon=False,
+                    method="fork",
+                )
         except StartFailed as error:
             raise StartFailed(
                 f"the process of the {MANAGER} could not be started: {error.__cause__}"

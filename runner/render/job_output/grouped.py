@@ -14,12 +14,12 @@ happened to jobs without output. `OutputQueue` decides whose turn it is:
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from runner.events.base import Event
 from runner.events.jobs import JobCancelled, JobFinished, JobRetried, JobSilent, JobSkipped, JobStarted
 from runner.events.run import RunFinished
+from runner.facts import dataclass
 from runner.render.job_output.base import POLL, Write
 from runner.render.job_output.follow import AttemptKey, FollowedLog, LogFollower
 from runner.render.lines import OutputLine, format_event, format_heading, format_omitted

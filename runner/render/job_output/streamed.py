@@ -7,11 +7,10 @@ test      | 12 passed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runner.events.base import Event
 from runner.events.jobs import JobCancelled, JobFinished, JobRetried, JobSilent, JobSkipped, JobStarted
 from runner.events.run import RunFinished
+from runner.facts import dataclass
 from runner.render.job_output.base import POLL, Write
 from runner.render.job_output.follow import AttemptKey, FollowedLog, LogFollower
 from runner.render.lines import OutputLine, format_event, format_omitted

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from runner.facts import dataclass
 from runner.spec.dotted_names import NAME, STEP, join_names
 
 Scalar = str | int | float | bool | None

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple, TypedDict, TypeGuard
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic, Severity
 from runner.spec.dotted_names import follow
 from runner.spec.expressions.ast import (

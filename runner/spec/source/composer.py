@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any, NamedTuple, NoReturn
 
 from runner.errors import SpecError
+from runner.facts import dataclass
 from runner.spec.diagnostics import LocatedDiagnostic
 from runner.spec.source.positions import NO_KEY, Mark, SourceNode, Text
 from runner.spec.suggestions import did_you_mean
+from runner.text import late_pattern
 
 
 class Trap(NamedTuple):
@@ -153,8 +155,8 @@ _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": 
 # on digits keeps the conversion away from Python's own limit.
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,999})|0o[0-7]{1,999}|0x[0-9a-fA-F]{1,999}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_INFINITY = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
-_NOT_A_NUMBER = re.compile(r"\.(?:nan|NaN|NAN)")
+_INFINITY = late_pattern(r"([-+]?)\.(?:inf|Inf|INF)")
+_NOT_A_NUMBER = late_pattern(r"\.(?:nan|NaN|NAN)")
 _MAYBE_NUMBER = frozenset("0123456789.+-")
 
 
@@ -187,12 +189,12 @@ MAX_NODES = 300_000
 MAX_BORROWED = 100_000
 """Values that aliases may add to those that are written."""
 
-_TAG = re.compile(r"!\S*")
+_TAG = late_pattern(r"!\S*")
 # A comment may stand between an anchor or a tag and what it belongs to.
-_PROPERTIES = re.compile(r"(?:[&!]\S*\s*(?:#[^\r\n]*\s*)*)*")
-_AFTER_ANCHOR = re.compile(r"&[\w-]+([^\s,\]}\[{].*)", re.ASCII)
+_PROPERTIES = late_pattern(r"(?:[&!]\S*\s*(?:#[^\r\n]*\s*)*)*")
+_AFTER_ANCHOR = late_pattern(r"&[\w-]+([^\s,\]}\[{].*)", re.ASCII)
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_PAIR = late_pattern("[\ud800-\udbff][\udc00-\udfff]")
 
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off"})
 _TAKES_ON = frozenset({"attempts", "restart", "retry"})

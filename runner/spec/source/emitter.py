@@ -13,9 +13,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath
 from runner.spec.source.composer import resolve
 from runner.text import cells

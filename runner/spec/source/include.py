@@ -8,11 +8,12 @@ give way to nobody, so a second definition of one is a problem.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.errors import SpecError
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, LocatedDiagnostic
 from runner.spec.source.positions import SourceDocument, SourceNode, Text
 from runner.spec.source.reader import NO_FILE, UNREADABLE, read

@@ -13,13 +13,15 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import SpecError
+from runner.facts import dataclass
 from runner.spec.diagnostics import LocatedDiagnostic
 from runner.spec.source.composer import Composer
 from runner.spec.source.positions import SourceNode, Text
+from runner.text import late_pattern
 
 if TYPE_CHECKING:
     from runner.spec.source.syntax_errors import Complaint
@@ -89,8 +91,8 @@ def _read_otherwise(text: str, reading: _Reading, complaint: Complaint) -> _Read
     return replace(reading, in_c=False) if complaint.is_of_tab_in_script and reading.in_c else None
 
 
-_PAIR = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)", re.IGNORECASE | re.DOTALL)
-_DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*', re.DOTALL)
+_PAIR = late_pattern(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)", re.IGNORECASE | re.DOTALL)
+_DOUBLE_QUOTED = late_pattern(r'"(?:[^"\\]|\\.)*', re.DOTALL)
 _SHORTER = len(r"\ud83d\ude00") - len(r"\U0001f600")
 _MOST_TRIES = 100
 """How often a text that is not JSON is read again, for one more text in quotes that has such pairs."""

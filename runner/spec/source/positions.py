@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Part, Severity, Span, UseSite
 
 NO_KEY = -1

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from runner.facts import dataclass
 from runner.spec.diagnostics import LocatedDiagnostic
 from runner.spec.source.positions import Text
 

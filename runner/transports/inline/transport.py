@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -95,9 +95,17 @@ class InlineTransport:
         self._turns: deque[Fiber] = deque()
         self._stuck = 0
         self._facts: list[Fact] = []
+        self._waits = 0
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
-        """Make a fiber; it runs when its turn comes. Raises `StartFailed` where the folder of `cwd` is gone."""
+    def start(self, workers: Sequence[WorkerPlan]) -> Iterator[Spawned]:
+        """Make fibers; each runs when its turn comes. Raises `StartFailed` where the folder of `cwd` is gone."""
+        return map(self._start, workers)
+
+    def moves(self) -> int:
+        """Count turns: between two of them nobody sleeps for long."""
+        return self._waits
+
+    def _start(self, worker: WorkerPlan) -> Spawned:
         if worker.cwd is not None and not Path(worker.cwd).is_dir():
             raise StartFailed(
                 f"worker '{worker.name}' could not be started: there is no folder '{worker.cwd}'"
@@ -118,6 +126,7 @@ class InlineTransport:
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Let the next fiber that can move take its turn; return what happened in it."""
+        self._waits += 1
         fiber = self._next()
         if fiber is None:
             self._wait_or_break_deadlock(timeout)

@@ -15,10 +15,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from runner.errors import HandlerError
+from runner.facts import dataclass
 from runner.handlers.kinds import allow_routes
 from runner.ipc.channel import Sender
 from runner.ipc.messages import Exited, Fact
@@ -31,7 +31,7 @@ from runner.transports.cut import Cut
 from runner.transports.item_loops import loops_of
 from runner.transports.joinable.counted_queue import CountedQueue
 from runner.transports.joinable.loops import JoinableLoops
-from runner.transports.pool import PooledTransport, ProcessPool, isolate_forks
+from runner.transports.pool import Birth, PooledTransport, ProcessPool, isolate_forks
 
 _LOOK = 0.02
 """Seconds between two looks of who waits for room, or for a lock, at its page: nothing else wakes it."""
@@ -58,20 +58,30 @@ class JoinableTransport(PooledTransport):
         self._queue_plans = {q.name: q for q in plan.queues}
         self._outdated = set(self._ledgers)
         self._next_sample = 0.0
+        self._items_moved = 0
         self._look = _LOOK * max(1.0, len(plan.workers) / _LOOKERS)
         self._plans: dict[str, WorkerPlan] = {}
         self._killed: set[str] = set()
         # Last, as it has to be closed: the queues let go of their descriptors when one more can't be had.
         self.pool = ProcessPool(main, wake, providers)
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
-        """Give birth to a worker. Raises `StartFailed`."""
+    def start(self, workers: Sequence[WorkerPlan]) -> Iterator[Spawned]:
+        """Give birth to workers. Raises `StartFailed` after those that were born."""
+        spawned = self.pool.start([self._birth(worker) for worker in workers])
+        self._plans.update((worker.name, worker) for worker in workers[: len(spawned)])
+        yield from spawned
+        if self.pool.why_not is not None:
+            raise self.pool.why_not
+
+    def _birth(self, worker: WorkerPlan) -> Birth:
         inbox = self._queues[worker.receives] if worker.receives else None
         outbox = self._queues[worker.sends] if worker.sends else None
         needed = [fd for end in (inbox, outbox) if end is not None for fd in end.descriptors()]
-        spawned = self.pool.start(worker, _EndpointFactory(inbox, outbox, self._look), needed)
-        self._plans[worker.name] = worker
-        return spawned
+        return Birth(worker, _EndpointFactory(inbox, outbox, self._look), needed)
+
+    def moves(self) -> int:
+        """Count what has come, and the items, which nobody tells of: as of the last sample."""
+        return super().moves() + self._items_moved
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Block until a worker speaks or dies, a signal arrives, or `timeout` has passed; counters are then fresh."""
@@ -82,6 +92,8 @@ class JoinableTransport(PooledTransport):
             self._next_sample = time.monotonic() + _SAMPLE
             for name in self._ledgers:
                 self._bring_up_to_date(name)
+            accounts = [ledger.account() for ledger in self._ledgers.values()]
+            self._items_moved = sum(each.put + each.waiting + each.done for each in accounts)
         return facts
 
     def account(self, queue: str) -> Account:

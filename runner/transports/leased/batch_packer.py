@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from runner.facts import dataclass
 from runner.ipc.frames import (
     ATOMS,
     NUMBERS,

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from types import GeneratorType
 from typing import Any
 
 from runner.errors import MprunInternalError
+from runner.facts import dataclass
 from runner.ipc.frames import UnpackError, Unreadable, sizes_of
 from runner.ipc.status_page import A_BATCH, Wait, Word
 from runner.ipc.stream import Ended, LeaseMessage, MoreRequest

@@ -16,10 +16,10 @@ import os
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from runner.errors import ItemTooBig, StartFailed
+from runner.facts import dataclass
 from runner.ipc.frames import cut, entry, pack_mixed, pack_series, stored_frame
 from runner.ipc.shm.allocator import PAGE, Slot, Slots, disable_trim
 from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter, read_stored

@@ -11,9 +11,10 @@ from __future__ import annotations
 import struct
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner.facts import dataclass
 from runner.ipc.frames import RoutedFrame, keep_some, unpack_routed
 from runner.ipc.messages import Fact, ItemCleared, KeysExhausted
 from runner.ipc.status_page import StatusPage, Word

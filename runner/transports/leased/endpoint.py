@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from runner.errors import StartFailed
+from runner.facts import dataclass
 from runner.handlers.kinds import QueueEnd, allow_routes
 from runner.ipc.channel import Sender
 from runner.ipc.shm.arena import ArenaFile
 from runner.ipc.status_page import StatusPage
-from runner.ipc.stream import PlaceMessage, WorkerStream
+from runner.ipc.stream import PlaceMessage, SupervisorStream, WorkerStream, open_stream
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
-from runner.transports.base import OnItemFailure, SafePoints, WorkerEndpoint, nothing_in_hand
-from runner.transports.leased.big_items import BigItemReader, BigItemWriter, WriterRegion
+from runner.transports.base import OnItemFailure, SafePoints, Spawned, WorkerEndpoint, nothing_in_hand
+from runner.transports.leased.big_items import ArenaRegistry, BigItemReader, BigItemWriter, WriterRegion
 from runner.transports.leased.loops import FrameLoops
 from runner.transports.leased.reader import FrameInbox
 from runner.transports.leased.session import WorkerSession
 from runner.transports.leased.writer import FrameOutbox
-from runner.transports.pool import isolate_forks
+from runner.transports.pool import Birth, isolate_forks
 
 if TYPE_CHECKING:
     from runner.transports.cut import WriterCut
@@ -240,3 +241,49 @@ class SharedEnd:
         """Say whether there is no room."""
         with self._session.share():
             return self._end.full()
+
+
+class Unborn(NamedTuple):
+    """A worker that is about to be born, with the supervisor's end of its stream."""
+
+    plan: WorkerPlan
+    stream: SupervisorStream
+    factory: EndpointFactory
+
+    @property
+    def birth(self) -> Birth:
+        """What the pool has to know."""
+        return Birth(self.plan, self.factory, self.factory.descriptors)
+
+
+def open_for_all(
+    workers: Sequence[WorkerPlan],
+    arenas: ArenaRegistry,
+    factory: Callable[[WorkerPlan, WorkerStream], EndpointFactory],
+) -> tuple[list[Unborn], StartFailed | None]:
+    """Open for each what it is born with; where that can't be done, for those before it, and return why."""
+    unborn: list[Unborn] = []
+    for worker in workers:
+        try:
+            ours, theirs = open_stream()
+        except OSError as error:
+            return unborn, StartFailed(
+                f"worker '{worker.name}' could not be started: {error.strerror or error}"
+            )
+        try:
+            unborn.append(Unborn(worker, ours, factory(worker, theirs)))
+        except StartFailed as error:
+            ours.close()
+            theirs.close()
+            arenas.writer_gone(worker.name)
+            return unborn, error
+    return unborn, None
+
+
+def settle(unborn: Sequence[Unborn], born: Sequence[Spawned], arenas: ArenaRegistry) -> None:
+    """Close here what those that were `born`, the first of them, have by now, and all that is of the others."""
+    for each in unborn:
+        each.factory.stream.close()
+    for each in unborn[len(born) :]:
+        each.stream.close()
+        arenas.writer_gone(each.plan.name)

@@ -7,12 +7,12 @@ consume    leased frame ──► handler, item by item ──► frames that ac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from types import GeneratorType
 from typing import Any
 
 from runner.errors import MprunInternalError, WorkerSignal
+from runner.facts import dataclass
 from runner.handlers.kinds import ItemBlock, Malformed, refuse_coroutine
 from runner.ipc.frames import ATOMS, TEXTS, Resumed, UnpackError, Unreadable
 from runner.ipc.status_page import StatusPage, Word

@@ -11,10 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.errors import EndOfStream
+from runner.facts import dataclass
 from runner.ipc.frames import Fetch, shares_pickle, unpack
 from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import LONGEST, AckMessage, Ended, LeaseMessage, MoreRequest

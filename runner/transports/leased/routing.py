@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from runner.facts import dataclass
 from runner.ipc.frames import (
     RoutedFrame,
     ShardedEntry,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from runner.ipc.messages import (
     KeysExhausted,
 )
 from runner.ipc.status_page import Word
-from runner.ipc.stream import EndMessage, SupervisorStream, open_stream
+from runner.ipc.stream import EndMessage, SupervisorStream, WorkerStream
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Frame
@@ -59,7 +59,7 @@ from runner.transports.leased.connection import (
     take_in_page,
 )
 from runner.transports.leased.dispatch import Dispatch
-from runner.transports.leased.endpoint import EndpointFactory
+from runner.transports.leased.endpoint import EndpointFactory, open_for_all, settle
 from runner.transports.leased.failures import take_back
 from runner.transports.leased.intake import Intake
 from runner.transports.leased.prefetch import OneByOne, Prefetch
@@ -80,6 +80,8 @@ _INSIDE = "the supervisor"
 _QUICK = 2000.0
 """Items a second that a stage may begin for its readers to get several at once."""
 NOTHING_LENT: Mapping[str, socket.socket] = MappingProxyType({})
+_SOON = 0.1
+"""Seconds after something has moved within which a long wait ends."""
 
 
 class LeasedTransport(PooledTransport):
@@ -135,46 +137,61 @@ class LeasedTransport(PooledTransport):
         if cut is not None:
             self._restore(cut)
 
-    def start(self, worker: WorkerPlan, generation: int) -> Spawned:
-        """Give birth to a worker. Raises `StartFailed`."""
-        ours, theirs = open_stream()
+    def start(self, workers: Sequence[WorkerPlan]) -> Iterator[Spawned]:
+        """Give birth to workers, all of one stage. Raises `StartFailed` after those that were born."""
+        if workers and workers[0].stage in self._lent:
+            yield from map(self._lend, workers)
+            return
+        unborn, why_not = open_for_all(workers, self._arenas, self._factory)
+        spawned = self.pool.start([each.birth for each in unborn])
+        settle(unborn, spawned, self._arenas)
+        for each, born in zip(unborn, spawned, strict=False):
+            self._connect(each.plan, each.stream, born.pid)
+        self._dispatch.advance()
+        yield from spawned
+        if (failed := self.pool.why_not or why_not) is not None:
+            raise failed
+
+    def _factory(self, worker: WorkerPlan, stream: WorkerStream) -> EndpointFactory:
+        sends, routes = worker.sends, worker.routes
+        return EndpointFactory(
+            stream,
+            self._places.begin(worker.name),
+            bool(routes) or (sends is not None and not self._ledgers[sends].shares),
+            self._arenas.allocate_region(worker, sends) if sends else None,
+            self._arenas.arena(worker.receives) if worker.receives else None,
+            self._partitioned.batch_policy(worker, sends) if sends else None,
+            self._origin,
+            self._states.of(worker.name),
+            self._places.resumed,
+            tuple(self._branch_end(worker, route.queue) for route in routes),
+        )
+
+    def _lend(self, worker: WorkerPlan) -> Spawned:
+        unborn, why_not = open_for_all([worker], self._arenas, self._factory)
+        if why_not is not None:
+            raise why_not
+        ((_, ours, factory),) = unborn
+        place = partial(lend_place, self._lent[worker.stage], factory.stream, factory.region, factory.arena)
+        lent: list[Spawned] = []
         try:
-            sends, routes = worker.sends, worker.routes
-            asks = bool(routes) or (sends is not None and not self._ledgers[sends].shares)
-            region = self._arenas.allocate_region(worker, sends) if sends else None
-            factory = EndpointFactory(
-                theirs,
-                self._places.begin(worker.name),
-                asks,
-                region,
-                self._arenas.arena(worker.receives) if worker.receives else None,
-                self._partitioned.batch_policy(worker, sends) if sends else None,
-                self._origin,
-                self._states.of(worker.name),
-                self._places.resumed,
-                tuple(self._branch_end(worker, route.queue) for route in routes),
-            )
-            if (lifeline := self._lent.get(worker.stage)) is None:
-                spawned = self.pool.start(worker, factory, factory.descriptors)
-            else:
-                place = partial(lend_place, lifeline, factory.stream, factory.region, factory.arena)
-                spawned = self.pool.lend(worker, place)
-        except BaseException:
-            ours.close()
-            self._arenas.writer_gone(worker.name)
-            raise
+            lent.append(self.pool.lend(worker, place))
         finally:
-            theirs.close()
-        self._connect(worker, ours, spawned.pid)
-        return spawned
+            settle(unborn, lent, self._arenas)
+        self._connect(worker, ours, lent[0].pid)
+        self._dispatch.advance()
+        return lent[0]
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Move items until a worker speaks or dies, a signal arrives, a queue is settled or `timeout` has passed."""
         deadline = time.monotonic() + timeout
         self._dispatch.woken = False
+        quiet = self.pool.moves if timeout > _SOON else None
         while True:
             facts = self._with_items(self.pool.wait(self._dispatch.time_left(deadline)))
             self._dispatch.advance()
+            if quiet is not None and quiet != self.pool.moves:  # who was left in peace wants to know
+                quiet, deadline = None, min(deadline, time.monotonic() + _SOON)
             if facts or self._dispatch.woken or self.pool.woken or time.monotonic() >= deadline:
                 return facts
 
@@ -304,7 +321,6 @@ class LeasedTransport(PooledTransport):
             outboxes[0].writer(worker.name, now)
         if inbox is not None:
             inbox.set_demand(worker.name, connection.at_once, now)
-        self._dispatch.advance()
 
     def _output(self, worker: WorkerPlan) -> Output:
         """Where goes what a worker makes that was just started."""
