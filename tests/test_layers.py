@@ -83,12 +83,13 @@ SMALL_ON_PURPOSE = {
     "handlers.live": "what a run of a program and the check of its workflow both have to know of",
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",
     "loader.schema.jobs": "imported for files with jobs alone, which others do not wait for",
+    "ipc.barrier": "one promise of the system, which both sides of a page rely on",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",
     "process.resources.pipes": "imported for workflows that declare pipes alone",
     "render.job_output.modes": "chooses one of its neighbours, and is imported by none of them",
     "supervisor.progress_pace": "a pure rule with a table of tests of its own",
     "spec.graph": "pure walks that six packages take",
-    "transports.leased.prefetch": "a pure rule with a table of tests of its own",
+    "ledger.prefetch": "a pure rule with a table of tests of its own",
 }
 
 # Public functions of several modules that have one name, each with its reason. Of classes there is none.

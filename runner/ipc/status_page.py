@@ -2,7 +2,7 @@
 
     worker writes      received sent done failed retried busy starved blocked item…  supervisor reads, also after a kill
                        how many items of which length, and the slowest
-    supervisor writes  stop end revoked committed                            worker reads at each item
+    supervisor writes  stop end revoked recalled committed                            worker reads at each item
 
 A store of one aligned 64-bit word is not torn on the machines Python runs on. The pages of all workers lie in one file
 (`ipc/status_pages.py`). The stacks of a worker that overruns `faulthandler` leaves in a file of the worker's own.
@@ -16,7 +16,7 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
@@ -74,6 +74,8 @@ _RUNNING = _AT_WORK >> 1
 """More than any time that was counted, and less than what the word holds then."""
 _ITEM_AT = 256
 _ITEM_ROOM = 512
+_PLACE = 32
+"""Bits of the word ITEM that say how long the text is; those above them, where in its room it begins."""
 _SLOWEST_AT = _ITEM_AT + _ITEM_ROOM
 """Where the name of the slowest item is, which has as much room."""
 _TIMES = PAGE // 8 - BUCKETS
@@ -119,6 +121,14 @@ class Word:
     """How many of them it waits for; 0 for none."""
     STACKS: Final = 26
     """Where `faulthandler` leaves stacks: the number of the worker's process, and below it that of its descriptor."""
+    HEEDS: Final = 27
+    """Whether a reader says what it begins, and begins nothing that is recalled: the three words below."""
+    ENDED: Final = 28
+    """So many of the items that it was handed, in the order in which it was, are out of its hands."""
+    BEGUN: Final = 29
+    """So many of them it has begun, or will once it has seen that they are not recalled."""
+    RECALLED: Final = 30
+    """From the supervisor: of so many of them, it is to begin no more than it has."""
 
 
 A_BATCH = "a batch of"
@@ -296,10 +306,28 @@ class StatusPage:
             self._memory[_ITEM_AT : _ITEM_AT + size] = raw
             words[Word.ITEM] = size
 
+    def set_items(self, texts: Sequence[str]) -> list[int]:
+        """Note items that will be in hand one after the other, as many as there is room for, one at the least.
+
+        Returns what to write into the word ITEM for each while it is in hand. None is until then.
+        """
+        self.words[Word.ITEM] = 0
+        shown, parts, at = [], [], 0
+        for text in texts:
+            raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
+            if at + len(raw) > _ITEM_ROOM:
+                break
+            shown.append(at << _PLACE | len(raw))
+            parts.append(raw)
+            at += len(raw)
+        self._memory[_ITEM_AT : _ITEM_AT + at] = b"".join(parts)
+        return shown
+
     @property
     def item(self) -> str:
         """The item in hand; empty if none."""
-        return self._read(_ITEM_AT, self.words[Word.ITEM])
+        word = self.words[Word.ITEM]
+        return self._read(_ITEM_AT + (word >> _PLACE), word & (1 << _PLACE) - 1)
 
     def _write(self, text: str, at: int) -> int:
         raw = text.encode("utf-8", "replace")[:_ITEM_ROOM]
@@ -317,10 +345,24 @@ class StatusPage:
             if count == 1:
                 name, self._name = self._name, ""
                 if nanos > self._slowest:
-                    self._slowest = nanos
-                    self.words[Word.SLOWEST_ITEM] = 0
-                    self.words[Word.SLOWEST] = nanos
-                    self.words[Word.SLOWEST_ITEM] = self._write(name, _SLOWEST_AT)
+                    self._note_slowest(nanos, name)
+
+    def _note_slowest(self, nanos: int, name: str) -> None:
+        self._slowest = nanos
+        self.words[Word.SLOWEST_ITEM] = 0
+        self.words[Word.SLOWEST] = nanos
+        self.words[Word.SLOWEST_ITEM] = self._write(name, _SLOWEST_AT)
+
+    def count_each(self, times: Sequence[int], names: Sequence[str]) -> None:
+        """Count items by what each took. The others of `names`, which are in the same order, are not counted yet."""
+        words = self.words
+        for nanos in times:
+            words[_TIMES + bucket_of(nanos)] += 1
+        slowest = max(times)
+        if slowest > self._slowest:
+            self._note_slowest(slowest, names[times.index(slowest)])
+        if len(names) == len(times):
+            self._name = ""
 
     def count_item(self, nanos: int) -> None:
         """Count one item, a quick one together with others: for loops that measure each."""

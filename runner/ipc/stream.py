@@ -2,8 +2,8 @@
 
     header (56 bytes): mark and kind, length │ six numbers           then `length` bytes, never opened here
 
-    worker ──► PutMessage, AckMessage, FailedMessage, CommitMessage, HeldMessage, JoinRequest,       ──► supervisor
-               MoreRequest, LeaveRequest, StockRequest, PlaceMessage, SampleMessage
+    worker ──► PutMessage, AckMessage, FailedMessage, CommitMessage, HeldMessage, LeftMessage,       ──► supervisor
+               JoinRequest, MoreRequest, LeaveRequest, StockRequest, PlaceMessage, SampleMessage
            ◄── LeaseMessage, CreditMessage, EnoughMessage, EndMessage, JoinAnswer, StockAnswer,      ◄──
                LeaveAnswer, FreedMessage
 
@@ -149,6 +149,15 @@ class CommitMessage(Message):
 
 
 @dataclass(slots=True)
+class LeftMessage(Message):
+    """The reader has begun the first `begun` items that it was handed, and begins no more of the first `handed`: they
+    were recalled."""
+
+    begun: int
+    handed: int
+
+
+@dataclass(slots=True)
 class HeldMessage(Message):
     """The reader has handled `items` more, in `nanos`, and holds `held` that are not safe yet: it goes on to others."""
 
@@ -271,6 +280,7 @@ KINDS: tuple[type[Message], ...] = (
     FailedMessage,
     CommitMessage,
     HeldMessage,
+    LeftMessage,
     PlaceMessage,
     SampleMessage,
     JoinRequest,

@@ -15,16 +15,20 @@ queue is bounded by bytes, sharded, in order, or drops items, `PartitionedQueue`
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 
 from runner.errors import MprunInternalError
 from runner.facts import dataclass
 from runner.ledger.accounts import Account
 from runner.ledger.credit import GRANT_DELAY, Credit, Granted
-from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease
+from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease, Recall
+from runner.ledger.readers import Readers
 from runner.ledger.snapshot import GONE, DelayedItem, ParkedItems, PartitionSnapshot, QueueSnapshot
+
+Decision = Accepted | Granted | HandOver | Recall
 
 
 @dataclass(slots=True)
@@ -33,19 +37,6 @@ class _WaitingOffer:
     item_range: ItemRange
     since: float
     owed: bool
-
-
-@dataclass(slots=True)
-class _Reader:
-    may_hold: int = 0
-    """Items at once."""
-    leases: dict[int, Lease] = field(default_factory=dict)
-    holds: int = 0
-    """Items that it has not brought to an end."""
-    waits: bool = False
-    """It waits for more before it is done with any, however long."""
-    more_in_hand: int = 0
-    """Items that a reader has taken at once, beyond the first."""
 
 
 class LeaseQueue:
@@ -60,6 +51,7 @@ class LeaseQueue:
         numbers: int = 0,
         in_order: bool = False,
         fills: bool = False,
+        recalls: bool = False,
         may_hand_out: Callable[[ItemRange], bool] | None = None,
         on_end: Callable[[ItemRange], None] | None = None,
     ) -> None:
@@ -68,7 +60,8 @@ class LeaseQueue:
 
         `in_order`: what comes back goes before all that was put after it, instead of before all that waits.
 
-        `fills`: a reader gets all that it may hold before the next one gets anything.
+        `fills`: a reader gets all that it may hold before the next one gets anything. `recalls`: what a reader has not
+        begun is taken back where others have nothing to do.
 
         `may_hand_out` is asked about the oldest that wait, `on_end` is told of items that have come to an end.
         """
@@ -79,24 +72,20 @@ class LeaseQueue:
         self._delayed: list[tuple[float, int, ItemRange]] = []
         """A heap: when an item that failed may be handed out again. It counts as waiting."""
         self._parked: deque[_WaitingOffer] = deque()
-        self._readers: dict[str, _Reader] = {}
-        self._readers_with_capacity: dict[str, None] = {}
-        """Readers that hold less than they may; whoever has been served goes behind the others."""
-        self._owners: dict[int, str] = {}
+        self._readers = Readers(numbers, fills=fills, recalls=recalls)
         self._fatal: list[ItemRange] = []
         """Items that were dropped, and have ended the run."""
-        self._numbers = numbers
+        self._delays = 0
         self._in_order = in_order
-        self._fills = fills
         self._may_hand_out = may_hand_out
         self._on_end = on_end
         self._offered = 0
         """Items that writers have offered: where the next one stands among them all, however it gets in."""
         self._put = self._done = self._done_before = self._dropped = self._dead = 0
-        self._n_waiting = self._n_leased = self._busy_readers = self._more_in_hand = self._peak = 0
+        self._n_waiting = self._peak = 0
         self._full_since: float | None = None
         self._full_seconds = 0.0
-        self._decisions: list[Accepted | Granted | HandOver] = []
+        self._decisions: list[Decision] = []
 
     # Facts.
 
@@ -108,7 +97,7 @@ class LeaseQueue:
         frame.first = self._offered
         self._offered += frame.count
         item_range = ItemRange(frame, 0, frame.count, partial=partial)
-        if not self._deliver_directly(writer, item_range):
+        if not self._deliver_directly(writer, item_range, now):
             self._parked.append(_WaitingOffer(writer, item_range, now, owed))
             self.advance(now)
 
@@ -137,24 +126,39 @@ class LeaseQueue:
             self._on_end(item_range)
         return item_range
 
-    def set_demand(self, reader: str, most: int, now: float, held: int = 0, roomless: int = 0) -> None:
+    def set_demand(
+        self, reader: str, most: int, now: float, held: int = 0, roomless: int = 0, seconds: float = 0.0
+    ) -> None:
         """A reader may hold up to `most` items at once from now on; 0 while it shall get none.
 
-        It holds `held` besides, which it has handled already, and of which so many take no room.
+        It holds `held` besides, which it has handled already, and of which so many take no room. Unless `seconds` is 0
+        an item takes it so long, and it may hold a lease of as many as suit that (`lease_size`), and another.
         """
-        known = self._reader(reader)
+        known = self._readers[reader]
         known.may_hold = most + held
+        known.seconds = seconds
         if roomless:
-            self._note_in_hand(known, min(roomless, known.holds) - 1)
-        self._note_capacity(reader)
+            self._readers.note_in_hand(known, min(roomless, known.holds) - 1)
+        self._readers.note_capacity(known)
         self.advance(now)
 
     def request_more(self, reader: str, taken: int, now: float, *, patient: bool = True) -> None:
         """A reader has taken `taken` items, none done yet, and waits for another; `patient`: until one comes."""
-        known = self._reader(reader)
+        known = self._readers[reader]
         known.waits = patient
-        self._note_in_hand(known, min(taken, known.holds) - 1)
+        self._readers.note_in_hand(known, min(taken, known.holds) - 1)
         self.set_demand(reader, max(taken + 1, known.may_hold), now)
+
+    def recalled(self, reader: str, begun: int, handed: int, now: float) -> None:
+        """A reader has begun the first `begun` items that it was handed, and begins no more of the first `handed`.
+
+        What it has not begun goes back to the front, as if it had not been handed out.
+        """
+        parts = self._readers.recall(reader, begun, handed)
+        if parts:
+            self._count_waiting(sum(map(len, parts)))
+            self._to_the_front(parts)
+            self.advance(now)
 
     def acked(self, number: int, upto: int, now: float, partial: int = 0) -> None:
         """Items of a lease before `upto` are done; a lease of which nothing is left ends. Cumulative.
@@ -167,7 +171,7 @@ class LeaseQueue:
                 f"lease {number} acknowledged up to {upto}, outside {lease.at}..{lease.item_range.stop}"
             )
         self._done += upto - lease.at
-        self._end(lease, upto, partial)
+        self._end(lease, upto, now, partial)
         self.advance(now)
 
     def failed(self, number: int, now: float, *, ends_run: bool = False) -> None:
@@ -179,23 +183,22 @@ class LeaseQueue:
         self._dropped += 1
         if ends_run:
             self._fatal.append(replace(lease.item(lease.at), attempt=1, history=()))
-        self._end(lease, lease.at + 1)
+        self._end(lease, lease.at + 1, now)
         self.advance(now)
 
     def retry(self, number: int, now: float, due: float, past: object = None) -> None:
         """The item in hand of a lease has failed: it is handed out again, alone, from `due` on. The next is in hand."""
         lease = self.lease(number)
-        self._numbers += 1
-        heapq.heappush(self._delayed, (due, self._numbers, lease.item(lease.at).again(past)))
+        self._delay(due, lease.item(lease.at).again(past))
         self._count_waiting(1)
-        self._advance_lease(lease, lease.at + 1)
+        self._readers.advance(lease, lease.at + 1, 0, now)
         self.advance(now)
 
     def dead_letter(self, number: int, now: float) -> None:
         """The item in hand of a lease has failed for good, and is kept as a dead letter. The next is in hand."""
         lease = self.lease(number)
         self._dead += 1
-        self._end(lease, lease.at + 1)
+        self._end(lease, lease.at + 1, now)
         self.advance(now)
 
     def died(
@@ -213,15 +216,9 @@ class LeaseQueue:
         `in_hand` are the items that it was handling, by lease: each goes back in a range of its own, with one more
         attempt, or where they are `condemned` becomes a dead letter, and is dropped if not `kept`; no other is charged.
         """
-        self._readers_with_capacity.pop(reader, None)
-        gone = self._readers.pop(reader, None) or _Reader()
-        self._note_in_hand(gone, 0)
-        lost = list(gone.leases.values())
-        self._busy_readers -= bool(lost)
+        lost = self._readers.remove(reader)
         # What it was to be given next, when another died before it, it can't be given any more.
-        self._decisions = [
-            d for d in self._decisions if not (isinstance(d, HandOver) and d.lease.reader == reader)
-        ]
+        self._decisions = [each for each in self._decisions if not _is_for(reader, each)]
         for lease in reversed(lost):
             self._take_back(lease, in_hand.get(lease.number, range(0)), past, condemned)
         count = sum(map(len, in_hand.values())) if condemned and not kept else 0
@@ -264,16 +261,18 @@ class LeaseQueue:
         while (
             (self._delayed and self._release(now))
             or (self._parked and self._let_in(now))
-            or (self._waiting and self._hand_out())
+            or (self._waiting and self._hand_out(now))
         ):
             pass
+        if not self._waiting and now >= self._readers.look_at:
+            self._decisions += self._readers.recalls(now)
         if not self._parked:
             self._decisions += self._credit.top_up(self.room, now)
         self._watch_fullness(now)
 
     # Decisions.
 
-    def decide(self) -> list[Accepted | Granted | HandOver]:
+    def decide(self) -> list[Decision]:
         """Return what follows from the facts so far; each decision once."""
         decisions, self._decisions = self._decisions, []
         return decisions
@@ -281,9 +280,12 @@ class LeaseQueue:
     @property
     def due(self) -> float | None:
         """When `advance` must be called although nothing has happened; None if never."""
-        if not self._delayed and not self._parked:  # as it mostly is
+        look_at = self._readers.look_at
+        if not self._delayed and not self._parked and look_at == math.inf:  # as it mostly is
             return self._credit.due
         dues = [self._credit.due, self._delayed[0][0] if self._delayed else None]
+        if look_at < math.inf and not self._waiting:
+            dues.append(look_at)
         if self._parked and self._free > 0:
             dues.append(self._parked[0].since + GRANT_DELAY)
         return min((due for due in dues if due is not None), default=None)
@@ -295,7 +297,7 @@ class LeaseQueue:
             maxsize=self._maxsize,
             put=self._put,
             waiting=self._n_waiting,
-            leased=self._n_leased,
+            leased=self._readers.leased,
             done=self._done,
             done_before=self._done_before,
             dropped=self._dropped,
@@ -304,9 +306,9 @@ class LeaseQueue:
                 self._peak, self._maxsize or self._peak
             ),  # what comes back to a full queue takes no room
             full_seconds=self._full_seconds,
-            held_back=self._n_leased > 0
+            held_back=self._readers.leased > 0
             and not self._n_waiting
-            and all(reader.waits for reader in self._readers.values() if reader.leases),
+            and all(reader.waits for reader in self._readers if reader.leases),
         )
 
     @property
@@ -331,7 +333,8 @@ class LeaseQueue:
     @property
     def occupied(self) -> int:
         """Items that take room: all but those that readers have in hand."""
-        return self._n_waiting + self._n_leased - self._busy_readers - self._more_in_hand
+        readers = self._readers
+        return self._n_waiting + readers.leased - readers.busy - readers.more_in_hand
 
     @property
     def waiting(self) -> int:
@@ -347,19 +350,18 @@ class LeaseQueue:
         """What has not come to an end."""
         yield from self._waiting
         yield from (item_range for _, _, item_range in self._delayed)
-        for reader in self._readers.values():
-            yield from (lease.item_range.after(lease.at) for lease in reader.leases.values())
+        yield from (lease.item_range.after(lease.at) for lease in self._readers.leases())
 
     def snapshot(self, now: float) -> QueueSnapshot:
         """Return all that another runner must know to go on. It shares its frames with the ledger."""
         parked = tuple(ParkedItems(offer.writer, offer.item_range, offer.owed) for offer in self._parked)
         return QueueSnapshot(
-            self.name, self._offered, (self.partition_snapshot(now),), parked, in_hand=self._n_leased
+            self.name, self._offered, (self.partition_snapshot(now),), parked, in_hand=self._readers.leased
         )
 
     def partition_snapshot(self, now: float) -> PartitionSnapshot:
         """The same without what has found no room: a partition has everything let in by its queue."""
-        leases = (lease for reader in self._readers.values() for lease in reader.leases.values())
+        leases = self._readers.leases()
         held = [replace(lease.item_range.after(lease.at), partial=lease.partial) for lease in leases]
         held += self._fatal
         first = [*held, *self._waiting] if self._in_order else held
@@ -385,31 +387,30 @@ class LeaseQueue:
         self._dropped, self._dead = snapshot.dropped, snapshot.dead_lettered
         self._waiting.extend(snapshot.waiting)
         for each in snapshot.delayed:
-            self._numbers += 1
-            heapq.heappush(self._delayed, (now + each.seconds, self._numbers, each.item_range))
+            self._delay(now + each.seconds, each.item_range)
         self._count_waiting(sum(map(len, snapshot.waiting)) + len(snapshot.delayed))
         self.advance(now)
 
     def lease(self, number: int) -> Lease:
         """Return a lease that has not ended. Raises `MprunInternalError` if there is none of this number."""
-        owner = self._owners.get(number)
-        if owner is None:
+        lease = self._readers.lease(number)
+        if lease is None:
             raise MprunInternalError(f"queue '{self.name}' has no lease {number}")
-        return self._readers[owner].leases[number]
+        return lease
 
     def lease_of(self, reader: str, number: int) -> Lease | None:
         """Return a lease that has not ended, if it is this reader's."""
-        return self._readers[reader].leases.get(number) if reader in self._readers else None
+        return self._readers.lease_of(reader, number)
 
     def leases_of(self, reader: str) -> list[Lease]:
         """What a reader holds, oldest first."""
-        return list(self._readers[reader].leases.values()) if reader in self._readers else []
+        return self._readers.leases_of(reader)
 
     def verify(self) -> None:
         """Raise `MprunInternalError` if the sums and the ranges disagree."""
         waiting = sum(map(len, self._waiting)) + len(self._delayed)
-        leased = sum(lease.left for reader in self._readers.values() for lease in reader.leases.values())
-        if (waiting, leased) != (self._n_waiting, self._n_leased) or not self.account().balanced:
+        leased = sum(lease.left for lease in self._readers.leases())
+        if (waiting, leased) != (self._n_waiting, self._readers.leased) or not self.account().balanced:
             raise MprunInternalError(f"the ledger of queue '{self.name}' does not add up: {self.account()}")
 
     # How it moves.
@@ -455,7 +456,7 @@ class LeaseQueue:
             return 0
         return min(size, granted + max(0, free))
 
-    def _deliver_directly(self, writer: str, item_range: ItemRange) -> bool:
+    def _deliver_directly(self, writer: str, item_range: ItemRange, now: float) -> bool:
         """Hand a lone item to an idle reader where nothing is in the way: what `advance` would do, in a few steps."""
         if (
             self._waiting
@@ -465,13 +466,12 @@ class LeaseQueue:
             or item_range.stop > 1
         ):
             return False
-        reader = next(iter(self._readers_with_capacity), None)
-        if reader is None or self._readers[reader].holds or not self._credit.consume_if_ample(writer):
+        reader = self._readers.idle()
+        if reader is None or not self._credit.consume_if_ample(writer):
             return False
         self._put += 1
         self._peak = self._peak or 1
-        self._serve(reader, item_range)
-        self._decisions.append(Accepted(writer))
+        self._decisions += HandOver(self._readers.hand(reader, item_range, now)), Accepted(writer)
         return True
 
     def _append(self, item_range: ItemRange) -> None:
@@ -483,84 +483,38 @@ class LeaseQueue:
         self._n_waiting += count
         self._peak = max(self._peak, self._n_waiting)
 
-    def _hand_out(self) -> bool:
-        if not self._readers_with_capacity:
+    def _hand_out(self, now: float) -> bool:
+        served = self._readers.next_served(self._n_waiting)
+        if served is None or (self._may_hand_out is not None and not self._may_hand_out(self._waiting[0])):
             return False
-        if self._may_hand_out is not None and not self._may_hand_out(self._waiting[0]):
-            return False
-        reader = next(iter(self._readers_with_capacity))
-        self._serve(reader, self._take(self._readers[reader].may_hold - self._readers[reader].holds))
+        reader, most = served
+        item_range = self._take(most, exactly=reader.seconds > 0)
+        self._decisions.append(HandOver(self._readers.hand(reader, item_range, now)))
         return True
 
-    def _serve(self, reader: str, item_range: ItemRange) -> None:
-        """Lease to a reader with capacity; if it has some left after that, it goes behind the others, or is filled."""
-        if not self._fills:
-            del self._readers_with_capacity[reader]
-        self._lease_out(reader, item_range)
-        self._note_capacity(reader)
-
-    def _take(self, most: int) -> ItemRange:
+    def _take(self, most: int, *, exactly: bool) -> ItemRange:
         """Take the oldest items that wait, about `most` of them."""
         item_range = self._waiting.popleft()
-        # Every split sends the whole frame again, so a little too much goes as it is.
-        if len(item_range) > most and (most == 1 or len(item_range) > 2 * most):
+        # A frame whose parts go to several readers is sent to each, so a little too much goes as it is.
+        if len(item_range) > most and (exactly or most == 1 or len(item_range) > 2 * most):
             self._waiting.appendleft(item_range.after(item_range.start + most))
             item_range = item_range.upto(item_range.start + most)
         self._n_waiting -= len(item_range)
         return item_range
 
-    def _note_capacity(self, reader: str) -> None:
-        known = self._readers[reader]
-        if known.holds >= known.may_hold:
-            self._readers_with_capacity.pop(reader, None)
-        elif reader not in self._readers_with_capacity:
-            self._readers_with_capacity[reader] = None
+    def _delay(self, due: float, item_range: ItemRange) -> None:
+        self._delays += 1
+        heapq.heappush(self._delayed, (due, self._delays, item_range))
 
-    def _lease_out(self, reader: str, item_range: ItemRange) -> None:
-        self._numbers += 1
-        lease = Lease(self._numbers, reader, item_range, item_range.start, item_range.partial)
-        known = self._readers[reader]
-        self._busy_readers += not known.leases
-        known.leases[lease.number] = lease
-        self._owners[lease.number] = reader
-        self._n_leased += len(item_range)
-        known.holds += len(item_range)
-        known.waits = False
-        self._decisions.append(HandOver(lease))
-
-    def _reader(self, name: str) -> _Reader:
-        if name not in self._readers:
-            self._readers[name] = _Reader()
-        return self._readers[name]
-
-    def _note_in_hand(self, reader: _Reader, beyond_first: int) -> None:
-        more = max(0, beyond_first)
-        self._more_in_hand += more - reader.more_in_hand
-        reader.more_in_hand = more
-
-    def _end(self, lease: Lease, upto: int, partial: int = 0) -> None:
+    def _end(self, lease: Lease, upto: int, now: float, partial: int = 0) -> None:
         if self._on_end is not None:
             self._on_end(lease.item_range.after(lease.at).upto(upto))
-        self._advance_lease(lease, upto, partial)
-
-    def _advance_lease(self, lease: Lease, at: int, partial: int = 0) -> None:
-        reader = self._readers[lease.reader]
-        self._n_leased -= at - lease.at
-        reader.holds -= at - lease.at
-        reader.waits = False
-        if reader.more_in_hand:
-            self._note_in_hand(reader, reader.more_in_hand - (at - lease.at))
-        self._note_capacity(lease.reader)
-        if at < lease.item_range.stop:
-            reader.leases[lease.number] = replace(lease, at=at, partial=partial)
-            return
-        del reader.leases[lease.number], self._owners[lease.number]
-        self._busy_readers -= not reader.leases
+        self._readers.advance(lease, upto, partial, now)
 
     def _take_back(self, lease: Lease, in_hand: range, past: object, condemned: bool) -> None:
         rest = replace(lease.item_range.after(lease.at), partial=lease.partial)
         if not in_hand:
-            self._give_back(lease, rest)
+            self._give_back(rest)
             return
         before, behind = rest.upto(in_hand.start), rest.after(in_hand.stop)
         alone = [lease.item(index) for index in in_hand]
@@ -570,12 +524,10 @@ class LeaseQueue:
                 for item_range in alone:
                     self._on_end(item_range)
         again = [] if condemned else [item_range.again(past) for item_range in alone]
-        self._give_back(lease, *[part for part in (before, *again, behind) if part])
+        self._give_back(*[part for part in (before, *again, behind) if part])
 
-    def _give_back(self, lease: Lease, *parts: ItemRange) -> None:
+    def _give_back(self, *parts: ItemRange) -> None:
         """A lease has ended by its reader's death: these parts of it are the first to be handed out again."""
-        del self._owners[lease.number]
-        self._n_leased -= lease.left
         self._count_waiting(sum(map(len, parts)))
         self._to_the_front(parts)
 
@@ -597,3 +549,14 @@ class LeaseQueue:
             self._credit.leaves_waiting or self.occupied >= self._maxsize
         )
         self._full_since = now if self._parked or taken_up else None
+
+
+def _is_for(reader: str, decision: Decision) -> bool:
+    """Whether a decision can't be carried out where this reader is gone."""
+    match decision:
+        case HandOver():
+            return decision.lease.reader == reader
+        case Recall():
+            return decision.reader == reader
+        case _:
+            return False

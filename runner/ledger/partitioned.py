@@ -24,9 +24,9 @@ from itertools import accumulate
 from runner.errors import MprunInternalError
 from runner.facts import dataclass
 from runner.ledger.accounts import Account
-from runner.ledger.credit import GRANT_DELAY, Granted
-from runner.ledger.leases import LeaseQueue
-from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease
+from runner.ledger.credit import GRANT_DELAY
+from runner.ledger.leases import Decision, LeaseQueue
+from runner.ledger.ranges import Accepted, Frame, ItemRange, Lease
 from runner.ledger.snapshot import GONE, ParkedItems, PartitionSnapshot, QueueSnapshot
 from runner.spec.resources import WhenFull
 
@@ -274,9 +274,9 @@ class PartitionedQueue:
 
     # Decisions.
 
-    def decide(self) -> list[Accepted | Granted | HandOver]:
+    def decide(self) -> list[Decision]:
         """Return what follows from the facts so far; each decision once."""
-        decisions: list[Accepted | Granted | HandOver] = [*self._decisions]
+        decisions: list[Decision] = [*self._decisions]
         self._decisions.clear()
         for queue in self._queues:
             decisions += queue.decide()

@@ -82,6 +82,8 @@ class Lease:
     at: int
     partial: int = 0
     """Outputs of item `at` that are already in the next queue."""
+    first: int = field(default=0, compare=False)
+    """How many items its reader had been handed before."""
 
     @property
     def left(self) -> int:
@@ -106,3 +108,11 @@ class HandOver:
     """Give these items to that reader."""
 
     lease: Lease
+
+
+@dataclass(slots=True)
+class Recall:
+    """Have a reader begin nothing more of the first `handed` items that it was handed, and see which it has begun."""
+
+    reader: str
+    handed: int

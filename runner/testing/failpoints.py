@@ -9,6 +9,9 @@ A worker that is not armed runs the very methods that it would run if this modul
     born       its process is there, its handler is not
     idle       it waits for an item
     received   a lease is here, nothing of it is marked
+    claimed    items are said to be begun, and were found not to be recalled
+    leaving    what is left of a lease is recalled, and nothing of it was said
+    left       that has been said
     marked     the first item of a lease is marked, the handler is not called
     handling   about to call the handler, or to ask it for the next item
     handled    the handler has returned, and nothing came of it yet
@@ -333,6 +336,9 @@ _PLACES: Mapping[str, tuple[tuple[type, str, Wrap], ...]] = {
     "idle": ((StatusPage, "show_wait", _after(_waits_for(Wait.ITEM))),),
     "blocked": ((StatusPage, "show_wait", _after(_waits_for(Wait.ROOM))),),
     "received": ((FrameInbox, "next_lease", _after(lambda lease: lease is not None)),),
+    "claimed": ((FrameInbox, "claim", _after(lambda upto, _lease, at: upto > at)),),
+    "leaving": ((FrameInbox, "leave", _before()),),
+    "left": ((FrameInbox, "leave", _after()),),
     "marked": ((FrameInbox, "mark_in_hand", _after()),),
     "handling": (
         (FrameLoops, "consume", _each_call(_before())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from runner.errors import MprunInternalError
 from runner.ledger.credit import GRANT_DELAY, Granted
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.partitioned import PartitionedQueue, QueuePolicy
-from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease
+from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease, Recall
+from runner.ledger.readers import PATIENCE, lease_size
 
 WRITERS = ("neo", "alex", "egon")
 READERS = ("eater-1", "eater-2")
@@ -318,6 +320,125 @@ def test_a_queue_is_full_where_what_waits_outside_finds_no_room() -> None:
     assert [False, True, False] == full
 
 
+@pytest.mark.parametrize(
+    ("seconds", "readers", "waiting", "size"),
+    [
+        (0.0005, 4, 10_000, 32),
+        (0.005, 4, 10_000, 32),
+        (0.005, 64, 10_000, 32),
+        (0.005, 512, 100_000, 40),
+        (0.005, 512, 10_000, 19),
+        (0.05, 2, 100, 3),
+        (0.2, 32, 10_000, 1),
+        (60.0, 512, 10_000, 1),
+        (0.005, 4, 40, 10),
+        (0.005, 4, 7, 1),
+        (0.005, 4, 0, 1),
+        (0.0001, 1, 10_000, 40),
+    ],
+)
+def test_a_lease_is_as_long_as_it_has_to_be_and_no_longer_than_a_fair_share(
+    seconds: float, readers: int, waiting: int, size: int
+) -> None:
+    assert size == lease_size(seconds, readers, waiting)
+
+
+def slow(count: int, *, waits: int) -> LeaseQueue:
+    """A queue with readers of slow items, and a frame of some."""
+    ledger = LeaseQueue("q", None, recalls=True)
+    for number in range(1, count + 1):
+        ledger.set_demand(f"eater-{number}", 1, now=0.0, seconds=0.01)
+    ledger.offer("neo", Frame("buns", waits), now=0.0)
+    return ledger
+
+
+def recalls(ledger: LeaseQueue) -> list[Recall]:
+    return [decision for decision in ledger.decide() if isinstance(decision, Recall)]
+
+
+def test_readers_of_slow_items_hold_one_lease_and_the_next_while_plenty_waits() -> None:
+    held = leases(slow(2, waits=12))
+
+    # 12 // 2, 6 // 2; the next lease for the one that holds no more than that; and one stays for whoever comes first.
+    assert [("eater-1", 0, 6, 1), ("eater-2", 6, 9, 1)] == spans(held)
+
+
+def test_what_waits_for_the_next_goes_to_who_holds_nothing_before_whoever_holds_some() -> None:
+    ledger = slow(2, waits=2)
+    (first, second) = leases(ledger)
+
+    ledger.acked(second.number, second.item_range.stop, now=1.0)
+    ledger.offer("neo", Frame("more", 1), now=1.0)
+
+    assert ["eater-2"] == [lease.reader for lease in leases(ledger)]
+    assert "eater-1" == first.reader
+
+
+def test_what_a_reader_has_not_begun_is_taken_back_once_another_has_had_nothing_to_do_for_a_moment() -> None:
+    ledger = LeaseQueue("q", None, recalls=True)
+    ledger.set_demand("eater-1", 8, now=0.0)
+    ledger.offer("neo", Frame("buns", 8), now=0.0)
+    ledger.set_demand("eater-2", 2, now=PATIENCE / 2)
+    at_once, due = recalls(ledger), ledger.due
+
+    ledger.advance(PATIENCE)
+    told = recalls(ledger)
+    ledger.recalled("eater-1", 3, 8, now=PATIENCE)
+
+    assert ([], PATIENCE) == (at_once, due)
+    assert [Recall("eater-1", 8)] == told
+    assert [("eater-2", 3, 5, 1)] == spans(leases(ledger))
+    assert [("eater-1", 0, 3, 1)] == spans(ledger.leases_of("eater-1"))
+    assert 3 == ledger.account().waiting
+    ledger.verify()
+
+
+def test_nothing_is_taken_back_of_one_item_nor_twice_of_the_same() -> None:
+    ledger = LeaseQueue("q", None, recalls=True)
+    ledger.set_demand("eater-1", 1, now=0.0)
+    ledger.offer("neo", Frame("bun", 1), now=0.0)
+    ledger.set_demand("eater-2", 1, now=0.0)
+    ledger.advance(1.0)
+    of_one = (recalls(ledger), ledger.due)
+    ledger.set_demand("eater-1", 3, now=1.0)
+    for _ in range(3):
+        ledger.offer("neo", Frame("bun", 1), now=1.0)
+    ledger.set_demand("eater-3", 1, now=1.0)
+    ledger.advance(2.0)
+    ledger.advance(3.0)
+
+    assert ([], None) == of_one
+    assert 1 == len(recalls(ledger))
+
+
+def test_an_item_that_was_begun_once_comes_back_as_it_went() -> None:
+    ledger = LeaseQueue("q", None)
+    ledger.set_demand("eater-1", 1, now=0.0)
+    ledger.offer("neo", Frame("bun", 1), now=0.0, partial=2)
+    ledger.died("eater-1", {1: range(1)}, now=1.0, past="killed")
+    ledger.set_demand("eater-1", 1, now=1.0)
+    before = leases(ledger)[-1]
+
+    ledger.recalled("eater-1", 0, 1, now=2.0)
+    again = leases(ledger)[-1]
+
+    assert (2, 2, ("killed",)) == (again.partial, again.item_range.attempt, again.item_range.history)
+    assert before.item_range == again.item_range
+    assert before.number != again.number
+
+
+def test_a_recall_leaves_what_was_handed_over_after_it() -> None:
+    ledger = LeaseQueue("q", None)
+    ledger.set_demand("eater-1", 6, now=0.0)
+    for count in (2, 4):
+        ledger.offer("neo", Frame("buns", count), now=0.0)
+    ledger.set_demand("eater-1", 0, now=0.0)
+
+    ledger.recalled("eater-1", 1, 2, now=1.0)
+
+    assert [("eater-1", 0, 1, 1), ("eater-1", 0, 4, 1)] == spans(ledger.leases_of("eater-1"))
+
+
 def in_hands(held: list[Lease]) -> st.SearchStrategy[dict[int, range]]:
     """What a reader may have been handling: nothing, an item, or neighbours of one lease or of several."""
     items = [(lease.number, index) for lease in held for index in range(lease.at, lease.item_range.stop)]
@@ -360,7 +481,7 @@ class LeasedBookMachine(RuleBasedStateMachine):
     @initialize(maxsize=st.sampled_from([None, 1, 2, 3, 7, 40]))
     def begin(self, maxsize: int | None) -> None:
         self.maxsize = maxsize
-        self.ledger = LeaseQueue("steamer", maxsize)
+        self.ledger = LeaseQueue("steamer", maxsize, recalls=True)
         self.now = 0.0
         self.offered: list[Item] = []
         self.first_handed: list[Item] = []
@@ -372,6 +493,12 @@ class LeasedBookMachine(RuleBasedStateMachine):
         self.delayed: dict[Item, float] = {}
         self.ended: dict[Item, str] = {}
         self.came_back: set[Item] = set()
+        self.seconds: dict[str, float] = {}
+        self.handed: dict[str, list[Item]] = {reader: [] for reader in READERS}
+        self.recalls: dict[str, int] = {}
+        self.told: Counter[str] = Counter()
+        self.held_back: set[str] = set()
+        """Those from whom something was taken back, and of whom nothing was heard since."""
         self.taken_room = self.came_back_now = self.frames = 0
 
     # What may happen.
@@ -399,10 +526,32 @@ class LeasedBookMachine(RuleBasedStateMachine):
     def lose_writer(self, writer: str) -> None:
         self.ledger.writer_gone(writer, self.now)
 
-    @rule(reader=st.sampled_from(READERS), most=st.integers(0, 12))
-    def set_demand(self, reader: str, most: int) -> None:
+    @rule(
+        reader=st.sampled_from(READERS), most=st.integers(0, 12), seconds=st.sampled_from([0.0, 0.0005, 0.01])
+    )
+    def set_demand(self, reader: str, most: int, seconds: float = 0.0) -> None:
         self.appetite[reader] = most
-        self.ledger.set_demand(reader, most, self.now)
+        self.seconds[reader] = seconds
+        self.ledger.set_demand(reader, most, self.now, seconds=seconds)
+
+    @precondition(lambda self: self.recalls)
+    @rule(data=st.data())
+    def recall(self, data: st.DataObject) -> None:
+        """A reader is told to begin nothing more; what it has begun it may correct once, as one that it has not."""
+        reader = data.draw(st.sampled_from(sorted(self.recalls)))
+        told = self.recalls.pop(reader)
+        self.told[reader] += 1
+        begun = data.draw(st.integers(0, told))
+        for count in dict.fromkeys([begun, max(0, begun - data.draw(st.integers(0, 1)))]):
+            held = [lease for lease in self.open.values() if lease.reader == reader]
+            for lease in held:
+                if self._recall(lease, count, told):
+                    self.held_back.add(reader)
+            if reader not in self.holder.values():
+                self.held_back.discard(reader)
+            self.came_back_now = 1
+            self.ledger.recalled(reader, count, told, self.now)
+            self.take_in_decisions_and_check()
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
@@ -436,6 +585,9 @@ class LeasedBookMachine(RuleBasedStateMachine):
         held = [lease for lease in self.open.values() if lease.reader == reader]
         in_hand = data.draw(in_hands(held))
         self.appetite.pop(reader, None)
+        self.recalls.pop(reader, None)
+        self.handed[reader] = []
+        self.told[reader] = 0
         self.came_back_now = bool(held)
         for lease in held:
             self._lose(lease, in_hand, condemned)
@@ -462,6 +614,12 @@ class LeasedBookMachine(RuleBasedStateMachine):
                 self.frames_of[decision.writer] -= 1
             elif isinstance(decision, HandOver):
                 self._receive(decision.lease)
+            elif isinstance(decision, Recall):
+                assert len(self.handed[decision.reader]) == decision.handed
+                assert list(self.holder.values()).count(decision.reader) > 1, (
+                    "it holds more than it has in hand"
+                )
+                self.recalls[decision.reader] = decision.handed
             else:
                 assert isinstance(decision, Granted)
                 assert decision.count > 0
@@ -504,7 +662,15 @@ class LeasedBookMachine(RuleBasedStateMachine):
         item_range = lease.item_range
         items = [(item_range.frame.payload, index) for index in range(item_range.start, item_range.stop)]
         assert items, "a lease is of something"
-        assert len(items) <= 2 * self.appetite[lease.reader]
+        if self.seconds[lease.reader]:
+            most = lease_size(self.seconds[lease.reader], 1, len(self.offered))
+            assert self.appetite[lease.reader] > 0
+        else:
+            most = 2 * self.appetite[lease.reader]
+        assert len(items) <= most
+        assert len(self.handed[lease.reader]) == lease.first
+        self.handed[lease.reader] += items
+        self.told[lease.reader] = 0
         assert not any(item in self.holder for item in items), "no item is in two hands"
         assert not any(item in self.ended for item in items), "what has ended is not handed out again"
         assert 1 + self.charges.get(items[0], 0) == item_range.attempt
@@ -523,12 +689,27 @@ class LeasedBookMachine(RuleBasedStateMachine):
         self._advance(lease, upto)
 
     def _advance(self, lease: Lease, at: int) -> None:
+        self.held_back.discard(lease.reader)
         for index in range(lease.at, at):
             del self.holder[(lease.item_range.frame.payload, index)]
         if at == lease.item_range.stop:
             del self.open[lease.number]
         else:
-            self.open[lease.number] = Lease(lease.number, lease.reader, lease.item_range, at)
+            self.open[lease.number] = replace(lease, at=at, partial=0)
+
+    def _recall(self, lease: Lease, begun: int, told: int) -> bool:
+        item_range = lease.item_range
+        stop = max(lease.at, item_range.start + begun - lease.first)
+        if lease.first >= told or stop >= item_range.stop:
+            return False
+        for index in range(stop, item_range.stop):
+            del self.holder[(item_range.frame.payload, index)]
+            self._bring_back((item_range.frame.payload, index))
+        if stop == lease.at:
+            del self.open[lease.number]
+        else:
+            self.open[lease.number] = replace(lease, item_range=item_range.upto(stop))
+        return True
 
     def _lose(self, lease: Lease, in_hand: dict[int, range], condemned: bool) -> None:
         for index in range(lease.at, lease.item_range.stop):
@@ -577,12 +758,23 @@ class LeasedBookMachine(RuleBasedStateMachine):
 
     def _check_that_nobody_waits_in_vain(self) -> None:
         ready = self.ledger.account().waiting - sum(due > self.now for due in self.delayed.values())
-        hungry = [r for r, most in self.appetite.items() if list(self.holder.values()).count(r) < most]
+        holds = Counter(self.holder.values())
+        # Who works slowly holds more only while plenty waits.
+        most = {r: min(most, 1) if self.seconds[r] else most for r, most in self.appetite.items()}
+        hungry = [r for r in most if holds[r] < most[r] and r not in self.held_back]
         assert not (ready and hungry), f"{ready} items wait, and so do {hungry}"
+        idle = [r for r in hungry if not holds[r]]
+        if idle and any(count > 1 for count in holds.values()) and not self.ledger.account().waiting:
+            self._check_that_somebody_gives_back(holds)
         if any(due > self.now for due in self.delayed.values()) or (
             self._parked() and (self.ledger.room or 0) > 0
         ):
             assert self.ledger.due is not None, "somebody must look again"
+
+    def _check_that_somebody_gives_back(self, holds: Counter[str]) -> None:
+        """Somebody has nothing to do, and somebody else more than is in hand: that is seen to, now or soon."""
+        untold = [r for r, count in holds.items() if count > 1 and r not in self.recalls and not self.told[r]]
+        assert not untold or self.ledger.due is not None, f"{untold} hold several for ever"
 
 
 TestLeasedBook = LeasedBookMachine.TestCase

@@ -17,6 +17,7 @@ from runner.ipc.messages import Exited, Fact, Finished, Reported
 from runner.ipc.status_page import Counters, Pulse
 from runner.jobs.plan import QUEUE, plan_jobs
 from runner.ledger.accounts import Account
+from runner.ledger.prefetch import OneByOne
 from runner.process.watchdog import PidRegistry
 from runner.spec.limits import Limits
 from runner.spec.model import WorkflowSpec
@@ -34,7 +35,6 @@ from runner.supervisor.lifecycle import (
 from runner.supervisor.outcome import Cause, failed
 from runner.supervisor.supervisor import Supervisor
 from runner.transports.base import Spawned
-from runner.transports.leased.prefetch import OneByOne
 
 EMPTY = Account(QUEUE, None)
 

@@ -10,6 +10,8 @@ import pytest
 from runner.ipc.messages import DeliveryAttempt, ItemCleared
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import open_stream
+from runner.ledger.leases import LeaseQueue
+from runner.ledger.prefetch import Prefetch
 from runner.ledger.ranges import Frame, ItemRange, Lease
 from runner.spec.failures import OnError
 from runner.spec.model import HandlerRef, Role
@@ -20,8 +22,8 @@ from runner.transports.leased.connection import (
     WorkerConnection,
     in_hand,
     reconcile_counters,
+    untold,
 )
-from runner.transports.leased.prefetch import Prefetch
 
 DEATH = DeliveryAttempt(1, "neo", 11, 0.0, "killed by SIGKILL", died=True)
 FAILURE = DeliveryAttempt(2, "alex", 12, 0.0, "OSError")
@@ -48,7 +50,11 @@ def connection() -> Iterator[WorkerConnection]:
     """A worker of which the ledger knows that it did 42 items, that 3 failed, and that 2 are tried again."""
     ours, theirs = open_stream()
     theirs.close()
-    yield WorkerConnection(PLAN, ours, None, None, Output(), Prefetch(), 11, done=42, failed=3, retried=2)
+    page = StatusPage.private()
+    yield WorkerConnection(
+        PLAN, ours, None, None, Output(), Prefetch(), 11, page, done=42, failed=3, retried=2
+    )
+    page.close()
     ours.close()
 
 
@@ -139,3 +145,23 @@ def test_what_was_in_hand_together_lies_side_by_side_in_the_leases(
     number: int, index: int, count: int, expected: dict[int, range]
 ) -> None:
     assert expected == in_hand(LEASES, number, index, count)
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [(0, []), (2, []), (4, [(1, 4)]), (6, [(1, 5), (2, 1)]), (8, [(1, 5), (2, 3)]), (99, [(1, 5), (2, 3)])],
+)
+def test_what_a_consumer_has_done_and_not_said_is_told_by_its_page(
+    connection: WorkerConnection, ended: int, expected: list[tuple[int, int]]
+) -> None:
+    queue = LeaseQueue("q", None)
+    connection.inbox = queue
+    queue.set_demand("neo", 8, now=0.0)
+    for count in (5, 3):
+        queue.offer("chef", Frame("buns", count), now=0.0)
+    queue.acked(1, 2, now=0.0)
+
+    assert expected == [(lease.number, upto) for lease, upto in untold(connection, ended)]
+
+    connection.outboxes = (LeaseQueue("r", None),)
+    assert [] == untold(connection, ended)

@@ -20,10 +20,10 @@ from runner.ipc.messages import Fact, ItemCleared, KeysExhausted
 from runner.ipc.status_page import StatusPage, Word
 from runner.ipc.stream import PutMessage, SupervisorStream
 from runner.ledger.leases import LeaseQueue
+from runner.ledger.prefetch import Prefetch
 from runner.ledger.ranges import Frame, ItemRange, Lease
 from runner.ledger.snapshot import QueueSnapshot
 from runner.spec.plan import WorkerPlan
-from runner.transports.leased.prefetch import Prefetch
 
 if TYPE_CHECKING:
     from runner.ledger.partitioned import PartitionedQueue, QueueLedger
@@ -48,9 +48,10 @@ class WorkerConnection:
     output: Output
     prefetch: Prefetch
     pid: int
+    page: StatusPage
     wants_join: bool = False
-    wanted: tuple[int, int] = (1, 0)
-    """Items that it may hold at once, and those that it holds besides, as the ledger was told last."""
+    wanted: tuple[int, int, float] = (1, 0, 0.0)
+    """Items that it may hold at once, those that it holds besides, and what one takes, as the ledger was told last."""
     held: int = 0
     """Items that it has handled, and that are not safe yet."""
     handed: int = 0
@@ -58,6 +59,8 @@ class WorkerConnection:
     put: int = 0
     done: int = 0
     """Items that it has acknowledged, in this life."""
+    untimed: int = 0
+    """Items of which it has not said what they took."""
     failed: int = 0
     """Items that its handler raised on, for the last time."""
     retried: int = 0
@@ -74,7 +77,7 @@ class WorkerConnection:
     """Failures of its items that found no room yet in the queue that they go to: meanwhile it gets no other items."""
 
     def __post_init__(self) -> None:
-        self.wanted = self.at_once, 0
+        self.wanted = self.at_once, 0, 0.0
 
     @property
     def at_once(self) -> int:
@@ -92,9 +95,15 @@ class WorkerConnection:
         quick = self.prefetch.most > 1
         most = self.prefetch.most * (_PREFETCH if quick else 1)
         most = 0 if self.retired or self.errors_outside else max(most, self.at_once)
-        if (most, self.held) != self.wanted:
-            self.wanted = most, self.held
-            self.inbox.set_demand(self.plan.name, most, now, self.held, roomless)
+        # Slow items are handed out several at a time to whoever lets them be taken back.
+        seconds = self.prefetch.slow if self.page.words[Word.HEEDS] else 0.0
+        most = min(most, 1) if seconds else most
+        if (most, self.held, seconds) != self.wanted:
+            self.wanted = most, self.held, seconds
+            if isinstance(self.inbox, LeaseQueue):
+                self.inbox.set_demand(self.plan.name, most, now, self.held, roomless, seconds)
+            else:
+                self.inbox.set_demand(self.plan.name, most, now, self.held, roomless)
 
     @property
     def leases(self) -> list[Lease]:
@@ -277,6 +286,21 @@ class NoPartitionedQueues:
     def news(self, now: float, *, all_of_it: bool) -> list[Fact]:
         """What queues have dropped."""
         return []
+
+
+def untold(connection: WorkerConnection, ended: int) -> list[tuple[Lease, int]]:
+    """
+    Name the leases of which a consumer has done more than it has said, and up to where, if it says in its page that of
+    all that it was handed the first `ended` items have come to an end. Which of these have failed must be known.
+    """
+    if connection.outboxes or not isinstance(connection.inbox, LeaseQueue):
+        return []  # what was made of them is not in
+    found = []
+    for lease in connection.leases:
+        upto = min(lease.item_range.stop, lease.item_range.start + ended - lease.first)
+        if upto > lease.at:
+            found.append((lease, upto))
+    return found
 
 
 def take_in_page(connection: WorkerConnection, page: StatusPage, now: float) -> dict[int, range]:

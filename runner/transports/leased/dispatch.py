@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from runner.ipc.barrier import barrier
 from runner.ipc.frames import pack_series
 from runner.ipc.messages import FailedItem
+from runner.ipc.status_page import Word
 from runner.ipc.stream import (
     CreditMessage,
     EnoughMessage,
@@ -21,7 +23,7 @@ from runner.ipc.stream import (
 )
 from runner.ledger.credit import Granted
 from runner.ledger.leases import LeaseQueue
-from runner.ledger.ranges import Accepted, Frame, HandOver, Lease
+from runner.ledger.ranges import Accepted, Frame, HandOver, Lease, Recall
 from runner.spec.plan import Plan, WorkerPlan
 from runner.transports.leased.big_items import ArenaRegistry
 from runner.transports.leased.connection import KeptItems, NoPartitionedQueues, WorkerConnection
@@ -75,14 +77,17 @@ class Dispatch:
 
     def carry_out(self, ledger: QueueLedger) -> None:
         """Tell the workers what a ledger has decided."""
-        for decision in ledger.decide():
-            match decision:
-                case HandOver():
-                    self._hand_over(decision.lease)
-                case Granted():
-                    self._credit(decision.writer, decision.count)
-                case Accepted() if not ledger.shares or decision.writer in self.routed:
-                    self._accepted(decision.writer, ledger)
+        while decisions := ledger.decide():
+            for decision in decisions:
+                match decision:
+                    case HandOver():
+                        self._hand_over(decision.lease)
+                    case Granted():
+                        self._credit(decision.writer, decision.count)
+                    case Accepted() if not ledger.shares or decision.writer in self.routed:
+                        self._accepted(decision.writer, ledger)
+                    case Recall() if isinstance(ledger, LeaseQueue):
+                        self._recall(ledger, decision)
 
     def _hand_over(self, lease: Lease) -> None:
         if lease.reader not in self.connections:
@@ -102,6 +107,20 @@ class Dispatch:
             body=item_range.frame.payload,
         )
         self.send(connection, message)
+
+    def _recall(self, ledger: LeaseQueue, recall: Recall) -> None:
+        """Tell a reader, if it heeds that, to begin no more of what it holds, and see what it has begun; in this order.
+
+        It may have said that it begins one more, and look only then at what it was told: then it says that it has left
+        that one, too.
+        """
+        if (connection := self.connections.get(recall.reader)) is None:
+            return
+        words = connection.page.words
+        if words[Word.HEEDS]:
+            words[Word.RECALLED] = recall.handed
+            if barrier():
+                ledger.recalled(recall.reader, words[Word.BEGUN], recall.handed, time.monotonic())
 
     def _credit(self, writer: str, count: int) -> None:
         if writer in self.connections:  # else it died meanwhile: what it has offered stays

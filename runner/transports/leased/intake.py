@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runner.ipc.messages import Fact
+from runner.ipc.status_page import Word
 from runner.ipc.stream import (
     AckMessage,
     CommitMessage,
@@ -20,6 +21,7 @@ from runner.ipc.stream import (
     HeldMessage,
     JoinRequest,
     LeaveRequest,
+    LeftMessage,
     MoreRequest,
     PlaceMessage,
     PutBigMessage,
@@ -29,11 +31,12 @@ from runner.ipc.stream import (
     StockRequest,
 )
 from runner.ledger.credit import UNBOUNDED_SHARE
+from runner.ledger.leases import LeaseQueue
 from runner.ledger.ranges import Lease
 from runner.spec.failures import OnError
 from runner.transports.kept_states import KeptStates, SourcePlaces
 from runner.transports.leased.big_items import ArenaRegistry
-from runner.transports.leased.connection import Suspicion, WorkerConnection
+from runner.transports.leased.connection import Suspicion, WorkerConnection, untold
 from runner.transports.leased.dispatch import Dispatch
 from runner.transports.leased.failures import settle_failure
 
@@ -83,6 +86,8 @@ class Intake:
                     self._failed(connection, message, now)
                 case CommitMessage() if connection.inbox is not None:
                     self._commit(connection, message, now)
+                case LeftMessage() if isinstance(connection.inbox, LeaseQueue):
+                    connection.inbox.recalled(connection.plan.name, message.begun, message.handed, now)
                 case HeldMessage() if connection.inbox is not None:
                     self._held(connection, message, connection.inbox, now)
                 case PlaceMessage() | SampleMessage():
@@ -97,6 +102,18 @@ class Intake:
                     self._answer_stock(connection, message)
                 case LeaveRequest():
                     self._give_leave(connection, message, now)
+
+    def take_in_untold(self, connection: WorkerConnection) -> bool:
+        """Take in what a reader has done and not said yet: it says so once a lease. True if there was anything."""
+        if not connection.page.words[Word.HEEDS]:
+            return False
+        ended = connection.page.words[Word.ENDED]
+        if not untold(connection, ended):
+            return False
+        self.receive(connection)  # what has failed of them was said before the page had it
+        for lease, upto in untold(connection, ended):
+            self._ended(connection, AckMessage(lease.number, upto), time.monotonic())
+        return True
 
     def _put(
         self, connection: WorkerConnection, message: PutMessage, payload: bytes | memoryview, now: float
@@ -173,8 +190,10 @@ class Intake:
         lease = self._own_lease(connection, message)
         if lease is None or connection.inbox is None:
             return None
+        connection.untimed += message.upto - lease.at
         if message.nanos:
-            connection.prefetch.observe(message.upto - lease.item_range.start, message.nanos / 1e9)
+            connection.prefetch.observe(connection.untimed, message.nanos / 1e9)
+            connection.untimed = 0
         connection.inbox.acked(message.lease, message.upto, now, partial)
         connection.done += message.upto - lease.at
         if lease.item_range.history and (cleared := self._suspicion.done(lease, message.upto)) is not None:
@@ -187,6 +206,7 @@ class Intake:
         if lease is None or connection.inbox is None or message.upto == lease.item_range.stop:
             return
         connection.done += message.upto - lease.at
+        connection.untimed = 0  # what they took was with the one that failed
         judged = settle_failure(connection.inbox, lease, connection.plan, connection.pid, message, now)
         if judged.delay is None:
             connection.failed += 1

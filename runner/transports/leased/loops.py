@@ -23,6 +23,7 @@ from runner.transports.base import OnItemFailure, SafePoints
 from runner.transports.leased.failures import failure_message
 from runner.transports.leased.reader import FrameInbox
 from runner.transports.leased.session import WorkerSession
+from runner.transports.leased.slow_items import SlowItems
 from runner.transports.leased.writer import FrameOutbox
 
 _MARK = Word.MARK
@@ -174,13 +175,24 @@ class FrameLoops:
             return
         inbox = self.inbox
         assert inbox is not None
+        inbox.heed()
+        slow = SlowItems(self.session, inbox, self._acknowledge, run_out, self._passer())
         work = self._work_off if self.outbox is None else self._pass_on
         while (lease := inbox.next_lease()) is not None:
-            self.session.status.begin_work()
-            items = self._open(lease)
+            items: Iterator[object] | None = None
             at = lease.start
             while at < lease.stop:
-                at = work(lease, items, at, call, fail)
+                upto = inbox.claim(lease, at)
+                if upto == at:
+                    self._leave(lease, at)
+                    break
+                self.session.status.begin_work()
+                if items is None:
+                    items = inbox.open(lease)
+                if inbox.stride == 1:
+                    at = self._one_by_one(slow, lease, items, at, call, fail)
+                else:
+                    at = work(lease, items, at, upto, call, fail)
 
     def consume_holding(
         self, call: Callable[[object], object], fail: OnItemFailure, points: SafePoints
@@ -188,25 +200,69 @@ class FrameLoops:
         """The same, but each item is done only when it is safe."""
         self.hold(call, fail, points)
 
-    def _open(self, lease: LeaseMessage) -> Iterator[object]:
-        assert self.inbox is not None
-        return open_lease(self.inbox, lease, self.session.status, names_all=self.names_all)
-
-    def _work_off(
+    def _one_by_one(
         self,
+        slow: SlowItems,
         lease: LeaseMessage,
         items: Iterator[object],
         at: int,
         call: Callable[[object], object],
         fail: OnItemFailure,
     ) -> int:
-        """A consumer's loop: handle items from `at` on, up to the end or a failure; return where to go on."""
+        """The loop of both while items are slow: handle them up to the end or a failure; return where to go on."""
+        if self.outbox is not None:
+            self.outbox.begin(lease.lease, at, lease.stop, lease.partial if at == lease.start else 0)
+        try:
+            return slow.run(lease, items, at, call)
+        except (WorkerSignal, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            index, item, slow.item = slow.index, slow.item, _NOTHING
+            inbox = self.inbox
+            assert inbox is not None
+            inbox.handled_each(slow.times, slow.names)
+            if len(slow.names) > len(slow.times):
+                self.session.status.set_item(slow.names[len(slow.times)])
+            if self.outbox is not None:
+                self.outbox.flush()
+            reached = index - isinstance(error, UnpackError)  # the last one that the handler has seen
+            return self._failed(lease, reached, item, error, fail, index, sum(slow.times))
+
+    def _passer(self) -> Callable[[object, int, int], None] | None:
+        outbox = self.outbox
+        if outbox is None:
+            return None
+
+        def pass_on(value: object, skip: int, upto: int) -> None:
+            if value is None:
+                outbox.done(upto)
+            else:
+                _put_value(outbox, value, skip, upto)
+
+        return pass_on
+
+    def _some(self, items: Iterator[object], at: int, upto: int, lease: LeaseMessage) -> Iterator[object]:
+        """Items `at` to `upto` of a lease, where `items` are those from `at` on; named where that is worth it."""
+        some = items if upto == lease.stop else islice(items, upto - at)
+        named = self.names_all or lease.stop - lease.start == 1
+        return _named(some, self.session.status) if named else some
+
+    def _work_off(
+        self,
+        lease: LeaseMessage,
+        items: Iterator[object],
+        at: int,
+        upto: int,
+        call: Callable[[object], object],
+        fail: OnItemFailure,
+    ) -> int:
+        """A consumer's loop: handle items `at` to `upto`, or up to a failure; return where to go on."""
         assert self.inbox is not None
         words = self.session.status.words
         index, item = at - 1, _NOTHING
         self.inbox.mark_in_hand(lease.lease, at, lease.first)
         try:
-            for index, item in enumerate(items, at):
+            for index, item in enumerate(self._some(items, at, upto, lease), at):
                 words[_MARK] = index
                 if (value := call(item)) is not None:
                     run_out(value)
@@ -214,19 +270,20 @@ class FrameLoops:
             raise
         except BaseException as error:
             return self._failed(lease, index, item, error, fail, at)
-        words[Word.DONE] += lease.stop - at
+        words[Word.DONE] += upto - at
         item = _NOTHING
         self.inbox.release_items()
-        nanos = self.session.status.end_work()
-        self.session.status.count_items(lease.stop - at, nanos)
-        self.inbox.ack(lease.lease, lease.stop, nanos)
-        return lease.stop
+        self.inbox.handled(upto - at, self.session.status.end_work())
+        if upto == lease.stop:
+            self._acknowledge(lease, upto)
+        return upto
 
     def _pass_on(
         self,
         lease: LeaseMessage,
         items: Iterator[object],
         at: int,
+        upto: int,
         call: Callable[[object], object],
         fail: OnItemFailure,
     ) -> int:
@@ -238,7 +295,7 @@ class FrameLoops:
         inbox.mark_in_hand(lease.lease, at, lease.first)
         outbox.begin(lease.lease, at, lease.stop, skip)
         try:
-            for index, item in enumerate(items, at):
+            for index, item in enumerate(self._some(items, at, upto, lease), at):
                 words[_MARK] = index
                 if (value := call(item)) is None:
                     outbox.done(index + 1)
@@ -251,20 +308,32 @@ class FrameLoops:
             words[Word.DONE] += index - at
             outbox.flush()
             return self._failed(lease, index, item, error, fail, at)
-        words[Word.DONE] += lease.stop - at
+        words[Word.DONE] += upto - at
         item = value = _NOTHING
         inbox.release_items()
-        self._acknowledge(lease, at)
-        return lease.stop
+        inbox.handled(upto - at, self.session.status.end_work())
+        if upto == lease.stop:
+            self._acknowledge(lease, upto)
+        return upto
 
-    def _acknowledge(self, lease: LeaseMessage, began_at: int) -> None:
-        """The lease is done: say so with what is left of its outputs, or alone if nothing is."""
-        assert self.inbox is not None and self.outbox is not None
-        nanos = self.session.status.end_work()
-        self.session.status.count_items(lease.stop - began_at, nanos)
-        self.outbox.all_done()
-        if not self.outbox.send_rest(nanos):
-            self.inbox.ack(lease.lease, lease.stop, nanos)
+    def _acknowledge(self, lease: LeaseMessage, upto: int) -> None:
+        """The items before `upto` are done: say so with what is left of their outputs, or alone if nothing is."""
+        assert self.inbox is not None
+        outbox, nanos = self.outbox, self.inbox.pop_nanos()
+        if outbox is None:
+            self.inbox.ack(lease.lease, upto, nanos)
+            return
+        if upto == lease.stop:
+            outbox.all_done()
+        if not outbox.send_rest(nanos) and outbox.told < upto:
+            self.inbox.ack(lease.lease, upto, nanos)
+
+    def _leave(self, lease: LeaseMessage, at: int) -> None:
+        """What is left of a lease is not to be begun: say how far it has come, and that."""
+        assert self.inbox is not None
+        if at > lease.start:
+            self._acknowledge(lease, at)
+        self.inbox.leave(lease, at)
 
     def _failed(
         self,
@@ -274,25 +343,25 @@ class FrameLoops:
         error: BaseException,
         fail: OnItemFailure,
         began_at: int,
+        counted: int = 0,
     ) -> int:
-        """One item failed: those before it are done. Return where to go on."""
+        """One item failed: those before it are done. Return where to go on. `counted` nanoseconds were those before
+        `began_at`."""
         handled = index + 1 - began_at
         if isinstance(error, UnpackError):
             index, item, error = index + 1, Unreadable(), unpacking_failure(error)
         words = self.session.status.words
         if self.outbox is None:
             words[Word.DONE] += index - began_at
-        nanos = self.session.status.end_work()
-        self.session.status.count_items(handled, nanos)
         assert self.inbox is not None
+        self.inbox.handled(handled, self.session.status.end_work() - counted)
         self.inbox.release_items()
+        nanos = self.inbox.pop_nanos()
 
         def send(kind: str, **payload: Any) -> None:
             self.session.stream.send(failure_message(lease, index, item, nanos, {"kind": kind, **payload}))
 
         fail(item, error, attempt=lease.attempt if index == lease.start else 1, send=send)
-        if index + 1 < lease.stop:
-            self.session.status.begin_work()
         return index + 1
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from runner.errors import EndOfStream
 from runner.facts import dataclass
+from runner.ipc.barrier import heed_barriers
 from runner.ipc.frames import Fetch, shares_pickle, unpack
 from runner.ipc.status_page import Wait, Word
-from runner.ipc.stream import LONGEST, AckMessage, Ended, LeaseMessage, MoreRequest
+from runner.ipc.stream import LONGEST, AckMessage, Ended, LeaseMessage, LeftMessage, MoreRequest
 from runner.text import safe_repr
 from runner.transports.base import nothing_in_hand
 from runner.transports.leased.big_items import BigItemReader
@@ -31,8 +32,14 @@ _APART = 1 << 22
 done first is acknowledged first."""
 
 
+_STOP, _ENDED, _BEGUN, _RECALLED = Word.STOP, Word.ENDED, Word.BEGUN, Word.RECALLED
 _NONE = (1 << 64) - 1
 """Stands in the mark for no item at all."""
+SLOW = 50_000
+"""Nanoseconds from which on an item is begun for itself: others of its lease may then be taken back meanwhile."""
+_STRIDE = 500_000
+"""Nanoseconds of quicker items that are begun together."""
+_GROWTH = 8
 
 
 class FrameInbox:
@@ -51,6 +58,14 @@ class FrameInbox:
         """The items of a frame that is handed out in parts, and what tells it from others: nothing can change them."""
         self._first: int | None = None
         """The place of the first item of the frame that the item in hand is in; None while none is in hand."""
+        self._handed = self._first_handed = 0
+        """Items that were handed to this worker, up to the lease in hand, and before it."""
+        self._left = 0
+        """So many of those it has told not to begin, if it had not."""
+        self.stride = 1
+        """Items that are begun together: what is begun is not taken back."""
+        self.nanos = 0
+        """What items took since something was said of them last."""
         self._taken: dict[int, deque[_Taken]] = {}
         """What a handler that drives its queue has taken and is not acknowledged, by lease, oldest first."""
         self._takers: set[int] = set()
@@ -81,11 +96,60 @@ class FrameInbox:
         if not session.leases or self._words[Word.STOP]:
             return None
         lease = session.leases.popleft()
+        self._first_handed = self._handed
+        self._handed += lease.stop - lease.start
         if self._big_items is not None:
             lease.body = self._big_items.resolve(lease.body)
         self._words[Word.RECEIVED] += lease.stop - lease.start
         self._words[Word.ATTEMPT] = lease.attempt
         return lease
+
+    # What is begun of a lease, and what the supervisor may take back.
+
+    def heed(self) -> None:
+        """Say what is begun, from now on, and begin nothing that is recalled; where the system lets that be safe."""
+        self._words[Word.HEEDS] = heed_barriers()
+
+    def claim(self, lease: LeaseMessage, at: int) -> int:
+        """Say that items of the lease in hand from `at` on are begun; return where they end, `at` if they may not be.
+
+        In this order: the supervisor writes what it recalls before it reads what is begun, so one of the two sees the
+        other's word (barrier.py).
+        """
+        words, stop = self._words, at + self.stride
+        if stop > lease.stop:
+            stop = lease.stop
+        ended = self._first_handed + at - lease.start
+        words[_ENDED] = ended
+        words[_BEGUN] = ended + stop - at
+        return at if ended < words[_RECALLED] or words[_STOP] else stop
+
+    def leave(self, lease: LeaseMessage, at: int) -> None:
+        """Say that items of the lease in hand from `at` on, and what was recalled with them, are not begun."""
+        self._words[Word.RECEIVED] -= lease.stop - at
+        begun, recalled = self._first_handed + at - lease.start, self._words[Word.RECALLED]
+        if self._left <= begun < recalled:
+            self._left = recalled
+            self._session.stream.send(LeftMessage(begun, recalled))
+
+    def handled(self, items: int, nanos: int) -> None:
+        """Items that were begun together have taken so long."""
+        self._session.status.count_items(items, nanos)
+        self.nanos += nanos
+        each = nanos // max(1, items)
+        self.stride = 1 if each >= SLOW else min(self.stride * _GROWTH, _STRIDE // max(1, each))
+
+    def handled_each(self, times: list[int], names: list[str]) -> None:
+        """Items that were begun one by one have taken so long each; the name of the next may stand behind theirs."""
+        if times:
+            self._session.status.count_each(times, names)
+            self.nanos += sum(times)
+            self.stride = 1 if times[-1] >= SLOW else _GROWTH
+
+    def pop_nanos(self) -> int:
+        """What items took since this was asked last."""
+        nanos, self.nanos = self.nanos, 0
+        return nanos
 
     def open(self, lease: LeaseMessage) -> Iterator[object]:
         """Unpickle what a lease holds, as it is asked for. Arrays may be good only until `release_items`."""
@@ -99,6 +163,11 @@ class FrameInbox:
             self._big_items.release()
         if self.before_ack is not None:
             self.before_ack()
+
+    def release_views(self) -> None:
+        """Called between items of a lease: what is kept of a big one must not lie where the next will."""
+        if self._big_items is not None:
+            self._big_items.release()
 
     def mark_in_hand(self, lease: int, index: int, first: int) -> None:
         """Mark which item is in hand. In this order: in between the page names none, whatever lease it names."""

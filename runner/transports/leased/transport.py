@@ -32,11 +32,12 @@ from runner.ipc.status_page import Word
 from runner.ipc.stream import EndMessage, SupervisorStream, WorkerStream
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
+from runner.ledger.prefetch import OneByOne, Prefetch
 from runner.ledger.ranges import Frame
 from runner.ledger.uniqueness import SeenKeys
 from runner.process.resources.base import NO_PROVIDERS, ResourceProviders
 from runner.spec.failures import OnError
-from runner.spec.plan import Plan, StagePlan, WorkerPlan
+from runner.spec.plan import Plan, QueuePlan, StagePlan, WorkerPlan
 from runner.transports.base import Spawned, WorkerMain
 from runner.transports.cut import Cut
 from runner.transports.error_items import failed_in_making
@@ -62,7 +63,6 @@ from runner.transports.leased.dispatch import Dispatch
 from runner.transports.leased.endpoint import EndpointFactory, open_for_all, settle
 from runner.transports.leased.failures import take_back
 from runner.transports.leased.intake import Intake
-from runner.transports.leased.prefetch import OneByOne, Prefetch
 from runner.transports.lending import lend_place
 from runner.transports.pool import PooledTransport, ProcessPool
 
@@ -111,9 +111,7 @@ class LeasedTransport(PooledTransport):
         self._unsettled: set[str] = set()
         self._partitioned = _partitioned_queues(plan, self._unsettled)
         self._ledgers: dict[str, QueueLedger] = {
-            q.name: self._partitioned.ledgers.get(q.name)
-            or LeaseQueue(q.name, q.spec.maxsize, len(q.writers), fills=q.read_in_batches)
-            for q in plan.queues
+            q.name: self._partitioned.ledgers.get(q.name) or _lease_queue(q) for q in plan.queues
         }
         fed = {queue.name for queue in plan.queues if queue.fed}
         self._prefetches = {s.name: _prefetch(s, fed) for s in plan.stages}
@@ -131,6 +129,8 @@ class LeasedTransport(PooledTransport):
         )
         self._connections = self._dispatch.connections
         self._kept = self._dispatch.kept
+        self._is_due = False
+        """Whether whoever waits next must be told of something that has happened before."""
         self._intake = Intake(
             self._dispatch, self._arenas, self._states, self._places, self._unsettled, _stage_rates(plan)
         )
@@ -184,7 +184,8 @@ class LeasedTransport(PooledTransport):
 
     def wait(self, timeout: float) -> Sequence[Fact]:
         """Move items until a worker speaks or dies, a signal arrives, a queue is settled or `timeout` has passed."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (0.0 if self._is_due else timeout)
+        self._is_due = False
         self._dispatch.woken = False
         quiet = self.pool.moves if timeout > _SOON else None
         while True:
@@ -205,6 +206,9 @@ class LeasedTransport(PooledTransport):
 
     def cut(self, now: float) -> Cut | None:
         """Return what the run is at this moment; None while something is to be told that has happened."""
+        if self._take_in_untold():
+            self._dispatch.advance()
+            self._is_due |= self._dispatch.woken
         if self._intake.facts:
             return None
         queues = tuple(self._partitioned.snapshot(ledger, now) for ledger in self._ledgers.values())
@@ -269,6 +273,12 @@ class LeasedTransport(PooledTransport):
         self._arenas.close()
         self.pool.close()
 
+    def _take_in_untold(self) -> bool:
+        found = False
+        for connection in self._connections.values():
+            found |= self._intake.take_in_untold(connection)
+        return found
+
     # Starts and deaths.
 
     def _restore(self, cut: Cut) -> None:
@@ -313,7 +323,16 @@ class LeasedTransport(PooledTransport):
         inbox = self._ledgers[worker.receives] if worker.receives else None
         outboxes = tuple(self._ledgers[queue] for queue in worker.targets)
         prefetch = self._prefetches[worker.stage]
-        connection = WorkerConnection(worker, stream, inbox, outboxes, self._output(worker), prefetch, pid)
+        connection = WorkerConnection(
+            worker,
+            stream,
+            inbox,
+            outboxes,
+            self._output(worker),
+            prefetch,
+            pid,
+            self.pool.status(worker.name),
+        )
         self._connections[worker.name] = connection
         self._watch(connection)
         now = time.monotonic()
@@ -423,6 +442,11 @@ def _stage_rates(plan: Plan) -> StageRates | None:
     from runner.transports.rates import StageRates
 
     return StageRates(plan)
+
+
+def _lease_queue(queue: QueuePlan) -> LeaseQueue:
+    batches = queue.read_in_batches
+    return LeaseQueue(queue.name, queue.spec.maxsize, len(queue.writers), fills=batches, recalls=not batches)
 
 
 def _partitioned_queues(plan: Plan, unsettled: set[str]) -> PartitionedQueues | NoPartitionedQueues:

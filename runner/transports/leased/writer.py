@@ -221,6 +221,8 @@ class FrameOutbox(OutboxEnd):
         self._progress = (0, 0, 0)
         """For a pipe stage: items of the lease before the first number are done, the second counts the outputs of that
         item, and the third all outputs ever gathered up to there. One store: the flusher sees all or nothing."""
+        self.told = 0
+        """Up to which item of the lease in hand what was sent says that they are done."""
         self._outputs = self._outputs_sent = 0
         self._sampler: ItemSampler | None = None
 
@@ -337,6 +339,7 @@ class FrameOutbox(OutboxEnd):
         """Item `at` of a lease up to `stop` is in hand, and `partial` of its outputs were sent before."""
         with self._lock:
             self._lease, self._stop = lease, stop
+            self.told = at
             self._progress = (at, partial, self._outputs)
             if stop - at > 1 and not len(self._packer):
                 # The wait for the lease says nothing of how quickly its items are handled.
@@ -405,6 +408,7 @@ class FrameOutbox(OutboxEnd):
         self.session.spent += count
         self._sends += 1
         self._words[Word.SENT] += count
+        self.told = upto
         self.session.stream.send(kind(count, upto, partial, self._lease, nanos, body=body))
         if sampler is not None:
             sampler.sent(count, first)

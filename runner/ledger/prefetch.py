@@ -8,10 +8,14 @@ at the start, so the controller begins with one item and grows eightfold a step 
 
 from __future__ import annotations
 
-TARGET = 0.004
-"""Seconds of work that a lease should hold."""
+from runner.ledger.readers import TARGET
+
+SLOW = 0.0001
+"""Seconds from which on an item is a slow one: how many of them make a lease depends on who else wants some."""
 MOST = 1 << 16
 _GROWTH = 8
+_TOLERANCE = 1.25
+"""How far from what was said last the time of a slow item may be before it is said anew."""
 
 
 class Prefetch:
@@ -21,6 +25,8 @@ class Prefetch:
         self._seconds: float | None = None
         self.most = 1
         """Items that the reader should hold at once."""
+        self.slow = 0.0
+        """Seconds that an item takes where that is a slow one, about; else 0."""
 
     def observe(self, items: int, seconds: float) -> None:
         """Take in that `items` items took `seconds`. Slower than thought counts at once, faster by half."""
@@ -30,6 +36,8 @@ class Prefetch:
         known = self._seconds
         self._seconds = each if known is None or each > known else (each + known) / 2
         self.most = max(1, min(int(TARGET / self._seconds), self.most * _GROWTH, MOST))
+        if not self.slow / _TOLERANCE < self._seconds < self.slow * _TOLERANCE:
+            self.slow = self._seconds if self._seconds >= SLOW else 0.0
 
 
 class OneByOne(Prefetch):
