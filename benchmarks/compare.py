@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             run_all(options, kept, Path(folder))
     results = kept.results(rows())
-    print(as_markdown(results) if options.markdown else as_text(results))
-    print(f"\n{summary(results)}")
+    known = [result for result in results if result.figures]
+    print(as_markdown(known) if options.markdown else as_text(known))
+    print(f"\n{summary(known)}")
     if options.plot:
         write_plot(options.plot, results)
     if options.page:
@@ -64,9 +66,10 @@ def run_all(options: argparse.Namespace, kept: Kept, folder: Path) -> None:
     for name in missing():
         _say(f"{name}: not installed, left out")
     for row in _chosen(options.rows):
+        began = time.perf_counter()
         result = measure(row, setting, rounds)
         kept.add(result)
-        _say("  ".join(cell for cell in cells(result) if cell))
+        _say(f"[{time.perf_counter() - began:.0f} s]  " + "  ".join(cell for cell in cells(result) if cell))
 
 
 def _about(setting: Setting, rounds: int) -> str:

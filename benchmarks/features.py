@@ -92,7 +92,7 @@ _ROOMY = {"maxsize": "100000000"}
 """So that a queue which must not be full never is."""
 
 
-def _features() -> tuple[Feature, ...]:
+def features() -> tuple[Feature, ...]:
     return (
         Feature("order: keep", _PIPE, Topology(between="double", pipe={"order": "keep"})),
         Feature("shard_by, numbers", _PLAIN, Topology(consumer={"shard_by": "item"})),
@@ -180,9 +180,9 @@ def print_row(name: str, without: Cost, has: Cost) -> None:
 
 
 def _chosen(beginnings: list[str]) -> list[Feature]:
-    chosen = [each for each in _features() if not beginnings or each.name.startswith(tuple(beginnings))]
+    chosen = [each for each in features() if not beginnings or each.name.startswith(tuple(beginnings))]
     if not chosen:
-        names = ", ".join(each.name for each in _features())
+        names = ", ".join(each.name for each in features())
         sys.exit(f"no feature begins with {' or '.join(beginnings)}; features: {names}")
     return chosen
 

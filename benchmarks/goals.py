@@ -51,6 +51,7 @@ P99 = Metric("p99", "µs", _said("p99"))
 RUN = Metric("run", "s", _said("run"))
 STARVED = Metric("starved", "%", _said("starved", 100))
 PEAK = Metric("peak", "MiB", lambda runs: runs[-1][1].peak / 2**20)
+SHARED = Metric("shared", "MiB", lambda runs: runs[-1][1].shared / 2**20)
 IDLE = Metric("CPU", "% of a core", lambda runs: 100 * runs[-1][1].idle_share)
 
 

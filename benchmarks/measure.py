@@ -35,6 +35,8 @@ class Reading:
     seconds: float
     cpu: float
     peak: int = 0
+    shared: int = 0
+    """The most that the processes had in common, as of memory that big items lie in."""
     idle_share: float = 0.0
     said: dict[str, float] = field(default_factory=dict)
     """What was said in JSON objects, one a line; of what several have said the largest."""
@@ -78,14 +80,21 @@ def run_once(command: Sequence[str | Path], *, timeout: float, watch: bool = Fal
         return Reading(
             seconds,
             after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-            max((memory for _, memory, _ in glances), default=0),
+            max((glance.private + glance.shared for glance in glances), default=0),
+            max((glance.shared for glance in glances), default=0),
             _idle_share(glances),
             _said(out.read().decode(errors="replace")),
         )
 
 
-Glance = tuple[float, int, float]
-"""Seconds since the start, bytes in memory, processor seconds used: of all processes together."""
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """Of all processes together, so many seconds after the start: bytes in memory, processor seconds used."""
+
+    at: float
+    private: int
+    shared: int
+    used: float
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> list[Glance]:
@@ -102,7 +111,7 @@ def _look_on(process: subprocess.Popen[bytes], deadline: float) -> list[Glance]:
         if time.perf_counter() > deadline:
             raise ContenderError("not done in time")
         pids = list(_family(process.pid))
-        glances.append((time.perf_counter() - began, _memory(pids), sum(map(_used, pids))))
+        glances.append(Glance(time.perf_counter() - began, *_memory(pids), sum(map(_used, pids))))
         time.sleep(_GLANCE)
     return glances
 
@@ -154,8 +163,8 @@ def _listed(folder: Path) -> list[Path]:
     return []
 
 
-def _memory(pids: Iterable[int]) -> int:
-    """What processes have in memory together: pages that they share, and files in memory that they have open, once."""
+def _memory(pids: Iterable[int]) -> tuple[int, int]:
+    """What processes have in memory, each its own, and together: shared pages and open files in memory, once."""
     private = shared = 0
     files: dict[tuple[int, int], int] = {}
     for pid in pids:
@@ -165,7 +174,7 @@ def _memory(pids: Iterable[int]) -> int:
             private += sizes["Pss"] - sizes["Pss_Shmem"]
             shared += sizes["Pss_Shmem"]
         files |= _memory_files(pid)
-    return private + max(shared, sum(files.values()))
+    return private, max(shared, sum(files.values()))
 
 
 def _memory_files(pid: int) -> dict[tuple[int, int], int]:
@@ -190,10 +199,10 @@ def _used(pid: int) -> float:
 
 def _idle_share(glances: Sequence[Glance]) -> float:
     """Processor time per second while all that is to be started has started, and all wait."""
-    idle = [(at, used) for at, _, used in glances if _IDLE_FROM <= at <= _IDLE_TO]
+    idle = [glance for glance in glances if _IDLE_FROM <= glance.at <= _IDLE_TO]
     if len(idle) < 2:
         return 0.0
-    return (idle[-1][1] - idle[0][1]) / (idle[-1][0] - idle[0][0])
+    return (idle[-1].used - idle[0].used) / (idle[-1].at - idle[0].at)
 
 
 def _said(text: str) -> dict[str, float]:

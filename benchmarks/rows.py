@@ -22,6 +22,7 @@ from contenders import (
     QUEUES,
     RAY,
 )
+from feature_rows import feature_rows
 from goals import (
     CPU_EACH,
     CPU_MORE,
@@ -32,6 +33,7 @@ from goals import (
     RATE,
     RUN,
     SECONDS,
+    SHARED,
     STARVED,
     WALL_MORE,
     Goal,
@@ -47,7 +49,17 @@ NOISE = 0.02
 
 def rows() -> tuple[Row, ...]:
     """All of them."""
-    return (*_marginal(), *_small(), *_slow(), *_many(), *_latency(), *_starts(), *_memory(), *_idle())
+    return (
+        *_marginal(),
+        *_small(),
+        *feature_rows(),
+        *_slow(),
+        *_many(),
+        *_latency(),
+        *_starts(),
+        *_memory(),
+        *_idle(),
+    )
 
 
 def _marginal() -> Iterator[Row]:
@@ -120,13 +132,13 @@ def _small() -> Iterator[Row]:
 
 
 def _slow() -> Iterator[Row]:
-    """Items that sleep: what is measured is how they are handed over. All workers together sleep for 1.5 seconds."""
+    """Items that sleep: what is measured is how they are handed over. Each worker has three seconds of them."""
     for workers in (4, 16, 32):
         for milliseconds in (0.5, 1, 2, 3, 10, 50):
             yield Row(
                 f"items of {milliseconds:g} ms, {workers} workers",
                 carried(f"nap-{milliseconds:g}x{workers}"),
-                round(1500 / milliseconds) * workers,
+                round(3000 / milliseconds) * workers,
                 (POOL_1, POOL_8, LEASED),
                 (SECONDS,),
                 (times_of(SECONDS, 1, POOL_1, slack=NOISE), at_most(STARVED, 2)),
@@ -182,7 +194,7 @@ def _memory() -> Iterator[Row]:
         2500,
         (LEASED,),
         (PEAK, SECONDS),
-        (at_most(PEAK, 512), at_most(SECONDS, 2500 * 0.002 * 1.1)),
+        (at_most(SHARED, 512), at_most(SECONDS, 1.2 * 2500 * 0.002)),
         fixed=True,
         watch=True,
         needs="numpy",

@@ -97,5 +97,5 @@ class Kept:
             self.path.write_text(f"{text}\n", encoding="utf-8")
 
     def results(self, rows: Iterable[Row]) -> list[Result]:
-        """What is known of rows, in their order."""
-        return [Result(row, self.figures[row.name]) for row in rows if row.name in self.figures]
+        """What is known of rows, in their order; of some nothing."""
+        return [Result(row, self.figures.get(row.name, {})) for row in rows]

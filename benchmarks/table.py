@@ -49,7 +49,8 @@ def write_page(page: Path, about: str, results: Sequence[Result]) -> None:
 def summary(results: Sequence[Result]) -> str:
     """How many targets are reached."""
     found = [verdict.reached for result in results for verdict in result.verdicts()]
-    return f"{found.count(True)} of {len(found)} targets reached"
+    unknown = f", {found.count(None)} not measured" if None in found else ""
+    return f"{found.count(True)} of {len(found)} targets reached{unknown}"
 
 
 def cells(result: Result) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The comparison behind docs/speed.md: it runs, and shows what it has kept."""
+"""The comparison behind docs/speed.md: it runs, and the page's table has each of its rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPARE = ROOT / "benchmarks" / "compare.py"
+PAGE = ROOT / "docs" / "speed.md"
 ONE_OF_EACH_KIND = (
     "one more array of 100 KB",
     "numbers, 1×1",
@@ -44,6 +45,15 @@ def names_of_rows(table: str) -> list[str]:
     return [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]]
 
 
+def table_of(page: str) -> str:
+    """What stands between the two marks of a page."""
+    return page.partition("<!-- compare:begin -->")[2].partition("<!-- compare:end -->")[0]
+
+
+def test_the_table_of_the_page_has_each_row_in_its_order() -> None:
+    assert compare("--list").splitlines() == names_of_rows(table_of(PAGE.read_text(encoding="utf-8")))
+
+
 @pytest.mark.slow
 def test_it_runs_end_to_end_and_shows_again_what_it_has_kept(tmp_path: Path) -> None:
     kept, plot = tmp_path / "kept.json", tmp_path / "plot.svg"
@@ -58,3 +68,19 @@ def test_it_runs_end_to_end_and_shows_again_what_it_has_kept(tmp_path: Path) -> 
     assert [] == [row for row, found in figures.items() if not found.get("mprun leased")]
     assert "svg" == ElementTree.parse(plot).getroot().tag.rpartition("}")[2]
     assert printed == compare("--show", "--results", kept, "--markdown")
+
+
+def test_all_rows_are_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    kept, page = tmp_path / "kept.json", tmp_path / "page.md"
+    kept.write_text(
+        '{"about": "Two cores.", "figures": {"lone item": {"by hand": {"p50": 40, "p99": 2000}}}}'
+    )
+    page.write_text("before\n<!-- compare:begin -->\nold\n<!-- compare:end -->\nafter\n")
+
+    compare("--show", "--results", kept, "--page", page)
+
+    written = page.read_text(encoding="utf-8")
+    assert compare("--list").splitlines() == names_of_rows(table_of(written))
+    assert "| lone item |  | 40 µs, 2 ms |  |  |  | not measured (≤ 1.3) |" in written.splitlines()
+    assert written.startswith("before\n<!-- compare:begin -->\n\nTwo cores. 0 of ")
+    assert written.endswith("|\n\n<!-- compare:end -->\nafter\n")
