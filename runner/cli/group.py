@@ -30,8 +30,9 @@ COMMANDS = {
     "plan": Entry("Show every worker and queue that a run would have.", "runner.cli.plan:command"),
     "expand": Entry(
         "Print a file with all that it is put together from, and where each value is from.",
-        "runner.cli.expand:command",
+        "runner.cli.files.expand:command",
     ),
+    "test": Entry("Run the tests that stand in workflow files.", "runner.cli.files.test:command"),
     "graph": Entry("Draw the stages and queues.", "runner.cli.graph:command"),
     "schema": Entry(
         "Print the schema of workflows, events or reports, or its page.", "runner.cli.schema:command"

@@ -16,7 +16,8 @@ from typing import Any
 
 from runner.facts import dataclass
 from runner.loader.build import script_in
-from runner.loader.interpolation import is_note
+from runner.loader.interpolation import TESTS, is_note
+from runner.loader.template_names import emptied, queues_named
 from runner.spec.diagnostics import DataPath
 from runner.spec.keys import usual_fragments_of
 from runner.spec.model import StageSpec
@@ -102,6 +103,12 @@ class _Folding:
             from runner.jobs.templates import names_in_conditions  # only those who have jobs wait for it
 
             used |= names_in_conditions(data["jobs"])
+        if "stages" in data:
+            from runner.loader.checks.routes import names_in_routes
+
+            used |= names_in_routes(data["stages"])
+        for test in (data.get(TESTS) or {}).values():
+            used |= {("params", name) for name in test.get("params", {})}
         return used
 
     def _section(self, key: str, node: SourceNode) -> SourceNode:
@@ -204,15 +211,8 @@ def _all_queues(sections: Mapping[str, SourceNode]) -> SourceNode:
     """Return the queues of a file, those too that stages name and nobody declares."""
     declared = sections["queues"].entries() if "queues" in sections else {}
     base = sections.get("queues") or sections["stages"]
-    ends = (
-        stage.entries()[key]
-        for stage in sections["stages"].entries().values()
-        for key in ("from", "to")
-        if key in stage.entries()
-    )
-    used = {
-        end.data: SourceNode({}, end.mark._replace(children={})) for end in ends if isinstance(end.data, str)
-    }
+    stages = sections["stages"].entries().values()
+    used = {name: emptied(stage) for stage in stages for name in queues_named(stage)}
     return base.with_entries(
         {**declared, **{name: node for name, node in used.items() if name not in declared}}
     )

@@ -19,6 +19,9 @@ from runner.spec.references import IN_JOBS, ITEM, interpolate, names_used
 from runner.spec.routes import ELSE
 from runner.spec.source.positions import SourceDocument
 
+TESTS = "tests"
+"""The section in which references stay as they are: it is data, and is written anew where it is wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
@@ -74,12 +77,13 @@ def replace_references(
 ) -> Replaced:
     """Return the data of `source` with its references replaced. `given` is the text of `--param` by name."""
     raw = {key: value for key, value in source.data.items() if not is_note(key)}
+    referring = {key: value for key, value in raw.items() if key != TESTS}
     work, declared, params, env = _with_params_and_env(source, given, environ, templates.unsure)
     first = sorted(raw, key=lambda key: key != "defaults")  # stages have what stands there
     done = {key: work.section(key, raw) for key in first if key not in ("params", "env")}
     done |= {"params": declared, "env": env}
     data = {key: done[key] for key in raw}
-    used = names_used({key: value for key, value in raw.items() if key != "params"}) | templates.used
+    used = names_used({key: value for key, value in referring.items() if key != "params"}) | templates.used
     used -= {("params", name) for name in templates.unsure}
     if "jobs" in raw:
         from runner.jobs.templates import names_in_conditions  # only those who have jobs wait for it
@@ -93,7 +97,7 @@ def replace_references(
         used |= names_in_routes(raw["stages"])
     unused = (source.place(diagnostic) for diagnostic in unused_params(declared, used))
     diagnostics = (*work.diagnostics, *params.diagnostics, *unused)
-    return Replaced(data, params, diagnostics, frozenset(work.failed) | _guesses(raw, params.unsure))
+    return Replaced(data, params, diagnostics, frozenset(work.failed) | _guesses(referring, params.unsure))
 
 
 def _entries(section: Any) -> Iterable[Any]:
@@ -122,6 +126,8 @@ class _Replacing:
     def section(self, name: str, raw: Mapping[str, Any]) -> Any:
         """Return one top-level section with its references replaced."""
         data, path = raw.get(name), (name,)
+        if name == TESTS:
+            return data
         if name == "stages" and isinstance(data, dict):
             return {stage: self._stage(keys, (name, stage)) for stage, keys in data.items()}
         if name == "jobs" and isinstance(data, dict):

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.errors import SpecError
 from runner.facts import dataclass
@@ -45,7 +46,7 @@ from runner.loader.checks.stages import (
 )
 from runner.loader.checks.topology import check_topology
 from runner.loader.checks.transport import check_transport
-from runner.loader.interpolation import NO_TEMPLATES, FromTemplates, Replaced, replace_references
+from runner.loader.interpolation import NO_TEMPLATES, TESTS, FromTemplates, Replaced, replace_references
 from runner.loader.limits import TOO_MANY_WORKERS, check_limits
 from runner.loader.recovery import correct_keys, drop_paths, unknown_paths, unusable_paths
 from runner.loader.schema.validate import check_shape, schema_for
@@ -64,6 +65,9 @@ from runner.spec.source.overrides import override, parse_params
 from runner.spec.source.positions import SourceDocument
 from runner.spec.source.reader import read, read_text
 
+if TYPE_CHECKING:
+    from runner.spec.file_tests.model import FileTest
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -75,6 +79,8 @@ class Checked:
     """In file order, warnings too."""
     source: SourceDocument | None
     """None if the file could not be read."""
+    tests: tuple[FileTest, ...] = ()
+    """The tests in the file."""
 
 
 def load(path: str | Path, *, params: Sequence[str] = (), overrides: Sequence[str] = ()) -> WorkflowSpec:
@@ -105,7 +111,7 @@ def check(
     checking = _Checking(source, path)
     spec = checking.run(params, overrides)
     diagnostics = tuple(in_file_order(_once_for_slips(checking.diagnostics)))
-    return Checked(None if errors_only(diagnostics) else spec, diagnostics, checking.source)
+    return Checked(None if errors_only(diagnostics) else spec, diagnostics, checking.source, checking.tests)
 
 
 def _once_for_slips(diagnostics: Sequence[LocatedDiagnostic]) -> Iterator[LocatedDiagnostic]:
@@ -125,6 +131,7 @@ class _Checking:
     unexpanded: frozenset[DataPath] = frozenset()
     """Stages whose template can't be used."""
     templates: FromTemplates = NO_TEMPLATES
+    tests: tuple[FileTest, ...] = ()
 
     def run(self, params: Sequence[str], overrides: Sequence[str]) -> WorkflowSpec | None:
         """Take all steps; what comes out is only good for use if no problem is an error."""
@@ -167,6 +174,13 @@ class _Checking:
         self.diagnostics += self.source.place_all(check_pace(spec, unknowns))
         self.diagnostics += self.source.place_all(check_resume(spec, unknowns))
         self.diagnostics += self.source.place_all(check_committed(spec, unknowns))
+        if TESTS in data:
+            from runner.loader.checks.file_tests import (
+                check_file_tests,
+            )  # only those who have tests wait for it
+
+            self.tests, wrong_tests = check_file_tests(data, spec, unknowns)
+            self.diagnostics += self.source.place_all(wrong_tests)
         return spec
 
     def _gather(self, overrides: Sequence[str], given: Mapping[str, str]) -> None:

@@ -7,10 +7,14 @@ defaults         ──► under the keys of its stages and queues
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from runner.facts import dataclass
+from runner.spec.dotted_names import join_names
+from runner.spec.expressions.ast import Reference, walk
+from runner.spec.expressions.evaluate import parse_condition
 from runner.spec.references import with_names
+from runner.spec.routes import ELSE
 from runner.spec.source.positions import SourceNode
 
 
@@ -28,7 +32,7 @@ class Renaming:
         entries = self.texts(node).entries()
         renamed = {
             "from": self._queue,
-            "to": self._queue,
+            "to": self._routes,
             "on_error": self._letters,
             "needs": self._stage,
             "until": self._stage,
@@ -56,6 +60,24 @@ class Renaming:
             else names
         )
 
+    def _routes(self, node: SourceNode) -> SourceNode:
+        """Return what stands under `to`: queues, or conditions by queue."""
+        if not isinstance(node.data, dict):
+            return self._queue(node)
+        return node.with_entries(
+            {
+                key if key == ELSE else self.queues.get(key, key): self._queue(each)
+                if key == ELSE
+                else self._condition(each)
+                for key, each in node.entries().items()
+            }
+        )
+
+    def _condition(self, node: SourceNode) -> SourceNode:
+        if not isinstance(node.data, str) or "params" not in node.data:
+            return node
+        return node._replace(data=_with_names_in_condition(node.data, self._param))
+
     def _queue(self, node: SourceNode) -> SourceNode:
         return _renamed_in(node, self.queues)
 
@@ -65,6 +87,18 @@ class Renaming:
     def _letters(self, node: SourceNode) -> SourceNode:
         entries = node.entries()
         return node.with_entries({**entries, "to": self._queue(entries["to"])}) if "to" in entries else node
+
+
+def _with_names_in_condition(text: str, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> str:
+    """Return a condition that refers to other params; one that can't be read, as it is."""
+    condition, _ = parse_condition(text, ())
+    found = [] if condition is None else [n for n in walk(condition.tree) if isinstance(n, Reference)]
+    for each in sorted(found, key=lambda node: node.start, reverse=True):
+        if len(each.names) > 1:
+            end = each.places[1][1]
+            end += text.startswith("]", end)
+            text = text[: each.start] + join_names(rename(each.names[:2])) + text[end:]
+    return text
 
 
 def _renamed_in(node: SourceNode, names: Mapping[str, str]) -> SourceNode:
@@ -77,22 +111,16 @@ def _renamed_in(node: SourceNode, names: Mapping[str, str]) -> SourceNode:
 
 
 def queues_named(stage: SourceNode) -> Iterator[str]:
+    """Yield the queues that a stage names."""
     entries = stage.entries()
-    nodes = [entries[key] for key in ("from", "to") if key in entries]
-    nodes += (
-        [entries["on_error"].entries()["to"]]
-        if "on_error" in entries and "to" in entries["on_error"].entries()
-        else []
-    )
-    for node in nodes:
-        names = (
-            [node.data]
-            if isinstance(node.data, str)
-            else node.data
-            if isinstance(node.data, list | dict)
-            else []
+    errors = entries["on_error"].entries() if "on_error" in entries else {}
+    written = [entries[key].data for key in ("from", "to") if key in entries]
+    written += [errors["to"].data] if "to" in errors else []
+    for ends in written:
+        named = (
+            [*ends, ends.get(ELSE)] if isinstance(ends, dict) else ends if isinstance(ends, list) else [ends]
         )
-        yield from (name for name in names if isinstance(name, str))
+        yield from (name for name in named if isinstance(name, str) and name != ELSE)
 
 
 def with_needs_of(node: SourceNode, groups: Mapping[str, list[str]]) -> SourceNode:

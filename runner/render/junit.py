@@ -1,4 +1,4 @@
-"""The jobs of a run as JUnit XML, for the systems that draw test reports: a suite a workflow, a case a job. Pure.
+"""JUnit XML, for the systems that draw test reports: of a run a suite, a case a job; of a file of tests a case a test.
 
     passed ► <testcase/>            allowed, skipped, cancelled ► <skipped>     never ended ► <error>
     failed, timed_out ► <failure>   each that ran: its last lines as <system-out>
@@ -10,6 +10,7 @@ There is no one schema of JUnit XML. This is the part that Jenkins, GitLab and G
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree
@@ -17,23 +18,72 @@ from xml.etree import ElementTree
 from runner.events.job_report import FAILURES, UNFINISHED, JobLine, JobReport, JobState
 from runner.events.report import Report
 from runner.events.run import Problem, RunRefused
+from runner.facts import dataclass
 
 _MESSAGE_LINES = 20
 """Last lines that stand in a failure itself, which is what is read first."""
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+@dataclass(frozen=True, slots=True)
+class JunitCase:
+    """One case of a suite."""
+
+    suite: str
+    name: str
+    seconds: float
+    verdict: str | None = None
+    """failure, error or skipped; None where it is good."""
+    message: str = ""
+    kind: str = ""
+    text: str | None = None
+    """What stands in the failure itself."""
+    said: str = ""
+    """What it printed."""
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JunitSuite:
+    """Cases that belong together."""
+
+    name: str
+    cases: Sequence[JunitCase]
+    seconds: float
+    began: float
+    """Seconds since the epoch."""
+
+
 def junit(report: Report, job_report: JobReport, tails: Mapping[str, Sequence[str]]) -> bytes:
-    """Return the file; `tails` has the last lines of each job that are to be in it."""
-    name = _clean(report.workflow)
-    counts = _counts(job_report)
-    time = f"{report.seconds:.3f}"
-    root = ElementTree.Element("testsuites", {"name": name, **counts, "time": time})
-    at = datetime.fromtimestamp(report.started_at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
-    suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts, "time": time, "timestamp": at})
-    for line in job_report.jobs:
-        _add_case(suite, name, line, tails.get(line.job, ()))
+    """Return the file for a run of jobs; `tails` has the last lines of each job that are to be in it."""
+    cases = [_case_of_job(report.workflow, line, tails.get(line.job, ())) for line in job_report.jobs]
+    suite = JunitSuite(report.workflow, cases, report.seconds, report.started_at)
+    return junit_of_suites(report.workflow, [suite])
+
+
+def junit_of_suites(name: str, suites: Sequence[JunitSuite]) -> bytes:
+    """Return the file for suites of whatever kind."""
+    seconds = sum(suite.seconds for suite in suites)
+    cases = [case for suite in suites for case in suite.cases]
+    root = ElementTree.Element(
+        "testsuites", {"name": _clean(name), **_counts(cases), "time": f"{seconds:.3f}"}
+    )
+    for suite in suites:
+        _add_suite(root, suite)
     return _as_xml(root)
+
+
+def _add_suite(root: ElementTree.Element, suite: JunitSuite) -> None:
+    at = datetime.fromtimestamp(suite.began, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+    about = {
+        "name": _clean(suite.name),
+        **_counts(suite.cases),
+        "time": f"{suite.seconds:.3f}",
+        "timestamp": at,
+    }
+    element = ElementTree.SubElement(root, "testsuite", about)
+    for case in suite.cases:
+        _add_case(element, case)
 
 
 def refused(event: RunRefused) -> bytes:
@@ -58,33 +108,41 @@ def _as_xml(root: ElementTree.Element) -> bytes:
     return text + b"\n"
 
 
-def _counts(job_report: JobReport) -> dict[str, str]:
-    return {
-        "tests": str(len(job_report.jobs)),
-        "failures": str(len(job_report.of(*FAILURES))),
-        "errors": str(len(job_report.of(*UNFINISHED))),
-        "skipped": str(len(job_report.of(JobState.ALLOWED, JobState.SKIPPED, JobState.CANCELLED))),
-    }
+def _counts(cases: Sequence[JunitCase]) -> dict[str, str]:
+    found = Counter(case.verdict for case in cases)
+    verdicts = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    return {"tests": str(len(cases)), **{word: str(found[verdict]) for word, verdict in verdicts.items()}}
 
 
-def _add_case(suite: ElementTree.Element, workflow: str, line: JobLine, tail: Sequence[str]) -> None:
-    case = ElementTree.SubElement(
-        suite,
-        "testcase",
-        {"classname": workflow, "name": _clean(line.job), "time": f"{line.seconds:.3f}"},
+def _add_case(suite: ElementTree.Element, case: JunitCase) -> None:
+    about = {"classname": _clean(case.suite), "name": _clean(case.name), "time": f"{case.seconds:.3f}"}
+    element = ElementTree.SubElement(suite, "testcase", about)
+    if case.properties:
+        properties = ElementTree.SubElement(element, "properties")
+        for name, value in case.properties:
+            ElementTree.SubElement(properties, "property", {"name": name, "value": value})
+    if case.verdict is not None:
+        attributes = {"message": _clean(case.message)}
+        if case.verdict != "skipped":
+            attributes["type"] = case.kind
+        child = ElementTree.SubElement(element, case.verdict, attributes)
+        child.text = None if case.text is None else _clean(case.text)
+    if case.said:
+        ElementTree.SubElement(element, "system-out").text = _clean(case.said)
+
+
+def _case_of_job(workflow: str, line: JobLine, tail: Sequence[str]) -> JunitCase:
+    return JunitCase(
+        workflow,
+        line.job,
+        line.seconds,
+        verdict=_verdict(line),
+        message=line.reason,
+        kind=str(line.state),
+        text="\n".join(tail[-_MESSAGE_LINES:]) if line.state in FAILURES else None,
+        said="\n".join(tail),
+        properties=() if line.kept_from is None else (("kept-from", line.kept_from),),
     )
-    if line.kept_from is not None:
-        properties = ElementTree.SubElement(case, "properties")
-        ElementTree.SubElement(properties, "property", {"name": "kept-from", "value": line.kept_from})
-    verdict = _verdict(line)
-    if verdict is not None:
-        attributes = {"message": _clean(line.reason)}
-        if verdict != "skipped":
-            attributes["type"] = str(line.state)
-        child = ElementTree.SubElement(case, verdict, attributes)
-        child.text = _clean("\n".join(tail[-_MESSAGE_LINES:])) if line.state in FAILURES else None
-    if tail:
-        ElementTree.SubElement(case, "system-out").text = _clean("\n".join(tail))
 
 
 def _verdict(line: JobLine) -> str | None:

@@ -28,6 +28,7 @@ from runner.spec.routes import RoutePlan, RouteSpec
 
 if TYPE_CHECKING:
     from runner.spec.expressions.ast import Node
+    from runner.spec.file_tests.faults import PlannedFault
     from runner.spec.jobs import JobSpec
 
 
@@ -126,6 +127,8 @@ class WorkerPlan:
 
     errors_to: str | None = None
     """The queue that failures of its items go to."""
+    faults: tuple[PlannedFault, ...] = ()
+    """What is to go wrong in it, for a test."""
 
     @property
     def targets(self) -> tuple[str, ...]:

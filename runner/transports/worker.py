@@ -169,7 +169,7 @@ class _Worker:
             await_committed=lambda count, timeout: self._committed().wait(count, timeout),
         )
         self._context = context = self._placed(context)
-        handler = self._resumed(self._bind(context), context)
+        handler = self._resumed(self._with_faults(self._bind(context), context), context)
         if plan.batch is not None:
             _check_takes_batches(handler)
         if plan.rate is not None and not isinstance(handler, Mapper | Source):
@@ -211,6 +211,14 @@ class _Worker:
             return {}
         name = python.class_called(self._plan.handler.target)
         return {"instance_of": name} if name else {}
+
+    def _with_faults(self, handler: Handler, context: WorkerContext) -> Handler:
+        """Put round the handler what a test asks to go wrong in it."""
+        if not self._plan.faults:
+            return handler
+        from runner.handlers.faults import with_faults
+
+        return with_faults(handler, self._plan.faults, context)
 
     def _bind(self, context: WorkerContext) -> Handler:
         handler, arguments = self._plan.handler, self._plan.arguments

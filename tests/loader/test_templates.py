@@ -272,3 +272,25 @@ def test_names_may_be_of_any_script() -> None:
     assert ["read", "小 图-缩小", "save"] == [*stages(found)]
     assert found.spec is not None
     assert 3 == found.spec.stages[1].arguments["size"]
+
+
+def test_routes_and_their_conditions_have_the_names_of_the_using_file() -> None:
+    template = """
+params: {limit: {type: integer, default: 5}}
+stages:
+  sort: {run: "h:check", from: in, to: {small: item < params.limit, "big": "item >= params['limit']", else: odd}}
+  odd: {run: "h:save", from: odd}
+"""
+    use = "{use: resize.yaml, queues: {in: photos, small: thumbs, big: rest}}"
+    main = f"name: m\nstages:\n  read: {{run: 'h:read', to: photos}}\n  s: {use}\n"
+    main += "  save: {run: 'h:save', from: thumbs}\n  rest: {run: 'h:save', from: rest}\n"
+    found = checked(main, resize=template)
+
+    assert [] == told(found)
+    assert found.spec is not None
+    (sort,) = [stage for stage in found.spec.stages if stage.name == "s-sort"]
+    assert {
+        "thumbs": ("item < params.s-limit", False),
+        "rest": ("item >= params.s-limit", False),
+        "s-odd": (None, True),
+    } == {route.queue: (route.condition, route.takes_rest) for route in sort.routes}

@@ -192,6 +192,7 @@ _FOR_STAGES = {
     ("limits", "max_errors"): "say `continue-on-error` in the jobs that may fail",
     ("limits", "stall_timeout"): "say `idle-timeout` in the jobs",
     ("resume", "every"): "take it out: what a job came to is kept as it ends",
+    ("tests",): "take it out: a job that tests others needs them",
 }
 """Keys that only concern stages, each with what is there for jobs."""
 

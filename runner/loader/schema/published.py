@@ -24,7 +24,7 @@ _ONE_REFERENCE = r"^\$\{\{[^{}]*\}\}$"
 _PROBE = "${{ params.x }}"
 _HALF_CHARACTERS = r"\ud800-\udfff"
 """No YAML file holds one, and not every engine of regular expressions knows them."""
-_WITHOUT_REFERENCES = ("$schema", "params", "include")
+_WITHOUT_REFERENCES = ("$schema", "params", "include", "tests")
 _WORDS = re.compile(r"\^\(([a-z|]+)\)\$")
 
 

@@ -288,8 +288,9 @@ def schema_for(data: Any) -> Fragment:
     """Return the schema with what `data` may need of it: kinds of handler, others' only if it does, and jobs."""
     named = set(_kinds_named(data))
     kinds = built_in_kinds(named)
-    with_jobs = isinstance(data, dict) and "jobs" in data
-    return workflow_schema(kinds if named <= kinds.keys() else all_kinds(), with_jobs=with_jobs)
+    with_jobs, with_tests = (isinstance(data, dict) and key in data for key in ("jobs", "tests"))
+    known = kinds if named <= kinds.keys() else all_kinds()
+    return workflow_schema(known, with_jobs=with_jobs, with_tests=with_tests)
 
 
 def check_shape(schema: Fragment, data: Any, written: Written = lambda _: None) -> list[Diagnostic]:

@@ -11,7 +11,7 @@ from runner.text import printable
 
 _WIDEST_TEXT = 40
 
-_OWNERS = {"params": "param", "queues": "queue", "stages": "stage", "jobs": "job"}
+_OWNERS = {"params": "param", "queues": "queue", "stages": "stage", "jobs": "job", "tests": "test"}
 _NUMBERED = {"steps": "step", "ensure": "step", "needs": "need"}
 """Lists whose entries people speak of by their number."""
 

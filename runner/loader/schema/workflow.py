@@ -34,10 +34,12 @@ USE = "use"
 PARAM_TYPES = ("string", "integer", "number", "boolean", "array", "object")
 
 
-def workflow_schema(kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True) -> Fragment:
+def workflow_schema(
+    kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True, with_tests: bool = True
+) -> Fragment:
     """Return the schema of a workflow file in which `run` may name any of `kinds`.
 
-    Without jobs, `jobs` is a key that has no keys of its own: enough for a file that has none.
+    Without jobs, `jobs` is a key that has no keys of its own: enough for a file that has none. So are tests.
     """
     own = fragments_of(WorkflowSpec)
     keys = {
@@ -54,6 +56,7 @@ def workflow_schema(kinds: Mapping[str, HandlerKind], *, with_jobs: bool = True)
         "limits": own["limits"],
         "resume": own["resume"],
         "include": _include(),
+        "tests": _tests(with_tests),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -101,6 +104,14 @@ def _jobs(wanted: bool) -> Fragment:
     from runner.loader.schema.jobs import jobs_section  # only those who have jobs wait for it
 
     return jobs_section()
+
+
+def _tests(wanted: bool) -> Fragment:
+    if not wanted:
+        return {}
+    from runner.spec.file_tests.model import file_tests_schema  # only those who have tests wait for it
+
+    return file_tests_schema()
 
 
 def _shared_sections() -> Fragment:

@@ -25,6 +25,7 @@ DEFINED_ONCE = {
     "locks": "lock",
     "shared": "shared object",
     "pipes": "pipe",
+    "tests": "test",
 }
 """Sections whose names belong to one file, and what a name in them is."""
 MERGED = ("params", "env", "defaults", "limits")
