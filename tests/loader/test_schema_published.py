@@ -24,7 +24,7 @@ def values(fragment: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]
     below = dict(fragment.get("properties", {}))
     below |= {f"[{word}]": fragment[word] for word in ("items", "additionalProperties") if word in fragment}
     for key, each in below.items():
-        if isinstance(each, dict) and (path or key not in ("params", "include")):
+        if isinstance(each, dict) and (path or key not in ("params", "include", "tests")):
             yield f"{path}.{key}", each
             yield from values(each, f"{path}.{key}")
 
@@ -88,3 +88,20 @@ def test_every_file_that_mprun_takes_fits(checkout: Path) -> None:
 
     assert len(good) > 100
     assert [] == [file.name for file in good if not fits(SCHEMA, read(file).data)]
+
+
+def test_a_stage_runs_something_or_uses_a_template() -> None:
+    stage = VALUES[".stages.[additionalProperties]"]
+
+    assert fits(
+        stage, {"use": "resize.yaml", "with": {"size": 1}, "queues": {"in": "a"}, "stages": {"b": "c"}}
+    )
+    assert not fits(stage, {"count": 2})
+
+
+def test_tests_are_judged_as_they_are_written() -> None:
+    tests = SCHEMA["properties"]["tests"]
+
+    assert fits(tests, {"t": {"stage": "a", "items": [1], "expect": {"outputs": [1]}}})
+    assert not fits(tests, {"t": {"stage": "a", "items": [1], "expect": {"output": [1]}}})
+    assert not fits(tests, {"t": {"faults": [{"kill": {"stage": "a"}}], "expect": {}}})
