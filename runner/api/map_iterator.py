@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, Literal, TypeVar
@@ -329,4 +330,6 @@ def map_plan(key: str, name: str, options: MapOptions) -> Plan:
         queues=(QueueSpec(ITEMS, maxsize=room), QueueSpec(RESULTS, maxsize=room)),
         limits=Limits(max_errors="100%"),
     )
-    return make_plan(spec)
+    plan = make_plan(spec)
+    # The program's places first: they take no fork, and items wait for the first worker that is there.
+    return replace(plan, stages=tuple(sorted(plan.stages, key=lambda stage: stage.name == name)))

@@ -10,6 +10,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ def command(script: str, items: Sequence[str], jobs: int | None, **given: Any) -
         return ExitCode.DONE
     if given["bar"] or given["record"]:
         return _run_shown(workflow, bar=given["bar"], record=given["record"])
-    return _run_quietly(workflow)
+    return _run_quietly(asked, workflow)
 
 
 def _request(script: str, items: Sequence[str], workers: int, given: dict[str, Any]) -> MapRequest:
@@ -132,14 +133,14 @@ def _run_shown(workflow: dict[str, Any], *, bar: bool, record: bool) -> int:
     return run_as_chosen(_FILE, (), (), chosen, JobsChoice(), text=to_yaml(workflow))
 
 
-def _run_quietly(workflow: dict[str, Any]) -> int:
+def _run_quietly(asked: MapRequest, workflow: dict[str, Any]) -> int:
     """Run it with nothing beside it: no record, no log, one line for each of the first failures."""
     from runner.cli.gc_tuning import resume_collection
     from runner.composition import run
     from runner.process.signals import first_signal_ignored
 
     failures = FailureLines()
-    plan = _plan_of(workflow)
+    plan = _plan_at_once(workflow) if is_plain(asked) else _checked_plan(workflow)
     resume_collection()
     with first_signal_ignored(and_all_after=True):
         report = run(plan, [failures])
@@ -156,7 +157,40 @@ def _nobody_reads() -> bool:
     return any(found & select.POLLERR for _, found in poll.poll(0))
 
 
-def _plan_of(workflow: dict[str, Any]) -> Plan:
+def is_plain(asked: MapRequest) -> bool:
+    """
+    Whether the check of the file could find nothing: one program and its words, no reference but to the item, all of
+    it to go as it usually does. Then nobody waits for the check, which takes longer to load than it takes to run.
+    """
+    from runner.handlers.command.options import read_options
+    from runner.handlers.command.words import is_split
+    from runner.spec.references import references
+    from runner.spec.shell_quoting import read_as_code
+
+    unusual = asked.keep_order or asked.timeout is not None or asked.max_errors is not None
+    if unusual or "$${{" in asked.script or not is_split(read_options(asked.script)):
+        return False
+    named = list(references(asked.script))
+    if asked.script.count("${{") > len(named) or any(each.names[0] != "item" for each in named):
+        return False
+    starts = [each.at for each in named] or [len(asked.script) + 1]
+    return not any(read_as_code(f"{asked.script} ", at, evaluates=False) for at in starts)
+
+
+def _plan_at_once(workflow: dict[str, Any]) -> Plan:
+    """Lay out what needs no check."""
+    from runner.handlers.registry import find_kind
+    from runner.loader.build import build_spec
+    from runner.spec.plan import make_plan
+
+    spec = build_spec(workflow, _FILE, {}, os.environ)
+    source, *others = spec.stages
+    kind = find_kind(source.handler.kind).of_role(source.role)
+    resumes = kind.resumes(source.handler.options)
+    return make_plan(replace(spec, stages=(replace(source, resumes=resumes), *others)))
+
+
+def _checked_plan(workflow: dict[str, Any]) -> Plan:
     from runner.cli.checking import checked_plan
     from runner.spec.source.writer import to_yaml
 
