@@ -20,7 +20,7 @@ from typing import Any
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.handlers import live
-from runner.spec.plan import Plan
+from runner.spec.plan import Plan, WorkerPlan
 from runner.spec.source.writer import to_yaml
 from runner.text import safe_repr
 
@@ -45,6 +45,11 @@ class Document:
             for stage in plan.stages
         )
         return replace(plan, stages=stages)
+
+    def has_objects(self, worker: WorkerPlan) -> bool:
+        """Say whether a worker needs any of them."""
+        given = (worker.handler.target, *worker.places, *worker.arguments.values())
+        return any(key in str(each) for key in self.objects for each in given)
 
     def _with_arguments(self, worker: Any) -> Any:
         arguments = {key: self._object(value) for key, value in worker.arguments.items()}

@@ -139,7 +139,9 @@ def _plan_of(
             try:
                 document = document_of(workflow, name)
                 called = Path(_IN_MEMORY.format(workflow.get("name") or "workflow"))
-                yield document.with_objects(_checked(called, params, chosen, document))
+                plan = _checked(called, params, chosen, document)
+                _refuse_spawned(plan, document)
+                yield document.with_objects(plan)
             finally:
                 live.forget_live(registered)
         case _ if hasattr(workflow, "document"):
@@ -165,6 +167,16 @@ def _checked(
     if checked.spec is None:
         raise SpecError(checked.diagnostics, f"\n{render_text(checked.diagnostics)}")
     return plan_for(checked.spec)
+
+
+def _refuse_spawned(plan: Plan, document: Document) -> None:
+    """Raise `UsageError` where a worker is to be spawned, and would not have what lives in the program."""
+    for worker in plan.workers:
+        if worker.start_method == "spawn" and document.has_objects(worker):
+            raise UsageError(
+                f"stage '{worker.stage}' has `start_method: spawn`, and a fresh interpreter has nothing of what lives "
+                "in this program: leave it out, or name what is to run as 'module:callable'"
+            )
 
 
 def _hosted(plan: Plan, observers: Sequence[Observer], record: bool) -> Report:

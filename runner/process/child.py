@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from runner.errors import StartFailed
@@ -46,7 +47,8 @@ class ChildProcess:
         make: Any = _ForkedProcess if method == "fork" else context.Process
         self._process: Any = make(target=_begin, args=(main, arguments), name=name, daemon=daemon)
         try:
-            self._process.start()
+            with _main_hidden() if method == "spawn" else contextlib.nullcontext():
+                self._process.start()
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
             self._abandon()
@@ -143,6 +145,21 @@ def sigterm_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """
+    Keep a process that is spawned from running the program's own file once more, as `multiprocessing` would have it.
+
+    Nothing of that is needed there: a handler is imported by its module.
+    """
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = before
 
 
 def _begin(main: Callable[..., None], arguments: tuple[Any, ...]) -> None:

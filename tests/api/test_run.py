@@ -161,6 +161,25 @@ def test_a_handler_that_does_not_fit_is_a_problem_before_anything_starts() -> No
         mprun.Flow("tea").source([1]).sink(brew).run()
 
 
+def test_what_lives_in_the_program_cannot_be_spawned_and_what_is_imported_runs_no_file_twice(
+    place: Path,
+) -> None:
+    flow = mprun.Flow("spawned").source({"range": 2})
+    with pytest.raises(mprun.MprunError, match="stage 'lambda' has `start_method: spawn`"):
+        flow.sink(lambda x: x, start_method="spawn").run()
+    (place / "words.py").write_text("def take(item):\n    print('took', item)\n")
+    (place / "once.py").write_text(
+        "import mprun\nprint('begun', flush=True)\n"
+        "mprun.Flow('s').source({'range': 2}).sink('words:take', start_method='spawn').run()\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "once.py"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (0, "begun\ntook 0\ntook 1\n") == (done.returncode, done.stdout)
+
+
 def test_objects_where_only_data_can_be_are_named_by_their_place() -> None:
     with pytest.raises(mprun.MprunError, match=r"'limits\.timeout' is <ndarray of .*>, of type ndarray"):
         mprun.run({"name": "x", "limits": {"timeout": np.arange(3)}, "stages": {}})
