@@ -140,7 +140,7 @@ def _run_quietly(asked: MapRequest, workflow: dict[str, Any]) -> int:
     from runner.process.signals import first_signal_ignored
 
     failures = FailureLines()
-    plan = _plan_at_once(workflow) if is_plain(asked) else _checked_plan(workflow)
+    plan = _plan_at_once(workflow) if needs_no_check(asked) else _checked_plan(workflow)
     resume_collection()
     with first_signal_ignored(and_all_after=True):
         report = run(plan, [failures])
@@ -157,7 +157,7 @@ def _nobody_reads() -> bool:
     return any(found & select.POLLERR for _, found in poll.poll(0))
 
 
-def is_plain(asked: MapRequest) -> bool:
+def needs_no_check(asked: MapRequest) -> bool:
     """
     Whether the check of the file could find nothing: one program and its words, no reference but to the item, all of
     it to go as it usually does. Then nobody waits for the check, which takes longer to load than it takes to run.

@@ -57,6 +57,9 @@ def forget_inherited() -> None:
             None  # the way to the parent's is closed here: one of its own starts when needed
         )
     _multiprocessing.util.spawnv_passfds = _spawn_tracker_apart
+    if (futures := sys.modules.get("concurrent.futures.thread")) is not None:
+        # Threads of the parent's executors, which would be joined at the end: all but the one that forked are not here.
+        vars(futures)["_threads_queues"].clear()
     gc.freeze()  # `_newest_first` does not see what is frozen
 
 

@@ -12,6 +12,7 @@ whatever the program holds, closures too. It dies with the program, and all that
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
 import socket
@@ -134,6 +135,8 @@ def _be_host(
         for number in _HELD_BACK:
             signal.signal(number, signal.SIG_DFL)
         _forget_other_runs()
+        # A daemonic process of `multiprocessing` may have no children, since these would outlive it: ours do not.
+        vars(multiprocessing.current_process())["_config"].pop("daemon", None)
         _open_standard(standard)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
         bootstrap.keep_open(_open_descriptors() - {channel.fileno()})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +237,36 @@ def test_it_runs_in_a_thread_that_is_not_the_main_one() -> None:
     thread.join(60)
 
     assert ["0", "1", "2", "3", "4"] == results
+
+
+def test_it_runs_in_threads_of_an_executor_side_by_side() -> None:
+    def total(factor: int) -> int:
+        return sum(mprun.imap(lambda x: x * factor, range(10), workers=1))
+
+    with ThreadPoolExecutor(3) as executor:
+        assert [45, 90, 135] == list(executor.map(total, [1, 2, 3]))
+
+
+def _total_in_pool(factor: int) -> int:
+    return sum(mprun.imap(lambda x: x * factor, range(10), workers=1))
+
+
+def test_it_runs_in_a_daemonic_process_of_multiprocessing() -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert [45, 90] == pool.map(_total_in_pool, [1, 2])
+        pool.close()
+        pool.join()
+
+
+def test_a_copy_in_a_forked_process_ends_nothing() -> None:
+    results = mprun.imap(lambda x: x, range(100), workers=1)
+    next(results)
+    if (child := os.fork()) == 0:
+        results.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert sum(range(100)) == sum(results)
 
 
 def test_what_the_function_prints_comes_out_in_the_program(capsys: pytest.CaptureFixture[str]) -> None:
