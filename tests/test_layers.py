@@ -80,7 +80,6 @@ SMALL_ON_PURPOSE = {
     "cli.gc_tuning": "imported before everything else, so it imports nothing",
     "cli.completion": "a command",
     "cli.graph": "a command",
-    "loader.checks.pace": "the checks of one subject, as its neighbours are of theirs",
     "handlers.live": "what a run of a program and the check of its workflow both have to know of",
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",
     "loader.schema.jobs": "imported for files with jobs alone, which others do not wait for",

@@ -79,6 +79,8 @@ class Signature:
     """The names that a class or its bases define."""
     file: str | None = None
     line: int | None = None
+    is_async: bool = False
+    """Whether a call of it, or of a class's instance, makes a coroutine or an asynchronous generator."""
 
     def without(self, filled: Collection[str]) -> Signature:
         """Return what is left to fill once the parameters of these names are."""
@@ -88,6 +90,8 @@ class Signature:
 QUEUES = frozenset({"queue", "inbox", "outbox"})
 INJECTED = QUEUES | {"worker"}
 """Parameters that the worker fills, whenever a handler asks for them by name."""
+ASYNC_DRIVER = "and its queue's `get()` and `put()` would hold up all that it runs"
+"""What is wrong with an async function that drives its queue."""
 OFFSET, TOKEN = "offset", "resume"
 """Two more that a producer is given: where it is to go on, in items, or as it has said itself."""
 

@@ -27,6 +27,7 @@ from runner.spec.suggestions import near, which_one
 from runner.text import safe_repr
 
 if TYPE_CHECKING:
+    from runner.handlers.async_calls import EventLoop
     from runner.handlers.outputs import Writes
 
 LISTENER = "(listener)"
@@ -137,6 +138,10 @@ class Mapper:
     it has done nothing, and returns False: then `call` gets each, and says which it is."""
     instance: object = None
     """What may keep something from one call to the next; None for a function."""
+    coroutine: Callable[[object], object] | None = None
+    """For an `async` handler: makes the coroutine of an item, or its asynchronous generator; `call` waits for it."""
+    loop: EventLoop | None = None
+    """What that is to run on."""
     capture: Callable[[], bytes] | None = None
     """For a kind that keeps a state (`Commits.keeps_state`): what whoever takes the worker's place has to know, sent in
     one message with the word that the items which made it are done. It comes back as `WorkerContext.state`."""
@@ -173,8 +178,8 @@ def refuse_coroutine(value: object) -> None:
     if isinstance(value, CoroutineType):
         value.close()
     raise TypeError(
-        f"the handler returned {kind}, and a worker runs no event loop: nothing of '{value.__qualname__}' has run; "
-        "call it with asyncio.run()"
+        f"the handler returned {kind}, and a worker awaits what an `async def` returns only: nothing of "
+        f"'{value.__qualname__}' has run; make the handler an `async def`, or call it with asyncio.run()"
     )
 
 

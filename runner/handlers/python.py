@@ -25,6 +25,7 @@ from typing import Any
 from runner.errors import HandlerError, HandlerNotFound
 from runner.handlers.annotations import adapt
 from runner.handlers.arguments import (
+    ASYNC_DRIVER,
     OFFSET,
     QUEUES,
     TOKEN,
@@ -65,6 +66,8 @@ def bind(
     if isinstance(handler, type):
         return _bind_class(handler, front, given, signature, context)
     handler = partial(handler, *front) if front else handler
+    if is_async(handler):
+        return _bind_async(handler, signature, given, context, name)
     if signature is not None and drives_queues(signature):
         return Driver(_driver(handler, signature, given))
     if context.role is Role.PRODUCER:
@@ -203,12 +206,31 @@ def _signature(
     handler: Callable[..., Any], name: str, role: Role, filled: Collection[str]
 ) -> Signature | None:
     """Return what a handler takes, once it is sure that it fits when the parameters `filled` are given."""
-    if is_async(handler):
-        raise HandlerError(f"'{name}' is an async function, and a worker runs no event loop")
     signature = runtime_signature(handler)
+    if signature is not None and is_async(handler) and drives_queues(signature):
+        raise HandlerError(f"'{name}' is an async function, {ASYNC_DRIVER}")
     for misfit in misfits(name, signature.without(filled), role) if signature else ():
         raise HandlerError(f"{misfit.message}; {misfit.help}" if misfit.help else misfit.message)
     return signature
+
+
+def _bind_async(
+    handler: Callable[..., Any],
+    signature: Signature | None,
+    given: dict[str, Any],
+    context: WorkerContext,
+    name: str,
+) -> Handler:
+    """Fit a coroutine function, or one that makes an asynchronous generator, to the stage's role."""
+    from runner.handlers.async_calls import EventLoop, call_on, items_on
+
+    loop = EventLoop()
+    if context.role is Role.PRODUCER:
+        return Source(_item_maker(partial(items_on(loop, handler), **given), name), loop.close)
+    if context.role is Role.PLAIN:
+        return Task(partial(call_on(loop, handler), **given), loop.close)
+    of_item = _item_function(handler, signature, given, context.resources)
+    return Mapper(call_on(loop, of_item), loop.close, coroutine=of_item, loop=loop)
 
 
 def _keywords(
@@ -294,10 +316,9 @@ def _bind_class(
     signature: Signature | None,
     context: WorkerContext,
 ) -> Handler:
-    try:
-        instance: Any = cls(*front, **given)
-    except SystemExit as leaving:
-        raise HandlerError(f"{cls.__name__} called sys.exit while it was built") from leaving
+    if is_async(cls):
+        return _bind_async_class(cls, front, given, signature, context)
+    instance: Any = _built(cls, partial(cls, *front, **given))
     if is_process(cls):
         return Task(_process_runner(instance, context))
     close = getattr(instance, "close", None)
@@ -312,6 +333,40 @@ def _bind_class(
             f"`def each(item): return {cls.__name__}(item)`"
         )
     return Task(instance.__call__, **closing) if context.role is Role.PLAIN else _mapper_of(instance)
+
+
+def _built(cls: type, build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except SystemExit as leaving:
+        raise HandlerError(f"{cls.__name__} called sys.exit while it was built") from leaving
+
+
+def _bind_async_class(
+    cls: type,
+    front: Sequence[object],
+    given: Mapping[str, Any],
+    signature: Signature | None,
+    context: WorkerContext,
+) -> Handler:
+    """Fit a class whose `__call__` is async. It is built on the loop: what it opens may ask which loop is running."""
+    from runner.handlers.async_calls import EventLoop, call_on, closing_on, items_on
+
+    loop = EventLoop()
+
+    async def build() -> Any:
+        return cls(*front, **given)
+
+    instance = _built(cls, lambda: loop.run(build()))
+    close = closing_on(loop, getattr(instance, "close", None))
+    if context.role is Role.PRODUCER:
+        make = items_on(loop, _items_of_instance(instance, signature, context))
+        return Source(_item_maker(make, cls.__name__), close)
+    call = call_on(loop, instance.__call__)
+    if context.role is Role.PLAIN:
+        return Task(call, close)
+    flush = _flush_of(instance)
+    return Mapper(call, close, flush, instance=instance, coroutine=instance.__call__, loop=loop)
 
 
 def _mapper_of(instance: Any) -> Mapper:
@@ -386,19 +441,23 @@ def runtime_signature(handler: Callable[..., Any]) -> Signature | None:
         parameters = _parameters(handler)
         if not isinstance(handler, type):
             shape = HandlerShape.GENERATOR if yields(handler) else HandlerShape.FUNCTION
-            return Signature(shape, parameters)
+            return Signature(shape, parameters, is_async=is_async(handler))
         call = _parameters(handler.__call__)[1:] if _defines(handler, "__call__") else None
     except (ValueError, TypeError):
         return None
     methods = frozenset(name for name in dir(handler) if _defines(handler, name))
     return Signature(
-        HandlerShape.PROCESS if is_process(handler) else HandlerShape.CLASS, parameters, call, methods
+        HandlerShape.PROCESS if is_process(handler) else HandlerShape.CLASS,
+        parameters,
+        call,
+        methods,
+        is_async=is_async(handler),
     )
 
 
 def yields(handler: Callable[..., Any]) -> bool:
-    """Say whether calling `handler`, a function or an object with `__call__`, makes a generator."""
-    return any(map(inspect.isgeneratorfunction, _what_runs(handler)))
+    """Say whether calling `handler`, a function or an object with `__call__`, makes a generator of either kind."""
+    return any(inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f) for f in _what_runs(handler))
 
 
 def is_async(handler: Callable[..., Any]) -> bool:

@@ -19,7 +19,7 @@ that takes the place of a dead one, or is added to the others, finds the end as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from types import GeneratorType
 from typing import TYPE_CHECKING
@@ -99,11 +99,32 @@ def check_puts(handler: Handler, check: Check) -> Handler:
         case Source():
             return replace(handler, items=lambda: _each_of_source(handler.items(), check))
         case Mapper():
-            return replace(handler, call=lambda item: _returned(handler.call(item), check), call_many=None)
+            return replace(
+                handler,
+                call=lambda item: _returned(handler.call(item), check),
+                call_many=None,
+                coroutine=None if handler.coroutine is None else _checked_coroutine(handler.coroutine, check),
+            )
         case Driver():
             return replace(handler, call=lambda inbox, outbox: handler.call(inbox, _checked(outbox, check)))
         case _:
             return handler
+
+
+def _checked_coroutine(
+    make: Callable[[object], object], check: Check
+) -> Callable[[object], Coroutine[object, object, object]]:
+    async def checked(item: object) -> object:
+        from runner.handlers.async_calls import SeveralOutputs, result_of
+
+        value = await result_of(make(item))
+        return (
+            SeveralOutputs(map(check, value))
+            if isinstance(value, SeveralOutputs)
+            else _returned(value, check)
+        )
+
+    return checked
 
 
 def refuse_sentinel(queue: str, sentinel: object) -> Check:

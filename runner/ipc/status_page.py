@@ -117,6 +117,8 @@ class Word:
     SLOWEST_ITEM: Final = 23
     COMMITTED: Final = 24
     """Items of a producer that are in a kept cut, once it has asked."""
+    OLDEST: Final = 30
+    """In a worker that has several items in hand, each done by itself: when the oldest was begun; 0 for none."""
     AWAITED: Final = 25
     """How many of them it waits for; 0 for none."""
     STACKS: Final = 26
@@ -176,6 +178,8 @@ class Pulse:
     """How far a source has come in what there is for it: bytes, or items."""
     to_read: int = 0
     """How much that is; 0 where it is not known."""
+    oldest: float | None = None
+    """When the oldest of several items was begun that are in hand side by side, by `time.monotonic`."""
 
 
 class ItemCounts(NamedTuple):
@@ -501,6 +505,7 @@ class StatusPage:
             (starved + blocked) / 1e9,
             words[Word.READ],
             words[Word.TO_READ],
+            words[Word.OLDEST] / 1e9 or None,
         )
 
     def become_private(self) -> None:

@@ -226,6 +226,12 @@ class LeaseMessage(Message):
     first: int = 0
 
 
+class SuspectLease(LeaseMessage):
+    """One whose item was in hand when a worker died: it may be to blame, so it is handled with no other beside it."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class CreditMessage(Message):
     """`count` more items may be sent unasked; 0 where no leave is given, and one PUT is in."""
@@ -288,6 +294,7 @@ KINDS: tuple[type[Message], ...] = (
     LeaveRequest,
     StockRequest,
     LeaseMessage,
+    SuspectLease,
     CreditMessage,
     EnoughMessage,
     EndMessage,

@@ -52,6 +52,7 @@ class LeaseQueue:
         in_order: bool = False,
         fills: bool = False,
         recalls: bool = False,
+        singly: bool = False,
         may_hand_out: Callable[[ItemRange], bool] | None = None,
         on_end: Callable[[ItemRange], None] | None = None,
     ) -> None:
@@ -61,7 +62,7 @@ class LeaseQueue:
         `in_order`: what comes back goes before all that was put after it, instead of before all that waits.
 
         `fills`: a reader gets all that it may hold before the next one gets anything. `recalls`: what a reader has not
-        begun is taken back where others have nothing to do.
+        begun is taken back where others have nothing to do. `singly`: a lease is one item.
 
         `may_hand_out` is asked about the oldest that wait, `on_end` is told of items that have come to an end.
         """
@@ -77,6 +78,7 @@ class LeaseQueue:
         """Items that were dropped, and have ended the run."""
         self._delays = 0
         self._in_order = in_order
+        self._singly = singly
         self._may_hand_out = may_hand_out
         self._on_end = on_end
         self._offered = 0
@@ -488,7 +490,7 @@ class LeaseQueue:
         if served is None or (self._may_hand_out is not None and not self._may_hand_out(self._waiting[0])):
             return False
         reader, most = served
-        item_range = self._take(most, exactly=reader.seconds > 0)
+        item_range = self._take(1 if self._singly else most, exactly=reader.seconds > 0)
         self._decisions.append(HandOver(self._readers.hand(reader, item_range, now)))
         return True
 

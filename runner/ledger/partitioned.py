@@ -43,7 +43,14 @@ class Partition:
     """A lease queue without a bound of its own, the size of its items, and when they must be held up."""
 
     def __init__(
-        self, queue: str, number: int, *, in_order: bool, waits_for_retries: bool, fills: bool = False
+        self,
+        queue: str,
+        number: int,
+        *,
+        in_order: bool,
+        waits_for_retries: bool,
+        fills: bool = False,
+        singly: bool = False,
     ) -> None:
         """
         `in_order`: of what waits, the oldest is handed out first, so that `limit` never holds up one behind another.
@@ -57,6 +64,7 @@ class Partition:
             numbers=number << _NUMBERS,
             in_order=in_order,
             fills=fills,
+            singly=singly,
             may_hand_out=self._may_hand_out,
             on_end=self._forget_size,
         )
@@ -110,6 +118,8 @@ class QueuePolicy:
     """Its reader keeps the order of items, and must hear of those that are lost."""
     one_by_one: bool = False
     """A reader has one item at a time, and one that failed holds up those behind it."""
+    singly: bool = False
+    """A lease is one item."""
     fills: bool = False
     """A reader gets all that it may hold before the next one gets anything."""
 
@@ -159,6 +169,7 @@ class PartitionedQueue:
                 in_order=policy.in_order,
                 waits_for_retries=policy.one_by_one,
                 fills=policy.fills,
+                singly=policy.singly,
             )
             for shard in range(max(1, len(policy.readers)))
         ]

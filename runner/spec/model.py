@@ -45,7 +45,7 @@ from runner.spec.keys import (
     texts,
 )
 from runner.spec.limits import Limits
-from runner.spec.pace import RATE_OR_POLICY, RatePolicy
+from runner.spec.pace import MOST_AT_ONCE, RATE_OR_POLICY, RatePolicy
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 from runner.spec.resume import RESUME, OverDeath, ResumePolicy
 from runner.spec.routes import ON_ERROR, ON_ERROR_MEANS, TO, TO_MEANS, RouteSpec, label_of, queues_of
@@ -334,6 +334,20 @@ class StageSpec:
         default=None,
         usual=True,
         more={"examples": ["checkpoint", {"checkpoint": {"every": "10s", "most": "256MiB"}}]},
+    )
+    threads: int = key(
+        integer(1, MOST_AT_ONCE),
+        "For a handler in Python that waits for others, as for a server: each worker calls it in so many threads, with "
+        "an item each. Items are done one by one, and a kill repeats what was in hand. Needs `leased`; `inline` "
+        "handles one after the other.",
+        default=1,
+        usual=True,
+    )
+    concurrency: int = key(
+        integer(1, MOST_AT_ONCE),
+        "The same for an `async` handler: so many coroutines in each worker.",
+        default=1,
+        usual=True,
     )
     rate: RatePolicy | None = key(
         RATE_OR_POLICY,

@@ -13,6 +13,9 @@ from runner.facts import dataclass
 from runner.spec.keys import PATH_PATTERN, RATE, Key, Shape, declares, integer, key, mapping, text
 from runner.units import RATE_PATTERN, format_rate
 
+MOST_AT_ONCE = 10_000
+"""Items that a worker may have in hand at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class RatePolicy:

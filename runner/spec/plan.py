@@ -80,6 +80,11 @@ class WorkerPlan:
     """Bytes of memory of its own that the worker may have."""
     retry: RetryPolicy = RetryPolicy()
     restart: RestartPolicy = RestartPolicy(on=RestartOn.NEVER)
+    threads: int = 1
+    concurrency: int = 1
+    """How many items it has in hand at once, where its handler is called in threads, and where it is `async`."""
+    key_path: str | None = None
+    """The way to an item's key where items with equal keys keep their order: one of each is in hand at a time."""
     rate: RatePolicy | None = None
     """How many items it may begin, with the others of its stage."""
     deterministic: bool = False
@@ -141,6 +146,11 @@ class WorkerPlan:
         return self.receives or next(iter(self.targets), None)
 
     @property
+    def at_once(self) -> int:
+        """How many items its handler has in hand at once, each of which is done by itself."""
+        return max(self.threads, self.concurrency)
+
+    @property
     def commits(self) -> bool:
         """Whether its items need not be done when the handler goes on to others: the worker says when they are."""
         return any(each is not None for each in (self.batch, self.flush, self.checkpoint))
@@ -198,6 +208,8 @@ class QueuePlan:
     """Its items come from inside the supervisor; each reader holds one at a time."""
     one_by_one: bool = False
     """What fails holds up what is behind it: it is sharded, and its reader tries items again."""
+    read_singly: bool = False
+    """Whether each item is handed out by itself, since readers have several in hand that end in any order."""
     read_in_batches: bool = False
     """A reader is given all that it may hold before the next one is: else none would have a whole batch."""
 
@@ -350,6 +362,9 @@ def _worker_plan(spec: WorkflowSpec, stage: StageSpec, name: str) -> WorkerPlan:
         retry=stage.retry,
         restart=stage.restart
         or RestartPolicy.usual(spec.transport, reads=stage.receives is not None, resumes=stage.resumes),
+        threads=stage.threads,
+        concurrency=stage.concurrency,
+        key_path=stage.shard_by,
         rate=stage.rate,
         deterministic=stage.deterministic,
         lock=stage.lock,
@@ -412,6 +427,7 @@ def _queue_plan(queue: QueueSpec, stages: tuple[StagePlan, ...]) -> QueuePlan:
         shard_by=shard_by,
         read_in_order=any(stage.spec.keeps_order for stage in reading),
         written_in_order=any(stage.spec.keeps_order for stage in writing),
+        read_singly=any(w.at_once > 1 for stage in reading for w in stage.workers),
         read_in_batches=any(stage.spec.batch is not None for stage in reading),
         one_by_one=shard_by is not None
         and any(w.retry.attempts > 1 for stage in reading for w in stage.workers),

@@ -37,6 +37,8 @@ _LOOKS = 10
 """Looks in the time of the shortest bound: an overdue item is found a tenth too late at the most."""
 STOPPED_GRACE = 1.0
 """Seconds that a worker may be stopped by a signal: a debugger or a job control that lets it go on is left alone."""
+_CANCEL_GRACE = 1.0
+"""Seconds that a worker has to cancel a coroutine that takes too long."""
 _GAP = 2.0
 """Seconds late that a look may come. After a longer gap it was this process that was stopped: all begins anew."""
 
@@ -124,11 +126,14 @@ def worked(first: FirstSeen, sample: WorkerSample, now: float) -> float:
 
 def is_overdue(first: FirstSeen, sample: WorkerSample, now: float) -> bool:
     """Whether a worker has been at one piece of work for longer than its stage allows."""
-    return (
-        sample.plan.timeout is not None
-        and sample.is_at_work
-        and worked(first, sample, now) >= sample.plan.timeout
-    )
+    bound = sample.plan.timeout
+    if bound is None or not sample.is_at_work:
+        return False
+    if sample.plan.at_once == 1:
+        return worked(first, sample, now) >= bound
+    # A coroutine is cancelled by its own loop: whoever is much later does not come back to that.
+    late = now - (now if sample.pulse.oldest is None else sample.pulse.oldest)
+    return late >= bound + (_CANCEL_GRACE if sample.plan.concurrency > 1 else 0.0)
 
 
 def closes_too_long(sample: WorkerSample, now: float, bound: float) -> bool:

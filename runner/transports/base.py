@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from runner.errors import HandlerError, WorkerSignal
 from runner.facts import dataclass
-from runner.handlers.kinds import QueueEnd
+from runner.handlers.kinds import Mapper, QueueEnd
 from runner.ipc.messages import Fact
 from runner.ipc.status_page import Counters, Pulse, StatusPage
 from runner.ledger.accounts import Account
@@ -137,6 +137,11 @@ class WorkerEndpoint:
     send_made: Callable[[], int] | None = None
     """Sends what a producer has put as far as that is possible without waiting, and counts all that it has put, over
     all its generations; None where that is of no use, as no cut is kept."""
+    concurrently: Callable[[Mapper, OnItemFailure], None] | None = None
+    """Handles several items at once, until the stream ends; None where the stage has one in hand at a time, or the
+    transport takes no notice of it."""
+    attempts: Callable[[], int] | None = None
+    """How often the item in hand was handed over, where the page can't say that of each."""
     wait_for_rate: Callable[[object], None] | None = None
     """Waits until an item may be begun; None where the stage has no rate, or the transport takes no notice of it."""
     watch: Callable[[Callable[[], None]], None] | None = None

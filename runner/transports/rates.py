@@ -72,13 +72,19 @@ class RateGate:
             Stopping: a producer is to end, or a reader is to close.
             ShardKeyError: the item has no key.
         """
+        at = self.reserve(item)
+        if time.monotonic() < at:
+            self._session.blocked(Wait.RATE, lambda: self._until(at))
+
+    def reserve(self, item: object) -> float:
+        """Return from when on an item may be begun, by `time.monotonic`. Raises `ShardKeyError`, and `Stopping`."""
         count = len(item) if self._in_batches and isinstance(item, list) else 1
         if self._in_batches or self._by_key or not self._left or time.monotonic() > self._next + _KEPT:
             self._ask(self._key_of(item), count)
-        if time.monotonic() < self._next:
-            self._session.blocked(Wait.RATE, self._until_next)
+        at = self._next
         self._left -= count
         self._next += count * self._interval
+        return at
 
     def _ask(self, key: int, count: int) -> None:
         alone = self._by_key and not self._in_batches
@@ -86,8 +92,8 @@ class RateGate:
         answer = self._session.leave(LeaveRequest(wanted, key, together=int(self._in_batches)))
         self._left, self._next, self._interval = answer.count, answer.nanos / 1e9, answer.interval / 1e9
 
-    def _until_next(self) -> None:
-        while (left := self._next - time.monotonic()) > 0:
+    def _until(self, at: float) -> None:
+        while (left := at - time.monotonic()) > 0:
             if self._session.status.words[Word.STOP] >= self._ends_at:
                 raise Stopping
             self._session.wait(left)

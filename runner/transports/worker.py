@@ -142,7 +142,7 @@ class _Worker:
             ppid=os.getppid(),
             offset=self._endpoint.offset,
             ids=self._item_ids,
-            attempts=lambda: self._status.words[Word.ATTEMPT],
+            attempts=self._endpoint.attempts or (lambda: self._status.words[Word.ATTEMPT]),
             split=lambda: bool(self._status.words[Word.SPLIT]),
             beside=plan.beside,
             role=plan.role,
@@ -263,6 +263,9 @@ class _Worker:
         self._endpoint.loops.produce(items if wait is None else _at_rate(items, wait), self._item_failed)
 
     def _consume(self, handler: Mapper) -> None:
+        if self._endpoint.concurrently is not None:
+            self._endpoint.concurrently(handler, self._item_failed)
+            return
         loops, plan, call = self._endpoint.loops, self._plan, handler.call
         if (wait := self._endpoint.wait_for_rate) is not None:
             call = _call_at_rate(call, wait)

@@ -209,10 +209,11 @@ MISSING = {
         "def cook(): ...\nif __name__ == '__main__':\n    handler = cook",
         "callable", "kitchen.py has no 'handler'", "known here: cook",
     ),
-    "async": (
-        "async def handler(a): ...",
-        "callable", "'handler' is an async function, and a worker runs no event loop",
-        "make it a plain function that calls asyncio.run()",
+    "async and drives": (
+        "async def handler(queue): ...",
+        "callable",
+        "'handler' is an async function, and its queue's `get()` and `put()` would hold up all that it runs",
+        "let it take items instead",
     ),
     "module": ("import os as handler", "callable", "'handler' is a module: it can't be called", None),
     "syntax error": (
@@ -220,6 +221,26 @@ MISSING = {
         "the line is: def handler(:",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "is_async"),
+    [
+        ("async def handler(a): ...", True),
+        ("def handler(a): ...", False),
+        ("class handler:\n    async def __call__(self, a): ...", True),
+        ("class Base:\n    async def __call__(self, a): ...\nclass handler(Base): ...", True),
+        (
+            "class B:\n    async def __call__(self, a): ...\nclass handler(B):\n    def __call__(self, a): ...",
+            False,
+        ),
+    ],
+)
+def test_whether_a_call_makes_a_coroutine_is_read(tmp_path: Path, source: str, is_async: bool) -> None:
+    signature = read(tmp_path, source)
+
+    assert isinstance(signature, Signature)
+    assert is_async is signature.is_async
 
 
 @pytest.mark.parametrize(

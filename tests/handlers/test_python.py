@@ -18,6 +18,7 @@ from runner.handlers.python import bind, resumed
 from runner.spec.model import Role
 
 KITCHEN = """
+import asyncio
 import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,18 @@ class Chef(multiprocessing.Process):
         return here is self, self.name, self.pid, self.is_alive(), self.buns
 
 def logs(item, worker): worker.log.info("bun.eaten", number=item)
-async def wait(item): ...
+async def wait(queue): ...
+async def later(item):
+    await asyncio.sleep(0)
+    return item * 2
+async def several(n):
+    for number in range(n):
+        await asyncio.sleep(0)
+        yield number
+class Later:
+    def __init__(self): self.loop = asyncio.get_running_loop()
+    async def __call__(self, item): return self.loop is asyncio.get_running_loop()
+    async def close(self): self.closed = True
 VALUE = 3
 built = [eat][0]
 """
@@ -239,6 +251,31 @@ def test_a_flush_that_does_nothing_when_it_is_called_is_refused(kitchen: Path, b
 
     with pytest.raises(HandlerError, match=r"the `flush\(\)` of Rows is a generator or async"):
         bound(kitchen, "Rows", Role.PIPE)
+
+
+def test_an_async_handler_is_waited_for_and_tells_what_makes_its_coroutine(kitchen: Path) -> None:
+    handler = bound(kitchen, "later", Role.PIPE)
+
+    assert isinstance(handler, Mapper)
+    assert (6, True) == (handler.call(3), handler.coroutine is not None and handler.loop is not None)
+    handler.close()
+
+
+def test_an_async_class_is_built_on_its_loop_and_closed_there(kitchen: Path) -> None:
+    handler = bound(kitchen, "Later", Role.PIPE)
+
+    assert isinstance(handler, Mapper)
+    assert handler.call(3) is True
+    handler.close()
+    assert getattr(handler.instance, "closed", False)
+
+
+def test_an_async_producer_makes_its_items_one_by_one(kitchen: Path) -> None:
+    handler = bound(kitchen, "several", Role.PRODUCER, {"n": 3})
+
+    assert isinstance(handler, Source)
+    assert [0, 1, 2] == list(handler.items())
+    handler.close()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,15 @@ def drive(queue):
 
 def once():
     pass
+
+async def wait(item):
+    pass
+
+class Flushed:
+    def __call__(self, item):
+        pass
+    def flush(self):
+        pass
 """
 HEAD = "name: w\nstages:\n  a: {run: 'k:make', to: q}\n  b: {from: q, "
 
@@ -78,6 +87,53 @@ def test_a_stage_without_queues_has_nothing_to_hold_to_a_rate(folder: Path) -> N
     (found,) = found_in(folder, "name: w\nstages:\n  a: {run: 'k:once', rate: 1/s}\n")
 
     assert "no-effect" == found[1]
+
+
+@pytest.mark.parametrize(
+    "keys", ["run: 'k:eat', threads: 16", "run: 'k:wait', concurrency: 64", "run: 'k:wait'"]
+)
+def test_several_items_may_be_in_hand_of_a_plain_and_of_an_async_handler(folder: Path, keys: str) -> None:
+    assert [] == found_in(folder, f"{HEAD}{keys}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "help_"),
+    [
+        ("run: 'k:wait', threads: 16", "handler-role", "write `concurrency: 16`"),
+        ("run: 'k:eat', concurrency: 64", "handler-role", "write `threads: 64`, or make it an `async def`"),
+        ("run: 'k:drive', threads: 2", "handler-role", "give it a parameter for the item"),
+        (
+            "run: {command: 'true'}, threads: 2",
+            "handler-role",
+            "leave it out, and give the stage a higher `count`",
+        ),
+        ("run: 'k:eat', threads: 2, concurrency: 2", "conflicting-keys", "leave out one"),
+        ("run: 'k:eat', threads: 2, batch: 3", "conflicting-keys", "leave out one"),
+        ("run: 'k:Flushed', threads: 2", "conflicting-keys", "leave out one"),
+        ("run: 'k:eat', threads: 0", "out-of-range", ""),
+    ],
+)
+def test_where_items_can_not_end_one_by_one_several_are_refused(
+    folder: Path, keys: str, code: str, help_: str
+) -> None:
+    found = found_in(folder, f"{HEAD}{keys}}}\n")
+
+    assert [(code, True)] == [(each[1], each[2].startswith(help_)) for each in found]
+
+
+def test_a_producer_has_no_items_in_hand(folder: Path) -> None:
+    (found,) = found_in(
+        folder, "name: w\nstages:\n  a: {run: 'k:make', to: q, threads: 2}\n  b: {run: 'k:eat', from: q}\n"
+    )
+
+    assert "no-effect" == found[1]
+
+
+@pytest.mark.parametrize("keys", ["run: 'k:eat', threads: 2", "run: 'k:wait', concurrency: 2"])
+def test_a_queue_that_only_counts_its_items_knows_no_order_of_them(folder: Path, keys: str) -> None:
+    (found,) = found_in(folder, f"transport: joinable\n{HEAD}{keys}}}\n")
+
+    assert "transport-cannot" == found[1]
 
 
 def test_where_nobody_can_be_asked_for_leave_a_rate_is_refused(folder: Path) -> None:

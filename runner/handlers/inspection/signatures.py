@@ -13,7 +13,14 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from runner.handlers.arguments import HandlerShape, Parameter, ParameterKind, Signature
+from runner.handlers.arguments import (
+    ASYNC_DRIVER,
+    HandlerShape,
+    Parameter,
+    ParameterKind,
+    Signature,
+    drives_queues,
+)
 from runner.handlers.inspection.imports import LiveModule, Missing, Opaque, SourceModule, find_module
 from runner.handlers.inspection.names import (
     Binding,
@@ -31,7 +38,7 @@ from runner.handlers.inspection.names import (
     qualified_name,
     read_names,
 )
-from runner.handlers.python import is_async, runtime_signature
+from runner.handlers.python import runtime_signature
 from runner.text import late_pattern
 
 _DOTTED = late_pattern(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -97,8 +104,6 @@ def _guess(module: str, name: str) -> str | None:
 def _read_live(found: Live, name: str) -> Signature | Missing | Opaque:
     if not callable(found.value):
         return Missing("callable", f"'{name}' is a value: it can't be called")
-    if is_async(found.value):
-        return _async(name)
     return runtime_signature(found.value) or Opaque("is written in C and does not say what it takes")
 
 
@@ -107,20 +112,24 @@ def _read_function(found: Function, name: str) -> Signature | Missing | Opaque:
     # First: a decorator may make a plain function of an async one.
     if decorator := changed_by(node, found.module):
         return Opaque(f"is changed by its decorator @{decorator}")
-    if isinstance(node, ast.AsyncFunctionDef):
-        return _async(name)
     parameters = read_parameters(node, found.module)
     if found.inside is not None and "staticmethod" not in decorators(node):
         if "classmethod" not in decorators(node):
             return _needs_instance(found.inside.name, name)
         parameters = parameters[1:]
     shape = HandlerShape.GENERATOR if makes_generator(node) else HandlerShape.FUNCTION
-    return Signature(shape, parameters, file=str(found.module.file), line=node.lineno)
-
-
-def _async(name: str) -> Missing:
-    message = f"'{name}' is an async function, and a worker runs no event loop"
-    return Missing("callable", message, "make it a plain function that calls asyncio.run()")
+    read = Signature(
+        shape,
+        parameters,
+        file=str(found.module.file),
+        line=node.lineno,
+        is_async=isinstance(node, ast.AsyncFunctionDef),
+    )
+    if read.is_async and drives_queues(read):
+        return Missing(
+            "callable", f"'{name}' is an async function, {ASYNC_DRIVER}", "let it take items instead"
+        )
+    return read
 
 
 def _needs_instance(owner: str, name: str) -> Missing:
@@ -180,7 +189,8 @@ def read_class(found: Class, beside: Path) -> Signature | Missing | Opaque:
         return call
     shape = HandlerShape.PROCESS if _ProcessBase in lineage else HandlerShape.CLASS
     methods = _all_methods(lineage)
-    return Signature(shape, parameters, call, methods, str(found.module.file), found.node.lineno)
+    is_async = _is_async_method(lineage, "__call__")
+    return Signature(shape, parameters, call, methods, str(found.module.file), found.node.lineno, is_async)
 
 
 def lineage_of(found: Class, beside: Path, depth: int = 0) -> list[Ancestor] | Opaque:
@@ -251,14 +261,24 @@ def _method(lineage: Iterable[Ancestor], name: str) -> tuple[Parameter, ...] | M
     return None
 
 
+def _is_async_method(lineage: Iterable[Ancestor], name: str) -> bool:
+    """Whether a method is async: that of the nearest class that has it."""
+    for ancestor in lineage:
+        if isinstance(ancestor, Class) and (own := read_names(ancestor.node.body).get(name)):
+            return isinstance(own, Defined) and isinstance(own.node, ast.AsyncFunctionDef)
+    return False
+
+
 def _read_method(binding: Binding, module: SourceModule) -> tuple[Parameter, ...] | Missing | Opaque:
     if not isinstance(binding, Defined) or isinstance(binding.node, ast.ClassDef):
         return Opaque("has a method that only running its module would tell")
     node: FunctionNode = binding.node
     if changed_by(node, module):
         return Opaque("has a method that a decorator changes")
-    if isinstance(node, ast.AsyncFunctionDef):
-        return Missing("callable", f"its {node.name} is an async function, and a worker runs no event loop")
+    if isinstance(node, ast.AsyncFunctionDef) and node.name != "__call__":
+        return Missing(
+            "callable", f"its {node.name} is an async function, which Python calls without awaiting it"
+        )
     parameters = read_parameters(node, module)
     return parameters if "staticmethod" in decorators(node) else parameters[1:]
 

@@ -79,6 +79,16 @@ _LIMITS = (
         "`rate` is kept by a supervisor that gives out leave to begin, and only under `leased` can it be asked",
         "use `leased`; `inline` takes no notice of it",
     ),
+    *(
+        _TransportLimit(
+            key,
+            lambda stage, key=key: getattr(stage, key) > 1,  # type: ignore[misc]
+            frozenset({"joinable"}),
+            f"`{key}` needs items that are done in any order, and a JoinableQueue counts them only",
+            "use `leased`; `inline` handles one after the other",
+        )
+        for key in ("threads", "concurrency")
+    ),
     _TransportLimit(
         "retry",
         lambda stage: stage.retry != RetryPolicy(),

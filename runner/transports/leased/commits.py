@@ -180,10 +180,22 @@ class Committer:
         self._send(ends, nanos, state)
         self._wait_until_in()
 
+    @property
+    def may_send(self) -> bool:
+        """Whether outputs may be sent at this moment, without waiting."""
+        session = self._session
+        return session.answered >= self._sends if self._asks else session.credit > 0
+
+    def send(self, ended: Ended) -> None:
+        """Say that one item has come to an end, with what was made of it, for which there must be leave."""
+        if ended.count:
+            self._send([ended], 0, b"")
+        else:
+            self._session.stream.send(_shortest([ended], 0, b""))
+
     def commit_nowait(self) -> bool:
         """Send the outputs that were gathered, with nothing that has come to an end; False if that has to wait."""
-        session = self._session
-        if session.answered < self._sends if self._asks else session.credit <= 0:
+        if not self.may_send:
             return False
         assert self.outputs is not None
         self._send(_with_outputs((), self.outputs), 0, b"")

@@ -82,7 +82,7 @@ class WorkerConnection:
     @property
     def at_once(self) -> int:
         """Items that its handler gets at once."""
-        return 1 if self.plan.batch is None else self.plan.batch.size
+        return self.plan.at_once if self.plan.batch is None else self.plan.batch.size
 
     @property
     def ended(self) -> int:
@@ -312,6 +312,10 @@ def take_in_page(connection: WorkerConnection, page: StatusPage, now: float) -> 
         # What comes before the mark need not be safe: as much as the worker itself has counted is.
         _acknowledge_oldest(connection, page.words[Word.DONE] - connection.done, now)
         return in_hand(connection.leases, number, index, max(1, page.words[Word.IN_HAND]))
+    if (
+        connection.plan.at_once > 1
+    ):  # each has a lease of its own, and those before the newest have been begun too
+        return in_hand(connection.leases, number, index, connection.plan.at_once)
     found = in_hand(connection.leases, number, index, 1)
     if found and not connection.outboxes:
         (lease,) = (held for held in connection.leases if held.number == number)
@@ -358,7 +362,8 @@ def in_hand(leases: Sequence[Lease], number: int, index: int, count: int) -> dic
 
 def never_acknowledged(page: StatusPage, connection: WorkerConnection, code: int) -> int:
     """How many items a reader that ended by itself had taken with its own hand, and never said to be done."""
-    by_hand = connection.plan.batch is None and not connection.plan.commits and not page.words[Word.HOLDS]
+    plan = connection.plan
+    by_hand = plan.at_once == 1 and plan.batch is None and not plan.commits and not page.words[Word.HOLDS]
     if code != 0 or connection.dismissed or not by_hand:
         return 0
     return int(min(page.words[Word.IN_HAND], sum(lease.left for lease in connection.leases)))

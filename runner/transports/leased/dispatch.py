@@ -20,6 +20,7 @@ from runner.ipc.stream import (
     JoinAnswer,
     LeaseMessage,
     Message,
+    SuspectLease,
 )
 from runner.ledger.credit import Granted
 from runner.ledger.leases import LeaseQueue
@@ -97,7 +98,8 @@ class Dispatch:
         connection.is_gathering = False
         connection.handed += len(item_range)
         self.kept.handed_over(connection.plan.receives, len(item_range))
-        message = LeaseMessage(
+        alone = connection.plan.at_once > 1 and any(past.died for past in item_range.history)
+        message = (SuspectLease if alone else LeaseMessage)(
             item_range.start,
             item_range.stop,
             lease.partial,

@@ -87,6 +87,8 @@ class EndpointFactory:
             HoldingLoop(session, inbox, committer, points, names_all=names_all).run(call, fail)
 
         loops = FrameLoops(session, inbox, outbox, names_all=names_all, hold=hold)
+        if plan.at_once > 1 and inbox is not None:
+            return self._concurrent(plan, session, inbox, to, loops, sender)
         places = nothing_in_hand if inbox is None else lambda: [inbox.place()]
         taken, made = (None if end is None else SharedEnd(end, session) for end in (inbox, end))
         return WorkerEndpoint(
@@ -149,6 +151,34 @@ class EndpointFactory:
             resumed=self.resumed,
             wait_for_rate=_rate_gate(plan, session),
             watch=_watch(inbox),
+        )
+
+    def _concurrent(
+        self,
+        plan: WorkerPlan,
+        session: WorkerSession,
+        inbox: FrameInbox,
+        to: _To | None,
+        loops: FrameLoops,
+        sender: Sender,
+    ) -> WorkerEndpoint:
+        """Put together the ends of a worker that has several items in hand. It has no queue to drive."""
+        from runner.transports.concurrent_items import ConcurrentLoop, attempt_in_hand, place_in_hand
+        from runner.transports.leased.commits import Committer
+
+        outputs = None if to is None else self._gatherer(session, to)
+        loop = ConcurrentLoop(session, inbox, Committer(session, outputs, asks=self.asks), plan)
+        return WorkerEndpoint(
+            loops,
+            None,
+            None,
+            session.status,
+            sender.send,
+            places=place_in_hand,
+            origin=self.origin,
+            resumed=self.resumed,
+            concurrently=loop.run,
+            attempts=attempt_in_hand,
         )
 
     def _outputs(self, plan: WorkerPlan, session: WorkerSession) -> _To | None:

@@ -203,6 +203,7 @@ def _policy(queue: QueuePlan) -> QueuePolicy:
         in_order=queue.read_in_order,
         one_by_one=queue.one_by_one,
         fills=queue.read_in_batches,
+        singly=queue.read_singly,
     )
 
 

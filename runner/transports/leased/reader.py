@@ -238,6 +238,10 @@ class FrameInbox:
         self._lease, self._at = lease, lease.start
         self._items = self._unpack(lease, fetch)
 
+    def open_copy(self, lease: LeaseMessage) -> Iterator[object]:
+        """The same, with nothing of it in the arena: other items that are in hand need not end with these."""
+        return self._unpack(lease, None if self._big_items is None else self._big_items.copy)
+
     def _unpack(self, lease: LeaseMessage, fetch: Fetch | None) -> Iterator[object]:
         """Unpickle what a lease holds. A frame that can only be unpickled whole is kept as long as parts of it come."""
         if not shares_pickle(lease.body):

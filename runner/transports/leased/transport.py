@@ -445,8 +445,10 @@ def _stage_rates(plan: Plan) -> StageRates | None:
 
 
 def _lease_queue(queue: QueuePlan) -> LeaseQueue:
-    batches = queue.read_in_batches
-    return LeaseQueue(queue.name, queue.spec.maxsize, len(queue.writers), fills=batches, recalls=not batches)
+    batches, singly = queue.read_in_batches, queue.read_singly
+    recalls = not batches and not singly
+    maxsize, writers = queue.spec.maxsize, len(queue.writers)
+    return LeaseQueue(queue.name, maxsize, writers, fills=batches, recalls=recalls, singly=singly)
 
 
 def _partitioned_queues(plan: Plan, unsettled: set[str]) -> PartitionedQueues | NoPartitionedQueues:
