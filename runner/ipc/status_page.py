@@ -117,8 +117,6 @@ class Word:
     SLOWEST_ITEM: Final = 23
     COMMITTED: Final = 24
     """Items of a producer that are in a kept cut, once it has asked."""
-    OLDEST: Final = 30
-    """In a worker that has several items in hand, each done by itself: when the oldest was begun; 0 for none."""
     AWAITED: Final = 25
     """How many of them it waits for; 0 for none."""
     STACKS: Final = 26
@@ -131,6 +129,8 @@ class Word:
     """So many of them it has begun, or will once it has seen that they are not recalled."""
     RECALLED: Final = 30
     """From the supervisor: of so many of them, it is to begin no more than it has."""
+    OLDEST: Final = 31
+    """In a worker that has several items in hand, each done by itself: when the oldest was begun; 0 for none."""
 
 
 A_BATCH = "a batch of"
