@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _GLANCE = 0.05
-_IDLE_FROM, _IDLE_TO = 1.5, 7.5
+_IDLE_FROM, _IDLE_TO = 12.0, 19.0
+"""Seconds from the start: a run in which nothing moves looks ever more seldom whether anything does."""
 _GRACE = 2.0
 """Seconds that what outlives the command has to end by itself."""
 _PR_SET_CHILD_SUBREAPER = 36

@@ -54,6 +54,8 @@ class Row:
     """Whether memory and idleness are looked at meanwhile."""
     repeat: int = 1
     """How often it is run in a round."""
+    once: bool = False
+    """Whether it is run once in all, since it takes long and comes out alike."""
     needs: str | None = None
     """The module that its handlers can't do without."""
 

@@ -35,7 +35,7 @@ class Result:
 def measure(row: Row, setting: Setting, rounds: int) -> Result:
     """Run each contender in turn, in rounds; one that fails is left out from then on, with a word."""
     readings: dict[str, list[dict[str, float]]] = {name: [] for name in row.who if _present(name)}
-    for _ in range(rounds * row.repeat):
+    for _ in range(1 if row.once else rounds * row.repeat):
         for name in list(readings):
             try:
                 readings[name].append(_read_off(row, run_row(row, name, setting)))

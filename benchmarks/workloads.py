@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GAP = 0.002
-IDLE = 8.0
+IDLE = 20.0
 WAIT = 100e-6
 """Seconds from one item to the next that are more than a hand-over: the worker has waited for it."""
 

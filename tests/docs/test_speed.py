@@ -63,7 +63,7 @@ def test_it_runs_end_to_end_and_shows_again_what_it_has_kept(tmp_path: Path) -> 
         *("--rows", *ONE_OF_EACH_KIND),
     )
 
-    figures = json.loads(kept.read_text(encoding="utf-8"))
+    figures = json.loads(kept.read_text(encoding="utf-8"))["figures"]
     assert len(ONE_OF_EACH_KIND) == len(names_of_rows(printed)) == len(figures)
     assert [] == [row for row, found in figures.items() if not found.get("mprun leased")]
     assert "svg" == ElementTree.parse(plot).getroot().tag.rpartition("}")[2]
