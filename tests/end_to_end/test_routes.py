@@ -170,6 +170,8 @@ class Node:
     """The queue that it writes back to."""
     loop: bool = False
     unique: bool = False
+    more: str = ""
+    """What else the stage says that reads it."""
 
     def ways(self, item: Item) -> list[int]:
         """Name the queues that an output goes to."""
@@ -236,6 +238,12 @@ class Graph:
         node.style = chance.choice(("all", "conditions"))
         if node.kind == "route":
             node.style = "handler"
+        if node.kind != "many" and chance.random() < 0.2:
+            node.more = ", shard_by: item.id"
+        elif node.kind != "hand" and len(node.targets) == 1 and chance.random() < 0.3:
+            node.more = ", order: keep"
+        if chance.random() < 0.05:
+            node.more += ", start_method: spawn"
 
     def _add_errors(self, node: Node) -> None:
         """Have some items of a pipe fail, and a stage read the failures; that passes on what it makes of them."""
@@ -251,7 +259,7 @@ class Graph:
         """Have a pipe write back, to its own queue or to that of a stage before it."""
         pipes = [node for node in self.nodes if node.kind not in ("sink", "heal")]
         node = self.chance.choice(pipes)
-        node.kind, node.style = "spin", "handler"
+        node.kind, node.style, node.more = "spin", "handler", ""
         before = [each for each in pipes if node.number in each.targets]
         back = self.chance.choice([node, *before])
         back.loop, node.back = True, back.number
@@ -293,7 +301,7 @@ class Graph:
         more += f", back: q{node.back}" if node.back >= 0 else ""
         return (
             f"  p{node.number}: {{run: 'kitchen:{node.kind}', from: q{node.number}, to: {node.to()}, "
-            f"count: {node.count}{KEYS.get(node.kind, '')}, {many}, "
+            f"count: {node.count}{KEYS.get(node.kind, '')}{node.more}, {many}, "
             f"with: {{most: {self.most}, bad: {node.bad}{more}}}}}\n"
         )
 
@@ -406,3 +414,50 @@ def test_every_branch_is_complete_and_once_whatever_is_killed(first: int, tmp_pa
     ]
 
     assert [] == wrong
+
+
+STOPPED = """
+    import time
+    from pathlib import Path
+
+    GO = Path(__file__).with_name("go")
+
+    def count():
+        yield from range(1000)
+
+    def wait(item):
+        while not GO.exists():
+            time.sleep(0.005)
+
+    def last(item):
+        if item == 999:
+            GO.touch()
+    """
+
+
+@pytest.mark.parametrize(
+    ("keys", "ends", "dropped"),
+    [
+        ("maxsize: 5", False, False),
+        ("maxsize: 1000", True, False),
+        ("maxsize: 5, when_full: drop_newest", True, True),
+        ("maxsize: 5, when_full: drop_oldest", True, True),
+    ],
+)
+def test_a_reader_that_stops_holds_back_the_other_branch_only_where_its_queue_says_so(
+    tmp_path: Path, keys: str, ends: bool, dropped: bool
+) -> None:
+    """The one waits for the last item of the other."""
+    (tmp_path / "stopped.py").write_text(textwrap.dedent(STOPPED), encoding="utf-8")
+    (tmp_path / "w.yaml").write_text(
+        f"name: w\nlimits: {{stall_timeout: 300ms, close_timeout: 10ms}}\nqueues: {{a: {{{keys}}}}}\nstages:\n"
+        "  count: {run: 'stopped:count', to: [a, b]}\n"
+        "  wait: {run: 'stopped:wait', from: a}\n  last: {run: 'stopped:last', from: b}\n"
+    )
+
+    report = run_file(tmp_path / "w.yaml")
+
+    a, b = (next(queue for queue in report.queues if queue.name == name) for name in "ab")
+    assert (ends, dropped) == (report.outcome == "done", a.dropped > 0), report.reason
+    assert (b.done == 1000) if ends else (b.put < 50)
+    assert report.balanced
