@@ -112,6 +112,11 @@ def unrouted(item: object, targets: Collection[str]) -> object:
     return item.item
 
 
+def unrouted_here(item: object) -> object:
+    """The same in a worker: the queues are those of its stage. For who looks at an item before it is pickled."""
+    return unrouted(item, _targets_here) if type(item) is Route else item
+
+
 def _itself(item: object) -> object:
     return item
 

@@ -16,7 +16,7 @@ from itertools import islice
 
 from runner.errors import NotRepeated
 from runner.facts import dataclass
-from runner.handlers.kinds import Malformed, QueueEnd
+from runner.handlers.kinds import Malformed, QueueEnd, Route
 from runner.handlers.wrappers import WrappedEnd
 from runner.ipc.frames import Resumed, is_safe, pickle_alone
 from runner.text import safe_repr
@@ -61,7 +61,7 @@ class Repetition:
 
     def check(self, sample: SampledItem, item: object) -> None:
         """Raise `NotRepeated` if an item is not what it was."""
-        item = item.item if type(item) is Resumed else item
+        item = item.item if isinstance(item, Resumed | Route) else item  # which way it went is not kept
         if (before := seen_before(sample, item)) is not None:
             raise NotRepeated(
                 f"stage '{self.stage}' gave something else at item {sample.index:,} than before: then {before}, "

@@ -33,7 +33,7 @@ PER_TEST = 6
 MOST_KILLS = 8
 
 KITCHEN = """
-    import random, time, zlib
+    import asyncio, random, time, zlib
     from mprun import Route
 
     def made(name):
@@ -88,6 +88,11 @@ KITCHEN = """
             yield Route(back, made(f"{item['id']}~{number}"))
         yield Route(targets[item["n"] % len(targets)], item)
 
+    async def cor(item, most, bad):
+        fail(item, bad)
+        await asyncio.sleep(random.random() * most)
+        return item
+
     def hand(inbox, outbox, most, bad):
         while True:
             item = inbox.get()
@@ -136,6 +141,7 @@ MAKES = {
     "one": lambda item: [item],
     "two": lambda item: [made(item["id"] + ".0"), made(item["id"] + ".1")],
     "route": lambda item: [item],
+    "cor": lambda item: [item],
     "hand": lambda item: [made(item["id"] + ".0")],
     "heal": lambda item: [made(f"{item['item']['id']}.{item['stage']}")],
     "many": lambda item: [item],
@@ -143,6 +149,7 @@ MAKES = {
     "Count": lambda item: [item, made(item["id"] + ".c")],
 }
 KEYS = {
+    "cor": ", concurrency: 4",
     "many": ", batch: {size: 5, wait: 5ms}",
     "Pass": ", flush: {items: 5, every: 20ms}",
     "Count": ", state: {checkpoint: {every: 20ms}}",

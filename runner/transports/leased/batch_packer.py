@@ -15,6 +15,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING
 
 from runner.facts import dataclass
+from runner.handlers.kinds import unrouted_here
 from runner.ipc.frames import (
     ATOMS,
     NUMBERS,
@@ -150,6 +151,7 @@ class BatchPacker:
     def add(self, item: object) -> int:
         """Gather one item; return how many there are now. Raises as a frame's packer does, and `ShardKeyError`."""
         # First: an item without a key must not take room in the arena.
+        item = unrouted_here(item)
         shard = 0 if self._sharding is None else self._sharding.shard_of(item)
         if not self._entries and self._goes_in_company(item):
             self._safe.append(item)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from runner.errors import Stopping
+from runner.handlers.kinds import unrouted_here
 from runner.ipc.frames import (
     NUMBERS,
     ShardedEntry,
@@ -67,6 +68,7 @@ class OutputGatherer:
             self._safe.append(item)
             self.size += _SMALL
             return
+        item = unrouted_here(item)
         shard = 0 if self._sharding is None else self._sharding.shard_of(item)
         if not self._entries and (is_safe(item) if self._quick is None else self._quick.take(item)):
             self._safe.append(item)
