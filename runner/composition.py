@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import ResumeRefused, RunFailed, StartFailed, UsageError
 from runner.events.bus import Bus, Observer
 from runner.events.report import Report, ReportBuilder
-from runner.facts import dataclass
+from runner.facts import dataclass, write_all
 from runner.process import child as process
 from runner.process.preflight import ensure_capacity
 from runner.process.resources.base import ResourceProviders
@@ -157,6 +157,7 @@ def preload(transport: str) -> None:
     """
     for module in (*_NEEDED_LATER, *filter(None, [_TRANSPORTS.get(transport)])):
         import_module(module)
+    write_all()
 
 
 @contextmanager
