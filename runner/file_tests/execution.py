@@ -40,6 +40,7 @@ _GRACE = 10.0
 """Seconds that a runner may take beyond the timeout of its test, in which it ends what hangs by itself."""
 _MOST_FAILURES = 10_000
 _RESULT, _FAILURES, _SAID, _WORK, _HOME = "result.json", "failures.jsonl", "said.txt", "work", "home"
+_PREFIX = "mprun-test-"
 _COUNTS = ("put", "done", "dropped", "dead_lettered")
 
 
@@ -72,13 +73,24 @@ class Observed:
 
 @contextlib.contextmanager
 def folder_for_test() -> Iterator[Path]:
-    """Make a folder for one test, and take it away after it."""
-    path = Path(tempfile.mkdtemp(prefix="mprun-test-"))
+    """Make a folder for one test, and take it away after it; and those of whoever was killed before."""
+    _remove_left_behind()
+    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     try:
         (path / _WORK).mkdir()
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_left_behind() -> None:
+    """Take away the folders of tests whose `mprun test` is gone, as after SIGKILL; those of others stay."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            is_ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+            if pid.isdecimal() and is_ours and not Path("/proc", pid).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def execute(scenario: Scenario) -> Observed:
