@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runner.cli.plan import plan_as_dict
 from runner.jobs.plan import plan_for
 from runner.loader.effective import Effective, effective
 from runner.loader.load import check
-from runner.spec.model import Given
 from runner.spec.source.emitter import emit
 from runner.spec.source.overrides import parse_params
+
+
+def without_constants(plan: Any) -> Any:
+    """Leave out what conditions might ask for and do not: params that nothing refers to any more are gone."""
+    if isinstance(plan, dict):
+        return {key: without_constants(each) for key, each in plan.items() if key != "constants"}
+    return [without_constants(each) for each in plan] if isinstance(plan, list | tuple) else plan
+
 
 WORKFLOWS = sorted((Path(__file__).resolve().parent.parent.parent / "workflows").rglob("*.yaml"))
 
@@ -32,7 +40,9 @@ def test_a_shipped_file_has_the_same_plan_when_it_is_expanded(path: Path) -> Non
     assert before is not None
     assert after is not None
 
-    assert replace(plan_for(before), given=Given()) == replace(plan_for(after), given=Given())
+    assert without_constants(plan_as_dict(plan_for(before))) == without_constants(
+        plan_as_dict(plan_for(after))
+    )
 
 
 def test_each_value_has_its_place_and_those_of_its_params(

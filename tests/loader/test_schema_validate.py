@@ -203,11 +203,11 @@ def test_only_the_kinds_that_may_be_needed_are_loaded() -> None:
     kinds = {"stages": {"a": {"run": {"lines": {"path": "x"}}}}}
 
     bare, built_in = (
-        workflow_schema({}, with_jobs=False),
-        workflow_schema(built_in_kinds(["lines"]), with_jobs=False),
+        workflow_schema({}, with_jobs=False, with_tests=False),
+        workflow_schema(built_in_kinds(["lines"]), with_jobs=False, with_tests=False),
     )
     assert (bare, built_in) == (schema_for(plain), schema_for(kinds))
-    assert workflow_schema({}) == schema_for({"jobs": {}})
+    assert workflow_schema({}) == schema_for({"jobs": {}, "tests": {}})
 
 
 KEYS = ["run", "from", "to", "count", "names", "daemon", "env", "with", "needs", "nice", "cuont"]
