@@ -68,6 +68,7 @@ def _stage(
     """What a stage says goes before what `defaults` says; `env` alone is joined, not replaced."""
     keys = {**defaults, **(own if isinstance(own, dict) else {})}
     sends, routes = _outputs(keys.get("to"))
+    usual_route = "on_error" not in (own if isinstance(own, dict) else {}) and _reads_failures(keys)
     env = env_texts({**defaults.get("env", {}), **keys.get("env", {})})
     return StageSpec(
         name=name,
@@ -75,7 +76,7 @@ def _stage(
         workers=_workers(name, keys),
         sends=sends,
         routes=routes,
-        **_on_error(keys.get("on_error")),
+        **_on_error(None if usual_route else keys.get("on_error")),
         env=env,
         cwd=beside / keys["cwd"] if "cwd" in keys else None,
         **values_of(StageSpec, keys),
@@ -87,6 +88,12 @@ def _outputs(to: Any) -> tuple[str | None, tuple[RouteSpec, ...]]:
     routes = routes_of(to) if to else ()
     alone = len(routes) == 1 and routes[0] == RouteSpec(routes[0].queue)
     return (routes[0].queue, ()) if alone else (None, routes)
+
+
+def _reads_failures(keys: Mapping[str, Any]) -> bool:
+    """Whether a stage would send its own failures to itself."""
+    on_error = keys.get("on_error")
+    return isinstance(on_error, Mapping) and on_error.get("to") == keys.get("from")
 
 
 def _on_error(written: Any) -> dict[str, Any]:

@@ -115,7 +115,8 @@ ON_ERROR_MEANS = (
     "When the handler raises on an item, and `retry` has no attempt left: `fail` ends the run, `skip` counts the "
     "item as failed and goes on, `dead_letter` also keeps it with its error, for `mprun dlq` to show and replay. "
     "`{to: QUEUE}` makes an item of the failure, `{item, error, attempts, stage}`, for a stage to read; so it does "
-    "of an item that has killed its workers. `limits.max_errors` says how many a good run may have of the others."
+    "of an item that has killed its workers. Under `defaults` it leaves out the stage that reads them. "
+    "`limits.max_errors` says how many a good run may have of the others."
 )
 
 

@@ -468,3 +468,36 @@ def test_a_reader_that_stops_holds_back_the_other_branch_only_where_its_queue_sa
     assert (ends, dropped) == (report.outcome == "done", a.dropped > 0), report.reason
     assert (b.done == 1000) if ends else (b.put < 50)
     assert report.balanced
+
+
+HALVES = """
+    from mprun import Route
+
+    def begin():
+        yield 6
+
+    def halve(numbers):
+        for number in numbers:
+            yield Route("out", number)
+            for _ in range(2 if number else 0):
+                yield Route("round", number - 1)
+
+    def end(number):
+        pass
+    """
+
+
+def test_a_batch_on_a_loop_waits_for_nobody_who_could_not_add_to_it(tmp_path: Path) -> None:
+    (tmp_path / "halves.py").write_text(textwrap.dedent(HALVES), encoding="utf-8")
+    (tmp_path / "w.yaml").write_text(
+        "name: w\nlimits: {timeout: 20s}\nqueues: {round: {loop: true, maxsize: 1}}\nstages:\n"
+        "  begin: {run: 'halves:begin', to: round}\n"
+        "  halve: {run: 'halves:halve', from: round, to: [round, out], count: 2, batch: {size: 50, wait: 10s}}\n"
+        "  end: {run: 'halves:end', from: out}\n"
+    )
+
+    report = run_file(tmp_path / "w.yaml")
+
+    assert ("done", 2 * (2**7 - 1)) == (report.outcome, sum(queue.done for queue in report.queues)), (
+        report.reason
+    )

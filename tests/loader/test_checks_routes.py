@@ -137,3 +137,14 @@ def test_a_stage_may_need_one_that_goes_round(folder: Path) -> None:
     )
 
     assert [] == [each.code for each in check(folder / "w.yaml").diagnostics]
+
+
+def test_what_is_usual_for_failures_leaves_out_who_reads_them(folder: Path) -> None:
+    (folder / "w.yaml").write_text(
+        "name: w\ndefaults: {stage: {on_error: {to: e}}}\nstages:\n  a: {run: 'k:make', to: b}\n"
+        "  b: {run: 'k:eat', from: b}\n  e: {run: 'k:eat', from: e}\n"
+    )
+
+    assert {"a": "e", "b": "e", "e": None} == {
+        each.name: each.errors_to for each in load(folder / "w.yaml").stages
+    }

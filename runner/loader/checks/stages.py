@@ -150,9 +150,8 @@ def _stage(path: DataPath, keys: Mapping[str, Any], queues: Mapping[str, Any]) -
 
 
 def _may_not_fit(to: object, queues: Mapping[str, Any]) -> bool:
-    """Whether an item may be no good for the queues that it goes to: for a schema, or for every condition."""
-    names = to if isinstance(to, list | Mapping) else [to]
-    return isinstance(to, Mapping) or any("schema" in (queues.get(str(name)) or {}) for name in names)
+    """Whether an item may be no good for where it goes: for a schema, for every condition, or for none of the names."""
+    return isinstance(to, list | Mapping) or "schema" in (queues.get(str(to)) or {})
 
 
 def _rejects(run: object) -> bool:

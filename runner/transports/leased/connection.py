@@ -85,6 +85,11 @@ class WorkerConnection:
         return self.plan.at_once if self.plan.batch is None else self.plan.batch.size
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether it has an item of which something may be made, and does not wait for others to go with it."""
+        return bool(self.leases) and not self.is_gathering
+
+    @property
     def ended(self) -> int:
         """How many of the items that it took have left its hands, in whichever way."""
         return self.done + self.failed + self.retried

@@ -209,8 +209,12 @@ class Dispatch:
         """Whether anybody can give a reader more items to go with those that it has taken."""
         ledger = connection.inbox
         assert ledger is not None
+        around = self._loops.around(ledger.name)
         writers = (each for each in self.connections.values() if ledger in each.outboxes)
-        return not ledger.is_full and any(not writer.wants_join for writer in writers)
+        return not ledger.is_full and any(
+            not writer.wants_join and (writer.plan.receives not in around or writer.is_at_work)
+            for writer in writers
+        )
 
     def has_readers(self, ledger: QueueLedger) -> bool:
         """Whether anybody who is alive reads a queue."""
