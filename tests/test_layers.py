@@ -60,7 +60,7 @@ ALLOWED_UPWARD = {
 
 # Who may import a library that is not Python's own. Nobody else may, and no other library may be had at all.
 OWNERS = {
-    "yaml": ("spec.source.parser", "spec.source.writer"),
+    "yaml": ("spec.source.parser",),
     "jsonschema": ("loader.schema.validate", "spec.contracts"),
     "structlog": ("render.log",),
     "click": ("cli.*",),

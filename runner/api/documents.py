@@ -20,8 +20,9 @@ from typing import Any
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.handlers import live
+from runner.spec.diagnostics import DataPath
 from runner.spec.plan import Plan, WorkerPlan
-from runner.spec.source.writer import to_yaml
+from runner.spec.source.emitter import emit
 from runner.text import safe_repr
 
 _MOST_WRITTEN = 200
@@ -76,8 +77,7 @@ def document_of(workflow: Mapping[str, Any], name: Callable[[str, object], str])
     """
     writer = _Writer(name)
     data = writer.write(workflow, ())
-    comments = {key: f"lives in the program: {_described(each)}" for key, each in writer.objects.items()}
-    return Document(to_yaml(data, comments), writer.objects)
+    return Document(emit(data, lambda path: writer.comments.get(path, "")), writer.objects)
 
 
 def name_only() -> Callable[[str, object], str]:
@@ -105,32 +105,35 @@ def handler_name(found: object, otherwise: str) -> str:
 class _Writer:
     name: Callable[[str, object], str]
     objects: dict[str, object] = field(default_factory=dict)
+    comments: dict[DataPath, str] = field(default_factory=dict)
+    """What to say of the keys, by where they stand."""
 
-    def write(self, value: Any, path: tuple[str, ...]) -> Any:
+    def write(self, value: Any, path: DataPath) -> Any:
         """Return a value as plain data."""
         value = _unwrapped(value)
         in_arguments = len(path) > 3 and path[0] == "stages" and path[2] in ("with", "args")
         if in_arguments and isinstance(value, list | dict) and not _is_plain(value, _MOST_WRITTEN):
-            return self._live(value, path[-1])
+            return self._live(value, path, str(path[-1]))
         match value:
             case Mapping():
                 return {str(key): self.write(each, (*path, str(key))) for key, each in value.items()}
             case list() | tuple():
-                return [self.write(each, (*path, str(number))) for number, each in enumerate(value)]
+                return [self.write(each, (*path, number)) for number, each in enumerate(value)]
             case _ if type(value) in _SCALARS:
                 return value
             case os.PathLike():
                 return os.fspath(value)
         if len(path) == 3 and path[0] == "stages" and path[2] == "run":
-            return _imported(value) or self._live(value, path[1])
+            return _imported(value) or self._live(value, path, str(path[1]))
         if in_arguments:
-            return self._live(value, path[-1])
+            return self._live(value, path, str(path[-1]))
         raise UsageError(
-            f"'{'.'.join(path)}' is {safe_repr(value)}, of type {type(value).__name__}: only `run`, `with` and `args` "
-            "of a stage may be objects of the program"
+            f"'{'.'.join(map(str, path))}' is {safe_repr(value)}, of type {type(value).__name__}: only `run`, `with` "
+            "and `args` of a stage may be objects of the program"
         )
 
-    def _live(self, found: object, otherwise: str) -> str:
+    def _live(self, found: object, path: DataPath, otherwise: str) -> str:
+        self.comments[path] = f"lives in the program: {_described(found)}"
         key = next((key for key, each in self.objects.items() if each is found), None)
         if key is None:
             key = self.name(
@@ -182,11 +185,13 @@ def _imported(found: Any) -> str | None:
 def _described(found: object) -> str:
     """Name an object for the comment beside its key."""
     name = getattr(found, "__qualname__", None)
+    name = name.rpartition("<locals>.")[2] if isinstance(name, str) else None
     if isinstance(found, type):
         return f"class {name}"
-    if callable(found) and isinstance(name, str):
+    if callable(found) and name is not None:
         return f"function {name}, {Path(_file_of(found)).name}" if _file_of(found) else f"function {name}"
-    return f"{type(found).__name__} {safe_repr(found, 60)}"
+    kind, text = type(found).__name__, safe_repr(found, 60)
+    return text if kind.startswith("_") else f"{kind} {text}"
 
 
 def _file_of(found: Any) -> str:

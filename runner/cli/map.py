@@ -86,9 +86,9 @@ def command(script: str, items: Sequence[str], jobs: int | None, **given: Any) -
     asked = _request(script, items, jobs or len(os.sched_getaffinity(0)), given)
     workflow = map_workflow(asked)
     if given["prints"]:
-        from runner.spec.source.writer import to_yaml
+        from runner.spec.source.emitter import emit
 
-        write(to_yaml(workflow))
+        write(emit(workflow))
         return ExitCode.DONE
     if given["bar"] or given["record"]:
         return _run_shown(workflow, bar=given["bar"], record=given["record"])
@@ -127,10 +127,10 @@ def _run_shown(workflow: dict[str, Any], *, bar: bool, record: bool) -> int:
     from runner.cli.checking import JobsChoice
     from runner.cli.options import RunOptions
     from runner.cli.run import run_as_chosen
-    from runner.spec.source.writer import to_yaml
+    from runner.spec.source.emitter import emit
 
     chosen: RunOptions = RunOptions(None, None, "text", "error", bar, quiet=not bar, record=record)
-    return run_as_chosen(_FILE, (), (), chosen, JobsChoice(), text=to_yaml(workflow))
+    return run_as_chosen(_FILE, (), (), chosen, JobsChoice(), text=emit(workflow))
 
 
 def _run_quietly(asked: MapRequest, workflow: dict[str, Any]) -> int:
@@ -192,9 +192,9 @@ def _plan_at_once(workflow: dict[str, Any]) -> Plan:
 
 def _checked_plan(workflow: dict[str, Any]) -> Plan:
     from runner.cli.checking import checked_plan
-    from runner.spec.source.writer import to_yaml
+    from runner.spec.source.emitter import emit
 
-    return checked_plan(_FILE, (), (), text=to_yaml(workflow))
+    return checked_plan(_FILE, (), (), text=emit(workflow))
 
 
 class FailureLines:

@@ -67,39 +67,24 @@ def test_the_file_that_a_flow_stands_for_names_what_lives_in_the_program() -> No
     flow = mprun.Flow("prep", {"limits": {"timeout": "1m"}}).source(["neo", "alex"], name="chefs")
     flow = flow.queue(maxsize=5).stage("textwrap:dedent", count=2, retry={"attempts": 2}).batch(8, wait="1s")
 
-    assert flow.sink(fail_at_two).yaml() == textwrap.dedent(
+    assert flow.sink(lambda batch: len(batch) + 1, name="eat").yaml() == textwrap.dedent(
         """\
         name: prep
         limits:
           timeout: 1m
         queues:
-          chefs:
-            maxsize: 5
+          chefs: {maxsize: 5}
         stages:
           chefs:
-            run: __live__:chefs  # lives in the program: _Items items of ['neo', 'alex']
+            run: __live__:chefs   # lives in the program: items of ['neo', 'alex']
             to: chefs
-          dedent:
-            run: textwrap:dedent
-            count: 2
-            retry:
-              attempts: 2
-            from: chefs
-            to: dedent
-          fail_at_two:
-            run: test_run:fail_at_two
-            batch:
-              size: 8
-              wait: 1s
+          dedent: {run: textwrap:dedent, count: 2, retry: {attempts: 2}, from: chefs, to: dedent}
+          eat:
+            run: __live__:lambda  # lives in the program: function <lambda>, test_run.py
+            batch: {size: 8, wait: 1s}
             from: dedent
         """
-    ).replace("run: test_run:fail_at_two", f"run: {_named(fail_at_two)}")
-
-
-def _named(function: Any) -> str:
-    """How the function of a test is named: it can be imported only where pytest has made a module of its file."""
-    text = mprun.Flow("x").source([1]).sink(function).yaml()
-    return text.partition("fail_at_two:\n    run: ")[2].partition("\n")[0]
+    )
 
 
 def test_the_same_flow_may_be_run_again_and_gone_on_with_in_two_ways() -> None:
