@@ -127,11 +127,32 @@ def _order_rows(plan: Plan) -> list[list[str]]:
         *serial,
         *locked,
         *paced,
+        *_route_rows(plan),
         *_listening_rows(plan),
         *_command_rows(plan),
         *pipes,
         *kept,
     ]
+
+
+def _route_rows(plan: Plan) -> list[list[str]]:
+    """Say what goes where, and what goes round, where that is more than the columns do."""
+    rows = []
+    for stage in plan.flow:
+        ways = [(queue, stage.spec.label_to(queue)) for queue in stage.writes]
+        if any(label for _, label in ways):
+            rows.append(
+                [f"{stage.name} sends", ", ".join(f"{queue} ({label or 'all'})" for queue, label in ways)]
+            )
+    back = sorted(plan.loops.back)
+    for queue in plan.queues:
+        writers = [stage for stage, to in back if to == queue.name]
+        rows += (
+            [[f"{queue.name} goes round", f"{' and '.join(writers)} writes back to it"]] if writers else []
+        )
+        unique = queue.spec.unique
+        rows += [] if unique is None else [[f"{queue.name} takes once", f"each {unique.by}"]]
+    return rows
 
 
 def _listening_rows(plan: Plan) -> list[list[str]]:
@@ -157,7 +178,7 @@ def _runs_as(worker: WorkerPlan) -> str | None:
     return runs_as(worker.handler.options)
 
 
-_OF_STAGE = {"name", "stage", "role", "receives", "sends", "daemon"}
+_OF_STAGE = {"name", "stage", "role", "receives", "sends", "routes", "errors_to", "daemon"}
 _IN_WORKER = {field.name for field in fields(WorkerPlan)} - _OF_STAGE
 """What the workers of a stage share, and is shown once, under `run`."""
 _RENAMED = {"arguments": "with", "places": "args", "receives": "from", "sends": "to"}  # where it is one
@@ -169,7 +190,8 @@ def _stage_dict(stage: StagePlan) -> dict[str, Any]:
     return {
         "name": stage.name,
         "role": stage.role.value,
-        **_fields(stage.spec, without=_IN_WORKER),
+        **_fields(stage.spec, without={*_IN_WORKER, "sends", "routes"}),
+        "to": stage.spec.sends or [_plain(route) for route in stage.spec.routes] or None,
         "workers": [worker.name for worker in stage.workers],
         "run": None if shared is None else _worker_dict(shared),
     }

@@ -15,6 +15,7 @@ from jobs_specs import job
 
 from runner.cli.plan import plan_as_dict, plan_as_text
 from runner.jobs.plan import plan_jobs
+from runner.loader.load import load
 from runner.spec.failures import RestartPolicy, RetryPolicy
 from runner.spec.limits import Limits
 from runner.spec.model import HandlerRef, StageSpec, StartMode, WorkflowSpec
@@ -116,12 +117,14 @@ SAID_OTHERWISE = {
     StageSpec: {
         "handler": "as kind, target and options",
         **dict.fromkeys(("arguments", "places"), "as `with` and `args`"),
-        **dict.fromkeys(("receives", "sends"), "as `from` and `to`"),
+        **dict.fromkeys(("receives", "sends", "routes"), "as `from` and `to`"),
     },
     WorkerPlan: {
         "handler": "as kind, target and options",
         **dict.fromkeys(("arguments", "places"), "as `with` and `args`"),
-        **dict.fromkeys(("name", "stage", "role", "receives", "sends", "daemon"), "of the stage"),
+        **dict.fromkeys(
+            ("name", "stage", "role", "receives", "sends", "routes", "errors_to", "daemon"), "of the stage"
+        ),
     },
     QueueSpec: {"declared": "whether the file has it"},
     QueuePlan: {"spec": "its fields beside the others"},
@@ -149,6 +152,26 @@ def test_the_json_holds_all_that_the_plan_does(baozi: Plan) -> None:
         fact.__name__: {field.name for field in fields(fact)} - set(place) for fact, place in places.items()
     }
     assert {fact.__name__: set(reasons) for fact, reasons in SAID_OTHERWISE.items()} == missing
+
+
+def test_the_ways_of_items_are_shown_and_no_environment_with_them(tmp_path: Path) -> None:
+    (tmp_path / "k.py").write_text("def make():\n    yield 1\n\ndef eat(item):\n    return item\n")
+    (tmp_path / "w.yaml").write_text(
+        "name: w\nenv: {TOKEN: secret}\nqueues: {b: {loop: true, unique: item.id}}\nstages:\n"
+        "  a: {run: 'k:make', to: b}\n"
+        "  b: {run: 'k:eat', from: b, to: {b: item.x, else: c}, on_error: {to: d}}\n"
+        "  c: {run: 'k:eat', from: c}\n  d: {run: 'k:eat', from: d}\n"
+    )
+    plan = make_plan(load(tmp_path / "w.yaml"))
+    shown = plan_as_dict(plan)["stages"][1]
+
+    assert [("b", "item.x", False), ("c", None, True)] == [tuple(each.values()) for each in shown["to"]]
+    assert "d" == shown["errors_to"]
+    assert "secret" not in json.dumps(plan_as_dict(plan), default=str)
+    text = plan_as_text(plan)
+    assert "b sends       b (item.x), c (else), d (failures)" in text
+    assert "b goes round  b writes back to it" in text
+    assert "b takes once  each item.id" in text
 
 
 def test_values_of_the_environment_are_never_shown(baozi: Plan) -> None:
