@@ -65,8 +65,14 @@ class Scenario:
 
 
 def scenario_of(test: FileTest, spec: WorkflowSpec, folder: Path, transport: str | None = None) -> Scenario:
-    """Lay out what is run for a checked test, with its files in `folder`."""
-    spec = replace(spec, path=spec.path.absolute(), transport=transport or test.transport or spec.transport)
+    """
+    Lay out what is run for a checked test, with its files in `folder`.
+
+    On `transport`, if one is given, unless somebody is killed in it, which only its own is known to survive.
+    """
+    own = test.transport or spec.transport
+    dies = any(fault.kind in (FaultKind.KILL, FaultKind.RESTART) for fault in test.faults)
+    spec = replace(spec, path=spec.path.absolute(), transport=own if dies else transport or own)
     spec = replace(spec, stages=tuple(map(_with_whole_cwd, spec.stages)))
     stages, queues = _stages_of(test, spec, folder)
     limits = replace(

@@ -144,9 +144,10 @@ def test_its_exit_code_tells_what_happened(
 
 def test_a_wrong_test_keeps_all_from_running(run_mprun: RunMprun, tmp_path: Path) -> None:
     write(tmp_path, GOOD + "  odd: {stage: duoble, items: [], expect: {}}\n")
-    done = run_mprun("test", "shop.yaml", cwd=tmp_path)
+    done = run_mprun("test", "shop.yaml", "--junit", "j.xml", cwd=tmp_path)
 
     assert (3, "") == (done.returncode, done.stdout)
+    assert "unknown-stage" in (tmp_path / "j.xml").read_text()
     assert "shop.yaml:9:16: error[unknown-stage]: there is no stage 'duoble'" in done.stderr
 
 

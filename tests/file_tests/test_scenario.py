@@ -23,14 +23,14 @@ stages:
 """
 
 
-def scenario(folder: Path, test: str, file: str = FILE) -> Scenario:
+def scenario(folder: Path, test: str, transport: str | None = None) -> Scenario:
     (folder / "shop.py").write_text("def tidy(): pass\ndef clean(row): return row\n")
     path = folder / "shop.yaml"
-    path.write_text(f"{file}tests:\n  t: {test}\n")
+    path.write_text(f"{FILE}tests:\n  t: {test}\n")
     checked = check(path)
     assert [] == [each.message for each in checked.diagnostics]
     assert checked.spec is not None
-    return scenario_of(checked.tests[0], checked.spec, folder)
+    return scenario_of(checked.tests[0], checked.spec, folder, transport)
 
 
 def test_a_stage_alone_stands_between_its_items_and_its_outputs(tmp_path: Path) -> None:
@@ -96,3 +96,11 @@ def stage(name: str, receives: str | None, sends: str | None, count: int = 1, **
 )
 def test_the_order_is_certain_behind_lone_writers_of_lone_workers(stages: list[StageSpec], why: str) -> None:
     assert why == why_unordered("q", stages)
+
+
+def test_another_transport_is_not_for_who_is_killed(tmp_path: Path) -> None:
+    test = "{stage: clean, items: [1], expect: {}, faults: [%s: {stage: clean, at_item: 1}]}"
+
+    assert ["inline", "leased"] == [
+        scenario(tmp_path, test % fault, transport="inline").plan.transport for fault in ("raise", "kill")
+    ]

@@ -52,7 +52,7 @@ EXAMPLES = examples(
 @click.option(
     "--transport",
     type=click.Choice(["leased", "joinable", "inline"]),
-    help="Run all tests on this transport. `inline` is quicker, and knows no deaths.",
+    help="Run tests on this transport, but for those with kills. `inline` is quicker.",
 )
 def command(
     files: Sequence[Path],
@@ -74,8 +74,10 @@ def command(
     _check_junit(junit)
     checked = {file: _checked(file) for file in dict.fromkeys(files)}
     if any(each.spec is None for each in checked.values()):
-        problems = [problem for each in checked.values() for problem in each.diagnostics]
-        raise SpecError(problems)
+        refused = SpecError([problem for each in checked.values() for problem in each.diagnostics])
+        if junit is not None:
+            _write_refusal(junit, refused)
+        raise refused
     session = Session(update, create, wanted, transport)
     signal.signal(signal.SIGTERM, _end_in_order)
     try:
@@ -221,12 +223,26 @@ def _place(source: Any, path: tuple[Any, ...]) -> str:
     return f"{where.file}:{where.span.line}:{where.span.column}"
 
 
+def _write_refusal(path: Path, refused: SpecError) -> None:
+    """Leave one case with an error where nothing was run, instead of what an earlier call has left."""
+    from runner.cli.options import refusal
+    from runner.events.run import RunRefused
+    from runner.render.junit import refused as junit_refused
+
+    event = RunRefused(exitcode=int(refused.exit_code), **refusal(refused)).stamped(time.time(), "")
+    _write_xml(path, junit_refused(event))
+
+
 def _write_junit(path: Path, files: Sequence[ShownFile]) -> None:
     from runner.render.file_tests import junit_suite
     from runner.render.junit import junit_of_suites
+
+    _write_xml(path, junit_of_suites("mprun test", [junit_suite(file) for file in files]))
+
+
+def _write_xml(path: Path, text: bytes) -> None:
     from runner.text import write_atomically
 
-    text = junit_of_suites("mprun test", [junit_suite(file) for file in files])
     if path.exists() and not path.is_file():
         path.write_bytes(text)
     else:
