@@ -33,11 +33,11 @@ _MOST_SHOWN = 20
 """Failures that are told of one by one."""
 EXAMPLES = examples(
     "mprun map -j4 'convert ${{ item }} out/${{ item.stem }}.png' -- in/*.jpg",
-    "mprun map gzip -- *.log                              the item is the last word",
+    "mprun map gzip -- *.log                         the item is the last word",
     "ls | mprun map --retry 2 --bar 'curl -sSfO https://example.org/${{ item }}'",
     "find . -name '*.wav' -print0 | mprun map -0 'flac -s ${{ item }}'",
     "mprun map --from people.jsonl 'echo ${{ item.name }}'",
-    "mprun map --print gzip -- *.log > gzip.yaml          and then: mprun gzip.yaml",
+    "mprun map --print gzip -- *.log > gzip.yaml     and then: mprun gzip.yaml",
 )
 
 

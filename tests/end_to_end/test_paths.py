@@ -35,6 +35,7 @@ STEP = "{run: cat here.txt, working-directory: inner}"
 SERVICE = "{run: 'cp here.txt seen; echo up; sleep 60', working-directory: inner, ready: {prints: up}}"
 READ = {
     "include": ("include: more.yaml", "sub"),
+    "stages.*.use": ("stages: {a: {use: kit.yaml}}", "sub"),
     "stages.*.cwd": ("stages: {a: {run: {command: [cat, here.txt]}, cwd: inner}}", "top/inner"),
     "defaults.stage.cwd": (
         "defaults: {stage: {cwd: inner}}\nstages: {a: {run: {command: [cat, here.txt]}}}",
@@ -64,6 +65,8 @@ WRITTEN = {
     "stages.*.run.dir.path": _writer("{dir: {path: made, name: one}}"),
 }
 OF_JOBS = {"jobs.*.inputs", "jobs.*.outputs.files"}
+OF_TESTS = {"tests.*.files"}
+"""Beside the file, from where they are copied: tests/file_tests tries them."""
 
 _STARTS = re.compile(r"\b[Pp]aths? starts? (at|from)\b|\bfrom the job's folder")
 _TAKES_PATHS = re.compile(r"^(the path of a|a glob)")
@@ -83,7 +86,7 @@ def test_every_key_that_takes_a_path_is_tried_here_and_says_where_it_starts() ->
     says = {key for key, each in keys.items() if _STARTS.search(each.get("description", ""))}
     takes = {key for key, each in keys.items() if _TAKES_PATHS.match(each.get("title", ""))}
 
-    assert {key for key in takes | says if not key.endswith(".*")} == {*READ, *WRITTEN, *OF_JOBS}
+    assert {key for key in takes | says if not key.endswith(".*")} == {*READ, *WRITTEN, *OF_JOBS, *OF_TESTS}
     assert takes - says - {key for key in takes if key.endswith(".*")} == set()
 
 
@@ -99,6 +102,9 @@ def places(tmp_path: Path) -> Path:
         (folder / "here.jsonl").write_text(json.dumps({"place": f"i am {place};"}) + "\n")
         (folder / "here.env").write_text(f"PLACE='i am {place};'\n")
         (folder / "more.yaml").write_text(f"jobs: {{a: {{run: 'echo \"i am {folder.name};\"'}}}}\n")
+        (folder / "kit.yaml").write_text(
+            f"stages: {{say: {{run: {{command: [echo, 'i am {folder.name};']}}}}}}\n"
+        )
         with sqlite3.connect(folder / "here.db") as database:
             database.execute("create table places (place text)")
             database.execute("insert into places values (?)", (f"i am {place};",))

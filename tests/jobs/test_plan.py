@@ -29,7 +29,7 @@ def test_one_stage_reads_one_queue_that_is_fed_from_inside() -> None:
     plan = plan_jobs(workflow(job("a"), job("b")), 2)
 
     [stage], [queue] = plan.stages, plan.queues
-    assert (STAGE, QUEUE, None) == (stage.name, stage.receives, stage.sends)
+    assert (STAGE, QUEUE, ()) == (stage.name, stage.receives, stage.targets)
     assert (QUEUE, (), ("worker-1", "worker-2"), True) == (
         queue.name,
         queue.writers,

@@ -83,6 +83,7 @@ def test_whoever_is_killed_the_sums_are_all_there(
 
 
 def test_it_is_at_most_half_as_long_as_the_script() -> None:
-    lines = [len(written(path.read_text(encoding="utf-8"))) for path in (WORKFLOW, SCRIPT)]
+    texts = [path.read_text(encoding="utf-8").partition("\ntests:")[0] for path in (WORKFLOW, SCRIPT)]
+    lines = [len(written(text)) for text in texts]
 
     assert 2 * lines[0] <= lines[1]

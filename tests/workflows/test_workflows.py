@@ -211,7 +211,9 @@ def walk(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[Key]:
 
 
 def is_data(path: tuple[str, ...]) -> bool:
-    """Whether what is under a path is the user's own: the value of a param, what a shared object holds."""
+    """Whether what is under a path is the user's own: the value of a param, what a shared object holds, an item."""
+    if path[:1] == ("tests",):
+        return not {"items", "outputs", "item"}.isdisjoint(path)
     return (path[:1], path[2:3]) in {(("params",), ("default",)), (("shared",), ("value",))}
 
 
@@ -219,7 +221,7 @@ def is_free(path: tuple[str, ...], key: str) -> bool:
     """Whether another name is as good: for a stage, a job, a service, a variable, or what a matrix varies."""
     if path[-1:] == ("matrix",):
         return key not in ("include", "exclude")
-    return path in {("stages",), ("jobs",), *DECLARED} or path[-1:] in {
+    return path in {("stages",), ("jobs",), ("tests",), *DECLARED} or path[-1:] in {
         ("env",),
         ("services",),
         ("include",),

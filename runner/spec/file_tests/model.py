@@ -170,8 +170,8 @@ class FileTest:
     )
     files: tuple[str, ...] = key(
         texts(text(minLength=1), "the path of a file or folder, or a list of paths"),
-        "Files and folders beside this file that its handlers are to find in the folder that they work in, which is a "
-        "new one for each test: they are copied there, under these paths.",
+        "Files and folders that its handlers are to find in the folder that they work in, which is a new one for each "
+        "test: they are copied there, under these paths. Paths start at the folder of this file.",
         default=(),
         more={"examples": ["testdata", ["testdata/cat.jpg", "rates.csv"]]},
     )
