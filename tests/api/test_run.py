@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -206,6 +207,32 @@ def test_observers_are_told_in_the_program_and_one_that_raises_is_dropped() -> N
     kinds = [type(event) for event in gathering.events]
     assert (2, 1, RunFinished) == (kinds.count(WorkerReady), kinds.count(ItemFailed), kinds[-1])
     assert (1, True) == (len(raising.events), gathering.is_closed)
+
+
+class Terminal(io.StringIO):
+    """Standard error that is a terminal, or is none."""
+
+    is_one = True
+
+    def isatty(self) -> bool:
+        return self.is_one
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_progress_is_a_line_on_a_terminal_and_nothing_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, is_one: bool
+) -> None:
+    terminal = Terminal()
+    terminal.is_one = is_one
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    mprun.Flow("slow").source(range(4)).sink(lambda _: time.sleep(0.15)).run(progress=True)
+
+    assert (
+        is_one
+        == ("slow  done after" in terminal.getvalue())
+        == ("slow  items 4 · lambda" in terminal.getvalue())
+    )
 
 
 def test_inline_it_runs_in_this_process() -> None:
