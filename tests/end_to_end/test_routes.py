@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_runners import run_killed
 
 from runner.composition import run_file
 
@@ -423,6 +424,27 @@ def test_every_branch_is_complete_and_once_whatever_is_killed(first: int, tmp_pa
     assert [] == wrong
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_every_branch_is_complete_and_once_over_deaths_of_the_runner(seed: int, tmp_path: Path) -> None:
+    graph, chance = Graph(seed), random.Random(seed)
+    graph.most = max(graph.most, 0.002)
+    (tmp_path / "kitchen.py").write_text(textwrap.dedent(KITCHEN), encoding="utf-8")
+    (tmp_path / "flow.yaml").write_text(graph.text(tmp_path), encoding="utf-8")
+
+    for place in [*(f"cut {chance.randint(2, 8)}" for _ in range(4)), "never"]:
+        done = run_killed(tmp_path, place, os.environ)
+
+    assert 0 == done.returncode, done.stderr
+    expected = graph.expected()
+    assert {} == {
+        node.number: dict(found - expected[node.number]) | dict(expected[node.number] - found)
+        for node in graph.nodes
+        if node.kind == "sink"
+        and (found := _written(tmp_path / f"out-{node.number}")) != expected[node.number]
+    }
+
+
 STOPPED = """
     import time
     from pathlib import Path
@@ -484,6 +506,55 @@ HALVES = """
 
     def end(number):
         pass
+    """
+
+
+@pytest.mark.parametrize("transport", ["leased", "inline"])
+def test_conditions_failures_and_loops_are_the_same_under_each_transport(
+    tmp_path: Path, transport: str
+) -> None:
+    """Numbers below 30 go round doubled and plus one, each once; 13 can't be handled."""
+    (tmp_path / "turns.py").write_text(textwrap.dedent(NUMBERS), encoding="utf-8")
+    (tmp_path / "w.yaml").write_text(
+        f"name: w\ntransport: {transport}\nqueues: {{todo: {{loop: true, unique: item, maxsize: 1}}}}\nstages:\n"
+        "  begin: {run: 'turns:begin', to: todo}\n"
+        "  turn: {run: 'turns:turn', from: todo, to: {todo: false, even: item.even, odd: '!item.even'}, count: 2, "
+        "on_error: {to: failed}}\n"
+        + "".join(
+            f"  {name}: {{run: 'turns:write', from: {name}, with: {{name: {name}}}}}\n"
+            for name in ("even", "odd", "failed")
+        )
+    )
+
+    report = run_file(tmp_path / "w.yaml")
+
+    found = {
+        name: sorted(map(int, (tmp_path / name).read_text().split())) for name in ("even", "odd", "failed")
+    }
+    seen = sorted(number for those in found.values() for number in those)
+    assert ("done", 0, True) == (report.outcome, report.exit_code, report.balanced), report.reason
+    assert (list(range(1, 60)), [13]) == (sorted({*seen, 26, 27, 52, 53, 54, 55}), found["failed"])
+    assert all(number % 2 == 0 for number in found["even"]) and all(number % 2 for number in found["odd"])
+    assert len(seen) == len(set(seen))
+
+
+NUMBERS = """
+    from pathlib import Path
+    from mprun import Route
+
+    def begin():
+        yield 1
+
+    def turn(number):
+        if number == 13:
+            raise ValueError("unlucky")
+        for next in (2 * number, 2 * number + 1) if number < 30 else ():
+            yield Route("todo", next)
+        yield {"number": number, "even": number % 2 == 0}
+
+    def write(item, name):
+        with Path(__file__).with_name(name).open("a") as file:
+            print(item["item"] if name == "failed" else item["number"], file=file)
     """
 
 

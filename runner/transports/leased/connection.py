@@ -201,12 +201,14 @@ class RoutedOutput(Output):
 
     def put(self, message: PutMessage, lease: Lease | None, payload: bytes | memoryview, now: float) -> None:
         """Give each queue its frames. All that was made counts as put before any of it is answered."""
-        frames = [
-            (self._branches[at], fresh)
-            for each in unpack_routed(payload)
-            for at in each.branches
-            if (fresh := self._fresh(self._branches[at], each)).count
-        ]
+        frames = []
+        for each in unpack_routed(payload):
+            for at in each.branches:
+                branch, fresh = self._branches[at], self._fresh(self._branches[at], each)
+                if fresh.count:
+                    frames.append((branch, fresh))
+                elif lease is not None:
+                    branch.output.ended(lease, message.upto, now)  # where order is kept, others wait for that
         self._awaited.append(Counter(branch.queue.name for branch, _ in frames))
         for branch, each in frames:
             queue, body = branch.queue.name, each.frame

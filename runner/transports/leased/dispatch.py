@@ -185,7 +185,10 @@ class Dispatch:
         """Carry out what the ledgers have decided, and notice queues that have become settled."""
         now = time.monotonic()
         for writer in self._partitioned.answers(now):
-            self._credit(writer, 0)
+            if writer in self.routed and writer in self.connections:  # who keeps order has one queue
+                self._accepted(writer, self.connections[writer].outboxes[0])
+            else:
+                self._credit(writer, 0)
         for ledger in self.ledgers.values():
             if ledger.due is not None and now >= ledger.due:
                 ledger.advance(now)
