@@ -9,7 +9,6 @@ Such a text goes the way of any file: all of it is checked, and problems have th
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.handlers import live
+from runner.handlers.inspection.imports import Missing, find_module
 from runner.spec.diagnostics import DataPath
 from runner.spec.plan import Plan, WorkerPlan
 from runner.spec.source.emitter import emit
@@ -175,11 +175,9 @@ def _imported(found: Any) -> str | None:
         here = getattr(here, part, None)
     if here is not found:
         return None
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    return None if spec is None or spec.origin is None else f"{module}:{name}"
+    # That it is loaded does not say that the path leads to it: a test, say, is loaded from its file.
+    there = not isinstance(find_module(module, Path.cwd()), Missing)
+    return f"{module}:{name}" if there else None
 
 
 def _described(found: object) -> str:

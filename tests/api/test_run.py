@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import signal
@@ -310,3 +311,18 @@ def test_nothing_outlives_a_program_that_is_killed(place: Path, how: str) -> Non
 
         assert "" == program.stdout.read()  # it ends when the last that could write there has
     wait_until(lambda: not any(map(is_alive, workers)))  # what it has open is closed before it has ended
+
+
+def test_a_function_of_a_module_that_no_path_leads_to_lives_in_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loaded.py").write_text("def eat(item):\n    pass\n")
+    spec = importlib.util.spec_from_file_location("loaded_by_hand", tmp_path / "loaded.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "loaded_by_hand", module)
+    spec.loader.exec_module(module)
+
+    report = mprun.Flow("w").source([1, 2]).sink(module.eat).run()
+
+    assert 2 == report.queue("items").done
