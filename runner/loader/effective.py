@@ -3,7 +3,8 @@
     includes, templates, --set        have been put in by `check`
     defaults                          go into the stages and queues that they hold for
     --param                           becomes the default of its param
-    ${{ params.x }}                   becomes the value, but in scripts, where none may stand: that param stays
+    ${{ params.x }}                   becomes the value, but in scripts, where none may stand, and where a test
+                                      gives it another: that param stays
 
 It is a workflow file again, and means the same.
 """
@@ -62,6 +63,8 @@ class _Folding:
     params: Mapping[str, Any]
     origins: dict[DataPath, Origin] = field(default_factory=dict)
     declared: dict[str, SourceNode] = field(default_factory=dict)
+    tested: frozenset[str] = frozenset()
+    """The params that tests give values of their own."""
     templates: dict[DataPath, str] = field(default_factory=dict)
     """The texts in which params were put, by their paths."""
 
@@ -73,6 +76,8 @@ class _Folding:
                 for name, node in sections["params"].entries().items()
             }
             sections["params"] = sections["params"].with_entries(self.declared)
+        tests = self.source.data.get(TESTS) or {}
+        self.tested = frozenset(name for test in tests.values() for name in test.get("params", {}))
         usual = sections.pop("defaults").entries() if "defaults" in sections else {}
         if "stages" in sections:
             sections["stages"] = _with_usual(
@@ -138,6 +143,8 @@ class _Folding:
         return filled.with_entries({**filled.entries(), **kept})
 
     def _filled_text(self, node: SourceNode, path: DataPath) -> SourceNode:
+        if not self.tested.isdisjoint(_params_in(node.data)):
+            return node
         value, problems = interpolate(
             self.source, node.data, {"params": self.params}, base=path, runtime=_LATER
         )

@@ -82,6 +82,21 @@ def test_each_value_has_its_place_and_those_of_its_params(
     } == origins
 
 
+def test_a_param_that_a_test_gives_another_value_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "h.py").write_text("def read(n, m): yield n\ndef eat(item): pass\n")
+    path = tmp_path / "main.yaml"
+    path.write_text(
+        "name: m\nparams: {n: {default: 1}, m: {default: 2}}\nstages:\n"
+        "  read: {run: 'h:read', with: {n: '${{ params.n }}', m: '${{ params.m }}'}, to: q}\n"
+        "  eat: {run: 'h:eat', from: q}\n"
+        "tests: {t: {params: {n: 5}, replace: {read: real, eat: collect}, expect: {outputs: {eat: [5]}}}}\n"
+    )
+    found = effect(path, params=("n=3",))
+
+    assert {"n": "${{ params.n }}", "m": 2} == found.data["stages"]["read"]["with"]
+    assert {"n": {"default": 3}} == found.data["params"]
+
+
 def test_no_value_becomes_part_of_a_script(tmp_path: Path) -> None:
     path = tmp_path / "main.yaml"
     path.write_text(

@@ -215,6 +215,7 @@ USED = ["small@main.yaml:5"]
         (MAIN, RESIZE.replace("h:check", "h:chekc"), [("resize.yaml:8:16", "handler-not-found", USED)]),
         (MAIN, RESIZE.replace("params:", "parms:"), [("resize.yaml:2:1", "unknown-key", USED)]),
         (MAIN, RESIZE + "limits: {timeout: 1s}\n", [("resize.yaml:9:1", "unknown-key", USED)]),
+        (MAIN, RESIZE + "jobs: {a: {steps: []}}\n", [("resize.yaml:9:1", "unknown-key", USED)]),
         (MAIN, RESIZE.replace("integer", "integre"), [("resize.yaml:3:16", "unknown-value", USED)]),
         (MAIN, RESIZE + "  - x\n", [("resize.yaml:9:3", "yaml-syntax", USED)]),
         (MAIN, "params: {size: {default: 1}}\n", [("resize.yaml:1:1", "missing-key", USED)]),

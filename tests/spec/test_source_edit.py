@@ -55,6 +55,8 @@ def edited(text: str, new: Any) -> str:
             "v: [\n    {a: 1},  # the first\n    {a: 3},  # the second\n  ]\n",
         ),
         ("x: &a [1]\nv: *a  # shared\n", [2], "x: &a [1]\nv: [2]  # shared\n"),
+        ("v: &a [1]  # c\n", [1, 2], "v: &a [1, 2]  # c\n"),
+        ("v: &a {a: 1}  # c\n", {"a": 2, "b": 3}, "v: {a: 2, b: 3}  # c\n"),
         ("v:\n  - 包子: 一  # 注\n", [{"包子": "二"}], "v:\n  - 包子: 二  # 注\n"),
     ],
 )

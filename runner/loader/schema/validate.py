@@ -346,7 +346,7 @@ def _one_of_each(schema: Fragment, data: Any) -> tuple[Any, dict[DataPath, list[
     sample = dict(data)
     alike: dict[DataPath, list[DataPath]] = {}
     for section in _FREELY_NAMED:
-        if isinstance(data.get(section), dict):
+        if isinstance(data.get(section), dict) and section in schema["properties"]:
             groups = _groups(schema["properties"][section], data[section])
             sample[section] = {names[0]: data[section][names[0]] for names in groups}
             alike.update({(section, names[0]): [(section, name) for name in names] for names in groups})

@@ -12,6 +12,7 @@ written as what is round it is, between brackets or line by line.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from difflib import SequenceMatcher
 from typing import Any
@@ -19,6 +20,8 @@ from typing import Any
 from runner.facts import dataclass
 from runner.spec.source.emitter import WIDTH, emit_block, emit_flow, emit_scalar
 from runner.spec.source.positions import Mark, SourceNode, Text
+
+_OPENING = re.compile(r"(?:[&!]\S*\s+)*[\[{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def _whole(node: SourceNode, new: Any) -> Edit:
     start, end = mark.start, _end(mark)
     flow = emit_flow(new)
     column = start - _line_start(text.text, start)
-    is_block = isinstance(node.data, dict | list) and text.text[start : start + 1] not in ("[", "{")
+    is_block = isinstance(node.data, dict | list) and not _is_in_brackets(mark)
     if is_block and mark.key_end >= 0:
         start = text.text.index(":", mark.key_end) + 1
         column, flow = start - _line_start(text.text, start), f" {flow}"
@@ -96,11 +99,16 @@ def _is_in_flow(text: str, at: int, marks: str = "- ") -> bool:
     return bool(before.strip().strip(marks or None))
 
 
+def _is_in_brackets(mark: Mark) -> bool:
+    """Say whether a collection stands in brackets, behind its anchor if it has one."""
+    return _OPENING.match(mark.text.text, mark.start) is not None
+
+
 def _end(mark: Mark) -> int:
     """Return where a value ends, without what follows the last that is in it."""
     if mark.aliased is not None or mark.children is None:
         return mark.start + len(mark.text.text[mark.start : mark.end].rstrip())
-    if mark.text.text[mark.start : mark.start + 1] in ("[", "{"):
+    if _is_in_brackets(mark):
         return mark.end
     below = mark.children.values() if not isinstance(mark.children, list) else mark.children
     return max((_end(each) for each in below), default=mark.end)
@@ -123,7 +131,7 @@ class _Collection:
         self.node = node
         self.text: Text = node.mark.text
         self.raw = self.text.text
-        self.in_brackets = self.raw[node.mark.start : node.mark.start + 1] in ("[", "{")
+        self.in_brackets = _is_in_brackets(node.mark)
 
     def stretches(self) -> list[tuple[int, int]]:
         """Return where each entry begins and ends."""
