@@ -17,8 +17,9 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from runner.errors import MprunInternalError
 from runner.facts import dataclass
@@ -208,22 +209,24 @@ class LeaseQueue:
         reader: str,
         in_hand: Mapping[int, range],
         now: float,
-        past: object = None,
+        pasts: Mapping[int, object] = MappingProxyType({}),
         *,
-        condemned: bool = False,
+        condemned: Collection[int] = (),
         kept: bool = True,
     ) -> list[Lease]:
         """A reader is gone: what it held goes back to the front, in order. Returns its leases as they were.
 
         `in_hand` are the items that it was handling, by lease: each goes back in a range of its own, with one more
-        attempt, or where they are `condemned` becomes a dead letter, and is dropped if not `kept`; no other is charged.
+        attempt and what `pasts` has of its lease, or where that is `condemned` becomes a dead letter, and is dropped if
+        not `kept`; no other is charged.
         """
         lost = self._readers.remove(reader)
         # What it was to be given next, when another died before it, it can't be given any more.
         self._decisions = [each for each in self._decisions if not _is_for(reader, each)]
         for lease in reversed(lost):
-            self._take_back(lease, in_hand.get(lease.number, range(0)), past, condemned)
-        count = sum(map(len, in_hand.values())) if condemned and not kept else 0
+            past, is_condemned = pasts.get(lease.number), lease.number in condemned
+            self._take_back(lease, in_hand.get(lease.number, range(0)), past, is_condemned)
+        count = 0 if kept else sum(len(in_hand[number]) for number in condemned)
         self._dead, self._dropped = self._dead - count, self._dropped + count
         self.advance(now)
         return lost

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from itertools import accumulate
+from types import MappingProxyType
 
 from runner.errors import MprunInternalError
 from runner.facts import dataclass
@@ -245,13 +246,13 @@ class PartitionedQueue:
         reader: str,
         in_hand: Mapping[int, range],
         now: float,
-        past: object = None,
+        pasts: Mapping[int, object] = MappingProxyType({}),
         *,
-        condemned: bool = False,
+        condemned: Collection[int] = (),
         kept: bool = True,
     ) -> list[Lease]:
         """A reader is gone: what it held goes back to the front of its partition, in order."""
-        lost = self._queue_for(reader).died(reader, in_hand, now, past, condemned=condemned, kept=kept)
+        lost = self._queue_for(reader).died(reader, in_hand, now, pasts, condemned=condemned, kept=kept)
         self._admit(now)
         return lost
 

@@ -154,7 +154,7 @@ def test_a_dead_readers_items_go_first_and_only_the_suspect_is_charged() -> None
     ledger.acked(1, 1, now=0.0)
     ledger.decide()
 
-    lost = ledger.died("eater-1", {1: range(2, 3)}, now=1.0, past="killed by SIGKILL")
+    lost = ledger.died("eater-1", {1: range(2, 3)}, now=1.0, pasts={1: "killed by SIGKILL"})
     for number, most in enumerate([1, 1, 2, 1]):
         ledger.set_demand(f"eater-{number}", most, now=1.0)
     again = leases(ledger)
@@ -171,7 +171,7 @@ def test_a_condemned_suspect_is_a_dead_letter_and_its_neighbours_go_on() -> None
     ledger.offer("neo", Frame("buns", 3), now=0.0)
     ledger.set_demand("eater-1", 3, now=0.0)
 
-    ledger.died("eater-1", {1: range(1, 2)}, now=1.0, condemned=True)
+    ledger.died("eater-1", {1: range(1, 2)}, now=1.0, condemned={1})
 
     account = ledger.account()
     assert (3, 2, 0, 1) == (account.put, account.waiting, account.leased, account.dead_lettered)
@@ -415,7 +415,7 @@ def test_an_item_that_was_begun_once_comes_back_as_it_went() -> None:
     ledger = LeaseQueue("q", None)
     ledger.set_demand("eater-1", 1, now=0.0)
     ledger.offer("neo", Frame("bun", 1), now=0.0, partial=2)
-    ledger.died("eater-1", {1: range(1)}, now=1.0, past="killed")
+    ledger.died("eater-1", {1: range(1)}, now=1.0, pasts={1: "killed"})
     ledger.set_demand("eater-1", 1, now=1.0)
     before = leases(ledger)[-1]
 
@@ -591,7 +591,7 @@ class LeasedBookMachine(RuleBasedStateMachine):
         self.came_back_now = bool(held)
         for lease in held:
             self._lose(lease, in_hand, condemned)
-        assert held == self.ledger.died(reader, in_hand, self.now, condemned=condemned)
+        assert held == self.ledger.died(reader, in_hand, self.now, condemned=in_hand if condemned else ())
 
     @rule(seconds=st.sampled_from([GRANT_DELAY / 2, GRANT_DELAY * 2, 1.0]))
     def wait(self, seconds: float) -> None:

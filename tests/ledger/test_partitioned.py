@@ -197,7 +197,7 @@ def test_a_death_that_makes_room_lets_in_what_waits_outside() -> None:
     steamer.offer(offer("alex", buns(1, 60)), 0.0)
     outside = steamer.outside("alex")
 
-    steamer.died("eater-1", {held.number: range(1)}, 1.0, condemned=True)
+    steamer.died("eater-1", {held.number: range(1)}, 1.0, condemned={held.number})
 
     assert (1, 0) == (outside, steamer.outside("alex"))
     assert [Accepted("alex")] == steamer.decide()
@@ -341,7 +341,7 @@ class GatedBookMachine(RuleBasedStateMachine):
                     self.ended[item] = "dead"
                 self.came_back.add(item)
             del self.open[lease.number]
-        assert held == self.ledger.died(reader, in_hand, self.now, condemned=condemned)
+        assert held == self.ledger.died(reader, in_hand, self.now, condemned=in_hand if condemned else ())
 
     @rule(seconds=st.sampled_from([GRANT_DELAY / 2, GRANT_DELAY * 2, 1.0]))
     def wait(self, seconds: float) -> None:

@@ -45,7 +45,7 @@ def test_an_item_counts_in_the_size_until_it_ends() -> None:
     sizes.append(buns.size)
     buns.queue.retry(lease.number, 0.0, due=9.0)
     sizes.append(buns.size)
-    buns.queue.died("eater", {lease.number: range(2, 3)}, 1.0, condemned=True)
+    buns.queue.died("eater", {lease.number: range(2, 3)}, 1.0, condemned={lease.number})
     sizes.append(buns.size)
 
     assert [10, 7, 7, 3] == sizes

@@ -61,14 +61,15 @@ def connection() -> Iterator[WorkerConnection]:
 @pytest.mark.parametrize(
     ("count", "condemned", "expected"),
     [
-        (0, False, (47, 42, 3, 2)),
-        (1, False, (48, 42, 3, 2)),
-        (1, True, (48, 42, 4, 2)),
-        (5, True, (52, 42, 8, 2)),
+        (0, 0, (47, 42, 3, 2)),
+        (1, 0, (48, 42, 3, 2)),
+        (1, 1, (48, 42, 4, 2)),
+        (5, 5, (52, 42, 8, 2)),
+        (5, 2, (52, 42, 5, 2)),
     ],
 )
 def test_what_was_taken_is_what_was_done_what_failed_and_what_was_in_hand(
-    connection: WorkerConnection, count: int, condemned: bool, expected: tuple[int, int, int, int]
+    connection: WorkerConnection, count: int, condemned: int, expected: tuple[int, int, int, int]
 ) -> None:
     page = StatusPage.private()
     page.words[Word.RECEIVED], page.words[Word.DONE], page.words[Word.FAILED] = 64, 40, 3

@@ -136,7 +136,9 @@ def test_a_report_that_makes_no_sense_fails_the_item_all_the_same(body: bytes) -
 def test_the_first_death_hands_the_item_out_again_alone() -> None:
     ledger, lease = leased(pack_safe(ITEMS))
 
-    (fact,) = take_back(ledger, plan(), 11, {lease.number: range(1, 2)}, "'b'", "killed by SIGKILL", now=1.0)
+    (fact,), _ = take_back(
+        ledger, plan(), 11, {lease.number: range(1, 2)}, "'b'", "killed by SIGKILL", now=1.0
+    )
 
     assert ItemReturned("neo", "'b'", attempt=2) == fact
     ledger.set_demand("alex", 1, 2.0)
@@ -155,7 +157,7 @@ def test_the_second_death_makes_a_dead_letter_with_both_in_it() -> None:
     ledger.set_demand("neo", 1, 2.0)
     (again,) = [decision.lease for decision in ledger.decide() if isinstance(decision, HandOver)]
 
-    (fact,) = take_back(ledger, plan(), 12, {again.number: range(1)}, "'a'", "killed by SIGSEGV", now=3.0)
+    (fact,), _ = take_back(ledger, plan(), 12, {again.number: range(1)}, "'a'", "killed by SIGSEGV", now=3.0)
 
     assert isinstance(fact, ItemCondemned)
     assert "a" == kept(fact.failed_item)
@@ -168,7 +170,7 @@ def test_the_second_death_makes_a_dead_letter_with_both_in_it() -> None:
 def test_a_worker_without_an_item_in_hand_blames_none() -> None:
     ledger, _lease = leased(pack_safe(ITEMS))
 
-    facts = take_back(ledger, plan(), 11, {}, "", "killed by SIGKILL", now=1.0)
+    facts, _ = take_back(ledger, plan(), 11, {}, "", "killed by SIGKILL", now=1.0)
 
     assert [] == facts
     assert 3 == ledger.account().waiting

@@ -148,7 +148,12 @@ def test_wherever_its_last_death_strikes_what_is_put_is_done_and_nothing_is_both
                 ledger.acked(message.lease, message.upto, 0.0, partial)
         in_hand = any(held.at <= deaths[1] for held in ledger.leases_of("alex"))
 
-        ledger.died("alex", {1: range(deaths[1], deaths[1] + 1)} if in_hand else {}, 0.0, condemned=True)
+        ledger.died(
+            "alex",
+            {1: range(deaths[1], deaths[1] + 1)} if in_hand else {},
+            0.0,
+            condemned={1} if in_hand else (),
+        )
 
         account = ledger.account()
         assert (made, 5 - made) == (account.done, account.waiting + account.dead_lettered), deaths

@@ -397,13 +397,13 @@ class KeptItems:
 
 
 def reconcile_counters(
-    page: StatusPage, connection: WorkerConnection, *, in_hand: int, condemned: bool
+    page: StatusPage, connection: WorkerConnection, *, in_hand: int, condemned: int
 ) -> None:
-    """Correct a dead reader's page. Items that it had `in_hand` were taken; if they are `condemned`, they failed."""
+    """Correct a dead reader's page. Items that it had `in_hand` were taken; so many of them are `condemned`: failed."""
     page.words[Word.DONE] = connection.done
-    page.words[Word.FAILED] = failed = connection.failed + (in_hand if condemned else 0)
+    page.words[Word.FAILED] = failed = connection.failed + condemned
     page.words[Word.RETRIED] = connection.retried
-    page.words[Word.RECEIVED] = connection.done + failed + connection.retried + (0 if condemned else in_hand)
+    page.words[Word.RECEIVED] = connection.done + failed + connection.retried + in_hand - condemned
 
 
 class Suspicion:

@@ -89,28 +89,38 @@ def take_back(
     named: str,
     ended: str,
     now: float,
-) -> list[ItemReturned | BatchFailure | ItemCondemned]:
+) -> tuple[list[ItemReturned | BatchFailure | ItemCondemned], list[ItemRange]]:
     """
     A reader is dead: its items go back. What it had in hand goes back item by item, or has killed often enough.
 
-    `in_hand` are indexes by lease. `named` is what that item is called, `ended` how the reader died.
+    `in_hand` are indexes by lease. `named` is what that item is called, `ended` how the reader died. Returns what is to
+    be told, and the items that do not come back.
     """
-    items = [ledger.lease(number).item(index) for number, indexes in in_hand.items() for index in indexes]
-    if not items:
-        ledger.died(plan.name, {}, now)
-        return []
-    # All have the same number: whatever was in hand before comes alone.
-    attempt = items[0].attempt
-    past = DeliveryAttempt(attempt, plan.name, pid, time.time(), ended, died=True, company=len(items))
-    name = named or _NAMELESS
-    if isinstance(after_death(plan.retry, attempt), Redeliver):
-        ledger.died(plan.name, in_hand, now, past)
-        if len(items) > 1:
-            return [BatchFailure(plan.name, len(items), ended, died=True)]
-        return [ItemReturned(plan.name, name, attempt + 1)]
-    failed_items = [_failed_item(item, past, None) for item in items]
-    ledger.died(plan.name, in_hand, now, past, condemned=True, kept=plan.on_error is not OnError.ROUTE)
-    return [ItemCondemned(plan.name, name, failed_item) for failed_item in failed_items]
+    items = {
+        number: [ledger.lease(number).item(index) for index in indexes] for number, indexes in in_hand.items()
+    }
+    company, died_at = sum(map(len, items.values())), time.time()
+    # Those of a lease have the same number; of those side by side, some may have failed before, and others not.
+    pasts = {
+        number: DeliveryAttempt(those[0].attempt, plan.name, pid, died_at, ended, died=True, company=company)
+        for number, those in items.items()
+    }
+    condemned = {
+        number
+        for number, past in pasts.items()
+        if not isinstance(after_death(plan.retry, past.number), Redeliver)
+    }
+    name = named if named and (company == 1 or plan.batch is not None) else _NAMELESS
+    lost = [(item, pasts[number]) for number in items if number in condemned for item in items[number]]
+    facts: list[ItemReturned | BatchFailure | ItemCondemned] = [
+        ItemCondemned(plan.name, name, _failed_item(item, past, None)) for item, past in lost
+    ]
+    ledger.died(plan.name, in_hand, now, pasts, condemned=condemned, kept=plan.on_error is not OnError.ROUTE)
+    if company > 1 and len(lost) < company:
+        facts.append(BatchFailure(plan.name, company - len(lost), ended, died=True))
+    elif len(lost) < company:
+        facts += [ItemReturned(plan.name, name, past.number + 1) for past in pasts.values()]
+    return facts, [item for item, _ in lost]
 
 
 def _read(plan: WorkerPlan, message: FailedMessage) -> tuple[ItemFailure, bytes | None]:

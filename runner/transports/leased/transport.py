@@ -377,13 +377,10 @@ class LeasedTransport(PooledTransport):
         if connection.inbox is not None:
             suspects = take_in_page(connection, page, now)
             kept = never_acknowledged(page, connection, exited.code)
-            items = [
-                connection.inbox.lease(number).item(at) for number, those in suspects.items() for at in those
-            ]
             innocent = connection.dismissed or (kept and not self._dispatch.has_readers(connection.inbox))
             blamed = {} if innocent else suspects
             ended = connection.killed_because or describe_alone(exited.code)
-            found = take_back(
+            found, condemned = take_back(
                 connection.inbox, connection.plan, connection.pid, blamed, page.item, ended, now
             )
             self._intake.facts += found
@@ -391,10 +388,10 @@ class LeasedTransport(PooledTransport):
                 if isinstance(fact, ItemCondemned):
                     error = f"worker '{worker}' {fact.failed_item.attempts[-1].ended}"
                     self._dispatch.put_failure(connection.plan, fact.failed_item, error, fact.item, now)
-            condemned = any(isinstance(fact, ItemCondemned) for fact in found)
-            reconcile_counters(page, connection, in_hand=max(len(items), kept), condemned=condemned)
+            in_hand = max(sum(map(len, suspects.values())), kept)
+            reconcile_counters(page, connection, in_hand=in_hand, condemned=len(condemned))
             self._kept.ended(connection.inbox.name, kept)
-            connection.output.worker_died(items if condemned else (), now)
+            connection.output.worker_died(condemned, now)
         if connection.outboxes:
             page.words[Word.SENT] = connection.put - connection.output.overflow
             for outbox in connection.outboxes:
