@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Iterator
-from types import AsyncGeneratorType, CoroutineType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 
@@ -32,7 +32,10 @@ class EventLoop:
 
     def run(self, awaited: Awaitable[Any]) -> Any:
         """Run the loop until this is done. Raises what it raises."""
-        return self.loop.run_until_complete(_awaited(awaited))
+        value, error = self.loop.run_until_complete(_outcome(awaited))
+        if error is not None:
+            raise error
+        return value
 
     def close(self) -> None:
         """End what was left running on it. Raises nothing that that raises."""
@@ -51,17 +54,21 @@ async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _awaited(awaited: Awaitable[Any]) -> Any:
-    return await awaited
+async def _outcome(awaited: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """What it raises is returned, so that its traceback has no frame of the loop's in it."""
+    try:
+        return await awaited, None
+    except BaseException as error:
+        return None, error
 
 
 async def result_of(value: object) -> object:
-    """Await what an `async` handler has returned; what an asynchronous generator yields becomes `SeveralOutputs`."""
+    """Await what an `async` handler has returned; what a generator yields, of either kind, becomes `SeveralOutputs`."""
     if isinstance(value, CoroutineType):
         value = await value
     if isinstance(value, AsyncGeneratorType):
         return SeveralOutputs([each async for each in value])
-    return value
+    return SeveralOutputs(value) if isinstance(value, GeneratorType) else value
 
 
 def each_of(value: object) -> object:

@@ -10,26 +10,28 @@ Who was in hand at a death may be to blame for it, and comes again with no other
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from types import GeneratorType
 from typing import Any
 
-from runner.errors import WorkerSignal
+from runner.errors import Stopping, WorkerSignal
 from runner.handlers.async_calls import EventLoop, SeveralOutputs, result_of
 from runner.handlers.kinds import Mapper, refuse_coroutine
 from runner.ipc.frames import UnpackError, Unreadable
-from runner.ipc.status_page import StatusPage, Wait, Word
+from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import Ended, LeaseMessage, SuspectLease
 from runner.ledger.sharding import key_reader
 from runner.spec.plan import WorkerPlan
 from runner.text import safe_repr
 from runner.transports.base import OnItemFailure, nothing_in_hand
+from runner.transports.held_items import HeldItem, PageMarks
 from runner.transports.leased.commits import Committer
 from runner.transports.leased.failures import failure_message
 from runner.transports.leased.loops import explain_output, unpacking_failure
@@ -40,22 +42,7 @@ from runner.transports.rates import RateGate
 _Key = Hashable
 
 
-@dataclass(slots=True, eq=False)
-class _Held:
-    """An item in hand."""
-
-    lease: LeaseMessage
-    item: object
-    text: str
-    began: int = 0
-    """When its handler was called, by the clock of the page; 0 before that."""
-    nanos: int = 0
-    value: object = None
-    error: BaseException | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-_in_hand: ContextVar[_Held] = ContextVar("item in hand")
+_in_hand: ContextVar[HeldItem] = ContextVar("item in hand")
 """That of the task, or thread, which asks."""
 
 
@@ -91,10 +78,12 @@ class ConcurrentLoop:
         """Of items with equal keys one is begun at a time."""
         self._most = plan.at_once
         self._timeout = plan.timeout if plan.concurrency > 1 else None
-        self._page = _PageMarks(session.status)
-        self._tasks: dict[asyncio.Task[None], _Held] = {}
-        self._last_of_key: dict[_Key, _Held] = {}
-        self._ended: deque[_Held] = deque()
+        self._page = PageMarks(session.status)
+        self._taken = self._waiting = 0
+        """Leases that were taken so far; items that wait for their turn."""
+        self._tasks: dict[asyncio.Task[None], HeldItem] = {}
+        self._last_of_key: dict[_Key, HeldItem] = {}
+        self._ended: deque[HeldItem] = deque()
         self._is_alone = False
         """A suspect is in hand."""
         self._escaped: BaseException | None = None
@@ -120,13 +109,17 @@ class ConcurrentLoop:
         loop.add_reader(stream.fileno(), self._read)
         self._session.take_in()
         try:
-            while not self._is_over():
+            while True:
                 self._changed.clear()
+                self._leave_unbegun()
                 self._commit_ended(fail)
+                self._take_in_buffered()
                 self._begin_items(start)
                 self._show_wait()
+                if self._is_over():
+                    break
                 if not self._ended or not self._committer.may_send:
-                    await self._changed.wait()
+                    await self._wait_for_change()
                 if self._escaped is not None:
                     raise self._escaped
         finally:
@@ -145,11 +138,18 @@ class ConcurrentLoop:
         self._session.take_in()
         self._changed.set()
 
-    def _note_escaped(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _take_in_buffered(self) -> None:
+        """Take in what came in one go with an answer that was waited for: the stream won't be readable for that."""
+        while self._session.stream.ready:
+            self._session.wait(0)
+
+    def _note_escaped(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException) and not isinstance(error, Exception):
             self._escaped = error
             self._changed.set()
+        else:  # such as that of a task of the handler's, for which nobody waits
+            loop.default_exception_handler(context)
 
     # Begin.
 
@@ -157,9 +157,10 @@ class ConcurrentLoop:
         while (
             len(self._tasks) < self._most and not self._is_alone and (lease := self._next_lease()) is not None
         ):
-            held = self._opened(lease)
-            self._page.begin(held)
-            if held.error is not None:
+            held = HeldItem(lease, self._taken)
+            self._taken += 1
+            self._page.begin(held)  # first: what unpickling it does is its own doing
+            if not self._open(held):
                 self._ended.append(held)
                 continue
             before = None if self._key_of is None else self._behind(self._key_of(held.item), held)
@@ -178,16 +179,16 @@ class ConcurrentLoop:
         self._is_alone = suspect
         return self._inbox.next_lease()
 
-    def _opened(self, lease: LeaseMessage) -> _Held:
+    def _open(self, held: HeldItem) -> bool:
         try:
-            item = next(self._inbox.open_copy(lease))
+            held.item = next(self._inbox.open_copy(held.lease))
         except UnpackError as error:
-            held = _Held(lease, Unreadable(), "")
-            held.error = unpacking_failure(error)
-            return held
-        return _Held(lease, item, safe_repr(item))
+            held.item, held.error = Unreadable(), unpacking_failure(error)
+            return False
+        held.text = safe_repr(held.item)
+        return True
 
-    def _behind(self, key: _Key, held: _Held) -> _Held | None:
+    def _behind(self, key: _Key, held: HeldItem) -> HeldItem | None:
         """Have an item wait for the one before it with its key."""
         before = self._last_of_key.get(key)
         self._last_of_key[key] = held
@@ -196,27 +197,68 @@ class ConcurrentLoop:
         return before
 
     async def _handle(
-        self, held: _Held, before: _Held | None, start: Callable[[object], Awaitable[object]]
+        self, held: HeldItem, before: HeldItem | None, start: Callable[[object], Awaitable[object]]
     ) -> None:
         _in_hand.set(held)
         try:
-            if before is not None:
-                await before.ended.wait()
-            if self._gate is not None:
-                await asyncio.sleep(max(0.0, self._gate.reserve(held.item) - time.monotonic()))
+            if before is not None or self._gate is not None:
+                await self._until_its_turn(held, before)
             held.began = time.perf_counter_ns()
-            self._page.note_oldest()
+            self._page.call(held)
             async with asyncio.timeout(self._timeout):
                 held.value = await start(held.item)
+            if isinstance(held.value, _Raised):
+                held.error = held.value.error
         except BaseException as error:  # told of as it is committed; what ends the worker is raised there
             held.error = error
         finally:
             held.nanos = time.perf_counter_ns() - held.began if held.began else 0
             held.ended.set()
 
+    async def _until_its_turn(self, held: HeldItem, before: HeldItem | None) -> None:
+        """Wait until an item may be begun. Whatever happens meanwhile, it is not to blame."""
+        self._page.end(held)
+        self._waiting += 1
+        self._show_wait()
+        if self._waiting == 1:
+            self._changed.set()
+        try:
+            if before is not None:
+                await before.ended.wait()
+            if self._gate is not None:
+                at = self._gate.reserve(held.item)
+                self._changed.set()  # leases may have come before the leave, and with it
+                await asyncio.sleep(max(0.0, at - time.monotonic()))
+            held.left = held.left or bool(self._session.status.words[Word.STOP])
+            if held.left:
+                raise Stopping
+        finally:
+            self._waiting -= 1
+            if not held.left:
+                self._page.begin(held)
+                self._show_wait()
+
+    def _leave_unbegun(self) -> None:
+        """Where the worker is to end, what waits for its turn goes back as it came."""
+        if self._session.status.words[Word.STOP]:
+            for task, held in self._tasks.items():
+                if not held.began and not held.left:
+                    held.left = True
+                    task.cancel()
+
     def _note_ended(self, task: asyncio.Task[None]) -> None:
-        self._ended.append(self._tasks.pop(task))
+        held = self._tasks.pop(task)
+        if held.left:
+            self._page.end(held)
+        else:
+            self._ended.append(held)
         self._changed.set()
+
+    async def _wait_for_change(self) -> None:
+        """While items wait for their turn, look at times whether the worker is to end: nobody wakes it for that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GLANCE if self._waiting else None):
+                await self._changed.wait()
 
     # Commit.
 
@@ -225,7 +267,7 @@ class ConcurrentLoop:
             self._ended.popleft()
             self._is_alone = False
 
-    def _commit(self, held: _Held, fail: OnItemFailure) -> bool:
+    def _commit(self, held: HeldItem, fail: OnItemFailure) -> bool:
         """Say what became of an item; False while there is no leave to put what was made of it."""
         made = Ended(held.lease.lease, held.lease.stop)
         if held.error is None and held.value is not None:
@@ -241,7 +283,7 @@ class ConcurrentLoop:
         self._session.status.words[Word.DONE] += 1
         return True
 
-    def _gathered(self, held: _Held, ended: Ended) -> Ended:
+    def _gathered(self, held: HeldItem, ended: Ended) -> Ended:
         outputs, value = self._committer.outputs, held.value
         try:
             if outputs is None:
@@ -260,7 +302,7 @@ class ConcurrentLoop:
         count, big, frame = outputs.pack()
         return Ended(ended.lease, ended.upto, b"", count, big, frame)
 
-    def _failed(self, held: _Held, fail: OnItemFailure) -> None:
+    def _failed(self, held: HeldItem, fail: OnItemFailure) -> None:
         error = held.error
         assert error is not None
         if isinstance(error, WorkerSignal | KeyboardInterrupt):
@@ -275,66 +317,15 @@ class ConcurrentLoop:
         fail(held.item, error, attempt=lease.attempt, send=send)
 
     def _show_wait(self) -> None:
-        """Count the time with nothing in hand as starved, and that in which nothing may be put as blocked."""
-        self._page.show_wait(Wait.NOTHING if self._tasks else Wait.ROOM if self._ended else Wait.ITEM)
-
-
-class _PageMarks:
-    """What the page says of the items in hand: how many, the newest of them, since when the oldest is at work."""
-
-    def __init__(self, status: StatusPage) -> None:
-        self._status = status
-        self._words = status.words
-        self._held: dict[_Held, None] = {}
-        self._waits: Wait | None = None
-        self._since = 0
-
-    def begin(self, held: _Held) -> None:
-        """One more. All that were begun before it and have not ended are in hand as well."""
-        self._held[held] = None
-        self._mark(held)
-        self._words[Word.IN_HAND] = len(self._held)
-        self.note_oldest()
-
-    def end(self, held: _Held) -> None:
-        """It is about to be told that this one has ended: from now on it is to blame for nothing."""
-        del self._held[held]
-        if self._held:
-            self._mark(next(reversed(self._held)))
+        """Count the time with nothing in hand as starved, as blocked that in which nothing may be put, or begun."""
+        if self._tasks:
+            self._page.show_wait(Wait.NOTHING if self._page.holds_any else Wait.RATE)
         else:
-            self._words[Word.MARK] = _NONE
-        self._words[Word.IN_HAND] = len(self._held)
-        self.note_oldest()
-
-    def note_oldest(self) -> None:
-        """Name the one that has been at work for longest."""
-        oldest = min((each for each in self._held if each.began), key=lambda each: each.began, default=None)
-        self._words[Word.OLDEST] = 0 if oldest is None else oldest.began
-        self._status.set_item("" if oldest is None else oldest.text)
-
-    def show_wait(self, why: Wait) -> None:
-        """Show what the worker waits for from now on, and count what it has waited for until now."""
-        if why is self._waits:
-            return
-        if self._waits not in (None, Wait.NOTHING):
-            word = Word.STARVED if self._waits is Wait.ITEM else Word.BLOCKED
-            self._words[word] += time.perf_counter_ns() - self._since
-        if why is Wait.NOTHING:
-            self._status.show_wait(why)
-            self._status.begin_work()
-        else:
-            self._status.end_work()
-            self._since = self._status.show_wait(why)
-        self._waits = why
-
-    def _mark(self, held: _Held) -> None:
-        self._words[Word.MARK] = _NONE
-        self._words[Word.LEASE] = held.lease.lease
-        self._words[Word.MARK] = held.lease.start
+            self._page.show_wait(Wait.ROOM if self._ended else Wait.ITEM)
 
 
-_NONE = (1 << 64) - 1
-"""Stands in the mark for no item at all."""
+_GLANCE = 0.1
+"""Seconds between two looks whether a worker is to end that waits for its turn."""
 
 
 async def _in_thread(threads: ThreadPoolExecutor, call: Callable[[object], object], item: object) -> object:
@@ -342,9 +333,19 @@ async def _in_thread(threads: ThreadPoolExecutor, call: Callable[[object], objec
     return await asyncio.get_running_loop().run_in_executor(threads, context.run, _called, call, item)
 
 
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What a call in a thread has raised: handed over as a value, since no future takes a `StopIteration`."""
+
+    error: BaseException
+
+
 def _called(call: Callable[[object], object], item: object) -> object:
-    value = call(item)
-    return SeveralOutputs(value) if isinstance(value, GeneratorType) else value
+    try:
+        value = call(item)
+        return SeveralOutputs(value) if isinstance(value, GeneratorType) else value
+    except BaseException as error:
+        return _Raised(error)
 
 
 def _add(add: Callable[[object], object], value: object) -> None:

@@ -11,9 +11,10 @@ import pytest
 from runner.composition import run_file
 from runner.events.base import Event
 from runner.events.report import Report
+from runner.events.run import WorkerExited
 
 KITCHEN = """
-import asyncio, contextvars, os, signal, threading, time
+import asyncio, contextvars, logging, os, signal, threading, time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -111,6 +112,56 @@ async def hold_the_loop(item):
     note(item)
     time.sleep(60 if item == 3 else 0)
 
+# The first to come is in hand for the last time, as the oldest, while others come in for the first time.
+
+async def fail_and_die(item, worker):
+    if item == 0 and worker.attempt == 1:
+        raise OSError("once")
+    await asyncio.sleep(0.2 if item == 0 else 0.02)
+    if item == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+class Deadly:
+    def __init__(self, number):
+        self.number = number
+
+    def __setstate__(self, state):
+        self.number = state["number"]
+        if self.number == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def steam_deadly(n):
+    for number in range(n):
+        yield Deadly(number)
+
+async def number_of(item):
+    await asyncio.sleep(0.001)
+    return item.number
+
+def run_out(item):
+    if item == 3:
+        next(iter([]))
+    return item
+
+async def halves_of(item):
+    return ((item, half) for half in ("left", "right"))
+
+class Noted(logging.Handler):
+    def emit(self, record):
+        note(record.exc_info[1])
+
+logging.getLogger("asyncio").addHandler(Noted())
+
+async def leave_a_task(item):
+    async def burn():
+        raise ValueError(f"{item} is burnt")
+    task = asyncio.create_task(burn())
+    await asyncio.sleep(0)
+
+async def rest(item):
+    await asyncio.sleep(0)
+
 def eat(item):
     os.write(DONE, f"{item}\\n".encode())
 
@@ -141,10 +192,19 @@ class Seen:
         """Nothing to flush."""
 
 
-def run(folder: Path, n: int, middle: str, *, more: str = "", end: str = "run: 'kitchen:eat'") -> Report:
+def run(
+    folder: Path,
+    n: int,
+    middle: str,
+    *,
+    more: str = "",
+    first: str = "steam",
+    end: str = "run: 'kitchen:eat'",
+    limits: str = "",
+) -> Report:
     text = (
-        f"name: w\nlimits: {{timeout: 60s, max_errors: 100}}\nstages:\n"
-        f"  chef: {{run: 'kitchen:steam', with: {{n: {n}}}, to: q}}\n"
+        f"name: w\nlimits: {{timeout: 60s, max_errors: 100{limits}}}\nstages:\n"
+        f"  chef: {{run: 'kitchen:{first}', with: {{n: {n}}}, to: q}}\n"
         f"  cook: {{{middle}, from: q, to: r{more}}}\n"
         f"  eater: {{{end}, from: r}}\n"
     )
@@ -229,6 +289,68 @@ def test_only_the_item_that_kills_its_workers_is_a_dead_letter(folder: Path) -> 
         report.queue("r").done,
     )
     assert [str(item) for item in range(60) if item != 7] == sorted(lines(folder, "done.txt"), key=int)
+
+
+def test_an_item_at_its_last_attempt_takes_no_other_with_it(folder: Path) -> None:
+    report = run(
+        folder,
+        100,
+        "run: 'kitchen:fail_and_die', concurrency: 8, on_error: dead_letter",
+        more=", retry: {attempts: 2, backoff: 1ms}",
+    )
+
+    assert ("done", 1, 99) == (report.outcome, report.queue("q").dead_lettered, report.queue("r").done)
+
+
+def test_an_item_that_kills_while_it_is_unpickled_is_to_blame(folder: Path) -> None:
+    report = run(
+        folder,
+        30,
+        "run: 'kitchen:number_of', concurrency: 4, on_error: dead_letter",
+        first="steam_deadly",
+    )
+
+    assert ("done", 1, 29) == (report.outcome, report.queue("q").dead_lettered, report.queue("r").done)
+
+
+def test_a_thread_may_raise_what_no_future_takes(folder: Path) -> None:
+    report = run(folder, 20, "run: 'kitchen:run_out', threads: 4, on_error: skip")
+
+    assert ("done", 1, 19) == (report.outcome, report.queue("q").dropped, report.queue("r").done)
+    assert "StopIteration" in str(report.failures)
+
+
+def test_a_generator_that_a_coroutine_returns_is_run_out(folder: Path) -> None:
+    run(folder, 20, "run: 'kitchen:halves_of', concurrency: 4")
+
+    assert halves(20) == sorted(lines(folder, "done.txt"))
+
+
+def test_a_task_that_nobody_waits_for_is_told_of_when_it_fails(folder: Path) -> None:
+    run(folder, 4, "run: 'kitchen:leave_a_task', concurrency: 4")
+
+    assert [f"{item} is burnt" for item in range(4)] == sorted(lines(folder, "notes.txt"))
+
+
+def test_a_wait_for_the_rate_is_no_standstill(folder: Path) -> None:
+    report = run(folder, 3, "run: 'kitchen:rest', concurrency: 4, rate: 1/s", limits=", stall_timeout: 300ms")
+
+    assert ("done", 3) == (report.outcome, report.queue("q").done)
+    assert report.stage("cook").blocked_seconds > 1.5
+
+
+def test_what_waits_for_the_rate_goes_back_at_the_end_as_it_came(folder: Path) -> None:
+    (folder / "w.yaml").write_text(
+        "name: w\nlimits: {timeout: 500ms, stop_timeout: 100ms}\nstages:\n"
+        "  chef: {run: 'kitchen:steam', with: {n: 5}, to: q}\n"
+        "  eater: {run: 'kitchen:rest', from: q, concurrency: 4, rate: 1/h}\n"
+    )
+    seen = Seen()
+    report = run_file(folder / "w.yaml", observers=[seen])
+
+    ends = {e.worker: e.outcome for e in seen.events if isinstance(e, WorkerExited)}
+    assert {"chef-1": "finished", "eater-1": "finished"} == ends
+    assert ("timeout", 1, 4) == (report.outcome, report.queue("q").done, report.queue("q").waiting)
 
 
 def test_an_item_that_fails_is_tried_again_and_the_others_go_on(folder: Path) -> None:

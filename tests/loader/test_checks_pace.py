@@ -110,6 +110,11 @@ def test_several_items_may_be_in_hand_of_a_plain_and_of_an_async_handler(folder:
         ("run: 'k:eat', threads: 2, concurrency: 2", "conflicting-keys", "leave out one"),
         ("run: 'k:eat', threads: 2, batch: 3", "conflicting-keys", "leave out one"),
         ("run: 'k:Flushed', threads: 2", "conflicting-keys", "leave out one"),
+        (
+            "run: 'k:eat', threads: 2, shard_by: item.k, retry: {attempts: 2}",
+            "conflicting-keys",
+            "leave out one",
+        ),
         ("run: 'k:eat', threads: 0", "out-of-range", ""),
     ],
 )

@@ -17,7 +17,7 @@ from runner.spec.model import Role, StageSpec, WorkflowSpec
 def check_pace(spec: WorkflowSpec, unknowns: UnknownPaths) -> Iterator[Diagnostic]:
     """Return what stages ask for in vain."""
     for stage in spec.stages:
-        keys = ("run", "from", "to", "rate", "threads", "concurrency", *_DONE_TOGETHER)
+        keys = ("run", "from", "to", "rate", "threads", "concurrency", "shard_by", "retry", *_DONE_TOGETHER)
         if all(unknowns.knows("stages", stage.name, key) for key in keys):
             yield from check_rate(stage, spec)
             yield from check_at_once(stage, spec)
@@ -62,6 +62,12 @@ def check_at_once(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
         elif (other := next((o for o in _DONE_TOGETHER if _has(stage, o)), None)) is not None:
             message = f"`{key}` beside `{other}`: {_DONE_TOGETHER[other]}"
             yield Diagnostic(path, "conflicting-keys", message, "key", "leave out one of the two")
+        elif stage.shard_by is not None and stage.retry.attempts > 1:
+            message = (
+                f"`{key}` beside `shard_by` and `retry`: an item that is tried again holds up all those behind it, so "
+                "that each worker has one in hand"
+            )
+            yield Diagnostic(path, "conflicting-keys", message, "key", "leave out one of the three")
 
 
 _DONE_TOGETHER = {
