@@ -103,8 +103,8 @@ def _request(script: str, items: Sequence[str], workers: int, given: dict[str, A
         raise UsageError("-0 is for items that are read, and there are some after --")
     if not script.strip():
         raise UsageError("the command is empty: `mprun map 'gzip ${{ item }}' -- *.log` is an example")
-    reads = not items and source is None
-    if reads and sys.stdin is not None and sys.stdin.isatty() and not given["prints"]:
+    reads = not items and source is None and not given["prints"]
+    if reads and (sys.stdin is None or sys.stdin.isatty()):  # None: the shell closed it, as `<&-` does
         raise UsageError(
             "there are no items: give some after --, as in `mprun map gzip -- *.log`, name a file with --from, or pipe "
             "them in"
@@ -227,7 +227,8 @@ class FailureLines:
             print_message(
                 f"mprun: {lost:,} of {queue.put:,} failed; `mprun dlq show {report.run}` tells what is in the first"
             )
-        if report.exit_code and (report.outcome != "failed" or not lost):
+        broke_off = report.outcome != "failed" or any(each.fatal for each in report.failures)
+        if report.exit_code and (broke_off or not lost):
             left = queue.waiting + queue.leased
             rest = f", {queue.done:,} done and {left:,} not" if queue.put else ""
             print_message(f"mprun: {report.outcome}: {report.reason}{rest}")

@@ -47,7 +47,10 @@ def map_workflow(asked: MapRequest) -> dict[str, Any]:
         command["retry"] = {"attempts": asked.retry + 1}
     if asked.timeout is not None:
         command["timeout"] = asked.timeout
-    stages: dict[str, Any] = {"items": {"run": _source(asked), "to": "items"}, "command": command}
+    source: dict[str, Any] = {"run": _source(asked), "to": "items"}
+    if asked.items is None:  # what is no text, or no record, fails like an item that the command fails on
+        source["on_error"] = "dead_letter"
+    stages: dict[str, Any] = {"items": source, "command": command}
     command["from"] = "items"
     if asked.keep_order:
         command |= {"order": "keep", "to": "printed"}

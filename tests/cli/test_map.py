@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import signal
 import subprocess
 from collections.abc import Callable
@@ -66,6 +67,35 @@ def test_items_come_from_a_file_as_its_name_says(
     (tmp_path / name).write_text(text)
 
     assert "neo\n" == run_mprun("map", "--from", name, "echo ${{ item.name }}", cwd=tmp_path).stdout
+
+
+def test_a_record_that_cannot_be_read_fails_alone(run_mprun: RunMprun, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"n": 1}\nbroken\n{"n": 3}\n')
+
+    done = run_mprun("map", "-k", "--from", "p.jsonl", "echo ${{ item.n }}", cwd=tmp_path)
+
+    assert (1, "1\n3\n") == (done.returncode, done.stdout)
+    assert "mprun: 'broken': ValueError: p.jsonl:2:1: not JSON" in done.stderr
+    assert "mprun: 1 of 3 failed" in done.stderr
+
+
+def test_why_it_broke_off_is_told_beside_what_failed(run_mprun: RunMprun, tmp_path: Path) -> None:
+    numbers = "".join(f"{number}\n" for number in range(2000))
+    (tmp_path / "t.gz").write_bytes(gzip.compress(numbers.encode())[:-1000])
+
+    done = run_mprun("map", "-j1", "--from", "t.gz", "sh -c 'exit 1' sh", cwd=tmp_path)
+
+    assert 1 == done.returncode
+    assert "'t.gz' is cut short" in done.stderr
+
+
+def test_a_closed_standard_input_is_no_place_to_read_items_from(mprun: Path) -> None:
+    closed = ["sh", "-c", '"$0" map echo <&-', str(mprun)]
+
+    done = subprocess.run(closed, capture_output=True, text=True, check=False, timeout=60)
+
+    assert 2 == done.returncode
+    assert "there are no items" in done.stderr
 
 
 def test_no_items_is_no_failure(run_mprun: RunMprun) -> None:
