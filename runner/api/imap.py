@@ -90,9 +90,11 @@ def _checked(
             raise ValueError(f"imap: `{name}` is at least {least}, not {value}")
     if workers > MOST_WORKERS:
         raise ValueError(f"imap: `workers` is at most {MOST_WORKERS:,}, not {workers:,}")
+    if not isinstance(ordered, bool):
+        raise TypeError(f"imap: `ordered` is True or False, not {_shown(ordered)}")
     if errors not in ERRORS:
         raise ValueError(f"imap: `errors` is one of {', '.join(ERRORS)}, not {errors!r}")
     if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
         raise ValueError(f"imap: `timeout` is a number of seconds above 0, not {timeout!r}")
     policy = RetryPolicy.written(attempts=retry + 1) if retry else RetryPolicy()
-    return MapOptions(workers, bool(ordered), errors, policy, timeout, ahead)
+    return MapOptions(workers, ordered, errors, policy, timeout, ahead)

@@ -272,6 +272,9 @@ class MapIterator(Generic[Item, Result]):
     def _show(self, failure: _Lost) -> object:
         """Raise or return what stands for a result; `_NOTHING` where it is left out."""
         match self._options.errors:
+            case "raise" if isinstance(failure.error, StopIteration):
+                # As in a generator: raised by an iterator, it would end the loop as if these were all results.
+                raise RuntimeError("imap: the function raised StopIteration") from failure.error
             case "raise":
                 raise failure.error
             case "skip":
@@ -308,7 +311,8 @@ def stage_name(function: Callable[..., object]) -> str:
 def map_plan(key: str, name: str, options: MapOptions) -> Plan:
     """Lay out the run: two places for the program, and the function between them."""
     handler = HandlerRef("python", key)
-    room, never = options.most_ahead, RestartPolicy(on=RestartOn.NEVER)
+    # A queue of one has no room to share out, so that its writer would have to ask; `ahead` is kept in `_feed`.
+    room, never = max(2, options.most_ahead), RestartPolicy(on=RestartOn.NEVER)
     spec = WorkflowSpec(
         name=name,
         path=Path(name),

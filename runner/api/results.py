@@ -104,7 +104,7 @@ def unpack_error(packed: tuple[bytes | None, str, str]) -> BaseException:
 def lost(event: ItemFailed | ItemDeadLettered, item: str) -> ItemLost:
     """Return the error for an item whose function could not say itself what became of it."""
     if isinstance(event, ItemFailed):
-        return ItemLost(f"the result of {item}, can't be sent back: {event.error}")
+        return ItemLost(f"{item}, or its result, can't be sent: {event.error}")
     words = event.error.partition(" on item (")[0]  # which names it with its number
     return ItemLost(f"there is no result of {item}: {words}, at attempt {event.attempts}")
 

@@ -67,6 +67,17 @@ def test_items_without_end_are_taken_as_their_results_are() -> None:
             time.sleep(0.001)
 
 
+@pytest.mark.parametrize("ahead", [1, 2])
+def test_one_item_ahead_is_enough(ahead: int) -> None:
+    assert [*range(20)] == list(mprun.imap(lambda x: x, range(20), workers=2, ahead=ahead))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_function_that_raises_stop_iteration_does_not_cut_the_results_short(workers: int) -> None:
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        list(mprun.imap(lambda _: next(iter(())), range(3), workers=workers))
+
+
 def test_breaking_out_of_the_loop_ends_the_workers() -> None:
     began = time.monotonic()
     for _ in mprun.imap(lambda x: time.sleep(60 if x else 0), itertools.count(), workers=2):
@@ -158,7 +169,7 @@ def test_a_result_that_cannot_be_pickled_is_named() -> None:
     results: list[Any] = list(mprun.imap(lambda x: lambda: x, range(2), workers=1, errors="return"))
 
     assert [0, 1] == [each.item for each in results]
-    assert "the result of item 1, 1, can't be sent back" in str(results[1].error)
+    assert "item 1, 1, or its result, can't be sent" in str(results[1].error)
 
 
 def test_an_item_that_cannot_be_pickled_is_named() -> None:
@@ -307,6 +318,7 @@ def test_without_workers_the_function_is_called_here() -> None:
     [
         ({"workers": -1}, "`workers` is at least 0"),
         ({"workers": "4"}, "`workers` is an integer, not '4' of type str"),
+        ({"ordered": "no"}, "`ordered` is True or False, not 'no' of type str"),
         ({"errors": "ignore"}, "`errors` is one of raise, skip, return, not 'ignore'"),
         ({"ahead": 0}, "`ahead` is at least 1"),
         ({"timeout": 0}, "`timeout` is a number of seconds above 0"),
