@@ -22,6 +22,9 @@ from runner.text import safe_repr
 Handler = str | Mapping[str, Any] | Callable[..., Any]
 """`module:callable`, one kind of handler with its options, or an object of the program that can be called."""
 
+_OF_THE_FLOW = ("run", "from", "to")
+"""Keys of a stage that follow from where it stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -124,6 +127,11 @@ class Flow:
             own = f"{name}_{number}"
         # A name that Python keeps for itself is written with a `_` behind it: `with_`, `from_`.
         given = {key.rstrip("_"): value for key, value in keys.items()}
+        if own_words := [key for key in _OF_THE_FLOW if key in given]:
+            raise UsageError(
+                f"stage '{own}': '{own_words[0]}' is said by the flow itself, whose stages are in a row: leave it "
+                "out, or give `mprun.run` a mapping"
+            )
         around = {} if reads is None else {"from": reads}
         stage = {"run": handler, **given, **around, "to": own}
         return replace(self, _stages=(*self._stages, (own, stage)))

@@ -73,6 +73,7 @@ def run(
         StartFailed, UsageError: it could not be started.
         KeyboardInterrupt: it was interrupted, and has come to its end.
     """
+    _check_arguments(observers, params, overrides)
     watching = [*observers]
     if progress:
         from runner.api.progress import ProgressView
@@ -83,6 +84,16 @@ def run(
     if check and report.exit_code != ExitCode.DONE:
         raise error_of(report)
     return report
+
+
+def _check_arguments(observers: Sequence[object], params: object, overrides: object) -> None:
+    if params is not None and not isinstance(params, Mapping):
+        raise TypeError(f"run: `params` is a mapping of names to values, not {safe_repr(params)}")
+    if isinstance(overrides, str):
+        raise TypeError(f"run: `overrides` is a list of texts, as [{safe_repr(overrides)}], not one text")
+    for each in observers:
+        if not callable(getattr(each, "observe", None)):
+            raise TypeError(f"run: an observer has a method `observe`, and {safe_repr(each)} has none")
 
 
 def run_file(

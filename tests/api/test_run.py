@@ -182,11 +182,28 @@ def test_objects_where_only_data_can_be_are_named_by_their_place() -> None:
         (lambda: mprun.Flow("x").source([1]).sink(str).stage(str), "has ended with its sink"),
         (lambda: mprun.Flow("x").source([1]).batch(3).yaml(), "is for the next stage, and there is none"),
         (lambda: mprun.Flow("x").source([1]).stage(3), "stage 'stage': 3 is no handler"),
+        (
+            lambda: mprun.Flow("x").source([1]).stage(str, to="b"),
+            "stage 'str': 'to' is said by the flow itself",
+        ),
     ],
 )
 def test_steps_that_make_no_flow_say_what_is_missing(build: Any, message: str) -> None:
     with pytest.raises(mprun.MprunError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"params": ["a"]}, "`params` is a mapping"),
+        ({"overrides": "a=1"}, "`overrides` is a list of texts"),
+        ({"observers": [3]}, "3 has none"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_refused_by_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        mprun.run({}, **given)
 
 
 def test_what_is_no_workflow_is_refused_with_its_type() -> None:
