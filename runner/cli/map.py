@@ -202,10 +202,12 @@ class FailureLines:
 
     def __init__(self) -> None:
         self._count = 0
+        self._is_stopping = False
 
     def observe(self, event: Event) -> None:
         """Tell of an item that has failed for good, or that the run is being stopped."""
         from runner.events.run import ItemDeadLettered, RunStopping
+        from runner.spec.limits import Limits
 
         if isinstance(event, ItemDeadLettered):
             self._count += 1
@@ -213,8 +215,12 @@ class FailureLines:
                 print_message(f"mprun: {event.item}: {event.error.removeprefix('CommandFailed: ')}")
             elif self._count == _MOST_SHOWN + 1:
                 print_message("mprun: and more, which are only counted")
-        elif isinstance(event, RunStopping) and event.signal is not None:
-            print_message(f"mprun: {event.reason}: what is begun comes to its end; once more ends it at once")
+        elif isinstance(event, RunStopping) and event.signal is not None and not self._is_stopping:
+            self._is_stopping = True
+            print_message(
+                f"mprun: {event.reason}: items that were read go on for up to {Limits().stop_timeout:g}s; once more ends "
+                "it at once"
+            )
 
     def close(self) -> None:
         """The end is told by `sum_up`."""

@@ -216,7 +216,7 @@ def test_ctrl_c_lets_what_is_begun_come_to_its_end(mprun: Path, tmp_path: Path) 
 
     assert 130 == program.returncode
     assert (tmp_path / "0").exists()
-    assert "stopped by SIGINT" in said
+    assert "stopped by SIGINT: items that were read go on for up to 10s" in said
 
 
 def request(**given: Any) -> dict[str, Any]:
