@@ -9,6 +9,7 @@ Ctrl-C, or a notebook's interrupt, lets the run end as on the command line; then
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -172,12 +173,17 @@ def _checked(
     from runner.loader.load import check
     from runner.render.diagnostics import render_text
 
-    given = [f"{key}={value}" for key, value in params.items()]
+    given = [f"{key}={_written(value)}" for key, value in params.items()]
     text = None if document is None else document.text
     checked = check(path, params=given, overrides=overrides, text=text)
     if checked.spec is None:
         raise SpecError(checked.diagnostics, f"\n{render_text(checked.diagnostics)}")
     return plan_for(checked.spec)
+
+
+def _written(value: object) -> str:
+    """Return the value of a param as `--param` would be given it: what is no text as JSON, which YAML reads."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _refuse_spawned(plan: Plan, document: Document) -> None:

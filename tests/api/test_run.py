@@ -206,6 +206,17 @@ def test_arguments_of_a_wrong_kind_are_refused_by_name(given: dict[str, Any], me
         mprun.run({}, **given)
 
 
+def test_params_arrive_as_the_program_has_them() -> None:
+    seen: list[object] = []
+    given = {"a": None, "b": [True, "x: y"]}
+    maker = {"run": lambda value: seen.append(value) or [], "with": {"value": "${{ params.p }}"}}
+    workflow = {"name": "x", "params": {"p": {"type": "object"}}, "stages": {"maker": maker}}
+
+    mprun.run(workflow, params={"p": given}, transport="inline")
+
+    assert [given] == seen
+
+
 def test_what_is_no_workflow_is_refused_with_its_type() -> None:
     with pytest.raises(TypeError, match="3 is of type int"):
         mprun.run(3)  # type: ignore[arg-type]
