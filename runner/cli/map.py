@@ -217,9 +217,9 @@ class FailureLines:
                 print_message("mprun: and more, which are only counted")
         elif isinstance(event, RunStopping) and event.signal is not None and not self._is_stopping:
             self._is_stopping = True
+            longest = f"{Limits().stop_timeout:g}s"
             print_message(
-                f"mprun: {event.reason}: items that were read go on for up to {Limits().stop_timeout:g}s; once more ends "
-                "it at once"
+                f"mprun: {event.reason}: items that were read go on for up to {longest}; once more ends it at once"
             )
 
     def close(self) -> None:
