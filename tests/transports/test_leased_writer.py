@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from runner.ipc.frames import unpack
 from runner.ipc.shm.handles import BIG
 from runner.ipc.status_page import StatusPage
-from runner.ipc.stream import CreditMessage, PutBigMessage, PutMessage, open_stream
+from runner.ipc.stream import CreditMessage, Message, PutBigMessage, PutMessage, open_stream
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
 from runner.spec.resources import QueueSpec
@@ -132,3 +133,33 @@ def test_small_items_leave_in_company_whatever_they_are(bench: Bench, items: lis
     sent = bench.sent()
     assert items == [item for put in sent for item in unpack(bytes(put.body), 0, put.count)]
     assert len(sent) < len(items) // 5
+
+
+def test_a_flush_waits_for_what_another_thread_is_sending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_go_on = threading.Event(), threading.Event()
+    send = bench.session.stream.send
+
+    def send_slowly(message: Message) -> None:
+        began.set()
+        assert may_go_on.wait(30)
+        send(message)
+
+    def put_one() -> None:
+        bench.outbox.put(1)
+        bench.outbox.flush()
+
+    monkeypatch.setattr(bench.session.stream, "send", send_slowly)
+    sending = threading.Thread(target=put_one)
+    sending.start()
+    assert began.wait(30)
+    flushing = threading.Thread(target=bench.outbox.flush)
+    flushing.start()
+    flushing.join(0.05)  # what is not in order would be over by now
+    was_over = not flushing.is_alive()
+    may_go_on.set()
+    sending.join(30)
+    flushing.join(30)
+
+    assert (False, 1) == (was_over, sum(each.count for each in bench.sent()))

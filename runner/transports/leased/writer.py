@@ -364,7 +364,9 @@ class FrameOutbox(OutboxEnd):
     def send_rest(self, nanos: int = 0) -> bool:
         """Send what has gathered, waiting for leave if there is none. False if there was nothing."""
         if not len(self._packer):
-            return False
+            # What the flusher has taken leaves before whoever flushes goes on, or ends this process.
+            with self._lock:
+                return False
         if self.session.credit <= 0 and not self._asks:
             self.session.blocked(Wait.ROOM, self._wait_for_credit)
         return self._send_now(nanos)
