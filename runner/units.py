@@ -26,6 +26,7 @@ _RATE = rf"({_NUMBER})/({_NUMBER})?(ms|[smhd])"
 _SIZE = rf"({_NUMBER})(B|[KMGT]i?B)"
 # Past these a number is a slip, and the system calls that get it would fail.
 _LONGEST = 1e9
+MOST_OFTEN = 10**9
 _THOUSANDS = ("KB", "MB", "GB", "TB")
 _LARGEST = 2**63 - 1
 
@@ -67,7 +68,7 @@ def rate(value: str | float) -> float:
     """Return how often a second.
 
     Raises:
-        ValueError: `value` is neither a rate nor a number from above 0.
+        ValueError: `value` is neither a rate nor a number from once in 30 years to a billion.
     """
     found = re.fullmatch(_RATE, value.strip()) if isinstance(value, str) else None
     if found is not None:
@@ -75,7 +76,7 @@ def rate(value: str | float) -> float:
         often = float(found[1]) / seconds if seconds else math.nan
     else:
         often = math.nan if isinstance(value, str) else _plain_number(value)
-    if not 0 < often <= _LONGEST:
+    if not 1 / _LONGEST <= often <= MOST_OFTEN:
         raise ValueError(f"expected a rate such as 20/s, 100/m or 5/10s, got {_quoted(value)}")
     return often
 

@@ -12,7 +12,7 @@ from runner.spec.diagnostics import DataPath, Diagnostic
 from runner.spec.keys import Fragment
 from runner.spec.model import MOST_WORKERS
 from runner.text import describe_value
-from runner.units import DURATION_PATTERN, duration
+from runner.units import DURATION_PATTERN, MOST_OFTEN, RATE_PATTERN, duration, rate
 
 TOO_MANY_WORKERS = "too-many-workers"
 MOST_WORKERS_IN_ALL = 100_000
@@ -21,12 +21,17 @@ _SHORTEST = 0.001
 
 
 def check_limits(schema: Fragment, data: Mapping[str, Any]) -> list[Diagnostic]:
-    """Return what reads well and is yet no time to wait for, or more workers than there can be."""
-    return [*_durations(schema, data, ()), *_workers(data)]
+    """Return what reads well and is yet no time to wait for, no rate to hold to, or more workers than there can be."""
+    return [*_measures(schema, data, ()), *_workers(data)]
 
 
-def _durations(fragment: Fragment, value: Any, path: DataPath) -> Iterator[Diagnostic]:
-    """Yield the durations that read well and yet are no time to wait: `0s`, or more than a lifetime."""
+def _measures(fragment: Fragment, value: Any, path: DataPath) -> Iterator[Diagnostic]:
+    """Yield what reads well and yet is no time to wait, or to wait between two items: `0s`, or more than a lifetime."""
+    if fragment.get("pattern") == RATE_PATTERN and isinstance(value, str | int | float):
+        if not _can_be_held(value):
+            message = f"{subject(path)}: expected a rate from one item in 30 years to a billion a second"
+            yield Diagnostic(path, "out-of-range", f"{message}, got {describe_value(value)}")
+        return
     if isinstance(value, str):
         shortest = 0.0 if fragment.get("minimum") == 0 else _SHORTEST
         if fragment.get("pattern") == DURATION_PATTERN and not _can_wait(value, shortest):
@@ -34,7 +39,7 @@ def _durations(fragment: Fragment, value: Any, path: DataPath) -> Iterator[Diagn
             yield Diagnostic(path, "out-of-range", f"{message}, got {describe_value(value)}")
         return
     for step, each, below in fragments_below(fragment, value):
-        yield from _durations(below, each, (*path, step))
+        yield from _measures(below, each, (*path, step))
 
 
 def _can_wait(text: str, shortest: float) -> bool:
@@ -43,6 +48,16 @@ def _can_wait(text: str, shortest: float) -> bool:
         return True
     try:
         return duration(text) >= shortest
+    except (ValueError, OverflowError):
+        return False
+
+
+def _can_be_held(value: str | float) -> bool:
+    """Say whether this is a rate that anybody can hold to; what is none is left to the check of the shape."""
+    if not re.match(RATE_PATTERN, value) if isinstance(value, str) else not 0 < value <= MOST_OFTEN:
+        return True
+    try:
+        return rate(value) > 0
     except (ValueError, OverflowError):
         return False
 

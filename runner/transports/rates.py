@@ -24,6 +24,8 @@ from runner.transports.leased.session import WorkerSession
 
 _KEPT = 0.05
 """Seconds for which leave is good that was not used: what came by it later would be too much then."""
+_NEVER = 1e9
+"""Seconds: whoever waits longer than that waits for ever, and what many of them wait together has no room anywhere."""
 _ASKED = 1 << 20
 """More items than leave is given for at once."""
 
@@ -49,7 +51,7 @@ class StageRates:
         if limiter is None or not request.count:
             return None
         given = limiter.reserve(request.key, request.count, now, together=bool(request.together))
-        return LeaveAnswer(given.count, int(given.at * 1e9), int(limiter.interval * 1e9))
+        return LeaveAnswer(given.count, int(min(given.at, now + _NEVER) * 1e9), int(limiter.interval * 1e9))
 
 
 class RateGate:

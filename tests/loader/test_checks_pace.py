@@ -115,6 +115,10 @@ def test_several_items_may_be_in_hand_of_a_plain_and_of_an_async_handler(folder:
             "conflicting-keys",
             "leave out one",
         ),
+        ("run: 'k:eat', rate: 0/s", "out-of-range", ""),
+        ("run: 'k:eat', rate: {limit: 5/0s}", "out-of-range", ""),
+        ("run: 'k:eat', rate: 2000000000/s", "out-of-range", ""),
+        ("run: 'k:eat', rate: 1e-30", "out-of-range", ""),
         ("run: 'k:eat', threads: 0", "out-of-range", ""),
     ],
 )
