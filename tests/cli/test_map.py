@@ -79,6 +79,7 @@ def test_a_record_that_cannot_be_read_fails_alone(run_mprun: RunMprun, tmp_path:
     assert "mprun: 1 of 3 failed" in done.stderr
 
 
+@pytest.mark.slow
 def test_why_it_broke_off_is_told_beside_what_failed(run_mprun: RunMprun, tmp_path: Path) -> None:
     numbers = "".join(f"{number}\n" for number in range(2000))
     (tmp_path / "t.gz").write_bytes(gzip.compress(numbers.encode())[:-1000])
@@ -200,6 +201,7 @@ def test_nobody_is_told_anything_where_the_reader_has_gone(mprun: Path) -> None:
     assert done.stdout.strip().isdigit()
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_what_is_begun_come_to_its_end(mprun: Path, tmp_path: Path) -> None:
     words = [str(mprun), "map", "-j1", "echo begun ${{ item }} >&2; sleep 0.5; touch ${{ item }}"]
     with subprocess.Popen(

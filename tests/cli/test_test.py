@@ -151,6 +151,7 @@ def test_a_wrong_test_keeps_all_from_running(run_mprun: RunMprun, tmp_path: Path
     assert "shop.yaml:9:16: error[unknown-stage]: there is no stage 'duoble'" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_hangs_is_ended_and_has_failed(run_mprun: RunMprun, tmp_path: Path) -> None:
     hanging = FILE.replace("h:double", "h:hang").replace("limits", "limits")
     write(

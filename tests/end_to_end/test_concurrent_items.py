@@ -332,6 +332,7 @@ def test_a_task_that_nobody_waits_for_is_told_of_when_it_fails(folder: Path) -> 
     assert [f"{item} is burnt" for item in range(4)] == sorted(lines(folder, "notes.txt"))
 
 
+@pytest.mark.slow
 def test_a_wait_for_the_rate_is_no_standstill(folder: Path) -> None:
     report = run(folder, 3, "run: 'kitchen:rest', concurrency: 4, rate: 1/s", limits=", stall_timeout: 300ms")
 
@@ -382,6 +383,7 @@ def test_items_with_equal_keys_keep_their_order(folder: Path) -> None:
     assert list(range(200)) == sorted(item for _, item in done)
 
 
+@pytest.mark.quick("coroutines")
 @pytest.mark.parametrize(
     ("middle", "reason"),
     [

@@ -85,6 +85,7 @@ def test_many_workers_share_one_rate_however_they_die(folder: Path) -> None:
     assert report.seconds >= 60 / 40
 
 
+@pytest.mark.slow
 def test_each_key_has_the_whole_rate(folder: Path) -> None:
     report = run(
         folder,
@@ -97,6 +98,7 @@ def test_each_key_has_the_whole_rate(folder: Path) -> None:
     assert report.seconds >= 29 / 20
 
 
+@pytest.mark.slow
 def test_a_producer_makes_no_more_than_its_rate_allows(folder: Path) -> None:
     report = run(
         folder,
@@ -108,6 +110,7 @@ def test_a_producer_makes_no_more_than_its_rate_allows(folder: Path) -> None:
     assert most_in_a_second(folder)[0] <= 20 + 5 + 1
 
 
+@pytest.mark.slow
 def test_a_batch_counts_for_all_its_items(folder: Path) -> None:
     report = run(
         folder, "run: 'kitchen:steam', with: {n: 60}", "run: 'kitchen:eat_all', batch: 10, rate: 40/s"
