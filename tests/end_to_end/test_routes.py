@@ -305,11 +305,14 @@ class Graph:
             many = many.replace("attempts: 100", "attempts: 100, on: OSError")
             many += f", on_error: {{to: q{node.errors}}}"
         targets = ", ".join(f"q{number}" for number in node.targets)
+        # What is tried again and has a key holds up those behind it, so that one is in hand.
+        singly = node.kind == "cor" and "shard_by" in node.more
+        keys = "" if singly else KEYS.get(node.kind, "")
         more = f", targets: [{targets}]" if node.style == "handler" else ""
         more += f", back: q{node.back}" if node.back >= 0 else ""
         return (
             f"  p{node.number}: {{run: 'kitchen:{node.kind}', from: q{node.number}, to: {node.to()}, "
-            f"count: {node.count}{KEYS.get(node.kind, '')}{node.more}, {many}, "
+            f"count: {node.count}{keys}{node.more}, {many}, "
             f"with: {{most: {self.most}, bad: {node.bad}{more}}}}}\n"
         )
 
