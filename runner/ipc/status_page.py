@@ -81,6 +81,8 @@ _SLOWEST_AT = _ITEM_AT + _ITEM_ROOM
 _TIMES = PAGE // 8 - BUCKETS
 """The first of the words that count items by how long they took."""
 _STACKS = "mprun-stacks"
+_NO_ITEM = (1 << 64) - 1
+"""Stands in the mark for no item at all."""
 _STACKS_MOST = 65536
 _PID_AT = 32
 STRETCH = 1_000_000
@@ -298,6 +300,16 @@ class StatusPage:
     def add(self, word: int, amount: int = 1) -> None:
         """Raise a word that this process alone writes."""
         self.words[word] += amount
+
+    def mark(self, lease: int, index: int) -> None:
+        """Mark which item is in hand. In this order: in between the page names none, whatever lease it names."""
+        self.unmark()
+        self.words[Word.LEASE] = lease
+        self.words[Word.MARK] = index
+
+    def unmark(self) -> None:
+        """Mark that none is."""
+        self.words[Word.MARK] = _NO_ITEM
 
     def set_item(self, text: str) -> None:
         """Note the item in hand, so that its name survives the worker; an empty text means none."""

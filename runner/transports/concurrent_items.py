@@ -16,12 +16,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
 from itertools import islice
 from types import GeneratorType
 from typing import Any
 
 from runner.errors import Stopping, WorkerSignal
+from runner.facts import dataclass
 from runner.handlers.async_calls import EventLoop, SeveralOutputs, result_of
 from runner.handlers.kinds import Mapper, refuse_coroutine
 from runner.ipc.frames import UnpackError, Unreadable

@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.facts import dataclass
 from runner.ipc.status_page import StatusPage, Wait, Word
 from runner.ipc.stream import LeaseMessage
-
-_NONE = (1 << 64) - 1
-"""Stands in the mark for no item at all."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +102,7 @@ class PageMarks:
 
     def _mark(self, held: HeldItem | None) -> None:
         self._newest = held
-        self._words[Word.MARK] = _NONE
-        if held is not None:
-            self._words[Word.LEASE] = held.lease.lease
-            self._words[Word.MARK] = held.lease.start
+        if held is None:
+            self._status.unmark()
+        else:
+            self._status.mark(held.lease.lease, held.lease.start)

@@ -58,7 +58,8 @@ def check_at_once(stage: StageSpec, spec: WorkflowSpec) -> Iterator[Diagnostic]:
             message = f"stage '{stage.name}' takes no items, so it has none in hand"
             yield Diagnostic(path, "no-effect", message, "key", "leave it out")
         elif (misfit := _misfit(stage, spec, key)) is not None:
-            yield Diagnostic(path, "handler-role", *misfit[:1], "key", misfit[1])
+            message, help_ = misfit
+            yield Diagnostic(path, "handler-role", message, "key", help_)
         elif (other := next((o for o in _DONE_TOGETHER if _has(stage, o)), None)) is not None:
             message = f"`{key}` beside `{other}`: {_DONE_TOGETHER[other]}"
             yield Diagnostic(path, "conflicting-keys", message, "key", "leave out one of the two")

@@ -33,8 +33,6 @@ done first is acknowledged first."""
 
 
 _STOP, _ENDED, _BEGUN, _RECALLED = Word.STOP, Word.ENDED, Word.BEGUN, Word.RECALLED
-_NONE = (1 << 64) - 1
-"""Stands in the mark for no item at all."""
 SLOW = 50_000
 """Nanoseconds from which on an item is begun for itself: others of its lease may then be taken back meanwhile."""
 _STRIDE = 500_000
@@ -170,16 +168,14 @@ class FrameInbox:
             self._big_items.release()
 
     def mark_in_hand(self, lease: int, index: int, first: int) -> None:
-        """Mark which item is in hand. In this order: in between the page names none, whatever lease it names."""
+        """Mark which item is in hand, of a frame whose first item has that place among all that were put."""
         self._first = first
-        self._words[Word.MARK] = _NONE
-        self._words[Word.LEASE] = lease
-        self._words[Word.MARK] = index
+        self._session.status.mark(lease, index)
 
     def unmark(self) -> None:
         """No item is in hand: whatever happens now is the fault of none, and takes a time of its own."""
         self._first = None
-        self._words[Word.MARK] = _NONE
+        self._session.status.unmark()
 
     def place(self) -> int:
         """Where the item in hand stands among all that were put. Nothing is kept of it: who asks has it worked out."""
