@@ -43,6 +43,7 @@ from runner.events.run import RunRefused as RunRefused
 from runner.events.run import RunResumed as RunResumed
 from runner.events.run import RunStarted as RunStarted
 from runner.events.run import RunStopping as RunStopping
+from runner.events.run import RunWorkers as RunWorkers
 from runner.events.run import ServerListening as ServerListening
 from runner.events.run import StageFinished as StageFinished
 from runner.events.run import StageTimed as StageTimed
@@ -93,6 +94,7 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunStopping",
+    "RunWorkers",
     "ServerListening",
     "ServiceEvent",
     "ServiceExited",

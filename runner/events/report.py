@@ -18,7 +18,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,7 +48,7 @@ from runner.spec.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from runner.events.job_report import JobReport, JobReportBuilder
-    from runner.events.run import QueueCounts, StageDeclared
+    from runner.events.run import QueueCounts, StageCounts, StageDeclared
 
 MOST_FAILURES = 100
 """Failures a report keeps; the rest are counted. Memory must not grow with the length of the input."""
@@ -201,7 +201,7 @@ class ReportBuilder:
         """Fold what was seen so far."""
         begun, end = self._started or _NEVER_STARTED, self._finished or self._broken_off()
         stages = tuple(_stage_line(tally, end.seconds) for tally in self._stages.values())
-        queues = tuple(_queue_line(account) for account in end.queues)
+        queues = tuple(account_line(account) for account in end.queues)
         return Report(
             run=begun.run,
             workflow=begun.workflow,
@@ -340,9 +340,28 @@ def _stage_line(tally: _StageTally, seconds: float) -> StageLine:
     )
 
 
-def _queue_line(account: QueueCounts) -> QueueLine:
-    known: dict[str, Any] = {name: value for name, value in account.items() if name != "bytes"}
+def account_line(account: QueueCounts) -> QueueLine:
+    """Return the line of a queue, as the ledger has it, at the end or before."""
+    known: dict[str, Any] = {name: value for name, value in account.items() if name not in ("bytes", "size")}
     return QueueLine(**known)
+
+
+def counted_up(line: StageLine, counts: StageCounts, seconds: float) -> StageLine:
+    """Give a stage whose workers have not said their last word what they had counted at a snapshot."""
+    words: Mapping[str, Any] = counts
+    passed = counts["sent" if line.role == "producer" else "done"]
+    workers = max(line.workers, counts["alive"])
+    whole = workers * seconds
+    return replace(
+        line,
+        **{name: words[name] for name in ("received", "sent", "done", "failed")},
+        workers=workers,
+        items_per_second=round(passed / seconds, 3) if seconds > 0 else 0.0,
+        busy=round(min(counts["busy"] / whole, 1.0), 4) if whole > 0 else 0.0,
+        busy_seconds=round(counts["busy"], 6),
+        starved_seconds=round(counts["starved"], 6),
+        blocked_seconds=round(counts["blocked"], 6),
+    )
 
 
 def _died(event: WorkerExited) -> Failure:

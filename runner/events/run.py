@@ -96,6 +96,32 @@ class QueueCounts(TypedDict):
     joined: bool
 
 
+class WorkerCounts(TypedDict):
+    """
+    A worker up to now, and what it is at. Times in seconds; they count what goes on up to the moment of the event.
+
+    `state` is busy, starved, blocked or idle. `item` is what it has in hand since `since`, in seconds since 1970: null
+    where it has none, or one without a name.
+    """
+
+    worker: str
+    stage: str
+    pid: int
+    generation: int
+    state: str
+    waits_for: str | None
+    received: int
+    sent: int
+    done: int
+    failed: int
+    retried: int
+    busy: float
+    starved: float
+    blocked: float
+    item: str | None
+    since: float | None
+
+
 class TimeBucket(TypedDict):
     """How many items took `least` seconds or more, and less than those of the next bucket, an eighth more or less."""
 
@@ -175,6 +201,12 @@ class RunProgress(Event, kind="run.progress", level="debug"):
     elapsed: float = carries("Seconds since the start.")
     stages: Sequence[StageCounts] = carries("One object a stage, with the sums of its workers' counters.")
     queues: Sequence[QueueProgress] = carries("One object a queue: the ledger's counts, and its `size` now.")
+
+
+class RunWorkers(Event, kind="run.workers", level="debug"):
+    """What workers are at, while the run goes on: those of whom there is something new, and not all of many at once."""
+
+    workers: Sequence[WorkerCounts] = carries("One object a worker.")
 
 
 class RunStopping(Event, kind="run.stopping", level="warning"):

@@ -32,7 +32,7 @@ FAILURES = frozenset(
 """Of these the first 100 a kind are kept."""
 COUNTED = frozenset({"item.failed", "item.dead_lettered", "worker.exited"})
 """What makes a kind of failure; of `worker.exited` where it died."""
-_NOT_KEPT = frozenset({"run.progress", "stage.timed", "job.printed"})
+_NOT_KEPT = frozenset({"run.progress", "run.workers", "stage.timed", "job.printed"})
 _STAGE_SERIES = ("received", "sent", "done", "failed", "busy", "alive")
 _QUEUE_SERIES = ("size", "put", "done")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -116,6 +116,8 @@ class RunFold:
     progress: Mapping[str, Any] | None = None
     """The fields of the last snapshot."""
     began: float | None = None
+    keeps_rows: bool = True
+    """Whether somebody takes `rows` and `steps`; else there are none."""
     left_out: int = 0
     """Events that were not kept since there were too many like them."""
     of_kind: Counter[str] = field(default_factory=Counter)
@@ -139,6 +141,8 @@ class RunFold:
             return
         if name == "worker.exited" and fields.get("outcome") == "died":
             self._note_death(at, fields)
+        if not self.keeps_rows:
+            return
         text = json.dumps({key: _bounded(value) for key, value in fields.items()}, ensure_ascii=False)
         row = EventRow(at, name, _LEVELS.get(level, 20), fields.get("stage"), fields.get("worker"), text)
         self.rows.append(row)
@@ -216,7 +220,7 @@ class RunFold:
             case "job.finished":
                 job.state, job.ended = str(fields["result"]), at
                 job.code, job.signal = fields.get("exitcode"), fields.get("signal")
-            case "step.finished":
+            case "step.finished" if self.keeps_rows:
                 self.steps.append(
                     StepRow(
                         job.id,

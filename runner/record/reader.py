@@ -19,11 +19,12 @@ from runner.errors import MprunError
 from runner.events.base import Event
 from runner.events.catalogue import KINDS
 from runner.events.item_times import ItemTimes
-from runner.events.report import Report, ReportBuilder, item_seconds
-from runner.events.report_fields import StageLine
+from runner.events.report import Report, ReportBuilder, counted_up, item_seconds
 from runner.events.report_reader import read_report
 from runner.events.run import QueueCounts, RunFinished, RunOutcome
 from runner.facts import dataclass
+from runner.record.fold import RunFold
+from runner.record.refold import read_fold
 from runner.record.schema import DATABASE, SIGNS_OF_LIFE, VERSION, open_to_read
 from runner.record.series import Series
 from runner.spec.obstacles import Reached
@@ -174,6 +175,13 @@ class RunView:
             fields = {key: row[key] for key in ("id", "at", "name", "level", "stage", "worker")}
             yield StoredEvent(**fields, fields=_json(row["fields"], {}))
 
+    def fold(self) -> RunFold:
+        """Return all that was counted of its events. Raises RecordDamaged."""
+        try:
+            return read_fold(self._connection)
+        except sqlite3.Error as error:
+            raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+
     def kinds(self) -> list[dict[str, Any]]:
         """Return the kinds of failures, the most frequent first, each with its samples."""
         kinds = self.rows(
@@ -255,7 +263,12 @@ class RunView:
         builder.observe(end.stamped(last, self.run))
         report = builder.report()
         counts = {each["name"]: each for each in progress.get("stages", ())}
-        stages = tuple(_counted_up(stage, counts.get(stage.name), report.seconds) for stage in report.stages)
+        stages = tuple(
+            counted_up(stage, counts[stage.name], report.seconds)
+            if stage.name in counts and not (stage.received or stage.sent)
+            else stage
+            for stage in report.stages
+        )
         return replace(report, stages=stages)
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
@@ -272,24 +285,6 @@ class RunView:
 
 def _done_in(account: Mapping[str, Any]) -> int:
     return sum(part.get("done", 0) for part in account.get("partitions", ()))
-
-
-def _counted_up(stage: StageLine, counts: Mapping[str, Any] | None, seconds: float) -> StageLine:
-    """Give a stage whose workers never said their last word what they had counted at the last snapshot."""
-    if counts is None or stage.received or stage.sent:
-        return stage
-    passed = counts["sent" if stage.role == "producer" else "done"]
-    return replace(
-        stage,
-        **{name: counts[name] for name in ("received", "sent", "done", "failed")},
-        items_per_second=round(passed / seconds, 3) if seconds > 0 else 0.0,
-        busy=round(min(counts["busy"] / (stage.workers * seconds), 1.0), 4)
-        if stage.workers and seconds
-        else 0.0,
-        busy_seconds=round(counts["busy"], 6),
-        starved_seconds=round(counts["starved"], 6),
-        blocked_seconds=round(counts["blocked"], 6),
-    )
 
 
 def as_event(stored: StoredEvent, run: str) -> Event | None:
