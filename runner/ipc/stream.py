@@ -340,6 +340,11 @@ class Parser:
         """Whether the stream is not ours: the handler wrote to a descriptor that it does not own. It has ended."""
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether a message has begun that is not whole."""
+        return self._held > 0
+
+    @property
     def most(self) -> int:
         """How much to read at once: a big message takes fewer and longer steps."""
         return min(max(_CHUNK, self._needed - self._held), _LONG_CHUNK)
@@ -416,6 +421,11 @@ class SupervisorStream:
     def nonsense(self) -> bool:
         """Whether it has ended since what came was not a worker's: nothing more can be made of this stream."""
         return self._parser.nonsense
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the last message that came is not whole. Of a worker that is gone it never will be."""
+        return self._parser.is_cut_off
 
     @property
     def backlogged(self) -> bool:

@@ -20,6 +20,7 @@ from runner.composition import run
 from runner.errors import StartFailed
 from runner.events.base import Event
 from runner.events.report import Report
+from runner.ipc.stream import PutMessage
 from runner.process.memory import own_bytes
 from runner.spec.failures import OnError
 from runner.spec.limits import Limits
@@ -418,6 +419,29 @@ def test_a_handler_that_writes_into_its_workers_stream_ends_the_run_with_the_rea
 
     assert 1 == report.exit_code
     assert "wrote to a descriptor that it does not own" in report.reason
+
+
+@leased_only
+def test_a_worker_that_finishes_with_its_last_message_cut_off_has_not_done_its_work(scene: Scene) -> None:
+    """As by what it forgot to wait for: a lost frame that nobody tells of would be items lost with exit code 0."""
+    begun = PutMessage(count=1, body=bytes(1_000_000)).header()
+    report = scene.run(
+        f"""
+        import gc
+        from runner.ipc.stream import WorkerStream
+
+        def count(n):
+            try:
+                yield from range(n)
+            finally:
+                gc.unfreeze()
+                (stream,) = (each for each in gc.get_objects() if isinstance(each, WorkerStream))
+                os.write(stream.fileno(), {begun!r})
+        """
+    )
+
+    assert 1 == report.exit_code
+    assert "its last message to the supervisor is cut off: items may be lost" in report.reason
 
 
 @pytest.mark.parametrize("limit", [("-v", 1_500_000), ("-f", 1_000_000)], ids=["addresses", "size of files"])

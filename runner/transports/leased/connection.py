@@ -73,6 +73,8 @@ class WorkerConnection:
     """It waits for more before it goes on, and would go on without."""
     dismissed: bool = False
     """It was asked to end: what it has in hand then is not to blame for its death."""
+    has_finished: bool = False
+    """It has said that it has done all its work."""
     errors_outside: int = 0
     """Failures of its items that found no room yet in the queue that they go to: meanwhile it gets no other items."""
 

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
 _BROKEN_STREAM = (
     "the handler wrote to a descriptor that it does not own: the worker's private stream to the supervisor"
 )
+_CUT_OFF = "the worker said that it had finished, and its last message to the supervisor is cut off: items may be lost"
 _INSIDE = "the supervisor"
 _QUICK = 2000.0
 """Items a second that a stage may begin for its readers to get several at once."""
@@ -311,13 +312,18 @@ class LeasedTransport(PooledTransport):
             if isinstance(fact, Exited):
                 self._reap(fact)
             elif isinstance(fact, Finished):
-                self._states.finished(fact.worker)
+                self._finished(fact.worker)
             elif isinstance(fact, ItemFailure):
                 self._reject(fact)
         words = [fact for fact in facts if not isinstance(fact, Exited)]
         about_items, self._intake.facts = self._intake.facts, []
         about_items += self._partitioned.news(time.monotonic(), all_of_it=len(words) < len(facts))
         return [*words, *about_items, *(fact for fact in facts if isinstance(fact, Exited))]
+
+    def _finished(self, worker: str) -> None:
+        self._states.finished(worker)
+        if (connection := self._connections.get(worker)) is not None:
+            connection.has_finished = True
 
     def _connect(self, worker: WorkerPlan, stream: SupervisorStream, pid: int) -> None:
         inbox = self._ledgers[worker.receives] if worker.receives else None
@@ -371,6 +377,8 @@ class LeasedTransport(PooledTransport):
         if connection is None:
             return
         self._intake.receive(connection)
+        if exited.code == 0 and connection.has_finished and connection.stream.is_cut_off:
+            self._intake.facts.append(HandlerFailed(worker, _CUT_OFF))
         self.pool.unwatch(connection.stream)
         connection.stream.close()
         now, page = time.monotonic(), self.pool.status(worker)
