@@ -262,6 +262,7 @@ class ReportBuilder:
                     "from": None,
                     "to": None,
                     "targets": [],
+                    "total": None,
                 }
             )
         return self._stages[event.stage]

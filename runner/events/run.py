@@ -41,6 +41,7 @@ StageDeclared = TypedDict(
         "from": str | None,
         "to": str | None,
         "targets": list[str],
+        "total": int | None,
     },
 )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runner.errors import UsageError
+from runner.events.run import RunOutcome
 from runner.record.index import INDEX, read_index, update_index
 from runner.record.schema import DATABASE
 from runner.record.summary import KILLED, RUNNING, UNKNOWN, RunSummary, summarize_run
@@ -75,6 +76,17 @@ def find_run(word: str, runs: Sequence[RunSummary]) -> RunSummary:
         word, dict.fromkeys([LATEST, *(r.workflow for r in runs), *(r.id for r in runs[::-1])])
     )
     raise UsageError(f"there is no run '{word}'; {nearest}")
+
+
+def last_done_run(workflow: str, file: str, but: str, place: Path | None = None) -> RunSummary | None:
+    """Return the last run of the same workflow in the same file that was done, `but` this one; None where none was."""
+    try:
+        runs = runs_in(place)
+    except (OSError, UsageError):
+        return None
+    where = str(Path(file).absolute())
+    alike = [run for run in runs if (run.workflow, run.file) == (workflow, where) and run.id != but]
+    return next((run for run in reversed(alike) if run.outcome == RunOutcome.DONE), None)
 
 
 def unique_prefixes(ids: Iterable[str]) -> dict[str, int]:

@@ -28,10 +28,12 @@ from runner.events.run import (
     ItemRetried,
     RunFinished,
     RunProgress,
+    RunStarted,
     WorkerEvent,
 )
 from runner.spec.failures import OnError
 from runner.text import visible
+from runner.watch.eta import EtaModel, eta_line
 
 HEARTBEAT = 10.0
 """Seconds between two lines of progress in a log that nobody watches live."""
@@ -43,6 +45,8 @@ SAMPLE = 1.0
 """Seconds between two lines of progress in a file of events: enough for a plot, and few in a run of hours."""
 
 Style = Literal["text", "json"]
+Previous = Callable[[RunStarted], tuple[float, float] | None]
+"""Finds the last run like one that begins: how long it took, and when it began."""
 _EVENT_WIDTH = max(map(len, KINDS))
 
 
@@ -61,7 +65,9 @@ class LogObserver:
         *,
         colors: bool = False,
         heartbeat: float | None = HEARTBEAT,
+        previous: Previous = lambda _: None,
     ) -> None:
+        """`previous` says of a run that has begun how long the last one like it took, and when that was."""
         self._log = structlog.wrap_logger(
             structlog.BytesLogger(stream),
             processors=_json_processors() if style == "json" else _text_processors(colors),
@@ -70,9 +76,15 @@ class LogObserver:
         self._heartbeat = heartbeat
         self._next_beat = heartbeat or 0.0
         self._repeats = _Repeats() if style == "text" else None
+        self._eta = EtaModel() if style == "text" and heartbeat is not None else None
+        self._find_previous = previous
+        self._begun: RunStarted | None = None
+        self._previous: tuple[float, float] | None = None
 
     def observe(self, event: Event) -> None:
         """Write one line, or more where there is a traceback; for people none that only says the same again."""
+        if self._eta is not None:
+            self._eta.observe(event)
         if isinstance(event, _OF_ITEMS) and self._repeats is not None:
             for level, line in self._repeats.add(event):
                 self._write(level, line)
@@ -81,10 +93,19 @@ class LogObserver:
                 for level, line in self._repeats.flush():
                     self._write(level, line)
             self._write(event.level, as_dict(event))
+            self._begun = event if isinstance(event, RunStarted) else self._begun
         elif self._heartbeat is not None and event.elapsed >= self._next_beat:
             self._next_beat = event.elapsed + self._heartbeat
             # One in so many is news, however loud the stream of them is declared.
-            self._write("info", as_dict(event))
+            self._write("info", as_dict(event) | self._when_done())
+
+    def _when_done(self) -> dict[str, str]:
+        """Say when the run is done, where that is known; what the past says is only looked up for those who wait."""
+        if self._eta is None:
+            return {}
+        if self._begun is not None:
+            self._previous, self._begun = self._find_previous(self._begun), None
+        return {"progress": eta_line(self._eta.estimate(), self._previous)}
 
     def close(self) -> None:
         """Each line was flushed as it was written."""

@@ -193,7 +193,22 @@ def _log(options: RenderOptions) -> Observer:
 
     heartbeat = None if options.live else HEARTBEAT
     stream = os.fdopen(2, "wb", closefd=False)
-    return LogObserver(stream, options.style, options.level, colors=options.colors, heartbeat=heartbeat)
+    return LogObserver(
+        stream,
+        options.style,
+        options.level,
+        colors=options.colors,
+        heartbeat=heartbeat,
+        previous=_previous_run,
+    )
+
+
+def _previous_run(begun: RunStarted) -> tuple[float, float] | None:
+    """Say how long the last run like this one took, and when it began."""
+    from runner.record.history import last_done_run  # sqlite3, for those who have waited for a while
+
+    before = last_done_run(begun.workflow, begun.file, begun.run)
+    return None if before is None else (before.seconds, before.began)
 
 
 def _events(connection: socket.socket, upstream: Upstream, bus: Bus, chunk: bytes) -> Iterator[Event]:

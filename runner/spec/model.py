@@ -261,6 +261,14 @@ class StageSpec:
         default=None,
         more={"examples": [32, {"size": 500, "bytes": "1MB", "wait": "1s"}]},
     )
+    total: int | None = key(
+        integer(0),
+        "For a producer: how many items its workers are going to make, all together: a number, or a reference such as "
+        "`${{ params.items }}`. It changes nothing in what they do, and tells whoever watches when the run is done. A "
+        "source that knows how much there is to read, as of files, needs no key.",
+        default=None,
+        more={"examples": [400000]},
+    )
     description: str = key(TEXT, "What the stage does.", default="")
     daemon: bool = key(
         BOOLEAN,

@@ -47,7 +47,7 @@ class PlanChange:
 
 _SHOWN = {"workers": "count", "receives": "from", "sends": "to", "arguments": "with", "handler": "run"}
 """What fields are called in the file, where it calls them otherwise."""
-_UNTOLD = frozenset({"description", "kept", "drives", "resumes", "over_death", "declared"})
+_UNTOLD = frozenset({"description", "total", "kept", "drives", "resumes", "over_death", "declared"})
 """What is said for people alone, or follows from the handler's source."""
 
 

@@ -515,4 +515,5 @@ def _declared(stage: StagePlan) -> StageDeclared:
         "from": stage.receives,
         "to": stage.spec.sends,
         "targets": list(stage.targets),
+        "total": stage.spec.total,
     }

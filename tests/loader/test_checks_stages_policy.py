@@ -27,6 +27,7 @@ def stage(**keys: Any) -> StageSpec:
         ({"receives": "q", "restart": ALWAYS}, []),
         ({"sends": "q", "restart": RestartPolicy()}, []),
         ({"receives": "q", "deterministic": True}, [("not-a-producer", "deterministic")]),
+        ({"receives": "q", "total": 3}, [("not-a-producer", "total")]),
         ({"sends": "q", "deterministic": True}, []),
         ({"sends": "q", "batch": BatchSpec(8)}, [("wrong-role", "batch")]),
         ({"batch": BatchSpec(8)}, [("wrong-role", "batch")]),

@@ -321,3 +321,33 @@ def test_machines_get_every_item_and_traceback() -> None:
     shown = [json.loads(line) for line in lines_for(failures(50, traceback=TRACE), "json")]
 
     assert [TRACE] * 50 == [line["traceback"] for line in shown]
+
+
+def begun(**stage: Any) -> Event:
+    chef = {"name": "chef", "role": "producer", "workers": 1, "daemon": False, "from": None, "to": "steamer"}
+    return event("run.started", workflow="baozi", file="b.yaml", stages=[chef | stage], queues=[])
+
+
+def test_a_log_that_nobody_watches_says_when_the_run_is_done() -> None:
+    stages = [
+        {"name": "chef", "targets": ["steamer"], "total": 36, "workers": 1, "daemon": False, "from": None},
+        {"name": "eater", "targets": [], "workers": 1, "daemon": False, "from": "steamer"},
+    ]
+    started = event("run.started", workflow="baozi", file="b.yaml", stages=stages, queues=[])
+
+    lines = logged(started, progress(0.0), progress(18.0), style="text", previous=lambda _: (61.0, 0.0))
+
+    assert 'progress="25% of 36, took 1m01s on' in lines.splitlines()[-1]
+
+
+def test_where_the_end_can_t_be_known_the_last_run_is_told_which_is_asked_for_once() -> None:
+    asked = []
+
+    def previous(started: Any) -> tuple[float, float]:
+        asked.append(started.workflow)
+        return 61.0, AT
+
+    lines = logged(begun(), progress(10.0), progress(20.0), style="text", previous=previous)
+
+    assert ["baozi"] == asked
+    assert 2 == lines.count('progress="took 1m01s on 11-1')

@@ -58,11 +58,12 @@ def _endless(stage: StageSpec) -> Iterator[Diagnostic]:
 
 
 def _not_a_producer(stage: StageSpec) -> Iterator[Diagnostic]:
-    if stage.deterministic and stage.role is not Role.PRODUCER:
-        message = f"'deterministic' is for producers, and stage '{stage.name}' is a {stage.role}"
-        yield Diagnostic(
-            ("stages", stage.name, "deterministic"), "not-a-producer", message, "key", "leave it out"
-        )
+    if stage.role is Role.PRODUCER:
+        return
+    given = {"deterministic": stage.deterministic, "total": stage.total is not None}
+    for key in (key for key, is_given in given.items() if is_given):
+        message = f"'{key}' is for producers, and stage '{stage.name}' is a {stage.role}"
+        yield Diagnostic(("stages", stage.name, key), "not-a-producer", message, "key", "leave it out")
 
 
 def _not_a_reader(stage: StageSpec) -> Iterator[Diagnostic]:
