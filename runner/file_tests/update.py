@@ -20,6 +20,8 @@ from runner.spec.source.reader import read_text
 from runner.text import write_atomically
 
 Wrong = Sequence[tuple[FileTest, Sequence[Mismatch]]]
+_Told = list[tuple[DataPath, Any]]
+_Edits = tuple[Text, list[Edit], _Told]
 
 
 def update_files(source: SourceDocument, wrong: Wrong) -> list[str]:
@@ -29,7 +31,21 @@ def update_files(source: SourceDocument, wrong: Wrong) -> list[str]:
     Raises:
         MprunError: a file can't be changed without changing something else of it, or can't be written.
     """
-    edits: dict[int, tuple[Text, list[Edit], list[tuple[DataPath, Any]]]] = {}
+    return [_write(*each) for each in _edits_by_file(source, wrong)]
+
+
+def why_not_updated(source: SourceDocument, test: FileTest, mismatches: Sequence[Mismatch]) -> str | None:
+    """Say why what came of a test can't be written into its file; None where it can. Nothing is written."""
+    try:
+        for text, edits, told in _edits_by_file(source, [(test, mismatches)]):
+            _edited(text, edits, told)
+    except MprunError as error:
+        return str(error)
+    return None
+
+
+def _edits_by_file(source: SourceDocument, wrong: Wrong) -> Iterable[_Edits]:
+    edits: dict[int, _Edits] = {}
     for test, mismatches in wrong:
         for mismatch in mismatches:
             path: DataPath = ("tests", test.name, *mismatch.where)
@@ -37,7 +53,7 @@ def update_files(source: SourceDocument, wrong: Wrong) -> list[str]:
             _, into, told = edits.setdefault(id(node.mark.text), (node.mark.text, [], []))
             into += _edits(node, mismatch.where, mismatch.right)
             told.append((path, mismatch.right))
-    return [_write(*each) for each in edits.values()]
+    return edits.values()
 
 
 def _edits(node: SourceNode, where: DataPath, right: Any) -> Iterator[Edit]:
@@ -53,10 +69,15 @@ def _edits(node: SourceNode, where: DataPath, right: Any) -> Iterator[Edit]:
     yield from replaced(node, right)
 
 
-def _write(text: Text, edits: Iterable[Edit], told: Sequence[tuple[DataPath, Any]]) -> str:
-    path = Path(text.file)
+def _edited(text: Text, edits: Iterable[Edit], told: _Told) -> str:
     new = apply_edits(text.text, edits)
     _check(text, new, told)
+    return new
+
+
+def _write(text: Text, edits: Iterable[Edit], told: _Told) -> str:
+    path = Path(text.file)
+    new = _edited(text, edits, told)
     try:
         before = path.read_bytes()
         mark = codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b""
@@ -68,11 +89,11 @@ def _write(text: Text, edits: Iterable[Edit], told: Sequence[tuple[DataPath, Any
     return text.file
 
 
-def _check(text: Text, new: str, told: Sequence[tuple[DataPath, Any]]) -> None:
+def _check(text: Text, new: str, told: _Told) -> None:
     """Make sure that the new file says what came, and all else as before."""
-    before = read_text(text.text, text.file).data
+    before = _unshared(read_text(text.text, text.file).data)
     try:
-        after = read_text(new, text.file).data
+        after = _unshared(read_text(new, text.file).data)
     except SpecError:
         after = None
     for path, right in told:
@@ -83,6 +104,17 @@ def _check(text: Text, new: str, told: Sequence[tuple[DataPath, Any]]) -> None:
             f"'{text.file}' is not changed: the expectations of {names} are written in a way, with anchors or aliases "
             "say, in which they can't be written anew alone; change them by hand"
         )
+
+
+def _unshared(data: Any) -> Any:
+    """Copy what aliases have in common as often as it is there, so that a change of one is not one of all."""
+    match data:
+        case dict():
+            return {key: _unshared(value) for key, value in data.items()}
+        case list():
+            return [_unshared(value) for value in data]
+        case _:
+            return data
 
 
 def _put(data: Any, path: DataPath, value: Any) -> None:

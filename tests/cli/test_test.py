@@ -94,8 +94,29 @@ def test_what_shares_an_anchor_is_left_for_the_user(run_mprun: RunMprun, tmp_pat
     done = run_mprun("test", "shop.yaml", "--update", cwd=tmp_path)
 
     assert 1 == done.returncode
-    assert "'shop.yaml' is not changed: the expectations of" in done.stderr
+    assert ["  FAILED ", "  FAILED "] == [
+        line[:9] for line in done.stdout.splitlines() if "bad" in line[9:15]
+    ]
+    assert 2 == done.stdout.count("'shop.yaml' is not changed: the expectations of")
     assert before == path.read_text()
+
+
+def test_a_file_that_can_not_be_updated_does_not_keep_the_next_one_from_its_tests(
+    run_mprun: RunMprun, tmp_path: Path
+) -> None:
+    """And nothing is said to be updated that is not."""
+    shared = GOOD.replace("[1, 2], expect: {outputs: [2, 4]}", "[1, 1.5], expect: *b")
+    write(tmp_path, BAD.replace("expect: {", "expect: &b {") + shared)
+    other = tmp_path / "other.yaml"
+    other.write_text(FILE + "tests:\n" + BAD)
+    done = run_mprun("test", "shop.yaml", "other.yaml", "--update", cwd=tmp_path)
+
+    assert 1 == done.returncode
+    refused, updated = done.stdout.split("other.yaml\n", 1)
+    assert "updated" not in refused
+    assert "is not changed" in refused
+    assert "updated bad" in updated
+    assert "[2]" in other.read_text()
 
 
 def test_a_first_test_is_written_and_passes(run_mprun: RunMprun, tmp_path: Path) -> None:

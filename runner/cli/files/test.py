@@ -19,7 +19,7 @@ import click
 
 from runner.cli.options import FILE, examples, workflow_files
 from runner.cli.output import print_message, write
-from runner.errors import ExitCode, SpecError, UsageError
+from runner.errors import ExitCode, MprunError, SpecError, UsageError
 from runner.facts import dataclass
 from runner.text import colour_allowed
 
@@ -136,9 +136,12 @@ class Session:
         if note:
             write(f"  {note}\n")
         done: list[ShownTest] = []
+        wrong: list[tuple[FileTest, Sequence[Mismatch]]] = []
         try:
-            for shown in self._each(file, checked, tests):
+            for shown in self._each(file, checked, tests, wrong):
                 done.append(shown)
+            if wrong:
+                done[:] = self._write_anew(checked, wrong, done)
         finally:
             self.shown.append(ShownFile(str(file), done, began, time.monotonic() - start, note))
 
@@ -155,25 +158,51 @@ class Session:
 
         return create_test(file, checked.spec)
 
-    def _each(self, file: Path, checked: Checked, tests: Sequence[FileTest]) -> Iterator[ShownTest]:
+    def _each(
+        self,
+        file: Path,
+        checked: Checked,
+        tests: Sequence[FileTest],
+        wrong: list[tuple[FileTest, Sequence[Mismatch]]],
+    ) -> Iterator[ShownTest]:
+        """Run each test and show it; what the file is to say instead of what it says is added to `wrong`."""
         from runner.render.file_tests import TestState, test_lines
 
         colour = colour_allowed(sys.stdout)
-        wrong: list[tuple[FileTest, Sequence[Mismatch]]] = []
         for test in tests:
             shown, mismatches = self._run(file, checked, test)
             if self.update and mismatches and all(each.can_update for each in mismatches):
-                wrong.append((test, mismatches))
-                shown = _updated(shown)
+                shown = _with_update(checked, test, mismatches, shown)
+                if shown.state is TestState.UPDATED:
+                    wrong.append((test, mismatches))
             self.has_failed |= shown.state is TestState.FAILED
             write("".join(f"{line}\n" for line in test_lines(shown, colour=colour)))
             yield shown
-        if wrong:
-            from runner.file_tests.update import update_files
 
-            assert checked.source is not None
+    def _write_anew(
+        self,
+        checked: Checked,
+        wrong: Sequence[tuple[FileTest, Sequence[Mismatch]]],
+        done: Sequence[ShownTest],
+    ) -> list[ShownTest]:
+        """Write what came into the files; where one can't be written, say so, and its tests have failed after all."""
+        from dataclasses import replace
+
+        from runner.file_tests.update import update_files
+        from runner.render.file_tests import TestState
+
+        assert checked.source is not None
+        try:
             for path in update_files(checked.source, wrong):
                 write(f"  {path} is written anew\n")
+        except MprunError as error:
+            write(f"  not updated: {error}\n")
+            self.has_failed = True
+            return [
+                replace(each, state=TestState.FAILED) if each.state is TestState.UPDATED else each
+                for each in done
+            ]
+        return list(done)
 
     def _run(self, file: Path, checked: Checked, test: FileTest) -> tuple[ShownTest, Sequence[Mismatch]]:
         from runner.file_tests.execution import execute, folder_for_test
@@ -198,12 +227,21 @@ class Session:
         return ShownTest(test.name, state, observed.seconds, mismatches, observed.said), verdict.mismatches
 
 
-def _updated(shown: ShownTest) -> ShownTest:
+def _with_update(
+    checked: Checked, test: FileTest, mismatches: Sequence[Mismatch], shown: ShownTest
+) -> ShownTest:
+    """Show a failed test as updated, or say what is in the way."""
     from dataclasses import replace
 
-    from runner.render.file_tests import TestState
+    from runner.file_tests.update import why_not_updated
+    from runner.render.file_tests import ShownMismatch, TestState
 
-    return replace(shown, state=TestState.UPDATED)
+    assert checked.source is not None
+    why = why_not_updated(checked.source, test, mismatches)
+    if why is None:
+        return replace(shown, state=TestState.UPDATED)
+    place = _place(checked.source, ("tests", test.name))
+    return replace(shown, mismatches=(*shown.mismatches, ShownMismatch(place, why, ())))
 
 
 def _spec_with(file: Path, checked: Checked, test: FileTest) -> tuple[WorkflowSpec | None, list[str]]:
