@@ -415,3 +415,14 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def write_document(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; what is no plain file, such as /dev/stdout, as it is: nothing takes its place.
+
+    Raises OSError.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+    else:
+        write_atomically(path, data)

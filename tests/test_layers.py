@@ -32,6 +32,7 @@ PACKAGES = (
     "api",
     "composition",
     "render",
+    "telemetry",
     "watch",
     "supervisor",
     "record",

@@ -22,7 +22,7 @@ from runner.jobs.masking import unfit_secrets
 from runner.render.job_summary import MOST_TAIL, Grid, Part, final_summary
 from runner.render.lines import OutputLine
 from runner.spec.jobs import JobSpec
-from runner.text import write_atomically
+from runner.text import write_document
 
 _LONG_TAIL = 200
 """Last lines of a job that the JUnit file keeps, and that are searched for the place to blame."""
@@ -108,11 +108,9 @@ def write_junit(report: Report, job_report: JobReport, path: Path) -> None:
     """Write the file, whole or not at all. Raises OSError."""
     from runner.render.junit import junit
 
-    text = junit(report, job_report, {line.job: _tail_of(line, _LONG_TAIL) for line in job_report.jobs})
-    if path.exists() and not path.is_file():  # such as /dev/stdout, whose place nothing can take
-        path.write_bytes(text)
-    else:
-        write_atomically(path, text)
+    write_document(
+        path, junit(report, job_report, {line.job: _tail_of(line, _LONG_TAIL) for line in job_report.jobs})
+    )
 
 
 def _tail_of(line: JobLine, most: int) -> list[str]:

@@ -212,6 +212,14 @@ class RunView:
             return Series.decode(row["start"], row["step"], row["body"])
         return None
 
+    def all_series(self) -> dict[str, Series]:
+        """Return all numbers over time, by name."""
+        rows = self.rows("SELECT name, start, step, body FROM series ORDER BY name")
+        try:
+            return {row["name"]: Series.decode(row["start"], row["step"], row["body"]) for row in rows}
+        except ValueError as error:
+            raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+
     def timings(self) -> dict[str, ItemTimes]:
         """Return how long the items of each stage took, over all incarnations."""
         rows = self.rows("SELECT stage, buckets, slowest FROM timing")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from kept_cuts import cut_of
 from record_homes import recorded
+from trace_format import require_valid, shown_on
 
 from runner.ledger.ranges import Frame
 from runner.record.writer import RunWriter
@@ -146,7 +147,10 @@ def test_the_file_is_shown_as_it_was(past: Mprun, home: Path) -> None:
     ("words", "expected"),
     [
         (("show", "shpo"), "there is no run 'shpo'; did you mean 'shop'?"),
-        (("show", "shop", "--events", "--file"), "--events, --failures and --file are shown one at a time"),
+        (
+            ("show", "shop", "--events", "--file"),
+            "--events, --failures, --file and --trace are shown one at a time",
+        ),
         (("logs", "shop", "noe"), "the run has no worker 'noe'; did you mean 'neo'?"),
         (("logs", "ci", "tets"), "the run has no job 'tets'; did you mean 'test'?"),
         (("logs", "shop", "--grep", "("), "--grep: '(' is no regular expression"),
@@ -311,3 +315,31 @@ def test_a_run_that_was_gone_on_with_is_one_line(tmp_path: Path, mprun_of: Calla
     rows = [line.split() for line in mprun("history").stdout.splitlines()]
     assert "RESUMED" not in before
     assert ("RESUMED", ["1", "0"]) == (rows[0][-1], [row[-1] for row in rows[1:]])
+
+
+def test_a_trace_of_stages_has_a_line_for_each_worker_with_its_failures(past: Mprun, home: Path) -> None:
+    done = past("show", "shop", "--trace", "shop.json")
+
+    events = require_valid(json.loads((home / "shop.json").read_text()))
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert 2 == shown_on(events, "neo").count("item.failed")
+
+
+def test_a_trace_of_jobs_is_printed_where_the_file_is_a_dash(past: Mprun) -> None:
+    events = require_valid(json.loads(past("show", "ci", "--trace", "-").stdout))
+
+    assert ["test", "echo tested; exit 3", "failed"] == shown_on(events, "test")
+    assert [("s", 1), ("f", 1)] == [(each["ph"], each["id"]) for each in events if each["ph"] in "sf"]
+
+
+def test_a_run_that_was_killed_has_a_trace(past: Mprun) -> None:
+    events = require_valid(json.loads(past("show", "dead0001", "--trace", "-").stdout))
+
+    assert ["neo", "starting"] == shown_on(events, "neo")
+
+
+def test_a_trace_that_cannot_be_written_is_refused_by_its_name(past: Mprun) -> None:
+    done = past("show", "shop", "--trace", "nowhere/shop.json")
+
+    assert 2 == done.returncode
+    assert "--trace: 'nowhere/shop.json' can't be written: No such file or directory" in done.stderr

@@ -206,7 +206,9 @@ def test_series_are_there_to_be_read(run_folder: RunFolder, recorder: Recorder) 
 
     with RunView(run_folder.path) as view:
         series, none = view.series("stage/chef/sent"), view.series("stage/nobody/sent")
-    assert series is not None and none is None
+        of_all = view.all_series()
+    assert series is not None and of_all["stage/chef/sent"].values == series.values
+    assert none is None and len(of_all) == 6
     assert (0, 0, 0, 0, 1, 1, 1, 1, 2) == series.values
     assert {"elapsed": 2.0} == {"elapsed": json.loads(json.dumps(facts(run_folder)["progress"]))["elapsed"]}
 

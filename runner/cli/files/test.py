@@ -21,7 +21,7 @@ from runner.cli.options import FILE, examples, workflow_files
 from runner.cli.output import print_message, write
 from runner.errors import ExitCode, MprunError, SpecError, UsageError
 from runner.facts import dataclass
-from runner.text import colour_allowed
+from runner.text import colour_allowed, write_document
 
 if TYPE_CHECKING:
     from runner.file_tests.verdict import Mismatch
@@ -268,23 +268,14 @@ def _write_refusal(path: Path, refused: SpecError) -> None:
     from runner.render.junit import refused as junit_refused
 
     event = RunRefused(exitcode=int(refused.exit_code), **refusal(refused)).stamped(time.time(), "")
-    _write_xml(path, junit_refused(event))
+    write_document(path, junit_refused(event))
 
 
 def _write_junit(path: Path, files: Sequence[ShownFile]) -> None:
     from runner.render.file_tests import junit_suite
     from runner.render.junit import junit_of_suites
 
-    _write_xml(path, junit_of_suites("mprun test", [junit_suite(file) for file in files]))
-
-
-def _write_xml(path: Path, text: bytes) -> None:
-    from runner.text import write_atomically
-
-    if path.exists() and not path.is_file():
-        path.write_bytes(text)
-    else:
-        write_atomically(path, text)
+    write_document(path, junit_of_suites("mprun test", [junit_suite(file) for file in files]))
 
 
 def _say(session: Session) -> None:

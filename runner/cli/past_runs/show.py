@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from runner.cli.options import examples, output_format
+from runner.cli.options import FILE, examples, output_format
 from runner.cli.output import write
 from runner.cli.past_runs.history import run_as_dict, when
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, how_killed, look_into, report_of, way_on
@@ -19,7 +20,7 @@ from runner.errors import ExitCode, UsageError
 from runner.events.report import Report
 from runner.record.reader import RunView, as_event
 from runner.record.summary import KILLED, RUNNING, RunSummary
-from runner.text import colour_allowed, visible
+from runner.text import colour_allowed, visible, write_document
 from runner.units import counted, rough_duration
 
 _MOST_SAMPLES = 5
@@ -40,6 +41,7 @@ EXAMPLES = examples(
     "mprun show 3f2a --failures      what failed, by kind, with samples",
     "mprun show baozi --events       its log",
     "mprun show baozi --file > as-it-was.yaml",
+    "mprun show baozi --trace out.json      for ui.perfetto.dev",
 )
 
 
@@ -50,13 +52,20 @@ EXAMPLES = examples(
 )
 @click.option("--failures", is_flag=True, help="What failed, by kind, with some of the items.")
 @click.option("--file", "show_file", is_flag=True, help="The workflow file as it was.")
+@click.option(
+    "--trace",
+    type=FILE,
+    help="Write it to this file as trace events, to be looked at in ui.perfetto.dev; `-` is standard output.",
+)
 @output_format(["text", "json"])
-def command(run: str, events: bool, failures: bool, show_file: bool, form: str) -> int:
-    if sum((events, failures, show_file)) > 1:
-        raise UsageError("--events, --failures and --file are shown one at a time")
+def command(run: str, events: bool, failures: bool, show_file: bool, trace: Path | None, form: str) -> int:
+    if sum((events, failures, show_file, trace is not None)) > 1:
+        raise UsageError("--events, --failures, --file and --trace are shown one at a time")
     summary, run_folder = chosen_run(run)
     with look_into(summary, run_folder) as view:
-        if events:
+        if trace is not None:
+            _write_trace(summary, view, trace)
+        elif events:
             _show_events(view, form)
         elif failures:
             _show_failures(view, form)
@@ -143,6 +152,23 @@ def _show_file(view: RunView, form: str) -> None:
     write(text)
     for name, inner in included.items():
         write(f"\n# included: {visible(name)}\n{inner}")
+
+
+def _write_trace(run: RunSummary, view: RunView, file: Path) -> None:
+    from runner.telemetry.chrome_trace import TracedRun, trace_text
+
+    with view.transaction():
+        events, series = list(view.events()), view.all_series()
+        heard = [view.last_moment(each.n) for each in view.incarnations()]
+    ended = max(at for at in (run.began, run.ended, *heard) if at is not None)
+    text = "".join(trace_text(TracedRun(run.id, run.workflow, run.began, ended, events, series)))
+    if str(file) == "-":
+        write(text)
+        return
+    try:
+        write_document(file, text.encode())
+    except OSError as error:
+        raise UsageError(f"--trace: '{file}' can't be written: {error.strerror}") from error
 
 
 def _json(document: Any) -> str:
