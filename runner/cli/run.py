@@ -57,7 +57,7 @@ class Watchers:
 _events = click.option(
     "--events",
     type=FILE,
-    help="Write every event to this file, a JSON object a line; of run.progress at most one a second.",
+    help="Write every event to this file, a JSON object a line; of run.progress at most one a second, no run.workers.",
 )
 _report = click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
 _log = click.option(

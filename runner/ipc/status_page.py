@@ -10,7 +10,6 @@ A store of one aligned 64-bit word is not torn on the machines Python runs on. T
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import mmap
 import os
@@ -18,53 +17,15 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import IntEnum
 from functools import partial
-from typing import Any, Final, NamedTuple, NoReturn, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from runner.events.item_times import BUCKETS, NO_TIMES, ItemTimes, bucket_of
 from runner.facts import dataclass
 from runner.ipc.descriptors import by_duplicate
-
-_MAP_FIXED = 0x10
-_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
-_FAILED = ctypes.c_void_p(-1).value
-
-# What Python's `mmap` can't do: map a page in the place of another, and free a range of a file unmapped.
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = (
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-)
-
-
-def map_over(memory: Any, flags: int, descriptor: int = -1, offset: int = 0) -> None:
-    """
-    Put another mapping in the place of that behind `memory`, whole pages of it, here alone.
-
-    Whoever looks through `memory` goes on to: with `MAP_PRIVATE` it sees a copy, which is taken when it is first
-    written to; without a descriptor, and with `MAP_ANONYMOUS`, zeros. Raises OSError.
-    """
-    place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    access = mmap.PROT_READ | mmap.PROT_WRITE
-    if _libc.mmap(place, len(memory), access, flags | _MAP_FIXED, descriptor, offset) == _FAILED:
-        _raise()
-
-
-def punch_hole(descriptor: int, at: int, size: int) -> None:
-    """Free the memory or disk behind a range of a file; it reads as zeros then (fallocate(2)). Raises OSError."""
-    if _libc.fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_int64(at), ctypes.c_int64(size)):
-        _raise()
-
-
-def _raise() -> NoReturn:
-    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
+from runner.ipc.mappings import map_over
 
 PAGE = 4096
 STACKS_SIGNAL = signal.SIGUSR2
@@ -194,6 +155,42 @@ class ItemCounts(NamedTuple):
     """Items that have failed for good."""
 
 
+class Sighting(NamedTuple):
+    """What a page shows somebody who looks on: what was counted, but for how long items took, and what it is at."""
+
+    received: int = 0
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+    busy: float = 0.0
+    starved: float = 0.0
+    blocked: float = 0.0
+    """Seconds, as in `Counters`, with what goes on."""
+    at_work: bool = False
+    waiting: Wait = Wait.NOTHING
+    hand: tuple[int, ...] = ()
+    """Tells items in hand apart: two that are equal are of one item."""
+    item: str = ""
+    """What is in hand, where it has a name; else empty."""
+    oldest: float | None = None
+    """As in `Pulse`."""
+
+    @property
+    def counted(self) -> tuple[float, ...]:
+        """What was counted, in the order of the fields of `CounterFields`."""
+        counted: tuple[Any, ...] = self[:_COUNTED]
+        return counted
+
+    def with_counted(self, counted: Iterable[float]) -> Sighting:
+        """Return the same with other counts, in the same order."""
+        whole: tuple[Any, ...] = (*counted, *self[_COUNTED:])
+        return Sighting(*whole)
+
+
+_COUNTED = 8
+
+
 class CounterFields(TypedDict):
     """`Counters` as events have them."""
 
@@ -236,6 +233,12 @@ class Counters:
         names = [name for name in cls.__slots__ if name != "times"]
         sums: dict[str, Any] = {name: sum(getattr(each, name) for each in all_) for name in names}
         return cls(**sums, times=ItemTimes.total(each.times for each in all_))
+
+    @classmethod
+    def summed(cls, counted: Iterable[tuple[float, ...]], times: ItemTimes = NO_TIMES) -> Counters:
+        """Add up what several workers have counted, each in the order of the fields."""
+        sums: list[Any] = [*map(sum, zip(*counted, strict=True))]
+        return replace(cls(*sums), times=times)
 
     def as_fields(self) -> CounterFields:
         """The counters under the names that events use."""
@@ -411,18 +414,33 @@ class StatusPage:
 
     def counters(self) -> Counters:
         """Read what the worker has done so far. Work or a wait that goes on counts up to now, or up to its death."""
+        return Counters.summed([self.sighting().counted], self._times())
+
+    def sighting(self) -> Sighting:
+        """Read what the worker has done and is at: a third of what `counters` costs."""
+        words = self.words
         now = self._stopped or time.perf_counter_ns()
-        waiting, since = self.words[Word.WAITING], self.words[Word.WAITING_SINCE]
-        received, sent, done, failed, busy, starved, blocked = self.words[Word.RECEIVED : Word.ITEM]
-        if busy >= _RUNNING:
+        waiting, since = words[Word.WAITING], words[Word.WAITING_SINCE]
+        received, sent, done, failed, busy, starved, blocked, named, mark = words[
+            Word.RECEIVED : Word.ATTEMPT
+        ]
+        at_work = busy >= _RUNNING
+        if at_work:
             busy = max(0, busy - _AT_WORK + now)
         elif waiting == Wait.ITEM:
             starved += max(0, now - since)
         elif waiting != Wait.NOTHING:
             blocked += max(0, now - since)
-        retried = self.words[Word.RETRIED]
-        seconds = (busy / 1e9, starved / 1e9, blocked / 1e9)
-        return Counters(received, sent, done, failed, retried, *seconds, self._times())
+        retried = words[Word.RETRIED]
+        return Sighting(
+            *(received, sent, done, failed, retried),
+            *(busy / 1e9, starved / 1e9, blocked / 1e9),
+            at_work,
+            _WAITS.get(waiting, Wait.NOTHING),
+            (words[Word.LEASE], mark, named, received, done + failed + retried),
+            self.item if named else "",
+            words[Word.OLDEST] / 1e9 or None,
+        )
 
     def counts(self) -> ItemCounts:
         """Read how many items there were: a small part of `counters`, for who looks often."""

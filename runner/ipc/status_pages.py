@@ -12,7 +12,8 @@ import mmap
 import os
 from collections import deque
 
-from runner.ipc.status_page import PAGE, StatusPage, map_over
+from runner.ipc.mappings import map_over
+from runner.ipc.status_page import PAGE, StatusPage
 
 _CHUNK = 1024 * PAGE
 

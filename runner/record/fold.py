@@ -24,6 +24,8 @@ from runner.record.series import Series
 MOST_EVENTS = 5000
 """Of one name; the oldest go first."""
 MOST_SERIES = 1000
+MOST_WORKER_SERIES = 64
+"""Workers whose own numbers are kept over time, those that came first; beyond that a stage tells enough."""
 _LONGEST_TEXT = 8 * 1024
 """Characters of one field of an event."""
 FAILURES = frozenset(
@@ -74,6 +76,18 @@ class JobRow:
 JOB_COLUMNS = tuple(field.name for field in fields(JobRow))
 
 
+class BusyWorker(NamedTuple):
+    """How long a worker had been busy when it was told of last, and whether it has been since."""
+
+    at: float
+    busy: float
+    goes_on: bool
+
+    def up_to(self, at: float) -> float:
+        """Return how long it has been busy at a later moment."""
+        return self.busy + (max(at - self.at, 0.0) if self.goes_on else 0.0)
+
+
 class StepRow(NamedTuple):
     """A step that has ended."""
 
@@ -122,6 +136,7 @@ class RunFold:
     """Events that were not kept since there were too many like them."""
     of_kind: Counter[str] = field(default_factory=Counter)
     """How often each kind of event has come that is kept to a number; `event_key` says which is which."""
+    _busy: dict[str, BusyWorker] = field(default_factory=dict)
     _last_failed: dict[str | None, tuple[Any, ...]] = field(default_factory=dict)
     """The last item that failed in each worker, and of what: its dead letter, or the worker's end, is not another."""
 
@@ -131,6 +146,12 @@ class RunFold:
             self.began = at
         if name == "run.progress":
             self._progress(at, fields)
+        elif name == "run.workers":
+            self._note_workers(at, fields["workers"])
+        elif name == "worker.exited" and fields.get("worker") in self._busy:
+            self._busy[fields["worker"]] = BusyWorker(
+                at, self._busy[fields["worker"]].up_to(at), goes_on=False
+            )
         elif name == "stage.timed":
             self.changed_timings.add(fields["stage"])
             timing = self.timings.setdefault(fields["stage"], StageTiming())
@@ -179,14 +200,24 @@ class RunFold:
         for queue in fields["queues"]:
             self._add_all(f"queue/{queue['name']}", at, queue, _QUEUE_SERIES)
 
+        for worker, told in self._busy.items():
+            self._add(f"worker/{worker}/busy", at, told.up_to(at))
+
+    def _note_workers(self, at: float, workers: Sequence[Mapping[str, Any]]) -> None:
+        for each in workers:
+            if each["worker"] in self._busy or len(self._busy) < MOST_WORKER_SERIES:
+                self._busy[each["worker"]] = BusyWorker(at, each["busy"], each["state"] == "busy")
+
     def _add_all(self, prefix: str, at: float, counts: Mapping[str, Any], names: Sequence[str]) -> None:
         for name in names:
-            key = f"{prefix}/{name}"
-            if key not in self.series:
-                if len(self.series) >= MOST_SERIES:
-                    return
-                self.series[key] = Series(self.began or at)
-            self.series[key].add(at, float(counts.get(name) or 0))
+            self._add(f"{prefix}/{name}", at, float(counts.get(name) or 0))
+
+    def _add(self, key: str, at: float, value: float) -> None:
+        if key not in self.series:
+            if len(self.series) >= MOST_SERIES:
+                return
+            self.series[key] = Series(self.began or at)
+        self.series[key].add(at, value)
 
     def take_note(self, note: Mapping[str, Any]) -> None:
         """Take note of what is to be known of a job beside its events."""

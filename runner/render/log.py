@@ -29,6 +29,7 @@ from runner.events.run import (
     RunFinished,
     RunProgress,
     RunStarted,
+    RunWorkers,
     WorkerEvent,
 )
 from runner.spec.failures import OnError
@@ -85,6 +86,8 @@ class LogObserver:
         """Write one line, or more where there is a traceback; for people none that only says the same again."""
         if self._eta is not None:
             self._eta.observe(event)
+        if isinstance(event, RunWorkers):
+            return
         if isinstance(event, _OF_ITEMS) and self._repeats is not None:
             for level, line in self._repeats.add(event):
                 self._write(level, line)
@@ -163,7 +166,10 @@ class _Repeats:
 
 
 class FileObserver:
-    """Writes every event as a JSON line, of `run.progress` one a second. What `file` raises goes to the caller."""
+    """
+    Writes every event as a JSON line, of `run.progress` one a second, and no `run.workers`, which is for those who look
+    on. What `file` raises goes to the caller.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -171,6 +177,8 @@ class FileObserver:
 
     def observe(self, event: Event) -> None:
         """Write one line and flush it, so that whoever follows the file sees it."""
+        if isinstance(event, RunWorkers):
+            return
         if isinstance(event, RunProgress):
             if event.elapsed < self._next_sample:
                 return

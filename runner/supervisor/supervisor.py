@@ -20,6 +20,7 @@ from runner.events.run import (
     RunOutcome,
     RunResumed,
     RunStopping,
+    RunWorkers,
     StageFinished,
     StateCheckpointed,
     StateHeld,
@@ -73,6 +74,7 @@ from runner.supervisor.restart import Restart, RestartBudget, WorkerSpawner
 from runner.supervisor.shutdown import Phase, Stop, WorkerShutdown
 from runner.supervisor.timeouts import Overdue, Stalled, TimeoutMonitor
 from runner.supervisor.way_on import is_way_on
+from runner.supervisor.worker_sampler import WorkerSampler
 from runner.supervisor.workers import (
     Drain,
     Fail,
@@ -118,9 +120,7 @@ class Supervisor:
         self._transport = transport
         self._pending_signals = pending_signals
         self._publish = bus.publish
-        self._resources = resources
-        self._feeder = feeder
-        self._outputs = outputs
+        self._resources, self._feeder, self._outputs = resources, feeder, outputs
         self._lifecycle = Lifecycle(plan, ends_when_settled=transport.ends_when_settled)
         self._workers = workers = WorkerTable(plan)
         self._letters = DeadLetterWriter(letters)
@@ -143,6 +143,7 @@ class Supervisor:
         )
         self._began = self._next_times = time.monotonic()
         self._progress = ProgressPace(self._began, lambda: bus.is_watched)
+        self._sampler = WorkerSampler(self._metrics, names_items=not plan.jobs)
         self._time_limit = plan.limits.timeout
         self._timeouts = TimeoutMonitor(plan, transport, self._began)
         self.controller = RunController(
@@ -333,6 +334,8 @@ class Supervisor:
             self._spawner.respawn_due(now)
         if self._progress.is_due(now, self._transport.moves()):
             self._publish(self._metrics.progress(self._elapsed()))
+            if rows := self._sampler.rows(self._workers.alive()):
+                self._publish(RunWorkers(workers=rows))
             if now >= self._next_times:
                 self._next_times = now + min(now - self._began, _TIMES_EVERY)
                 self._tell_times()

@@ -16,9 +16,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field, replace
+from operator import add
 from typing import TypedDict
 
 from runner.errors import MprunInternalError
+from runner.events.item_times import ItemTimes
 from runner.events.run import (
     QueueProgress,
     RunFinished,
@@ -35,7 +37,7 @@ from runner.events.run import (
 from runner.exit_status import describe_alone
 from runner.facts import dataclass
 from runner.ipc.messages import Exited
-from runner.ipc.status_page import Counters, Pulse
+from runner.ipc.status_page import Counters, Pulse, Sighting
 from runner.ledger.accounts import Account
 from runner.spec.commits import Holder, KeptState, LostBeside
 from runner.spec.model import Role
@@ -108,6 +110,9 @@ class ProcessLabels(WorkerLabels):
     pid: int
 
 
+_NOTHING_COUNTED = Counters()
+
+
 @dataclass(slots=True)
 class WorkerState:
     """What the supervisor knows of one worker. Times in seconds since the epoch."""
@@ -125,7 +130,7 @@ class WorkerState:
     """The reason with which the supervisor signalled it, or None."""
     asked_at: float | None = None
     """When it did so first: to ask a process to end and to see it gone are two moments."""
-    earlier: Counters = field(default_factory=Counters)
+    earlier: Counters = _NOTHING_COUNTED
     """What its earlier generations did."""
     last_exit: WorkerExit | None = None
     """How its last process ended, if one has."""
@@ -468,7 +473,7 @@ class RunMetrics:
     def timed(self) -> Iterator[StageTimed]:
         """Yield how long items took, of each stage that handles some."""
         for stage in self._stages:
-            if (times := self._sums(stage.name).times).counts:
+            if (times := self._times(stage.name)).counts:
                 # The item is a request of ours then, of which nobody has heard; jobs have lines of their own.
                 yield StageTimed.of(stage.name, times._replace(slowest_item="") if self._plan.jobs else times)
 
@@ -480,11 +485,21 @@ class RunMetrics:
     def _of(self, stage: str) -> list[WorkerState]:
         return [worker for worker in self._workers.all() if worker.plan.stage == stage]
 
-    def _sums(self, stage: str) -> Counters:
-        return Counters.total(self.counters(worker) for worker in self._of(stage) if worker.generation)
+    def sighting(self, worker: WorkerState) -> Sighting:
+        """Return what a worker has done in all its generations, but for how long items took, and what it is at."""
+        seen = self._transport.sighting(worker.plan.name)
+        if worker.earlier is _NOTHING_COUNTED:
+            return seen
+        sums = map(add, worker.earlier.as_fields().values(), seen.counted)
+        return seen.with_counted(tuple(sums))
+
+    def _times(self, stage: str) -> ItemTimes:
+        return ItemTimes.total(self.counters(worker).times for worker in self._of(stage) if worker.generation)
 
     def _stage_line(self, stage: str) -> StageCounts:
-        workers, sums = self._of(stage), self._sums(stage)
+        workers = self._of(stage)
+        counted = [self.sighting(worker).counted for worker in workers if worker.generation]
+        sums = Counters.summed(counted)
         read, to_read = self._progress(workers)
         return {
             "name": stage,

@@ -18,7 +18,7 @@ from runner.errors import HandlerError, WorkerSignal
 from runner.facts import dataclass
 from runner.handlers.kinds import Mapper, QueueEnd
 from runner.ipc.messages import Fact
-from runner.ipc.status_page import Counters, Pulse, StatusPage
+from runner.ipc.status_page import Counters, Pulse, Sighting, StatusPage
 from runner.ledger.accounts import Account
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.plan import WorkerPlan
@@ -202,6 +202,9 @@ class Transport(Protocol):
 
     def pulse(self, worker: str) -> Pulse:
         """Read how far a worker is, that it is at work or what it waits for; also after its death, until `close`."""
+
+    def sighting(self, worker: str) -> Sighting:
+        """Read what a worker has done and is at, for who looks often; also after its death, until `close`."""
 
     def stopped(self) -> frozenset[str]:
         """Name the workers that a signal such as SIGSTOP has stopped."""

@@ -22,7 +22,16 @@ from runner.errors import HandlerError, MprunInternalError, StartFailed
 from runner.facts import dataclass
 from runner.ipc.channel import Receiver, Sender, open_channel
 from runner.ipc.messages import Exited, Fact, from_message
-from runner.ipc.status_page import STACKS_SIGNAL, Counters, Pulse, StatusPage, StopRequest, Word, read_stacks
+from runner.ipc.status_page import (
+    STACKS_SIGNAL,
+    Counters,
+    Pulse,
+    Sighting,
+    StatusPage,
+    StopRequest,
+    Word,
+    read_stacks,
+)
 from runner.ipc.status_pages import StatusPages
 from runner.process.bootstrap import bootstrap_worker
 from runner.process.child import ChildProcess, has_stopped_child, sigterm_held
@@ -417,6 +426,10 @@ class PooledTransport:
     def pulse(self, worker: str) -> Pulse:
         """Read how far a worker is."""
         return self.pool.status(worker).pulse()
+
+    def sighting(self, worker: str) -> Sighting:
+        """Read what a worker is at."""
+        return self.pool.status(worker).sighting()
 
     def stopped(self) -> frozenset[str]:
         """Name the workers that a signal has stopped."""

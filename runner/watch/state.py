@@ -34,6 +34,7 @@ from runner.facts import dataclass
 from runner.record.failures import FailureKind, SampleItem
 from runner.record.fold import RunFold
 from runner.record.series import Series
+from runner.watch.eta import Eta, EtaModel
 from runner.watch.jobs import JobRows, WatchedJob
 from runner.watch.recent import BALANCE_WINDOW, Recent
 from runner.watch.stages import WatchedQueue, WatchedStage, queues_now, stages_now
@@ -98,6 +99,7 @@ class RunState:
     _snapshots: Recent[RunProgress] = field(default_factory=lambda: Recent(BALANCE_WINDOW))
     _workers: WorkerRows = field(default_factory=WorkerRows)
     _jobs: JobRows = field(default_factory=JobRows)
+    _eta: EtaModel = field(default_factory=EtaModel)
     _samples: list[SampleItem] = field(default_factory=list)
     _known_report: Report | None = None
     """Of a run that is known by its record alone."""
@@ -130,6 +132,7 @@ class RunState:
         self._report.observe(event)
         self._workers.observe(event)
         self._jobs.observe(event)
+        self._eta.observe(event)
         if not isinstance(event, _OFTEN) and LEVELS[event.level] > LEVELS["debug"]:
             self.recent.append(event)
 
@@ -272,6 +275,10 @@ class RunState:
     @property
     def _is_in_one_process(self) -> bool:
         return self.transport == "inline"
+
+    def eta(self) -> Eta | None:
+        """Say how much of it is done and when the rest will be; None where its total is not known."""
+        return self._eta.estimate()
 
     def report(self) -> Report:
         """Return the report: of a run that goes on, or was killed, as far as it came, with the outcome `internal`."""

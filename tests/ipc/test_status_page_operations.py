@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner.ipc.status_page import map_over, punch_hole
+from runner.ipc.mappings import map_over, punch_hole
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.record.failures import MOST_KINDS, OTHERS, fingerprint
-from runner.record.fold import JobRow, RunFold
+from runner.record.fold import MOST_WORKER_SERIES, JobRow, RunFold
 
 TRACE = 'Traceback:\n  File "/home/me/shop.py", line {}, in price\n    raise ValueError\n'
 
@@ -157,3 +157,30 @@ def test_a_job_that_begins_again_behind_a_dead_runner_begins_anew() -> None:
     assert [("running", 90.0, None, None, 1), ("running", 90.0, None, None, 0)] == [
         (job.state, job.began, job.ended, job.code, job.lost) for job in fold.jobs.values()
     ]
+
+
+def counted(worker: str, busy: float, state: str = "busy") -> dict[str, Any]:
+    return {"worker": worker, "stage": "shop", "busy": busy, "state": state}
+
+
+def test_how_busy_a_worker_was_is_kept_over_time_also_while_it_is_at_one_item() -> None:
+    fold = RunFold()
+    nothing: dict[str, Any] = {"elapsed": 0.0, "stages": [], "queues": []}
+    fold.take("run.workers", 0.0, "debug", {"workers": [counted("a", 0.0), counted("b", 1.0, "starved")]})
+    for at in (0.0, 2.0, 4.0):
+        fold.take("run.progress", at, "debug", nothing)
+    fold.take("worker.exited", 5.0, "info", {"worker": "a", "stage": "shop", "outcome": "stopped"})
+    fold.take("run.progress", 9.0, "debug", nothing)
+
+    assert [2.0, 4.0, 5.0] == [fold.series["worker/a/busy"].values[place] for place in (8, 16, 36)]
+    assert {1.0} == set(fold.series["worker/b/busy"].values)
+    assert not fold.rows[:-1]  # neither is kept as an event
+
+
+def test_of_many_workers_the_first_are_kept_over_time() -> None:
+    fold = RunFold()
+    workers = [counted(f"w{n}", 0.0) for n in range(2 * MOST_WORKER_SERIES)]
+    fold.take("run.workers", 0.0, "debug", {"workers": workers})
+    fold.take("run.progress", 1.0, "debug", {"elapsed": 1.0, "stages": [], "queues": []})
+
+    assert [f"worker/w{n}/busy" for n in range(MOST_WORKER_SERIES)] == list(fold.series)

@@ -88,14 +88,23 @@ def test_a_json_line_is_the_event_and_its_level() -> None:
     )
 
 
-@pytest.mark.parametrize("each", one_of_each(), ids=lambda each: each.kind)
+def _told() -> list[Event]:
+    return [each for each in one_of_each() if each.kind != "run.workers"]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_what_workers_are_at_is_for_those_who_look_on_and_in_no_log(style: Literal["text", "json"]) -> None:
+    assert "" == logged(event("run.workers", workers=[]), style=style, level="debug", heartbeat=0)
+
+
+@pytest.mark.parametrize("each", _told(), ids=lambda each: each.kind)
 def test_every_declared_event_is_logged_as_a_line_that_meets_the_schema(each: Event) -> None:
     lines = logged(each, level="debug", heartbeat=0)
 
     jsonschema.Draft202012Validator(event_schema()).validate(json.loads(lines))
 
 
-@pytest.mark.parametrize("each", one_of_each(), ids=lambda each: each.kind)
+@pytest.mark.parametrize("each", _told(), ids=lambda each: each.kind)
 def test_every_declared_event_has_a_line_for_people(each: Event) -> None:
     lines = logged(each, style="text", level="debug", heartbeat=0)
 
@@ -206,13 +215,14 @@ def test_the_file_of_events_holds_all_of_them_and_progress_once_a_second() -> No
     observer = FileObserver(file)
 
     others = [each for each in one_of_each() if each.kind != "run.progress"]
+    kept = [each for each in KINDS if each not in ("run.progress", "run.workers")]
     for each in [*others, *(progress(at) for at in (0.25, 0.75, 1.0, 1.25, 1.9, 2.1))]:
         observer.observe(each)
     observer.close()
 
     lines = [json.loads(line) for line in file.getvalue().splitlines()]
     told = [line["event"] for line in lines]
-    assert [*(name for name in KINDS if name != "run.progress"), "run.progress", "run.progress"] == told
+    assert [*kept, "run.progress", "run.progress"] == told
     assert [1.0, 2.1] == [line["elapsed"] for line in lines[-2:]]
     for line in lines[:-2]:
         jsonschema.Draft202012Validator(event_schema()).validate(line)

@@ -14,7 +14,7 @@ from jobs_specs import job
 
 from runner.events.bus import Bus
 from runner.ipc.messages import Exited, Fact, Finished, Reported
-from runner.ipc.status_page import Counters, Pulse
+from runner.ipc.status_page import Counters, Pulse, Sighting
 from runner.jobs.plan import QUEUE, plan_jobs
 from runner.ledger.accounts import Account
 from runner.ledger.prefetch import OneByOne
@@ -145,6 +145,10 @@ class Kitchen:
 
     def counters(self, worker: str) -> Counters:  # noqa: ARG002 - the transport's interface
         return Counters()
+
+    def sighting(self, worker: str) -> Sighting:  # noqa: ARG002 - the transport's interface
+        """Nothing was counted."""
+        return Sighting()
 
     def pulse(self, worker: str) -> Pulse:  # noqa: ARG002 - the transport's interface
         return Pulse()

@@ -13,7 +13,7 @@ from runner.errors import MprunInternalError, StartFailed
 from runner.events.base import Event
 from runner.events.bus import Bus
 from runner.ipc.messages import Exited, Fact, Finished, HandlerFailed, ItemFailure, Logged, NotTheSame, Ready
-from runner.ipc.status_page import Counters, Pulse
+from runner.ipc.status_page import Counters, Pulse, Sighting
 from runner.ledger.accounts import Account
 from runner.spec.failures import OnError
 from runner.spec.limits import Limits
@@ -127,6 +127,10 @@ class Script:
     def signal(self, worker: str, number: signal.Signals, because: str = "") -> None:  # noqa: ARG002 - so too
         """Note it."""
         self.asked.append((number.name, worker))
+
+    def sighting(self, worker: str) -> Sighting:  # noqa: ARG002 - the transport's interface
+        """The same for all."""
+        return Sighting(received=self.done.received, done=self.done.done, busy=self.done.busy)
 
     def pulse(self, worker: str) -> Pulse:  # noqa: ARG002 - the transport's interface
         """A heart that beats: nothing here stalls."""
@@ -539,6 +543,8 @@ def test_snapshots_come_while_nothing_happens(clock: Clock) -> None:
         (line["name"], line["workers"], line["alive"], line["received"]) for line in first["stages"]
     ]
     assert [("q", 10)] == [(queue["name"], queue["maxsize"]) for queue in first["queues"]]
+    (rows,) = play.of("run.workers")  # nothing moves between two of them
+    assert [("eater", 2), ("chef", 2)] == [(row["worker"], row["received"]) for row in rows["workers"]]
 
 
 def test_items_that_nobody_finished_fail_the_run(clock: Clock) -> None:

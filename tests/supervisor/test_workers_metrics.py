@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from runner.ipc.status_page import Counters, Pulse
+from runner.ipc.status_page import Counters, Pulse, Sighting
 from runner.ledger.accounts import Account
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import make_plan
@@ -26,6 +26,9 @@ class Shelf:
 
     def counters(self, worker: str) -> Counters:
         return Counters(done=5 if worker == "neo" else 1)
+
+    def sighting(self, worker: str) -> Sighting:
+        return Sighting(done=self.counters(worker).done)
 
     def pulse(self, worker: str) -> Pulse:
         return self.pulses.get(worker, Pulse())

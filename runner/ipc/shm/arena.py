@@ -20,9 +20,9 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.ipc.descriptors import by_duplicate
+from runner.ipc.mappings import punch_hole
 from runner.ipc.shm.allocator import EXTENT, PAGE, Slot, disable_trim
 from runner.ipc.shm.handles import BufferHandle, Form, Packed, frame_handle, offsets, rebuild
-from runner.ipc.status_page import punch_hole
 
 PART = 1 << 44
 """Addresses of one writer. Only what is written takes memory."""

@@ -9,7 +9,7 @@ import time
 
 from runner.events.base import Event
 from runner.events.jobs import JobFinished, JobPrinted, JobRetried, JobSkipped, JobStarted
-from runner.events.run import RunFinished, RunProgress
+from runner.events.run import RunFinished, RunProgress, RunWorkers
 from runner.render.job_output.base import POLL, Write
 from runner.render.job_output.follow import AttemptKey, FollowedLog, LogFollower
 from runner.render.log import event_line
@@ -30,7 +30,7 @@ class JsonView:
         """Write the event; the end of an attempt only after all that it printed."""
         self._run = event.run
         match event:
-            case RunProgress():
+            case RunProgress() | RunWorkers():
                 return
             case JobStarted():
                 self._follower.end(event)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from runner.errors import StartFailed
 from runner.ipc.messages import Exited, Fact, HandlerFailed
-from runner.ipc.status_page import Counters, Pulse, StopRequest, Word
+from runner.ipc.status_page import Counters, Pulse, Sighting, StopRequest, Word
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.process.ending import open_descriptors
@@ -164,6 +164,10 @@ class InlineTransport:
     def pulse(self, worker: str) -> Pulse:
         """Read how far a worker is."""
         return self._fibers[worker].status.pulse()
+
+    def sighting(self, worker: str) -> Sighting:
+        """Read what a worker is at."""
+        return self._fibers[worker].status.sighting()
 
     def stopped(self) -> frozenset[str]:
         """No fiber is stopped without this whole process being so."""
