@@ -66,6 +66,7 @@ OWNERS = {
     "jsonschema": ("loader.schema.validate", "spec.contracts"),
     "structlog": ("render.log",),
     "click": ("cli.*",),
+    "prometheus_client": ("telemetry.prometheus",),
     "rich": ("render.progress", "render.summary", "text"),
 }
 

@@ -322,7 +322,7 @@ def _replay(spec: WorkflowSpec, queues: Sequence[DeadLetterQueue], chosen: RunOp
 
     plan = make_plan(replay_spec(spec, {queue.stage: (queue.file, queue.left) for queue in queues}))
     with refusals_told(chosen), watchers(chosen) as watching:
-        check_writable(chosen)
+        check_writable(chosen, watching.metrics)
         watching.write_events_to(chosen.events)
     report, lost = run_plan(Prepared(plan), watching, chosen)
     summaries = [_mark(queue, report, source_name(spec, queue.stage)) for queue in queues]

@@ -81,6 +81,7 @@ class RunOptions:
     job: Sequence[str] = ()
     jobs: int | None = None
     record: bool = True
+    metrics: Sequence[str] = ()
 
 
 def _refusing_in_json(command: Decorated) -> Decorated:

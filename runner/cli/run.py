@@ -27,6 +27,7 @@ from runner.facts import dataclass
 
 if TYPE_CHECKING:
     from runner.cli.checking import JobsChoice
+    from runner.cli.watching.metrics import OpenMetrics
     from runner.events.report import Report
     from runner.jobs.resumption import JobsPast
     from runner.record.recorder import NoRecord
@@ -41,6 +42,7 @@ class Watchers:
 
     observers: Sequence[ObserverProcess]
     recorder: NoRecord
+    metrics: OpenMetrics | None
 
     def write_events_to(self, path: Path | None) -> None:
         """Keep every event in a file as well, if one is asked for. Raises OSError."""
@@ -94,10 +96,18 @@ _record = click.option(
     help="Keep what `mprun history` and `mprun show` tell of the run, under `.mprun` or `$MPRUN_HOME`; on by default.",
 )
 
+_metrics = click.option(
+    "--metrics",
+    metavar="HOST:PORT|FILE",
+    multiple=True,
+    help="Tell metrics while it runs: listen there for Prometheus, which asks for /metrics, or write them anew each"
+    " second, and at the end, to FILE, whose name ends in .prom. Needs the extra `metrics`. May be repeated.",
+)
+
 
 def how_shown(command: Decorated) -> Decorated:
     """Add the options that say what is told and kept of a run; their values are fields of `RunOptions`."""
-    for option in (_record, _quiet, _progress, _log_level, _log, _report, _events):
+    for option in (_record, _metrics, _quiet, _progress, _log_level, _log, _report, _events):
         command = option(command)
     return command
 
@@ -212,7 +222,7 @@ def run_prepared(prepare: Callable[..., Prepared], chosen: RunOptions) -> int:
         prepared = prepare(show_warnings=chosen.log != "json" and not chosen.quiet)
         plan = prepared.plan
         _check_options_fit(plan, chosen)
-        check_writable(chosen)
+        check_writable(chosen, watching.metrics)
         watching.write_events_to(chosen.events)
     from runner.process.signals import first_signal_ignored
 
@@ -235,6 +245,8 @@ def run_plan(prepared: Prepared, watching: Watchers, chosen: RunOptions) -> tupl
     from runner.composition import run
 
     lost: list[str] = []
+    if watching.metrics is not None:
+        watching.metrics.tell()
     try:
         with refusals_told(chosen):
             report = run(
@@ -264,14 +276,16 @@ def _check_options_fit(plan: Plan, chosen: RunOptions) -> None:
         )
 
 
-def check_writable(chosen: RunOptions) -> None:
+def check_writable(chosen: RunOptions, metrics: OpenMetrics | None = None) -> None:
     """Find out before anything starts that a file can't be written, not after an hour of work."""
     asked = {"--events": chosen.events, "--report": chosen.report_file, "--junit": chosen.junit}
     files = {option: path for option, path in asked.items() if path is not None}
+    others = () if metrics is None else metrics.files
     by_file: dict[Path, str] = {}
-    for option, path in files.items():
-        other = by_file.setdefault(path.absolute(), option)
-        if other != option:
+    for option, path in (*files.items(), *(("--metrics", path) for path in others)):
+        other = by_file.get(path.absolute())
+        by_file[path.absolute()] = option
+        if other is not None:
             raise UsageError(f"{other} and {option} name the same file; give each its own")
     for option, path in files.items():
         try:
@@ -290,22 +304,34 @@ def watchers(chosen: RunOptions) -> Iterator[Watchers]:
 
     recorder = open_recorder() if chosen.record and chosen.transport != "inline" else NO_RECORD
     try:
+        metrics = _open_metrics(chosen)
         observers = open_observers(
             stream=sys.stderr,
             log=chosen.log,
             level="error" if chosen.quiet else chosen.level,
             progress=False if chosen.quiet else chosen.progress,
             jobs=output_mode(chosen.output, quiet=chosen.quiet, log=chosen.log),
+            metrics=None if metrics is None else metrics.targets,
         )
+        if metrics is not None:
+            metrics.close()
     except BaseException:
         recorder.abandon()
         raise
-    watching = Watchers(observers, recorder)
+    watching = Watchers(observers, recorder, metrics)
     try:
         yield watching
     except BaseException:
         watching.abandon()
         raise
+
+
+def _open_metrics(chosen: RunOptions) -> OpenMetrics | None:
+    if not chosen.metrics:
+        return None
+    from runner.cli.watching.metrics import open_metrics
+
+    return open_metrics(chosen.metrics, log=chosen.log, quiet=chosen.quiet)
 
 
 def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequence[str]) -> int:

@@ -39,13 +39,15 @@ def close_all_but(kept: Iterable[int]) -> None:
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
-def stand_apart(channel: int, *, stdout: int | None = None, stderr: int | None = None) -> int:
+def stand_apart(
+    channel: int, *, stdout: int | None = None, stderr: int | None = None, kept: Iterable[int] = ()
+) -> int:
     """
     Detach a process that helps the supervisor, in its fresh fork; return the new number of its `channel`.
 
     Ctrl-C and other signals to end are not for it: it ends when the other side of its channel does. Of what was open
     only the channel stays so, above the standard three, which the supervisor may have been started without; these go
-    nowhere unless they are named.
+    nowhere unless they are named. What is `kept` stays too, under its number, which is above those three.
     """
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -56,5 +58,5 @@ def stand_apart(channel: int, *, stdout: int | None = None, stderr: int | None =
     high = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 3) for each in (*named, channel)]
     for standard, source in enumerate(high[:3]):
         os.dup2(source, standard)
-    close_all_but((0, 1, 2, high[-1]))
+    close_all_but((0, 1, 2, high[-1], *kept))
     return high[-1]

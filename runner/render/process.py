@@ -26,6 +26,7 @@ from runner.exit_status import describe_status
 from runner.ipc.line_sender import LineSender, is_ready
 from runner.process.signals import SignalInbox
 from runner.render.process_main import ALIVE, JobOutputOptions, RenderOptions, serve
+from runner.telemetry.destination import MetricsTargets
 from runner.text import colour_allowed
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -45,12 +46,13 @@ def open_observers(
     level: str = "info",
     progress: bool | None = None,
     jobs: JobOutputOptions | None = None,
+    metrics: MetricsTargets | None = None,
 ) -> list[ObserverProcess]:
     """Start what shows a run on `stream`, which must have a descriptor. Call it before any worker starts.
 
     It prepares beside whatever the caller does next, and shows nothing before the first event. `progress` is the
     live view: None is where it fits; it needs a terminal in any case. `jobs` says how to show what jobs print, should
-    the workflow have any.
+    the workflow have any. `metrics` says where to tell these; the caller closes his copies of what listens.
 
     Raises:
         OSError: there can be no further process.
@@ -64,6 +66,7 @@ def open_observers(
         colors=term_can_move and text and colour_allowed(stream),
         live=term_can_move and (text if progress is None else progress),
         jobs=jobs,
+        metrics=metrics,
     )
     return [ObserverProcess(options)]
 

@@ -27,6 +27,7 @@ from runner.events.run import RunStarted
 from runner.facts import dataclass
 from runner.ipc.descriptors import stand_apart
 from runner.ipc.upstream import Upstream
+from runner.telemetry.destination import MetricsTargets, TelemetryLost
 
 _CHUNK = 64 * 1024
 _GRACE = 2.0
@@ -69,6 +70,8 @@ class RenderOptions:
     colors: bool = False
     live: bool = False
     jobs: JobOutputOptions | None = None
+    metrics: MetricsTargets | None = None
+    """Where metrics are told, besides."""
 
 
 def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoReturn:
@@ -76,7 +79,8 @@ def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoR
     code = int(ExitCode.INTERNAL)
     try:
         stdout = None if options.jobs is None else options.jobs.fd
-        channel = stand_apart(connection.detach(), stdout=stdout, stderr=options.stream_fd)
+        kept = () if options.metrics is None else options.metrics.listeners
+        channel = stand_apart(connection.detach(), stdout=stdout, stderr=options.stream_fd, kept=kept)
         connection = socket.socket(fileno=channel)
         for descriptor in (1, 2):
             os.set_blocking(descriptor, True)
@@ -118,6 +122,8 @@ def _import_ahead(options: RenderOptions) -> None:
         # Python 3.12 and newer would ask it for a task at once.
         vars(import_module("logging"))["logAsyncioTasks"] = False
     import_module("runner.render.log")
+    if options.metrics is not None:
+        import_module("runner.telemetry.observer")
     if "rich" in sys.modules and not sys.modules["rich"]:
         del sys.modules["rich"]  # who draws wide characters asks it how wide
 
@@ -164,11 +170,12 @@ def _drain(bus: Bus, connection: socket.socket, parent: int) -> None:
 def _observers(options: RenderOptions, files: Iterable[int], *, has_jobs: bool) -> list[Observer]:
     from runner.render.log import FileObserver
 
-    to_files = [FileObserver(os.fdopen(file, "wb")) for file in files]
+    others: list[Observer] = [FileObserver(os.fdopen(file, "wb")) for file in files]
+    others += _metrics(options)
     if has_jobs and options.jobs is not None:
-        return [*to_files, *_job_observers(options, options.jobs)]
+        return [*others, *_job_observers(options, options.jobs)]
     os.dup2(0, 1)  # stdout is the handlers' own
-    observers: list[Observer] = [_log(options), *to_files]
+    observers: list[Observer] = [_log(options), *others]
     if options.live:
         from runner.render.progress import ProgressObserver
 
@@ -186,6 +193,14 @@ def _job_observers(options: RenderOptions, jobs: JobOutputOptions) -> list[Obser
 
         observers.append(JobProgressObserver(2, colors=options.colors))
     return observers
+
+
+def _metrics(options: RenderOptions) -> list[Observer]:
+    if options.metrics is None:
+        return []
+    from runner.telemetry.observer import MetricsObserver
+
+    return [MetricsObserver(options.metrics)]
 
 
 def _log(options: RenderOptions) -> Observer:
@@ -249,7 +264,9 @@ def _describe_failures(bus: Bus) -> str:
     failures = []
     for observer, error in bus.dropped:
         what = _WRITTEN.get(type(observer).__name__)
-        if what is None or not isinstance(error, OSError):
+        if isinstance(error, TelemetryLost):
+            failures.append(str(error))
+        elif what is None or not isinstance(error, OSError):
             failures.append(f"{type(observer).__name__} stopped: {type(error).__name__}: {error}")
         elif not isinstance(error, BrokenPipeError):
             failures.append(f"{what} is incomplete: {error.strerror}")

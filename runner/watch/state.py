@@ -35,6 +35,7 @@ from runner.record.failures import FailureKind, SampleItem
 from runner.record.fold import RunFold
 from runner.record.series import Series
 from runner.watch.eta import Eta, EtaModel
+from runner.watch.event_counts import EventCounts, StageEvents
 from runner.watch.jobs import JobRows, WatchedJob
 from runner.watch.recent import BALANCE_WINDOW, Recent
 from runner.watch.stages import WatchedQueue, WatchedStage, queues_now, stages_now
@@ -100,6 +101,7 @@ class RunState:
     _workers: WorkerRows = field(default_factory=WorkerRows)
     _jobs: JobRows = field(default_factory=JobRows)
     _eta: EtaModel = field(default_factory=EtaModel)
+    _counts: EventCounts = field(default_factory=EventCounts)
     _samples: list[SampleItem] = field(default_factory=list)
     _known_report: Report | None = None
     """Of a run that is known by its record alone."""
@@ -133,6 +135,7 @@ class RunState:
         self._workers.observe(event)
         self._jobs.observe(event)
         self._eta.observe(event)
+        self._counts.observe(event)
         if not isinstance(event, _OFTEN) and LEVELS[event.level] > LEVELS["debug"]:
             self.recent.append(event)
 
@@ -237,6 +240,10 @@ class RunState:
     def _take_samples(self) -> None:
         self._samples += self._fold.failures.samples
         self._fold.failures.samples.clear()
+
+    def events_of(self, stage: str) -> StageEvents:
+        """Return how often things have happened at a stage that only events tell of."""
+        return self._counts.of(stage)
 
     def times(self) -> Mapping[str, ItemTimes]:
         """Return by stage how long items took, as far as it was told."""

@@ -1,0 +1,1 @@
+"""What is for watching runs: commands, and options of those that run something."""
