@@ -26,6 +26,7 @@ from runner.events.jobs import StepFinished as StepFinished
 from runner.events.jobs import StepStarted as StepStarted
 from runner.events.run import EventsDropped as EventsDropped
 from runner.events.run import FailedBatch as FailedBatch
+from runner.events.run import FailuresRepeated as FailuresRepeated
 from runner.events.run import ItemDeadLettered as ItemDeadLettered
 from runner.events.run import ItemDropped as ItemDropped
 from runner.events.run import ItemEvent as ItemEvent
@@ -66,6 +67,7 @@ __all__ = [
     "Event",
     "EventsDropped",
     "FailedBatch",
+    "FailuresRepeated",
     "ItemDeadLettered",
     "ItemDropped",
     "ItemEvent",

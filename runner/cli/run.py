@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runner.cli.watching.metrics import OpenMetrics
     from runner.events.report import Report
     from runner.jobs.resumption import JobsPast
+    from runner.record.fold import FailureObserver
     from runner.record.recorder import NoRecord
     from runner.record.resumption import TakenRun
     from runner.render.process import ObserverProcess
@@ -43,6 +44,8 @@ class Watchers:
     observers: Sequence[ObserverProcess]
     recorder: NoRecord
     metrics: OpenMetrics | None
+    failures: FailureObserver
+    """Not a process: the kinds of failures, for the end."""
 
     def write_events_to(self, path: Path | None) -> None:
         """Keep every event in a file as well, if one is asked for. Raises OSError."""
@@ -68,9 +71,9 @@ _log = click.option(
     default="auto",
     show_default=True,
     envvar="MPRUN_LOG",
-    help="What stderr gets: text, with tables at the end, or JSON lines alone. Text shows a traceback once, and of what"
-    " happens to a stage's items 20 lines a second; the rest it counts. auto is text, and no events of"
-    " jobs; MPRUN_LOG in the environment says the same.",
+    help="What stderr gets: text, with tables at the end, or JSON lines alone. Of items that fail alike the first is"
+    " told in full, then every ten seconds how many more; --events keeps each. auto is text, and no events of jobs;"
+    " MPRUN_LOG in the environment says the same.",
 )
 _log_level = click.option(
     "--log-level",
@@ -251,7 +254,7 @@ def run_plan(prepared: Prepared, watching: Watchers, chosen: RunOptions) -> tupl
         with refusals_told(chosen):
             report = run(
                 prepared.plan,
-                watching.observers,
+                [*watching.observers, watching.failures],
                 lambda report: lost.extend(keep(report, chosen)),
                 watching.recorder,
                 prepared.taken,
@@ -299,6 +302,7 @@ def check_writable(chosen: RunOptions, metrics: OpenMetrics | None = None) -> No
 @contextmanager
 def watchers(chosen: RunOptions) -> Iterator[Watchers]:
     """Start what shows the run, to import what it needs beside the check, and its recorder. A refused run has none."""
+    from runner.record.fold import FailureObserver
     from runner.record.recorder import NO_RECORD, open_recorder
     from runner.render.process import open_observers
 
@@ -318,7 +322,7 @@ def watchers(chosen: RunOptions) -> Iterator[Watchers]:
     except BaseException:
         recorder.abandon()
         raise
-    watching = Watchers(observers, recorder, metrics)
+    watching = Watchers(observers, recorder, metrics, FailureObserver())
     try:
         yield watching
     except BaseException:
@@ -343,7 +347,7 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
         if any(observer.was_interrupted for observer in observers) and not has_room(sys.stderr):
             raise NobodyReads  # the signal that ended the wait for the log is not to be waited for again
         with first_signal_ignored(lambda: not has_room(sys.stderr)):
-            _show(report, observers, chosen)
+            _show(report, watching, chosen)
             # By now it has written what it had, while the tables were made.
             watching.recorder.finish()
             for trouble in (*lost, *filter(None, [watching.recorder.trouble])):
@@ -390,7 +394,7 @@ def keep(report: Report, chosen: RunOptions) -> list[str]:
     return lost
 
 
-def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptions) -> None:
+def _show(report: Report, watching: Watchers, chosen: RunOptions) -> None:
     text = chosen.log != "json"
     if report.jobs is not None:
         from runner.cli.run_jobs import show_jobs
@@ -399,12 +403,12 @@ def _show(report: Report, observers: Sequence[ObserverProcess], chosen: RunOptio
     elif text and (report.exit_code != ExitCode.DONE or not chosen.quiet):
         from runner.render.summary import print_report
 
-        print_report(report, sys.stderr)
+        print_report(report, sys.stderr, watching.failures.rows())
     elif text and any(queue.dead_lettered or queue.dropped for queue in report.queues):
         from runner.render.summary import print_losses
 
         print_losses(report, sys.stderr)
-    for observer in observers:
+    for observer in watching.observers:
         if observer.trouble:
             print_message(f"mprun: {observer.trouble}")
 

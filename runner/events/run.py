@@ -469,6 +469,21 @@ class ItemDeadLettered(ItemEvent, kind="item.dead_lettered", level="warning"):
         return self.usual_level if self.trouble is None else "error"
 
 
+class FailuresRepeated(WorkerEvent, kind="failures.repeated", level="warning"):
+    """More items failed as one did before, of which the log tells in full; it has this instead of a line for each."""
+
+    worker: str = carries("The worker of the last of them.")
+    error: str = carries("The exception of the first of their kind, which was told in full.")
+    seconds: float = carries("The time in which they did.")
+    failed: int = carries("How many failed for good.")
+    dead_lettered: int = carries("How many became dead letters.")
+    retried: int = carries("How often a handler raised on one that is handed out again.")
+    redelivered: int = carries("How many were handed out again since their worker died.")
+    item: str | None = carries("The last item's repr, cut to a readable length.")
+    position: str | None = carries(_POSITION, default=None)
+    level: str = carries("As loud as the loudest of them.", default="warning")
+
+
 class ItemDropped(Event, kind="item.dropped", level="warning"):
     """Items left the run without being done: a handler failed on them, or their queue was full and drops items."""
 

@@ -98,3 +98,12 @@ class FailureKinds:
             kind.sampled += 1
             self.samples.append(SampleItem(kind.id, str(item), at, letter))
         return kind
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the kinds, the most frequent first, each with its samples, as the record does."""
+        rows = []
+        for kind in sorted(self.kinds.values(), key=lambda kind: (-kind.n, kind.id)):
+            samples = [each._asdict() for each in self.samples if each.kind == kind.id]
+            names = ("id", "stage", "print", "error", "traceback", "n", "first", "last")
+            rows.append({**{name: getattr(kind, name) for name in names}, "samples": samples})
+        return rows

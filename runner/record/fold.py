@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from typing import Any, NamedTuple
 
+from runner.events.base import Event
 from runner.events.item_times import NO_TIMES, ItemTimes
 from runner.events.run import StageTimed
 from runner.facts import dataclass
@@ -263,6 +264,25 @@ class RunFold:
                         fields["duration"],
                     )
                 )
+
+
+class FailureObserver:
+    """Keeps the kinds of failures of a run beside it, for its end, as far as they go."""
+
+    def __init__(self) -> None:
+        self._fold = RunFold(keeps_rows=False)
+
+    def observe(self, event: Event) -> None:
+        """Take note of one event; of what is no failure it costs next to nothing."""
+        if event.kind in COUNTED:
+            self._fold.take(event.kind, event.at, event.level, vars(event))
+
+    def close(self) -> None:
+        """Nothing to flush."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the kinds, as `RunView.kinds` does."""
+        return self._fold.failures.rows()
 
 
 def event_key(name: str, kind: str | None) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
@@ -21,27 +20,15 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from runner.events.base import LEVELS, Event, as_dict
 from runner.events.catalogue import KINDS
-from runner.events.run import (
-    ItemDeadLettered,
-    ItemFailed,
-    ItemRedelivered,
-    ItemRetried,
-    RunFinished,
-    RunProgress,
-    RunStarted,
-    RunWorkers,
-    WorkerEvent,
-)
-from runner.spec.failures import OnError
+from runner.events.run import FailuresRepeated, RunFinished, RunProgress, RunStarted, RunWorkers
+from runner.record.failures import fingerprint
+from runner.render.failure_lines import OF_ITEMS, FailureLines, repeated_text
 from runner.text import visible
 from runner.watch.eta import EtaModel, eta_line
 
 HEARTBEAT = 10.0
 """Seconds between two lines of progress in a log that nobody watches live."""
-MOST_A_SECOND = 20
-"""Lines a second about items of one stage, and of one kind, in a log for people. Those beyond are counted."""
 _MOST_TRACEBACKS = 100
-_OF_ITEMS = (ItemFailed, ItemRetried, ItemRedelivered, ItemDeadLettered)
 SAMPLE = 1.0
 """Seconds between two lines of progress in a file of events: enough for a plot, and few in a run of hours."""
 
@@ -67,8 +54,13 @@ class LogObserver:
         colors: bool = False,
         heartbeat: float | None = HEARTBEAT,
         previous: Previous = lambda _: None,
+        each_failure: bool = False,
     ) -> None:
-        """`previous` says of a run that has begun how long the last one like it took, and when that was."""
+        """
+        `each_failure` has a line for each item that fails, rather than for each kind.
+
+        `previous` says of a run that has begun how long the last one like it took, and when that was.
+        """
         self._log = structlog.wrap_logger(
             structlog.BytesLogger(stream),
             processors=_json_processors() if style == "json" else _text_processors(colors),
@@ -76,10 +68,13 @@ class LogObserver:
         )
         self._heartbeat = heartbeat
         self._next_beat = heartbeat or 0.0
-        self._repeats = _Repeats() if style == "text" else None
+        self._failures = None if each_failure else FailureLines()
+        self._shown: dict[str, None] | None = {} if style == "text" else None
+        """The last few kinds of which a traceback was shown."""
         self._eta = EtaModel() if style == "text" and heartbeat is not None else None
         self._find_previous = previous
         self._begun: RunStarted | None = None
+        self._latest = 0.0
         self._previous: tuple[float, float] | None = None
 
     def observe(self, event: Event) -> None:
@@ -88,19 +83,48 @@ class LogObserver:
             self._eta.observe(event)
         if isinstance(event, RunWorkers):
             return
-        if isinstance(event, _OF_ITEMS) and self._repeats is not None:
-            for level, line in self._repeats.add(event):
-                self._write(level, line)
-        elif not isinstance(event, RunProgress):
-            if isinstance(event, RunFinished) and self._repeats is not None:
-                for level, line in self._repeats.flush():
-                    self._write(level, line)
+        self._latest = event.at
+        for line in self._of_failures(event):
+            self._write(line.level, self._told(line))
+        if isinstance(event, OF_ITEMS):
+            return
+        if not isinstance(event, RunProgress):
             self._write(event.level, as_dict(event))
             self._begun = event if isinstance(event, RunStarted) else self._begun
         elif self._heartbeat is not None and event.elapsed >= self._next_beat:
             self._next_beat = event.elapsed + self._heartbeat
             # One in so many is news, however loud the stream of them is declared.
             self._write("info", as_dict(event) | self._when_done())
+
+    def _of_failures(self, event: Event) -> Iterator[Event]:
+        """Yield what is to be told of items that failed before anything else is of an event."""
+        if self._failures is None:
+            yield from (event,) if isinstance(event, OF_ITEMS) else ()
+            return
+        yield from (
+            self._failures.rest(event.at) if isinstance(event, RunFinished) else self._failures.due(event.at)
+        )
+        if isinstance(event, OF_ITEMS):
+            yield from self._failures.add(event)
+
+    def _told(self, event: Event) -> dict[str, Any]:
+        """Return the line of an event of an item: for people no traceback twice, and counts in words."""
+        line = as_dict(event)
+        if self._shown is None:
+            return line
+        if isinstance(event, FailuresRepeated):
+            known = {name: line[name] for name in ("event", "at", "stage", "error")}
+            return {**known, "more": repeated_text(event)}
+        traceback = line.get("traceback")
+        if not traceback:
+            return line
+        print_ = fingerprint(line["stage"], line["error"], traceback)
+        if print_ in self._shown:
+            return {**line, "traceback": "", "raised": "as before"}
+        self._shown[print_] = None
+        if len(self._shown) > _MOST_TRACEBACKS:
+            del self._shown[next(iter(self._shown))]
+        return line
 
     def _when_done(self) -> dict[str, str]:
         """Say when the run is done, where that is known; what the past says is only looked up for those who wait."""
@@ -111,58 +135,13 @@ class LogObserver:
         return {"progress": eta_line(self._eta.estimate(), self._previous)}
 
     def close(self) -> None:
-        """Each line was flushed as it was written."""
+        """Tell what was counted of a run that broke off; each line was flushed as it was written."""
+        for line in () if self._failures is None else self._failures.rest(self._latest):
+            self._write(line.level, self._told(line))
 
     def _write(self, level: str, line: dict[str, Any]) -> None:
         line.pop("level", None)
         getattr(self._log, level)(line.pop("event"), **line)
-
-
-class _Repeats:
-    """Keeps a log for people short where many items fail: what was said is not said again, but counted."""
-
-    def __init__(self) -> None:
-        self._shown: dict[str, None] = {}
-        """The last few tracebacks that were shown."""
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._last: dict[tuple[str, str], WorkerEvent] = {}
-        """Of those that were left out, by event and stage."""
-        self._second = 0
-
-    def add(self, event: WorkerEvent) -> list[tuple[str, dict[str, Any]]]:
-        """Return the lines to write for an event of one item, if any, each with its level."""
-        key, lines = (event.kind, event.stage), []
-        if int(event.at) != self._second:
-            self._second = int(event.at)
-            lines = self.flush()
-        self._counts[key] += 1
-        ends_the_run = isinstance(event, ItemFailed) and event.action == OnError.FAIL
-        if self._counts[key] > MOST_A_SECOND and not ends_the_run:
-            self._last[key] = event
-            return lines
-        return [*lines, (event.level, self._without_repeat(as_dict(event)))]
-
-    def flush(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return a line for each kind of those that were left out, and begin anew."""
-        lines = []
-        for key, event in self._last.items():
-            known = as_dict(event)
-            line = {name: known[name] for name in ("event", "at", "stage")}
-            lines.append((event.level, {**line, "more": self._counts[key] - MOST_A_SECOND}))
-        self._counts.clear()
-        self._last.clear()
-        return lines
-
-    def _without_repeat(self, line: dict[str, Any]) -> dict[str, Any]:
-        traceback = line.get("traceback")
-        if not traceback:
-            return line
-        if traceback in self._shown:
-            return {**line, "traceback": "", "raised": "as before"}
-        self._shown[traceback] = None
-        if len(self._shown) > _MOST_TRACEBACKS:
-            del self._shown[next(iter(self._shown))]
-        return line
 
 
 class FileObserver:
@@ -282,9 +261,9 @@ def _indented(_key: str, text: str) -> EventDict:
 
 def _stages(_key: str, stages: list[Mapping[str, Any]]) -> EventDict:
     """Counts by stage: how many workers at the start, what they did in a progress line."""
-    if any("workers" in stage for stage in stages):
-        return {"stages": ", ".join(f"{stage['name']} ×{stage['workers']}" for stage in stages)}
-    return {stage["name"]: f"{stage['received']} in, {stage['sent']} out" for stage in stages}
+    if any("received" in stage for stage in stages):
+        return {stage["name"]: f"{stage['received']} in, {stage['sent']} out" for stage in stages}
+    return {"stages": ", ".join(f"{stage['name']} ×{stage['workers']}" for stage in stages)}
 
 
 def _queues(_key: str, queues: list[Mapping[str, Any]]) -> EventDict:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -13,12 +14,16 @@ from rich.text import Text
 from runner.events.report import Report
 from runner.events.report_fields import Failure, QueueLine, StageLine
 from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine
-from runner.text import cells, colour_allowed, visible
+from runner.text import and_more, cells, colour_allowed, visible
 from runner.units import counted, format_size, rough_duration, short_time
 
 if TYPE_CHECKING:  # a run of stages ends without it
     from runner.render.job_summary import Part
 
+Kinds = Sequence[Mapping[str, Any]]
+"""Kinds of failures, as `RunView.kinds` returns them."""
+MOST_KINDS_SHOWN = 6
+MOST_ITEMS_SHOWN = 5
 PIPE_WIDTH = 100
 """Columns where there is no terminal to ask."""
 PIPE_HEIGHT = 42
@@ -41,9 +46,13 @@ _ENDINGS = {
 }
 
 
-def print_report(report: Report, stream: TextIO) -> None:
-    """Write the end of a run to `stream`: colour on a terminal only, and no character its encoding lacks."""
-    _draw(lambda console: _parts(report, console.width), stream)
+def print_report(report: Report, stream: TextIO, kinds: Kinds = ()) -> None:
+    """
+    Write the end of a run to `stream`: colour on a terminal only, and no character its encoding lacks.
+
+    `kinds` are those of its failures, the most frequent first.
+    """
+    _draw(lambda console: _parts(report, console.width, kinds), stream)
 
 
 def print_closing(parts_for: Callable[[int, int], Sequence[Part]], stream: TextIO) -> None:
@@ -89,10 +98,10 @@ def _console_for(stream: TextIO, terminal: bool) -> Console:
     )
 
 
-def _parts(report: Report, width: int) -> list[RenderableType]:
+def _parts(report: Report, width: int, kinds: Kinds) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if report.outcome != "done" or report.failures:
-        parts += _cause(report)
+        parts += _cause(report, kinds)
     if report.stages:
         parts += [_stage_table(report.stages, width), Text("")]
     if report.queues:
@@ -105,15 +114,43 @@ def _parts(report: Report, width: int) -> list[RenderableType]:
     return parts
 
 
-def _cause(report: Report) -> list[RenderableType]:
+def _cause(report: Report, kinds: Kinds) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(visible(report.reason), style="bold red")] if report.reason else []
     cause = report.root_cause
     if cause is not None:
         parts += _failure(cause)
         others = len(report.failures) + report.more_failures - 1
-        if others:
+        if others and not kinds:
             parts.append(Text(f"  and {counted(others, 'more failure')}", style="dim"))
+        elif others:
+            parts += [Text(""), *(Text(line, style=style) for line, style in _kind_lines(report.run, kinds))]
     return [*parts, Text("")] if parts else parts
+
+
+def _kind_lines(run: str, kinds: Kinds) -> Iterator[tuple[str, str]]:
+    """Yield what failed, how often, from when to when, and on which items; with how each line is drawn."""
+    yield f"{counted(sum(kind['n'] for kind in kinds), 'failure')} of {counted(len(kinds), 'kind')}:", ""
+    for kind in kinds[:MOST_KINDS_SHOWN]:
+        stage = f"{kind['stage']}: " if kind["stage"] else ""
+        yield visible(f"  {kind['n']:,} × {stage}{kind['error'].partition(chr(10))[0]}"), ""
+        names = [visible(each["item"]) for each in kind["samples"][:MOST_ITEMS_SHOWN]]
+        more = " …" if kind["n"] > len(names) else ""
+        items = f", items {', '.join(names)}{more}" if names else ""
+        yield f"      {time_span(kind['first'], kind['last'])}{items}", "dim"
+    if more := and_more(len(kinds) - MOST_KINDS_SHOWN):
+        yield f"  {more}: mprun show {run} --failures", "dim"
+
+
+def time_span(first: float, last: float) -> str:
+    """Say from when to when something was, by the clock on the wall; the day where it began on another."""
+    at, until = (datetime.fromtimestamp(each).astimezone() for each in (first, last))
+    if f"{at:%H:%M:%S}" == f"{until:%H:%M:%S}" and at.date() == until.date():
+        return f"{at:%H:%M:%S}"
+    return (
+        f"{at:%H:%M:%S} to {until:%H:%M:%S}"
+        if at.date() == until.date()
+        else f"{at:%m-%d %H:%M} to {until:%m-%d %H:%M}"
+    )
 
 
 def _failure(failure: Failure) -> list[Text]:

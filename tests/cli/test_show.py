@@ -110,7 +110,7 @@ def test_failures_are_shown_by_kind_with_items(past: Mprun) -> None:
     text = past("show", "shop", "--failures").stdout
     (kind,) = json.loads(past("show", "shop", "--failures", "--format", "json").stdout)
 
-    assert text.startswith("2 failures in stage worker, first 20")
+    assert text.startswith("kind 1: 2 failures in stage worker, first 20")
     assert "  error:  ValueError: order 3 is odd\n  item:   3\n  item:   8\n    Traceback" in text
     assert (2, "ValueError: order 3 is odd", ["3", "8"]) == (
         kind["n"],

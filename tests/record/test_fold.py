@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from runner.events.run import ItemDeadLettered, ItemFailed, QueueJoined
 from runner.record.failures import MOST_KINDS, OTHERS, fingerprint
-from runner.record.fold import MOST_WORKER_SERIES, JobRow, RunFold
+from runner.record.fold import MOST_WORKER_SERIES, FailureObserver, JobRow, RunFold
 
 TRACE = 'Traceback:\n  File "/home/me/shop.py", line {}, in price\n    raise ValueError\n'
 
@@ -184,3 +185,29 @@ def test_of_many_workers_the_first_are_kept_over_time() -> None:
     fold.take("run.progress", 1.0, "debug", {"elapsed": 1.0, "stages": [], "queues": []})
 
     assert [f"worker/w{n}/busy" for n in range(MOST_WORKER_SERIES)] == list(fold.series)
+
+
+def test_whoever_keeps_the_kinds_beside_a_run_tells_them_as_its_record_does() -> None:
+    observer = FailureObserver()
+    for n in range(3):
+        fields = {
+            "worker": "w",
+            "stage": "shop",
+            "queue": "q",
+            "item": str(n),
+            "error": f"ValueError: no {n}",
+        }
+        for event in (
+            ItemFailed(**fields, action="dead_letter", traceback=TRACE.format(1)),
+            ItemDeadLettered(**fields, attempts=1, letter="l"),
+            QueueJoined(queue="q", put=1, done=1),
+        ):
+            observer.observe(event.stamped(float(n), "r"))
+    observer.observe(ItemFailed(**fields | {"error": "KeyError"}, action="skip").stamped(9.0, "r"))
+
+    rows = observer.rows()
+
+    assert [(3, "ValueError: no 0", 0.0, 2.0), (1, "KeyError", 9.0, 9.0)] == [
+        (row["n"], row["error"], row["first"], row["last"]) for row in rows
+    ]
+    assert ["0", "1", "2"] == [each["item"] for each in rows[0]["samples"]]

@@ -15,7 +15,7 @@ from job_histories import finished as job_finished
 
 from runner.events.base import Event
 from runner.events.catalogue import KINDS, event_schema, json_type
-from runner.render.log import MOST_A_SECOND, FileObserver, LogObserver, json_line
+from runner.render.log import FileObserver, LogObserver, json_line
 from runner.spec.failures import OnError
 
 AT = 1_700_000_000.25
@@ -280,8 +280,7 @@ def failures(count: int, **fields: Any) -> list[Event]:
     return [
         event(
             "item.failed",
-            **{"action": OnError.SKIP, **fields},
-            stage="oven",
+            **{"action": OnError.SKIP, "stage": "oven", **fields},
             item=str(number),
             error="ValueError: no",
         )
@@ -294,6 +293,7 @@ def lines_for(events: list[Event], style: Literal["text", "json"] = "text") -> l
     observer = LogObserver(stream, style, "debug")
     for each in events:
         observer.observe(each)
+    observer.close()
     return stream.getvalue().decode().splitlines()
 
 
@@ -301,36 +301,36 @@ TRACE = "Traceback (most recent call last):\n  bad()\nValueError: no"
 
 
 def test_a_traceback_that_was_shown_is_not_shown_again() -> None:
+    retried = event("item.retried", stage="oven", item="1", error="ValueError: no", traceback=TRACE)
     other = TRACE.replace("no", "other")
 
-    shown = lines_for([*failures(3, traceback=TRACE), *failures(1, traceback=other)])
+    shown = lines_for([retried, *failures(1, traceback=TRACE), *failures(1, traceback=other, stage="pan")])
 
     assert [1, 1] == [shown.count(f"    {last}") for last in ("ValueError: no", "ValueError: other")]
-    assert [False, True, True, False] == [
-        'raised="as before"' in line for line in shown if "item.failed" in line
-    ]
+    assert [True, False] == ['raised="as before"' in line for line in shown if "item.failed" in line]
 
 
-def test_of_many_items_that_fail_within_a_second_the_rest_are_counted() -> None:
-    later = event("item.retried", stage="oven").stamped(AT + 1, "r1")
+def test_of_items_that_fail_alike_the_first_is_told_and_the_rest_are_counted_before_the_run_ends() -> None:
+    shown = lines_for([*failures(50), *failures(2, action=OnError.FAIL), event("run.finished")])
 
-    shown = lines_for([*failures(50), *failures(2, action=OnError.FAIL), later])
-
-    kinds = [line.split()[1] for line in shown]
-    assert ["item.failed"] * (MOST_A_SECOND + 2 + 1) + ["item.retried"] == kinds
-    assert shown[-2].endswith("stage=oven more=32")
-
-
-def test_what_was_left_out_is_counted_before_the_run_ends() -> None:
-    shown = lines_for([*failures(50), event("run.finished")])
-
-    assert [True, False] == ["more=30" in line for line in shown[-2:]]
+    assert ["item.failed"] * 3 + ["failures.repeated", "run.finished"] == [line.split()[1] for line in shown]
+    assert shown[3].endswith(
+        'stage=oven error="ValueError: no" more="49 more like it in the last 0s, last item 49"'
+    )
 
 
-def test_machines_get_every_item_and_traceback() -> None:
+def test_machines_are_told_of_failures_as_people_are_in_lines_that_meet_the_schema() -> None:
     shown = [json.loads(line) for line in lines_for(failures(50, traceback=TRACE), "json")]
 
-    assert [TRACE] * 50 == [line["traceback"] for line in shown]
+    assert [("item.failed", TRACE), ("failures.repeated", None)] == [
+        (line["event"], line.get("traceback")) for line in shown
+    ]
+    assert (49, "49", "warning") == (shown[1]["failed"], shown[1]["item"], shown[1]["level"])
+    jsonschema.Draft202012Validator(event_schema()).validate(shown[1])
+
+
+def test_whoever_wants_each_failure_has_a_line_for_each() -> None:
+    assert 50 == len(logged(*failures(50), each_failure=True).splitlines())
 
 
 def begun(**stage: Any) -> Event:

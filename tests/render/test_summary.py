@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import datetime, timedelta
 from io import BytesIO, StringIO, TextIOWrapper
+from typing import Any
 
 import pytest
 
 from runner.events.report import Report
 from runner.events.report_fields import Failure, QueueLine, StageLine
-from runner.render.summary import ledger_sentence, print_report
+from runner.render.summary import MOST_KINDS_SHOWN, ledger_sentence, print_report
 
 CHEF = StageLine(name="chef", role="producer", workers=3, sent=9, items_per_second=3.75, busy=0.41)
 EATER = StageLine(
@@ -63,10 +65,10 @@ def ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
 
 
-def printed(report: Report, encoding: str = "utf-8") -> str:
+def printed(report: Report, encoding: str = "utf-8", kinds: Any = ()) -> str:
     raw = BytesIO()
     stream = TextIOWrapper(raw, encoding=encoding, write_through=True)
-    print_report(report, stream)
+    print_report(report, stream, kinds)
     return raw.getvalue().decode(encoding)
 
 
@@ -135,6 +137,38 @@ def test_a_run_that_failed_says_first_why() -> None:
         "",
     ]
     assert lines[-1] == "failed after 5.8s, exit 1"
+
+
+def kind(n: int, error: str, *items: str, last: float = 0.0) -> dict[str, Any]:
+    samples = [{"item": item} for item in items]
+    return {"n": n, "stage": "食客", "error": error, "first": 0.0, "last": last, "samples": samples}
+
+
+def test_where_several_failed_the_kinds_are_told_with_items_and_times() -> None:
+    kinds = [
+        kind(3514, "OSError: no \x1b[2J\nmore", *"1234567", last=61.0),
+        kind(2, "KeyError: 'a'", "8", "9"),
+    ]
+
+    lines = printed(replace(FAILED, more_failures=3515), kinds=kinds).splitlines()
+
+    began = datetime.fromtimestamp(0)
+    assert lines[8:13] == [
+        "3,516 failures of 2 kinds:",
+        "  3,514 × 食客: OSError: no \\x1b[2J",
+        f"      {began:%H:%M:%S} to {began + timedelta(seconds=61):%H:%M:%S}, items 1, 2, 3, 4, 5 …",
+        "  2 × 食客: KeyError: 'a'",
+        f"      {began:%H:%M:%S}, items 8, 9",
+    ]
+
+
+def test_of_many_kinds_the_most_frequent_are_told_and_where_the_others_are() -> None:
+    kinds = [kind(20 - n, f"E{n}") for n in range(10)]
+
+    lines = printed(replace(FAILED, more_failures=100), kinds=kinds).splitlines()
+
+    assert MOST_KINDS_SHOWN == sum(" × " in line for line in lines)
+    assert f"  and {10 - MOST_KINDS_SHOWN} more: mprun show {FAILED.run} --failures" in lines
 
 
 @pytest.mark.parametrize(

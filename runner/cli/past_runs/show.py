@@ -21,7 +21,7 @@ from runner.events.report import Report
 from runner.record.reader import RunView, as_event
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.text import colour_allowed, visible, write_document
-from runner.units import counted, rough_duration
+from runner.units import counted
 
 _MOST_SAMPLES = 5
 _TOLD = (
@@ -76,11 +76,11 @@ def command(run: str, events: bool, failures: bool, show_file: bool, trace: Path
             document = {**run_as_dict(summary), **told, "report": report_of(summary, view).as_dict()}
             write(_json(document))
         else:
-            _show_end(summary, report_of(summary, view))
+            _show_end(summary, report_of(summary, view), view)
     return ExitCode.DONE
 
 
-def _show_end(run: RunSummary, report: Report) -> None:
+def _show_end(run: RunSummary, report: Report, view: RunView) -> None:
     end = f", ended {when(run.ended)}" if run.outcome not in (RUNNING, KILLED) else ""
     write(f"run {run.id} of {visible(run.workflow)}: {run.outcome}; began {when(run.began)}{end}\n")
     if run.resumable is not None and run.outcome != KILLED:
@@ -101,7 +101,7 @@ def _show_end(run: RunSummary, report: Report) -> None:
         )
     from runner.render.summary import print_report
 
-    print_report(report, sys.stdout)
+    print_report(report, sys.stdout, view.kinds())
 
 
 def _show_events(view: RunView, form: str) -> None:
@@ -109,7 +109,7 @@ def _show_events(view: RunView, form: str) -> None:
 
     colors = colour_allowed(sys.stdout)
     log = (
-        LogObserver(sys.stdout.buffer, "json", "debug")
+        LogObserver(sys.stdout.buffer, "json", "debug", each_failure=True)
         if form == "json"
         else LogObserver(sys.stdout.buffer, "text", "info", colors=colors)
     )
@@ -126,14 +126,18 @@ def _show_failures(view: RunView, form: str) -> None:
     elif not kinds:
         write("nothing failed\n")
     else:
-        write("\n".join("\n".join(_kind_lines(kind)) for kind in kinds))
+        write("\n".join("\n".join(_kind_text(kind)) for kind in kinds))
 
 
-def _kind_lines(kind: dict[str, Any]) -> list[str]:
+def _kind_text(kind: dict[str, Any]) -> list[str]:
     """Show a kind of failures for people; what a handler raised is indented, so that it can't look like ours."""
-    over = f" within {rough_duration(kind['last'] - kind['first'])}" if kind["n"] > 1 else ""
+    last = f", last {when(kind['last'])}" if kind["n"] > 1 else ""
     stage = f" in stage {kind['stage']}" if kind["stage"] else ""
-    lines = [visible(f"{counted(kind['n'], 'failure')}{stage}, first {when(kind['first'])}{over}")]
+    lines = [
+        visible(
+            f"kind {kind['id']}: {counted(kind['n'], 'failure')}{stage}, first {when(kind['first'])}{last}"
+        )
+    ]
     lines += [f"  error:  {visible(kind['error'])}"]
     samples = kind["samples"]
     for sample in samples[:_MOST_SAMPLES]:
