@@ -31,6 +31,7 @@ from runner.store.dead_letters import (
 from runner.store.discovery import running_folders
 from runner.text import describe_error, safe_repr, visible
 from runner.units import counted
+from runner.watch.letter_kinds import letter_kinds, queues_of_kind
 
 if TYPE_CHECKING:
     from runner.events.report import Report
@@ -38,14 +39,22 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "mprun dlq ls                          runs, stages, how many letters",
+    "mprun dlq ls 3f2a --kinds             what they failed on, and how many of each kind",
     "mprun dlq show 3f2a --stage eater     the first letter of a stage",
     "mprun dlq show 3f2a --stage eater --number 4 --format json",
     "mprun dlq replay 3f2a                 put all of them back where they failed",
     "mprun dlq replay 3f2a --stage eater fixed.yaml",
+    "mprun dlq replay 3f2a --kind 2        those alone that failed so",
     "mprun dlq export 3f2a > letters.jsonl",
     "mprun dlq rm 3f2a                     once they are replayed",
 )
 _stage = click.option("--stage", metavar="STAGE", help="Only the letters of this stage.")
+_kind = click.option(
+    "--kind",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only letters that failed so: a number that `mprun dlq ls RUN --kinds` and `mprun show RUN --failures` tell.",
+)
 _trust = click.option(
     "--trust",
     "trusted",
@@ -67,21 +76,12 @@ def command() -> None:
 
 @command.command("ls")
 @click.argument("run", required=False)
+@click.option("--kinds", is_flag=True, help="A line for each kind of failure, with its number.")
 @output_format(["text", "json"])
-def list_queues(run: str | None, form: str) -> int:
+def list_queues(run: str | None, kinds: bool, form: str) -> int:
     """List the stages that have dead letters, run by run."""
-    rows = [
-        {
-            "run": queue.run_folder.run,
-            "workflow": queue.letters[0].workflow,
-            "stage": queue.stage,
-            "letters": len(queue.letters),
-            "replayed": len(queue.replayed),
-            "last": queue.letters[-1].at,
-            "error": queue.letters[-1].error,
-        }
-        for queue in (dead_letter_queues() if run is None else find_dead_letter_queues(run))
-    ]
+    queues = dead_letter_queues() if run is None else find_dead_letter_queues(run)
+    rows = _rows_of_kinds(queues) if kinds else _rows_of_stages(queues)
     if form == "json":
         write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     elif rows:
@@ -91,19 +91,61 @@ def list_queues(run: str | None, form: str) -> int:
     return 0
 
 
+def _rows_of_stages(queues: Sequence[DeadLetterQueue]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": queue.run_folder.run,
+            "workflow": queue.letters[0].workflow,
+            "stage": queue.stage,
+            "letters": len(queue.letters),
+            "replayed": len(queue.replayed),
+            "last": queue.letters[-1].at,
+            "error": queue.letters[-1].error,
+        }
+        for queue in queues
+    ]
+
+
+def _rows_of_kinds(queues: Sequence[DeadLetterQueue]) -> list[dict[str, Any]]:
+    runs = dict.fromkeys(queue.run_folder for queue in queues)
+    return [
+        {
+            "run": run.run,
+            "kind": kind.number,
+            "stage": kind.queue.stage,
+            "letters": len(kind.letters),
+            "replayed": sum(letter.number in kind.queue.replayed for letter in kind.letters),
+            "first": kind.letters[0].at,
+            "last": kind.letters[-1].at,
+            "error": kind.letters[0].error,
+        }
+        for run in runs
+        for kind in letter_kinds([queue for queue in queues if queue.run_folder == run])
+    ]
+
+
 @command.command("show", short_help="Show one dead letter, with each attempt at it.")
 @click.argument("run")
 @_stage
-@click.option("--number", type=int, default=1, show_default=True, help="Which letter of the stage.")
+@_kind
+@click.option("--number", type=int, help="Which letter of the stage; by default the first.")
 @click.option(
     "--unpickle", is_flag=True, help="Also show the item itself. This runs code of whoever wrote the item."
 )
 @_trust
 @output_format(["text", "json"])
-def show(run: str, stage: str | None, number: int, unpickle: bool, trusted: bool, form: str) -> int:
+def show(
+    run: str,
+    stage: str | None,
+    kind: int | None,
+    number: int | None,
+    unpickle: bool,
+    trusted: bool,
+    form: str,
+) -> int:
     """Show one dead letter: the item, what it failed on, and each attempt."""
-    queue = _one_queue(run, stage)
-    letter = queue.letter(number)
+    queue = _one_queue(run, stage, kind)
+    letter = queue.letters[0] if number is None else queue.letter(number)
     if unpickle:
         _require_trust([queue], trusted, "to unpickle an item runs code of its class")
     shown = _fields_of(letter)
@@ -117,16 +159,17 @@ def show(run: str, stage: str | None, number: int, unpickle: bool, trusted: bool
 @command.command("export", short_help="Print all letters, a line of JSON each.")
 @click.argument("run")
 @_stage
+@_kind
 @click.option(
     "--unpickle", is_flag=True, help="Also the items themselves, whole. This runs code of whoever wrote them."
 )
 @_trust
-def export(run: str, stage: str | None, unpickle: bool, trusted: bool) -> int:
+def export(run: str, stage: str | None, kind: int | None, unpickle: bool, trusted: bool) -> int:
     """Print the letters of RUN, a line of JSON each, for other programs and for people with many of them.
 
     With `--unpickle` a line has the item itself as `unpickled`: as JSON where it can be that, else as text.
     """
-    queues = _queues(run, stage)
+    queues = _queues(run, stage, kind)
     if unpickle:
         _require_trust(queues, trusted, "to unpickle an item runs code of its class")
     for queue in queues:
@@ -166,6 +209,7 @@ def remove(run: str, stage: str | None, force: bool) -> int:
 @click.argument("run")
 @click.argument("file", type=FILE, required=False)
 @_stage
+@_kind
 @values
 @how_shown
 @_trust
@@ -173,6 +217,7 @@ def replay(
     run: str,
     file: Path | None,
     stage: str | None,
+    kind: int | None,
     params: Sequence[str],
     overrides: Sequence[str],
     trusted: bool,
@@ -193,21 +238,20 @@ def replay(
     """
     chosen = RunOptions(**shown)
     with refusals_told(chosen):
-        spec, queues = _to_replay(run, file, stage, params, overrides, trusted=trusted, quiet=chosen.quiet)
+        queues = _queues_to_replay(run, stage, kind)
+        spec = _to_replay(queues, file, params, overrides, trusted=trusted, quiet=chosen.quiet)
     return _replay(spec, queues, chosen)
 
 
 def _to_replay(
-    run: str,
+    queues: Sequence[DeadLetterQueue],
     file: Path | None,
-    stage: str | None,
     params: Sequence[str],
     overrides: Sequence[str],
     *,
     trusted: bool,
     quiet: bool,
-) -> tuple[WorkflowSpec, list[DeadLetterQueue]]:
-    queues = _queues_to_replay(run, stage)
+) -> WorkflowSpec:
     path = file or Path(queues[0].letters[0].file)
     letters = counted(sum(len(queue.left) for queue in queues), "letter")
     _require_trust(queues, trusted, f"to put {letters} back runs '{path}'")
@@ -215,7 +259,7 @@ def _to_replay(
         print_message(visible(f"replaying {letters} of run {queues[0].run_folder.run} with {path}"))
     spec = _workflow_of(queues[0], path, params, overrides)
     _check_outputs(queues, spec.transport)
-    return spec, queues
+    return spec
 
 
 def letter_text(shown: dict[str, Any]) -> str:
@@ -233,11 +277,18 @@ def letter_text(shown: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _queues_to_replay(run: str, stage: str | None) -> list[DeadLetterQueue]:
-    queues = [queue for queue in find_dead_letter_queues(run) if stage in (None, queue.stage) and queue.left]
+def _queues_to_replay(run: str, stage: str | None, kind: int | None) -> list[DeadLetterQueue]:
+    queues = _of_kind(find_dead_letter_queues(run), kind)
+    queues = [queue for queue in queues if stage in (None, queue.stage) and queue.left]
     if not queues:
-        raise UsageError(f"run '{run}' has no dead letters that were not replayed")
+        raise UsageError(
+            f"run '{run}' has no{'' if kind is None else ' such'} dead letters that were not replayed"
+        )
     return queues
+
+
+def _of_kind(queues: list[DeadLetterQueue], kind: int | None) -> list[DeadLetterQueue]:
+    return queues if kind is None or not queues else queues_of_kind(queues, kind)
 
 
 def _require_trust(queues: Sequence[DeadLetterQueue], trusted: bool, what: str) -> None:
@@ -276,16 +327,16 @@ def _workflow_of(
     return load(path, params=[*facts.params, *params], overrides=[*facts.overrides, *overrides])
 
 
-def _one_queue(run: str, stage: str | None) -> DeadLetterQueue:
-    queues = _queues(run, stage)
+def _one_queue(run: str, stage: str | None, kind: int | None) -> DeadLetterQueue:
+    queues = _queues(run, stage, kind)
     if len(queues) == 1:
         return queues[0]
     names = ", ".join(f"'{queue.stage}'" for queue in queues)
     raise UsageError(f"several stages have letters: {names}; say which by --stage")
 
 
-def _queues(run: str, stage: str | None) -> list[DeadLetterQueue]:
-    queues = [queue for queue in find_dead_letter_queues(run) if stage in (None, queue.stage)]
+def _queues(run: str, stage: str | None, kind: int | None = None) -> list[DeadLetterQueue]:
+    queues = [q for q in _of_kind(find_dead_letter_queues(run), kind) if stage in (None, q.stage)]
     if not queues:
         raise UsageError("no such dead letters")
     return queues

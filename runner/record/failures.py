@@ -103,7 +103,11 @@ class FailureKinds:
         """Return the kinds, the most frequent first, each with its samples, as the record does."""
         rows = []
         for kind in sorted(self.kinds.values(), key=lambda kind: (-kind.n, kind.id)):
-            samples = [each._asdict() for each in self.samples if each.kind == kind.id]
+            samples = [
+                {"item": each.item, "at": each.at, "letter": each.letter}
+                for each in self.samples
+                if each.kind == kind.id
+            ]
             names = ("id", "stage", "print", "error", "traceback", "n", "first", "last")
             rows.append({**{name: getattr(kind, name) for name in names}, "samples": samples})
         return rows

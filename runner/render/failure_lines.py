@@ -78,7 +78,7 @@ class _Told:
         return line.stamped(at, last.run)
 
 
-class FailureLines:
+class FailureThrottle:
     """Decides what is told of items that fail. Of a kind as much is kept as one line needs."""
 
     def __init__(self) -> None:

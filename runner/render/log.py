@@ -22,7 +22,7 @@ from runner.events.base import LEVELS, Event, as_dict
 from runner.events.catalogue import KINDS
 from runner.events.run import FailuresRepeated, RunFinished, RunProgress, RunStarted, RunWorkers
 from runner.record.failures import fingerprint
-from runner.render.failure_lines import OF_ITEMS, FailureLines, repeated_text
+from runner.render.failure_lines import OF_ITEMS, FailureThrottle, repeated_text
 from runner.text import visible
 from runner.watch.eta import EtaModel, eta_line
 
@@ -68,7 +68,7 @@ class LogObserver:
         )
         self._heartbeat = heartbeat
         self._next_beat = heartbeat or 0.0
-        self._failures = None if each_failure else FailureLines()
+        self._failures = None if each_failure else FailureThrottle()
         self._shown: dict[str, None] | None = {} if style == "text" else None
         """The last few kinds of which a traceback was shown."""
         self._eta = EtaModel() if style == "text" and heartbeat is not None else None

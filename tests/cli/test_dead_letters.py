@@ -59,11 +59,11 @@ def eat(number):
 class Canteen:
     """A folder with a workflow that has run once and left two letters."""
 
-    def __init__(self, folder: Path, run_mprun: RunMprun) -> None:
+    def __init__(self, folder: Path, run_mprun: RunMprun, handlers: str = HANDLERS) -> None:
         self.folder = folder
         self._run = run_mprun
         (folder / "canteen.yaml").write_text(WORKFLOW)
-        (folder / "canteen.py").write_text(HANDLERS, encoding="utf-8")
+        (folder / "canteen.py").write_text(handlers, encoding="utf-8")
         assert 0 == self.mprun("run", "canteen.yaml", "--quiet").returncode
 
     def mprun(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -350,3 +350,73 @@ def test_a_quiet_replay_says_what_became_of_the_letters_and_keeps_a_report(cante
         "run",
     ]
     assert (0, told) == (done.returncode, done.stderr.splitlines())
+
+
+TWO_KINDS = """\
+    if bun.number in (1, 3, 5) and not (HERE / "mended").exists():
+        raise KeyError(bun.number)
+    if bun.number in (2, 4) and not (HERE / "mended").exists():
+        raise ValueError(f"dropped {bun.number}")
+    return bun.number
+"""
+
+
+@pytest.fixture
+def two_kinds(tmp_path: Path, run_mprun: RunMprun) -> Canteen:
+    """A folder whose run has left letters 1, 3 and 5 of one kind, and of another 2 and 4."""
+    before, rest = HANDLERS.split("    if bun.number in (2, 4)")
+    _, after = rest.split("    return bun.number\n")
+    return Canteen(tmp_path, run_mprun, before + TWO_KINDS + after)
+
+
+def kinds(canteen: Canteen) -> dict[str, tuple[int, int, int]]:
+    """Of each kind: its number, letters, and how many of them were replayed."""
+    rows = json.loads(canteen.mprun("dlq", "ls", "canteen", "--kinds", "--format", "json").stdout)
+    return {row["error"].partition(":")[0]: (row["kind"], row["letters"], row["replayed"]) for row in rows}
+
+
+def test_letters_are_counted_by_kind_under_the_numbers_that_the_record_gives(two_kinds: Canteen) -> None:
+    told = json.loads(two_kinds.mprun("show", "canteen", "--failures", "--format", "json").stdout)
+
+    assert {("KeyError", 3, 0), ("ValueError", 2, 0)} == {
+        (error, n, replayed) for error, (_, n, replayed) in kinds(two_kinds).items()
+    }
+    assert {kind["error"].partition(":")[0]: kind["id"] for kind in told} == {
+        error: number for error, (number, *_) in kinds(two_kinds).items()
+    }
+
+
+def test_a_replay_of_a_kind_puts_back_those_and_no_others(two_kinds: Canteen) -> None:
+    number = str(kinds(two_kinds)["ValueError"][0])
+    shown = two_kinds.mprun("dlq", "show", "canteen", "--kind", number, "--format", "json")
+    exported = two_kinds.mprun("dlq", "export", "canteen", "--kind", number)
+    (two_kinds.folder / "mended").touch()
+
+    replayed = two_kinds.mprun("dlq", "replay", "canteen", "--kind", number, "--quiet")
+
+    assert "包子2" == json.loads(shown.stdout)["item"]
+    assert ["包子2", "包子4"] == [json.loads(line)["item"] for line in exported.stdout.splitlines()]
+    assert "2 of 2 letters of stage 'waiter' replayed" in replayed.stderr
+    assert ["0", "2", "4"] == two_kinds.eaten()
+    assert {"KeyError": (3, 0), "ValueError": (2, 2)} == {k: v[1:] for k, v in kinds(two_kinds).items()}
+    again = two_kinds.mprun("dlq", "replay", "canteen", "--kind", number)
+    assert 2 == again.returncode
+    assert "has no such dead letters that were not replayed" in again.stderr
+
+
+def test_a_kind_that_is_not_there_is_refused_with_those_that_are(two_kinds: Canteen) -> None:
+    refused = two_kinds.mprun("dlq", "replay", "canteen", "--kind", "9")
+
+    assert 2 == refused.returncode
+    assert "is of kind 9; of kinds there are" in refused.stderr
+    assert "(3 letters)" in refused.stderr
+
+
+def test_without_a_record_kinds_have_the_numbers_in_which_their_first_letters_came(
+    tmp_path: Path, run_mprun: RunMprun
+) -> None:
+    canteen = Canteen(tmp_path, run_mprun)
+    (record,) = (tmp_path / "home").glob("runs/*/run.db")
+    record.unlink()
+
+    assert {"ValueError": (1, 2, 0)} == kinds(canteen)

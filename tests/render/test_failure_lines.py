@@ -19,7 +19,7 @@ from runner.events.run import (
     ItemRetried,
 )
 from runner.record.failures import MOST_KINDS
-from runner.render.failure_lines import EVERY, FailureLines, repeated_text
+from runner.render.failure_lines import EVERY, FailureThrottle, repeated_text
 from runner.spec.failures import OnError
 
 HAND: dict[str, Any] = {"worker": "oven-1", "stage": "oven", "queue": "q"}
@@ -41,7 +41,7 @@ def retried(at: float, item: str = "1", error: str = NO) -> ItemRetried:
 
 
 def told(*events: Any) -> list[Event]:
-    lines, found = FailureLines(), []
+    lines, found = FailureThrottle(), []
     for event in events:
         found += [*lines.due(event.at), *lines.add(event)]
     return [*found, *lines.rest(events[-1].at)]
