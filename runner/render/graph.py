@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from runner.render.ascii_graph import draw_ascii, ends
+from runner.render.ascii_graph import draw_ascii
+from runner.render.graph_layout import ends
 from runner.spec.graph import depths
 from runner.spec.jobs import JobSpec, NeedSpec
 from runner.spec.plan import Plan, StagePlan, queue_label, stage_label

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.render.ascii_graph import Net, Node, groups, lay_out, layer_of, place_nets
+from runner.render.graph_layout import Net, Node, groups, lay_out, layer_of, place_nets
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
-from runner.spec.plan import Plan, make_plan
+from runner.spec.plan import Plan, make_plan, stage_label
 from runner.spec.resources import QueueSpec
 
 
@@ -42,7 +42,7 @@ def test_a_stage_is_one_layer_right_of_those_that_feed_it(
 
 def test_stages_that_no_queue_joins_are_apart() -> None:
     split = groups(
-        plan(("a", None, "q"), ("b", "q", None), ("c", None, "r"), ("d", "r", None), ("e", None, None))
+        plan(("a", None, "q"), ("b", "q", None), ("c", None, "r"), ("d", "r", None), ("e", None, None)).stages
     )
 
     assert sorted(sorted(stage.name for stage in group) for group in split) == [["a", "b"], ["c", "d"]]
@@ -51,7 +51,7 @@ def test_stages_that_no_queue_joins_are_apart() -> None:
 def test_a_single_reader_stands_in_the_middle_of_its_writers() -> None:
     a_plan = plan(("a", None, "q"), ("b", None, "q"), ("c", None, "q"), ("d", "q", None))
 
-    layout = lay_out(a_plan.stages, {queue.name: queue for queue in a_plan.queues})
+    layout = lay_out(a_plan.stages, stage_label, str)
 
     rows = [[node.row for node in layer] for layer in layout.layers]
     assert rows == [[0, 4, 8], [4]]
@@ -63,7 +63,7 @@ def test_a_long_pipe_is_laid_out_without_recursion_and_in_time() -> None:
     a_plan = plan(*ends, ("last", "q3000", None))
     started = time.perf_counter()
 
-    layout = lay_out(a_plan.stages, {queue.name: queue for queue in a_plan.queues})
+    layout = lay_out(a_plan.stages, stage_label, str)
 
     assert len(layout.layers) == 3001
     assert time.perf_counter() - started < 20
