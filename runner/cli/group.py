@@ -47,6 +47,8 @@ COMMANDS = {
     "show": Entry(
         "Show a past run: its end again, its events, its failures.", "runner.cli.past_runs.show:command"
     ),
+    "report": Entry("Write the page of a run, to be read and mailed.", "runner.cli.watching.report:report"),
+    "plot": Entry("Draw a chart of a run.", "runner.cli.watching.report:plot"),
     "logs": Entry("Show what the handlers or jobs of a run said.", "runner.cli.past_runs.logs:command"),
     "diff": Entry("Compare two past runs; a gate for CI.", "runner.cli.past_runs.diff:command"),
     "resume": Entry("Go on with a run that was killed or stopped.", "runner.cli.past_runs.resume:command"),

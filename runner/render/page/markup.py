@@ -27,12 +27,12 @@ class Markup:
         return self.html
 
 
-Child: TypeAlias = "Markup | str | int | float | None | Iterable[Child]"
+Child: TypeAlias = "Markup | str | int | float | Iterable[Child] | None"
 """What may stand in an element; None is nothing."""
 NOTHING = Markup("")
 
 
-def element(name: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
+def element(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Markup:
     """
     Return one element.
 

@@ -1,0 +1,253 @@
+"""The graph of a run: its stages as boxes, its queues as the lines between them, with what went through them. Pure.
+
+what run.started declares ──► FlowStage ──► graph_layout ──► boxes at pixels, curves between them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
+
+from runner.events.report_fields import QueueLine, StageLine
+from runner.facts import dataclass
+from runner.render.graph_layout import Layout, Net, Node, groups, lay_out
+from runner.render.page.markup import Child, Markup, element, joined
+from runner.render.page.svg import FONT, fill, short_number, stroke, told, words
+from runner.spec.loops import LoopMap
+from runner.text import cells, cut_middle
+
+_CELL = 6.9
+"""Pixels of a letter, on the safe side."""
+_ROW = 17
+_BOX = 44
+_MARGIN = 6
+_GUTTER = 46
+"""Pixels beside the label of a queue: for the curves to it and from it."""
+_MOST_CELLS = 26
+_WIDEST = 1060
+"""Pixels. What would be wider goes down the page instead of across."""
+_LANE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStage:
+    """A stage of the graph."""
+
+    name: str
+    receives: str | None
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFacts:
+    """What is written on the graph."""
+
+    stages: Sequence[FlowStage]
+    """In the order in which data flows."""
+    lines: Mapping[str, StageLine]
+    queues: Mapping[str, QueueLine]
+    seconds: float
+    """Of the run so far."""
+    dead: frozenset[str] = field(default_factory=frozenset)
+
+
+def flow_graph(facts: FlowFacts) -> list[Markup]:
+    """Draw each group of stages that queues join as a picture of its own."""
+    back = _back(facts.stages)
+    start_order = list(reversed(facts.stages))  # readers first
+    layouts = [lay_out(group, lambda s: s.name, str, LoopMap(back)) for group in groups(start_order)]
+    return [_Drawing(layout, facts).picture() for layout in layouts]
+
+
+def _back(stages: Sequence[FlowStage]) -> frozenset[tuple[str, str]]:
+    """Name who writes to a queue that is read before it, or by itself."""
+    first: dict[str, int] = {}
+    for place, stage in enumerate(stages):
+        if stage.receives is not None:
+            first.setdefault(stage.receives, place)
+    return frozenset(
+        (stage.name, queue)
+        for place, stage in enumerate(stages)
+        for queue in stage.writes
+        if first.get(queue, len(stages)) <= place
+    )
+
+
+class _Drawing:
+    """One group of stages at its pixels: `along` is the way that items go, `aside` lies across it."""
+
+    def __init__(self, layout: Layout, facts: FlowFacts) -> None:
+        self._layout, self._facts = layout, facts
+        self._is_down = self._length(is_down=False) > _WIDEST
+        self._row = _ROW if not self._is_down else max(self._box_width(n) for n in self._boxes()) / 3.4
+        rows = [node.row for layer in layout.layers for node in layer]
+        rows += [net.row for nets in layout.gutters.values() for net in nets]
+        self._top = min(rows) * self._row
+        self._span = (max(rows) - min(rows)) * self._row
+        self._edge = _BOX / 2 if not self._is_down else max(map(self._box_width, self._boxes())) / 2
+        self._begin: dict[int, float] = {}
+        at = float(_MARGIN)
+        for number, layer in enumerate(layout.layers, layout.first):
+            self._begin[number] = at
+            at += self._depth(layer, is_down=self._is_down) + self._gutter(number, is_down=self._is_down)
+        last = layout.first + len(layout.layers) - 1
+        self._end = self._begin[last] + self._depth(layout.layers[-1], is_down=self._is_down) + _MARGIN
+
+    def _boxes(self) -> list[Node]:
+        return [node for layer in self._layout.layers for node in layer if node.text is not None]
+
+    def _box_width(self, node: Node) -> float:
+        line = self._facts.lines.get(node.text or "")
+        wide = max(cells(_short(node.text or "")), cells(_below(line)))
+        return max(wide * _CELL + 22, 96)
+
+    def _depth(self, layer: Sequence[Node], *, is_down: bool) -> float:
+        if is_down:
+            return _BOX
+        return max((self._box_width(node) for node in layer if node.text is not None), default=_LANE)
+
+    def _gutter(self, number: int, *, is_down: bool) -> float:
+        if number not in self._layout.gutters:
+            return 0.0
+        if is_down:
+            return 58
+        labels = [cells(self._label(net)) for net in self._layout.gutters[number]]
+        return max(labels, default=0) * _CELL + 2 * _GUTTER
+
+    def _length(self, *, is_down: bool) -> float:
+        layers = enumerate(self._layout.layers, self._layout.first)
+        return sum(
+            self._depth(layer, is_down=is_down) + self._gutter(number, is_down=is_down)
+            for number, layer in layers
+        )
+
+    def _label(self, net: Net) -> str:
+        return f"{_short(net.label)} {self._count(net)}" if net.label else ""
+
+    def _count(self, net: Net) -> str:
+        line = self._facts.queues.get(net.label)
+        return "" if line is None else f"{line.put:,}"
+
+    def picture(self) -> Markup:
+        """Return it as wide as it is: where there is less room, its box is scrolled."""
+        along, aside = self._end, self._span + 2 * (self._edge + _MARGIN)
+        width, height = (aside, along) if self._is_down else (along, aside)
+        parts: list[Child] = []
+        for number, nets in self._layout.gutters.items():
+            parts += [self._net(net, number) for net in nets]
+        for number, layer in enumerate(self._layout.layers, self._layout.first):
+            parts += [self._lane(number, node) for node in layer if node.text is None]
+            parts += [self._box(number, node) for node in layer if node.text is not None]
+        return element(
+            "svg",
+            parts,
+            width=round(width),
+            height=round(height),
+            viewBox=f"0 0 {width:.6g} {height:.6g}",
+            role="img",
+            aria_label="stages and queues, and how many items went through each",
+            data_chart="graph",
+            font_family=FONT,
+            font_size=12,
+        )
+
+    def _at(self, along: float, row: float) -> tuple[float, float]:
+        aside = row * self._row - self._top + self._edge + _MARGIN
+        return (aside, along) if self._is_down else (along, aside)
+
+    def _far(self, number: int) -> float:
+        """Return where a layer ends."""
+        return self._begin[number] + self._depth(
+            self._layout.layers[number - self._layout.first], is_down=self._is_down
+        )
+
+    def _box(self, number: int, node: Node) -> Markup:
+        name = node.text or ""
+        line = self._facts.lines.get(name)
+        wide = self._box_width(node)
+        deep = self._depth(self._layout.layers[number - self._layout.first], is_down=False)
+        wide = wide if self._is_down else deep
+        x, y = self._at(self._begin[number], node.row)
+        x, y = (x - wide / 2, y) if self._is_down else (x, y - _BOX / 2)
+        busy = 0.0 if line is None else line.busy
+        shade = "bad" if line is not None and (line.failed or line.lost) else "starved"
+        return element(
+            "g",
+            told(name),
+            element("rect", x=x, y=y, width=wide, height=_BOX, rx=5, **_box_look(shade)),
+            element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * busy, height=4, **fill("busy")),
+            element("text", _short(name), x=x + 11, y=y + 17, font_weight=600, **fill("ink")),
+            element("text", _below(line), x=x + 11, y=y + 33, font_size=11, **fill("muted")),
+        )
+
+    def _lane(self, number: int, node: Node) -> Markup:
+        x1, y1 = self._at(self._begin[number], node.row)
+        x2, y2 = self._at(self._far(number), node.row)
+        return element("line", x1=x1, y1=y1, x2=x2, y2=y2, **stroke("muted", 1.5))
+
+    def _net(self, net: Net, number: int) -> Markup:
+        line = self._facts.queues.get(net.label)
+        full = 0.0 if line is None or self._facts.seconds <= 0 else line.full_seconds / self._facts.seconds
+        colour, wide = ("blocked", 2.5) if full >= 0.5 else ("muted", 1.5)
+        begin, end = self._far(number), self._begin.get(number + 1, self._end)
+        room = (cells(self._label(net)) * _CELL) / 2
+        middle = (begin + end) / 2
+        near, far = (middle - room, middle + room) if not self._is_down else (middle - 7, middle + 7)
+        curves = [self._curve((begin, node.row), (near, net.row)) for node in net.sources]
+        ends = [node for node in net.targets if node.text is not None]
+        curves += [self._curve((far, net.row), (end - 5, node.row)) for node in ends]
+        curves += [self._curve((far, net.row), (end, node.row)) for node in net.targets if node.text is None]
+        drawn = element("path", d="".join(curves), **stroke(colour, wide))
+        if not net.label:
+            x1, y1 = self._at(near, net.row)
+            x2, y2 = self._at(far, net.row)
+            return joined(drawn, element("line", x1=x1, y1=y1, x2=x2, y2=y2, **stroke(colour, wide)))
+        heads = [self._head(end, node.row, colour) for node in ends]
+        return element("g", told(_story(net.label, line, full)), drawn, heads, self._words(net, middle))
+
+    def _words(self, net: Net, along: float) -> Markup:
+        x, y = self._at(along, net.row)
+        count = self._count(net)
+        text: list[Child] = [_short(net.label), " ", element("tspan", count, font_weight=600, **fill("ink"))]
+        return words(x, y + 4, text, text_anchor="middle")
+
+    def _curve(self, begin: tuple[float, float], end: tuple[float, float]) -> str:
+        half = (begin[0] + end[0]) / 2
+        points = [self._at(*begin), self._at(half, begin[1]), self._at(half, end[1]), self._at(*end)]
+        (a, b), *others = points
+        return f"M{a:.1f} {b:.1f}C" + " ".join(f"{x:.1f} {y:.1f}" for x, y in others)
+
+    def _head(self, along: float, row: float, colour: str) -> Markup:
+        x, y = self._at(along - 1, row)
+        d = f"M{x:.1f} {y:.1f}l-4 -8h8z" if self._is_down else f"M{x:.1f} {y:.1f}l-8 -4v8z"
+        return element("path", d=d, **fill(colour))
+
+
+def _box_look(shade: str) -> dict[str, str]:
+    filled, drawn = fill("shade"), stroke(shade)
+    return {**drawn, **filled, "class_": f"{filled['class_']} {drawn['class_']}"}
+
+
+def _short(name: str) -> str:
+    return cut_middle(name, _MOST_CELLS)
+
+
+def _below(line: StageLine | None) -> str:
+    """Say in a box how many workers there are and how busy they were, and whether anything failed."""
+    if line is None:
+        return ""
+    failed = f" · {short_number(line.failed)} failed" if line.failed else ""
+    return f"×{line.workers} · {line.busy:.0%} busy{failed}"
+
+
+def _story(name: str, line: QueueLine | None, full: float) -> str:
+    if line is None:
+        return name
+    bound = "no limit" if line.maxsize is None else f"{line.maxsize:,}"
+    peak = f"at most {line.peak:,} at a time, bound {bound}"
+    return f"{name}: {line.put:,} put, {line.done:,} done, {peak}, full {full:.0%} of the time"
+
+
+def plain_stages(stages: Sequence[FlowStage]) -> Iterator[str]:
+    """Name the stages that no queue joins to others."""
+    return (stage.name for stage in stages if stage.receives is None and not stage.writes)
