@@ -82,7 +82,7 @@ def plot(run: str, what: str, file: Path) -> int:
     if page.report.jobs is not None:
         raise UsageError(f"run '{page.state.run}' is one of jobs: its page has when each ran: `mprun report`")
     try:
-        text = plots.plot(page, what)
+        text = plots.draw_plot(page, what)
     except plots.NothingToPlot as nothing:
         raise MprunError(f"run '{page.state.run}' can't be plotted so: {nothing}") from nothing
     _put(file, text)
@@ -150,17 +150,17 @@ def refuse_foreign(file: Path, option: str) -> None:
             beginning = there.read(_BEGINNING)
     except OSError as error:
         raise UsageError(f"{option}: '{file}' can't be written: {error.strerror}") from error
-    if beginning and not is_ours(beginning):
+    if beginning and not _is_ours(beginning):
         raise UsageError(
             f"{option}: '{file}' is there, and no page or plot of mprun's: it is left as it is; name another file"
         )
 
 
-def is_ours(beginning: bytes) -> bool:
+def _is_ours(beginning: bytes) -> bool:
     """Say by the beginning of a file whether mprun has written it as a page or a plot."""
     from runner.render.page import document, svg
 
-    return document.is_ours(beginning) or svg.is_ours(beginning)
+    return document.is_page(beginning) or svg.is_picture(beginning)
 
 
 def _put(file: Path, text: str) -> None:

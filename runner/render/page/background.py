@@ -9,7 +9,7 @@ from typing import Any
 from runner.events.base import LEVELS, Event
 from runner.render.page.markup import Child, element
 from runner.render.page.model import RunPage
-from runner.render.page.sections import when
+from runner.render.page.sections import local_time
 from runner.render.page.tables import folded, pairs, sheet, text_block
 from runner.text import clip
 from runner.units import rough_duration
@@ -34,7 +34,7 @@ _TOLD = (
 )
 
 
-def events(page: RunPage) -> Child:
+def events_section(page: RunPage) -> Child:
     """List what befell the run and its workers: warnings, and what changed its course."""
     found = [event for event in page.state.recent if _matters(event)]
     if not found:
@@ -70,7 +70,7 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def setup(page: RunPage) -> Child:
+def setup_section(page: RunPage) -> Child:
     """Show the params, the file as it was, versions, the machine."""
     facts = page.facts
     versions: Mapping[str, Any] = facts.get("versions") or {}
@@ -103,12 +103,18 @@ def _texts(facts: Mapping[str, Any]) -> Iterator[Child]:
             room -= len(text)
 
 
-def lives(page: RunPage) -> Child:
+def lives_section(page: RunPage) -> Child:
     """List the runners that the run has had, where it was gone on with."""
     if len(page.lives) < 2:
         return None
     rows = [
-        [str(life.n), when(life.began), when(life.ended), life.outcome or "-", str(life.pid or "-")]
+        [
+            str(life.n),
+            local_time(life.began),
+            local_time(life.ended),
+            life.outcome or "-",
+            str(life.pid or "-"),
+        ]
         for life in page.lives
     ]
     note = (

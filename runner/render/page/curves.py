@@ -79,7 +79,7 @@ def levels(series: Series, most: int = MOST_STEPS) -> Curve:
     return Curve(step, tuple(max(part) for part in _parts(values, together)))
 
 
-def total(curves: Iterable[Curve]) -> Curve:
+def added_up(curves: Iterable[Curve]) -> Curve:
     """Add up curves of equal steps."""
     found = [curve for curve in curves if curve.values]
     if not found:

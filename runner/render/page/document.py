@@ -32,24 +32,24 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
-    Section("summary", "", sections.summary),
-    Section("bottleneck", "", sections.bottleneck),
-    Section("critical-path", "", jobs.critical_path),
-    Section("gantt", "When each job ran", jobs.gantt),
-    Section("jobs", "Jobs", jobs.jobs),
-    Section("logs", "What failed, and its last words", jobs.logs),
-    Section("graph", "What flowed where", sections.graph),
-    Section("stages", "Stages", sections.stages),
-    Section("rate", "Items a second", sections.rate),
-    Section("fill", "Items that wait in queues", sections.fill),
-    Section("workers", "Workers", sections.workers),
-    Section("times", "How long items took", sections.times),
-    Section("slowest", "Slowest items", sections.slowest),
-    Section("failures", "Failures by kind", sections.failures),
-    Section("ledger", "Ledger", sections.ledger),
-    Section("events", "Events", background.events),
-    Section("setup", "What was run", background.setup),
-    Section("lives", "Its runners", background.lives),
+    Section("summary", "", sections.summary_section),
+    Section("bottleneck", "", sections.bottleneck_section),
+    Section("critical-path", "", jobs.critical_path_section),
+    Section("gantt", "When each job ran", jobs.gantt_section),
+    Section("jobs", "Jobs", jobs.job_table_section),
+    Section("logs", "What failed, and its last words", jobs.logs_section),
+    Section("graph", "What flowed where", sections.graph_section),
+    Section("stages", "Stages", sections.stages_section),
+    Section("rate", "Items a second", sections.rate_section),
+    Section("fill", "Items that wait in queues", sections.fill_section),
+    Section("workers", "Workers", sections.workers_section),
+    Section("times", "How long items took", sections.times_section),
+    Section("slowest", "Slowest items", sections.slowest_section),
+    Section("failures", "Failures by kind", sections.failures_section),
+    Section("ledger", "Ledger", sections.ledger_section),
+    Section("events", "Events", background.events_section),
+    Section("setup", "What was run", background.setup_section),
+    Section("lives", "Its runners", background.lives_section),
 )
 
 
@@ -92,7 +92,7 @@ def shell(title: str, *body: Child, head: Child = None, policy: str = POLICY) ->
     return f"<!DOCTYPE html>\n{element('html', inner, element('body', *body), lang='en')}\n"
 
 
-def is_ours(beginning: bytes) -> bool:
+def is_page(beginning: bytes) -> bool:
     """Say by the beginning of a file whether it is a page of a run."""
     return beginning.startswith(b"<!DOCTYPE html>") and _OUR_META in beginning
 

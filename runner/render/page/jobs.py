@@ -23,7 +23,7 @@ _TONES: Mapping[JobState, str] = {
 }
 
 
-def critical_path(page: RunPage) -> Child:
+def critical_path_section(page: RunPage) -> Child:
     """Name the chain of jobs that the run could not be quicker than."""
     jobs = page.report.jobs
     if jobs is None or not jobs.critical_path:
@@ -32,7 +32,7 @@ def critical_path(page: RunPage) -> Child:
     return element("p", f"Critical path, {rough_duration(jobs.critical_seconds)}: {chain}", class_="lead")
 
 
-def gantt(page: RunPage) -> Child:
+def gantt_section(page: RunPage) -> Child:
     """Draw a row a job: when it ran, how long, what became of it."""
     jobs = page.report.jobs
     if jobs is None:
@@ -76,7 +76,7 @@ def _row(line: JobLine, seconds: float, *, is_critical: bool) -> Markup:
     )
 
 
-def jobs(page: RunPage) -> Child:
+def job_table_section(page: RunPage) -> Child:
     """Return the table of the jobs."""
     found = page.report.jobs
     if found is None or not found.jobs:
@@ -99,7 +99,7 @@ def jobs(page: RunPage) -> Child:
     return folded(f"All {len(rows):,} jobs", table, is_open=len(rows) <= 12)
 
 
-def logs(page: RunPage) -> Child:
+def logs_section(page: RunPage) -> Child:
     """Show of each job that failed why, how to run it alone, and the last lines that it printed."""
     found = page.report.jobs
     if found is None:

@@ -15,7 +15,7 @@ from runner.events.report import Report
 from runner.events.report_fields import StageLine
 from runner.facts import dataclass
 from runner.record.reader import Incarnation
-from runner.render.page.curves import EMPTY, Curve, gains, levels, shares, total
+from runner.render.page.curves import EMPTY, Curve, added_up, gains, levels, shares
 from runner.render.page.svg import COLOURS
 from runner.watch.state import RunState
 
@@ -79,7 +79,7 @@ class RunPage:
 
     def run_rate(self) -> Curve:
         """Return the items a second that came to the end of their way."""
-        return total(self.rate(stage, most=600) for stage in self.last_stages)
+        return added_up(self.rate(stage, most=600) for stage in self.last_stages)
 
     @property
     def last_stages(self) -> list[StageLine]:

@@ -38,7 +38,7 @@ class NothingToPlot(Exception):
     """The run has none of it; says why."""
 
 
-def plot(page: RunPage, what: str) -> str:
+def draw_plot(page: RunPage, what: str) -> str:
     """Draw one of `PLOTS` as the text of an SVG file. Raises NothingToPlot."""
     kind = PLOTS[what]
     title = f"{page.report.workflow or page.state.workflow} {page.report.run or page.state.run}: {kind.title}"

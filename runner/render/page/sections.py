@@ -48,12 +48,12 @@ LONGEST_TRACEBACK = 4000
 _MOST_TICKS = 50
 
 
-def when(at: float | None) -> str:
+def local_time(at: float | None) -> str:
     """Write a moment by the clock of this place."""
     return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def summary(page: RunPage) -> Child:
+def summary_section(page: RunPage) -> Child:
     """Say what the run came to, and who ran what, where and when."""
     facts, report = page.facts, page.report
     verb = {RUNNING: "running for", KILLED: "killed after", "done": "done in"}.get(
@@ -69,8 +69,10 @@ def summary(page: RunPage) -> Child:
     known: dict[str, Child] = {
         "Run": report.run or page.state.run,
         "Command": element("code", shlex.join(facts["argv"])) if facts.get("argv") else None,
-        "Began": when(page.began),
-        "Ended": when(page.state.ended) if page.is_over else f"not yet; this is of {when(page.state.told)}",
+        "Began": local_time(page.began),
+        "Ended": local_time(page.state.ended)
+        if page.is_over
+        else f"not yet; this is of {local_time(page.state.told)}",
         "Folder": facts.get("cwd"),
         "Host": facts.get("host"),
         "Exit code": count(report.exit_code) if page.outcome not in (RUNNING, KILLED, "unknown") else None,
@@ -117,13 +119,13 @@ def _cause(page: RunPage) -> Child:
     return element("div", lines, class_="cause") if lines else None
 
 
-def bottleneck(page: RunPage) -> Child:
+def bottleneck_section(page: RunPage) -> Child:
     """Say which stage held the run back."""
     said = page.state.bottleneck() or page.report.bottleneck
     return element("p", said, class_="lead") if said else None
 
 
-def graph(page: RunPage) -> Child:
+def graph_section(page: RunPage) -> Child:
     """Draw the stages, and what went through the queues between them."""
     if not page.report.stages or page.report.jobs is not None:
         return None
@@ -139,7 +141,7 @@ def graph(page: RunPage) -> Child:
     return [*map(boxed, flow_graph(facts)), element("p", by_themselves, class_="aside") if alone else None]
 
 
-def stages(page: RunPage) -> Child:
+def stages_section(page: RunPage) -> Child:
     """Return the table of the stages, with how their workers spent their time."""
     lines = page.report.stages if page.report.jobs is None else ()
     if not lines:
@@ -200,7 +202,7 @@ def _shares(line: StageLine, seconds: float) -> tuple[float, float, float]:
     return (busy / over, blocked / over, starved / over)
 
 
-def rate(page: RunPage) -> Child:
+def rate_section(page: RunPage) -> Child:
     """Draw how many items a second came to the end of their way, and what each stage passed on."""
     if page.report.jobs is not None or not page.report.stages:
         return None
@@ -226,7 +228,7 @@ def _stage_rate(page: RunPage, line: StageLine) -> Markup:
     )
 
 
-def fill(page: RunPage) -> Child:
+def fill_section(page: RunPage) -> Child:
     """Draw how many items waited in each queue, with its bound."""
     queues = [queue for queue in page.report.queues if page.fill(queue.name).values]
     if not queues or page.report.jobs is not None:
@@ -252,7 +254,7 @@ def _queue_fill(page: RunPage, queue: QueueLine) -> Markup:
     )
 
 
-def workers(page: RunPage) -> Child:
+def workers_section(page: RunPage) -> Child:
     """Draw a row a worker, the darker the busier, with its deaths; of many workers a row a stage."""
     found = page.state.workers()
     if not found or page.report.jobs is not None:
@@ -282,7 +284,7 @@ def worker_pictures(page: RunPage) -> Iterator[tuple[str, Markup, str]]:
 
 
 def _worker_busy(worker: WatchedWorker) -> str:
-    """Say how busy a worker was; of one that has said nothing and is not gone, as under a killed runner, nobody knows."""
+    """Say how busy a worker was; of one that has said nothing, as its runner was killed, nobody knows."""
     return "-" if worker.ended is None and not worker.busy_seconds else share(worker.whole.busy)
 
 
@@ -307,12 +309,14 @@ def _ticks(page: RunPage, worker: WatchedWorker) -> Iterator[Tick]:
         at = page.share_at(ending.at)
         if ending.outcome == "died":
             held = f", with {', '.join(ending.items)} in hand" if ending.items else ""
-            yield Tick(at, f"{worker.name} died at {when(ending.at)}: {ending.reason}{held}", is_bad=True)
+            yield Tick(
+                at, f"{worker.name} died at {local_time(ending.at)}: {ending.reason}{held}", is_bad=True
+            )
         if ending.generation < worker.generation:
             yield Tick(at + 0.003, f"{worker.name} was born again", is_bad=False)
 
 
-def times(page: RunPage) -> Child:
+def times_section(page: RunPage) -> Child:
     """Draw how long the handler of each stage took for an item."""
     known = {stage: found for stage, found in page.state.times().items() if found.items}
     lines = [line for line in page.report.stages if line.name in known]
@@ -336,7 +340,7 @@ def times(page: RunPage) -> Child:
     ]
 
 
-def slowest(page: RunPage) -> Child:
+def slowest_section(page: RunPage) -> Child:
     """Name the slowest items, of each stage the one."""
     found = [(each.slowest, stage, each.slowest_item) for stage, each in page.state.times().items()]
     rows = [
@@ -347,7 +351,7 @@ def slowest(page: RunPage) -> Child:
     return sheet(["Stage", "Took", "Item"], rows, texts=(2,)) if rows else None
 
 
-def failures(page: RunPage) -> Child:
+def failures_section(page: RunPage) -> Child:
     """List what failed, by kind, each with some of its items and the traceback of the first."""
     kinds = page.state.failures()
     if not kinds:
@@ -387,7 +391,7 @@ def _kind(found: KindOfFailure) -> Markup:
         element("span", kind.stage, class_="stage"),
         " ",
         element("code", clip(kind.error.partition("\n")[0], 300)),
-        element("span", f" first {when(kind.first)}, last {when(kind.last)}", class_="aside"),
+        element("span", f" first {local_time(kind.first)}, last {local_time(kind.last)}", class_="aside"),
     ]
     items = [element("li", element("code", sample.item)) for sample in found.samples[:MOST_SAMPLES]]
     more = kind.n - len(items)
@@ -396,7 +400,7 @@ def _kind(found: KindOfFailure) -> Markup:
     return folded(head, element("ul", items) if items else None, trace)
 
 
-def ledger(page: RunPage) -> Child:
+def ledger_section(page: RunPage) -> Child:
     """Return the accounts of the queues, and whether they add up."""
     queues = page.report.queues if page.report.jobs is None else ()
     if not queues:

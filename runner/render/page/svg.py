@@ -119,7 +119,7 @@ def standalone(width: float, height: float, *children: Child) -> Markup:
     return element("svg", style, paper, *children, **known, **shape, font_family=FONT, font_size=TEXT)
 
 
-def is_ours(beginning: bytes) -> bool:
+def is_picture(beginning: bytes) -> bool:
     """Say by the beginning of a file whether it is a standalone picture of ours."""
     return beginning.startswith(b"<svg ") and f'data-generator="{GENERATOR}"'.encode() in beginning
 
