@@ -419,16 +419,56 @@ BELIEVABLE_GROWTH = 4
 """Times the workers there are, or the cores if they are more: a higher count is arithmetic, not advice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The stage that holds a run back, and what bears witness to it."""
+
+    stage: StageLine
+    second: StageLine
+    """The one that would hold it back next."""
+    seconds: float
+    evidence: Evidence | None
+    stages: Sequence[StageLine]
+
+    def afterwards(self, cores: int) -> str:
+        """Say it of what is over, with advice for the next time."""
+        advice = _advice(self.stage, self.second, self.stages, cores)
+        return f"{_verdict(self.stage, self.seconds)}{_while(self)}; {advice}"
+
+    def while_it_runs(self) -> str:
+        """Say it in few words of now: `parser holds it back: busy 96%, 'pages' full 70%`."""
+        busy = f"{self.stage.name} holds it back: busy {_percent(_pool_seconds(self.stage) / self.seconds)}"
+        if self.evidence is None:
+            return busy
+        return f"{busy}, {self.evidence.who} {self.evidence.now} {_percent(self.evidence.seconds / self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What waited since the bottleneck was slow, or was full, and for how long."""
+
+    seconds: float
+    who: str
+    was: str
+    now: str
+
+
 def find_bottleneck(
     stages: Sequence[StageLine], queues: Sequence[QueueLine], *, seconds: float, cores: int
 ) -> str | None:
     """Name the stage that held a run of `seconds` back; None if the run was too short or none stands out."""
+    found = weigh_stages(stages, queues, seconds=seconds)
+    return None if found is None else found.afterwards(cores)
+
+
+def weigh_stages(
+    stages: Sequence[StageLine], queues: Sequence[QueueLine], *, seconds: float
+) -> Bottleneck | None:
+    """Find the stage that held back what went on in `seconds`; None if that was too short or none stands out."""
     ranked = sorted(stages, key=_pool_seconds, reverse=True)
     if seconds < SHORTEST_RUN or len(ranked) < 2 or not _dominates(ranked[0], ranked[1], seconds):
         return None
-    slowest, second = ranked[0], ranked[1]
-    evidence = _evidence(slowest, stages, queues, seconds)
-    return f"{_verdict(slowest, seconds)}{evidence}; {_advice(slowest, second, stages, cores)}"
+    return Bottleneck(ranked[0], ranked[1], seconds, _evidence(ranked[0], stages, queues, seconds), stages)
 
 
 def _pool_seconds(stage: StageLine) -> float:
@@ -451,23 +491,35 @@ def _verdict(stage: StageLine, seconds: float) -> str:
     )
 
 
+def _while(found: Bottleneck) -> str:
+    told = found.evidence
+    return (
+        "" if told is None else f" while {told.who} {told.was} {_percent(told.seconds / found.seconds)} of it"
+    )
+
+
 def _evidence(
     slowest: StageLine, stages: Sequence[StageLine], queues: Sequence[QueueLine], seconds: float
-) -> str:
+) -> Evidence | None:
     inbox, outboxes = slowest.receives, slowest.outputs
-    shares = [(q.full_seconds, f"'{q.name}' was full") for q in queues if q.name == inbox]
-    shares += [
-        (stage.blocked_seconds / max(stage.workers, 1), f"{stage.name} waited for room")
+    all_of_it = [
+        Evidence(q.full_seconds, f"'{q.name}'", "was full", "full") for q in queues if q.name == inbox
+    ]
+    all_of_it += [
+        Evidence(
+            stage.blocked_seconds / max(stage.workers, 1), stage.name, "waited for room", "waits for room"
+        )
         for stage in stages
         if inbox in stage.outputs
     ]
-    shares += [
-        (stage.starved_seconds / max(stage.workers, 1), f"{stage.name} waited for items")
+    all_of_it += [
+        Evidence(
+            stage.starved_seconds / max(stage.workers, 1), stage.name, "waited for items", "waits for items"
+        )
         for stage in stages
         if stage.receives in outboxes
     ]
-    telling = [(waited, what) for waited, what in shares if waited >= WORTH_SAYING * seconds]
-    return f" while {telling[0][1]} {_percent(telling[0][0] / seconds)} of it" if telling else ""
+    return next((each for each in all_of_it if each.seconds >= WORTH_SAYING * seconds), None)
 
 
 def _advice(slowest: StageLine, second: StageLine, stages: Sequence[StageLine], cores: int) -> str:

@@ -18,7 +18,15 @@ from typing import Any
 
 from runner.events.base import LEVELS, Event
 from runner.events.item_times import ItemTimes
-from runner.events.report import Report, ReportBuilder, account_line, counted_up, find_bottleneck
+from runner.events.report import (
+    Bottleneck,
+    Report,
+    ReportBuilder,
+    account_line,
+    counted_up,
+    find_bottleneck,
+    weigh_stages,
+)
 from runner.events.run import (
     ItemEvent,
     RunFinished,
@@ -260,7 +268,12 @@ class RunState:
     # What follows from it.
 
     def bottleneck(self) -> str | None:
-        """Say which stage holds the run back now, over the last seconds; None if none stands out, or it is over."""
+        """Say which stage holds the run back now, with advice; None if none stands out, or it is over."""
+        found = self.held_back_by()
+        return None if found is None else found.afterwards(os.cpu_count() or 1)
+
+    def held_back_by(self) -> Bottleneck | None:
+        """Find the stage that holds the run back now, over the last seconds; None if none stands out, or it is over."""
         last, before = self._snapshots.last, self._snapshots.before(BALANCE_WINDOW)
         if last is None or before is None or self.phase.is_over or self._is_in_one_process:
             return None
@@ -277,7 +290,7 @@ class RunState:
             replace(line, full_seconds=line.full_seconds - full.get(line.name, 0.0))
             for line in map(account_line, last.queues)
         ]
-        return find_bottleneck(stages, queues, seconds=seconds, cores=os.cpu_count() or 1)
+        return weigh_stages(stages, queues, seconds=seconds)
 
     @property
     def _is_in_one_process(self) -> bool:
