@@ -67,7 +67,7 @@ OWNERS = {
     "structlog": ("render.log",),
     "click": ("cli.*",),
     "prometheus_client": ("telemetry.prometheus",),
-    "rich": ("render.progress", "render.summary", "text"),
+    "rich": ("render.progress", "render.summary", "render.top.*", "text"),
 }
 
 MOST_LINES = 600
@@ -90,6 +90,7 @@ SMALL_ON_PURPOSE = {
     "ipc.barrier": "one promise of the system, which both sides of a page rely on",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",
     "process.resources.pipes": "imported for workflows that declare pipes alone",
+    "render.top.small": "imported beside each run on a terminal, which needs none of the other screens",
     "render.job_output.modes": "chooses one of its neighbours, and is imported by none of them",
     "supervisor.progress_pace": "a pure rule with a table of tests of its own",
     "spec.graph": "pure walks that six packages take",

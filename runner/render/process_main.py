@@ -189,9 +189,9 @@ def _job_observers(options: RenderOptions, jobs: JobOutputOptions) -> list[Obser
     observers: list[Observer] = [_log(options)] if jobs.with_log else []
     observers.append(open_output(1, jobs.mode, colors=jobs.colors, for_github=jobs.for_github))
     if options.live:
-        from runner.render.progress import JobProgressObserver
+        from runner.render.progress import ProgressObserver
 
-        observers.append(JobProgressObserver(2, colors=options.colors))
+        observers.append(ProgressObserver(2, colors=options.colors))
     return observers
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from job_histories import finished, run_started, started
 
-from runner.render.progress import JobProgressObserver, release
+from runner.render.progress import ProgressObserver, release
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_jobs_that_run_now_are_drawn_now_and_then_and_not_for_a_short_run(
 ) -> None:
     ours, theirs = terminal
     now = [0.2]
-    observer = JobProgressObserver(theirs, colors=False, clock=lambda: now[0])
+    observer = ProgressObserver(theirs, colors=False, clock=lambda: now[0])
     for event in (run_started(2, at=0.0), started("lint", 0.0)):
         observer.observe(event)
     young, soon = observer.tick(), shown_by(ours)
@@ -51,8 +51,8 @@ def test_the_jobs_that_run_now_are_drawn_now_and_then_and_not_for_a_short_run(
     observer.close()
 
     assert (pytest.approx(0.3), "") == (young, soon)
-    assert "ci  00:01  0 of 2 done" in drawn[1]
-    assert "lint  1.0s" in drawn[1]
+    assert "ci  running 00:00:01  0 of 2 done" in drawn[1]
+    assert "lint  running  1.0s" in drawn[1]
     assert (pytest.approx(0.15), "") == again
     assert release(80) in shown_by(ours)
 
@@ -60,7 +60,7 @@ def test_the_jobs_that_run_now_are_drawn_now_and_then_and_not_for_a_short_run(
 def test_the_view_of_jobs_does_not_become_lower_while_it_is_there(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     now = [1.0]
-    observer = JobProgressObserver(theirs, colors=False, clock=lambda: now[0])
+    observer = ProgressObserver(theirs, colors=False, clock=lambda: now[0])
     for event in (run_started(2, at=0.0), started("lint", 0.0), started("test", 0.0)):
         observer.observe(event)
     observer.tick()
@@ -77,7 +77,7 @@ def test_the_view_of_jobs_does_not_become_lower_while_it_is_there(terminal: tupl
 
 def test_a_terminal_that_is_gone_is_told_at_the_next_event(terminal: tuple[int, int]) -> None:
     gone = os.dup(terminal[1])
-    observer = JobProgressObserver(gone, clock=lambda: 5.0)
+    observer = ProgressObserver(gone, clock=lambda: 5.0)
     observer.observe(run_started(1, at=0.0))
     os.close(gone)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from runner.record.summary import RunSummary
-from runner.render.top.drawing import ASIDE, HEADING, beside_each_other, count, in_words
-from runner.render.top.parts import filled_up, last_line, place_of, took, viewport, wall_clock
+from runner.render.top.drawing import ASIDE, HEADING, beside_each_other, count, in_words, wrapped_words
+from runner.render.top.parts import chosen_place, filled_up, last_line, took, viewport, wall_clock
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.text import visible
 
@@ -29,10 +29,9 @@ HELP = (
 )
 """Keys, what they do, and whether that changes the run."""
 _READING = (
-    "The bar of a stage: █ busy, ▒ blocked by a full queue or a lock, · idle or waiting",
-    "for an item, over the last seconds. OUT counts items that it is done with since the",
-    "beginning, /S over the last seconds, P95 is what 95 of 100 items take at most, FAIL",
-    "counts items that failed for good. The bar of a queue says how full it is.",
+    "The bar of a stage: █ busy, ▒ blocked by a full queue or a lock, · idle or waiting for an item, over the last "
+    "seconds. OUT: items that it is done with since the beginning. /S: the same a second, now. P95: 95 of 100 items "
+    "take no longer. FAIL: items that failed for good. The bar of a queue says how full it is."
 )
 
 
@@ -40,7 +39,7 @@ def choice_screen(
     runs: Sequence[RunSummary], view: View, surface: Surface, beside: Beside = NOTHING_BESIDE
 ) -> list[Text]:
     """Return the list of runs to choose from."""
-    chosen = place_of(view.chosen.get(Screen.RUNS, ""), [run.id for run in runs])
+    chosen = chosen_place(view.chosen.get(Screen.RUNS, ""), [run.id for run in runs])
     shown = [_row(run, surface, place == chosen and surface.has_keys) for place, run in enumerate(runs)]
     head, lines = beside_each_other(
         shown, _TITLES, "llrrrl", surface.columns, ("BEGAN", "FAILED", "DONE", "FOR")
@@ -72,5 +71,5 @@ def help_screen(view: View, surface: Surface) -> list[Text]:
     ]
     if view.is_read_only:
         lines.append(Text("  --read-only: keys that change the run are off", ASIDE))
-    lines += [Text(""), *(Text(in_words(line, surface.columns)) for line in _READING)]
+    lines += [Text(""), *map(Text, wrapped_words(_READING, surface.columns, 8))]
     return filled_up(lines, Text(in_words("any key: back", surface.columns), ASIDE), surface)

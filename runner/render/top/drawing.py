@@ -7,6 +7,7 @@ words ───► in_words ────┘
 
 from __future__ import annotations
 
+import locale
 import math
 from collections.abc import Iterable, Sequence
 from io import StringIO
@@ -96,7 +97,7 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def rate(often: float) -> str:
+def rate_text(often: float) -> str:
     """Return a rate; the part behind the point only where it says something."""
     return f"{often:,.1f}" if often < 9999.95 else f"{often:,.0f}"
 
@@ -196,7 +197,13 @@ def drawn(lines: Iterable[Text], columns: int, *, colors: bool = True, utf8: boo
 
 
 def beside_each_other(
-    rows: Sequence[Sequence[Text]], titles: Sequence[str], right: str, width: int, leaving: Sequence[str] = ()
+    rows: Sequence[Sequence[Text]],
+    titles: Sequence[str],
+    right: str,
+    width: int,
+    leaving: Sequence[str] = (),
+    *,
+    gap: int = 2,
 ) -> tuple[Text, list[Text]]:
     """
     Lay rows out below titles; the first column is cut in its middle, the last one behind a word, no other ever.
@@ -207,9 +214,8 @@ def beside_each_other(
     kept = list(range(len(titles)))
     while True:
         widths = [max([cells(titles[n]), *(row[n].cell_len for row in rows)]) for n in kept]
-        inner = sum(width + 2 for width in widths[1:-1]) + 2
-        room = width - inner
-        first = min(widths[0], max(room - 2 - min(widths[-1], 12), 8))
+        room = width - sum(inner + gap for inner in widths[1:-1]) - gap
+        first = min(widths[0], max(room - min(widths[-1], 12), 8))
         gone = next((titles.index(title) for title in leaving if titles.index(title) in kept), None)
         if room >= first + min(widths[-1], 12) or gone is None:
             break
@@ -225,11 +231,16 @@ def beside_each_other(
             elif n == kept[-1]:
                 cell = Text(in_words(cell.plain, last), cell.style)
             wide = first if place == 0 else (cell.cell_len if n == kept[-1] else widths[place])
-            gap = " " * max(wide - cell.cell_len, 0)
-            parts.append(Text.assemble(gap, cell) if right[n] == "r" else Text.assemble(cell, gap))
-        return Text("  ").join(parts)
+            fill = " " * max(wide - cell.cell_len, 0)
+            parts.append(Text.assemble(fill, cell) if right[n] == "r" else Text.assemble(cell, fill))
+        return Text(" " * gap).join(parts)
 
     return line([Text(title, HEADING) for title in titles]), [line(row) for row in rows]
+
+
+def knows_utf8() -> bool:
+    """Say whether the locale is one of UTF-8, so that a terminal can be taken to have all marks."""
+    return locale.getencoding().lower().replace("-", "") == "utf8"
 
 
 def in_ascii(text: str) -> str:

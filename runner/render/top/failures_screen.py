@@ -19,7 +19,7 @@ from runner.render.top.drawing import (
     per_second,
     sparkline,
 )
-from runner.render.top.parts import filled_up, kind_title, last_line, place_of, viewport, wall_clock
+from runner.render.top.parts import chosen_place, filled_up, kind_title, last_line, viewport, wall_clock
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.text import cells, clip, visible
 from runner.watch.state import KindOfFailure, RunState
@@ -35,7 +35,7 @@ def failures_screen(
     """Return the lines of the screen of failures."""
     kinds = state.failures()
     keys = kind_keys(kinds)
-    chosen = place_of(view.chosen.get(Screen.FAILURES, ""), keys)
+    chosen = chosen_place(view.chosen.get(Screen.FAILURES, ""), keys)
     top = [_title(state, surface), Text("")]
     if not kinds:
         return filled_up(
@@ -130,7 +130,7 @@ def _like_it(kind: KindOfFailure, surface: Surface) -> list[Text]:
 def _ways_back(state: RunState, kind: KindOfFailure, surface: Surface) -> list[Text]:
     if not any(sample.letter for sample in kind.samples):
         return []
-    which = f"{state.run} --stage {kind.kind.stage}"
+    which = f"{state.run} --kind {kind.kind.id}"
     return [
         Text(in_words(f"  mprun dlq {verb} {which}", surface.columns), ASIDE) for verb in ("show", "replay")
     ]

@@ -28,7 +28,7 @@ from runner.render.top.drawing import (
     count,
     fill_bar,
     percent,
-    rate,
+    rate_text,
     stacked_bar,
 )
 from runner.text import cells, cut_middle, visible
@@ -59,7 +59,7 @@ class Order(StrEnum):
     FAILED = "failed"
 
 
-class Block(NamedTuple):
+class FlowBlock(NamedTuple):
     """A stage and the queues below it; a queue that no stage fills has none above."""
 
     stage: WatchedStage | None
@@ -83,7 +83,7 @@ class FlowRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """What there is room for."""
 
     columns: tuple[str, ...]
@@ -113,14 +113,14 @@ def blocks(
     *,
     order: Order = Order.FLOW,
     wanted: str = "",
-) -> list[Block]:
+) -> list[FlowBlock]:
     """Put each queue below the last stage that fills it before one reads it, and leave out what is not `wanted`."""
     places = {stage.name: place for place, stage in enumerate(stages)}
     below: dict[str | None, list[WatchedQueue]] = {}
     for queue in queues:
         below.setdefault(_above(queue, places), []).append(queue)
-    found = [Block(None, tuple(below[None]))] if None in below else []
-    found += [Block(stage, tuple(below.get(stage.name, ()))) for stage in _sorted(stages, order)]
+    found = [FlowBlock(None, tuple(below[None]))] if None in below else []
+    found += [FlowBlock(stage, tuple(below.get(stage.name, ()))) for stage in _sorted(stages, order)]
     return [each for each in (_matching(block, wanted.casefold()) for block in found) if each is not None]
 
 
@@ -144,15 +144,15 @@ def _sorted(stages: Sequence[WatchedStage], order: Order) -> Sequence[WatchedSta
     return stages
 
 
-def _matching(block: Block, wanted: str) -> Block | None:
+def _matching(block: FlowBlock, wanted: str) -> FlowBlock | None:
     if not wanted:
         return block
     stage = block.stage if block.stage is not None and wanted in block.stage.name.casefold() else None
     queues = tuple(queue for queue in block.queues if wanted in queue.name.casefold())
-    return Block(stage, queues) if stage is not None or queues else None
+    return FlowBlock(stage, queues) if stage is not None or queues else None
 
 
-def flow_rows(shown: Sequence[Block]) -> list[FlowRow]:
+def flow_rows(shown: Sequence[FlowBlock]) -> list[FlowRow]:
     """Return the rows of the table."""
     rows = []
     for block in shown:
@@ -175,7 +175,7 @@ def _stage_row(stage: WatchedStage) -> FlowRow:
             "ALIVE": (f"{counts['alive']}/{stage.workers}", "" if are_all else ASIDE),
             "BUSY": (percent(stage.now.busy), ""),
             "OUT": (count(stage.passed), ""),
-            "/S": (rate(stage.rate), ""),
+            "/S": (rate_text(stage.rate), ""),
             "P95": (short_time(times), "" if times is not None else ASIDE),
             "FAIL": (count(failed) if failed else "", BAD),
         },
@@ -211,20 +211,20 @@ def _remarks(queue: WatchedQueue) -> list[str]:
     return [*(f"{held}, {each}" for each in full), held, *full]
 
 
-def layout_for(rows: Sequence[FlowRow], width: int) -> Layout:
+def layout_for(rows: Sequence[FlowRow], width: int) -> TableLayout:
     """Choose columns for a width: P95 goes first, then FAIL if none has, OUT, half of the bar; then names are cut."""
     natural = {title: max([len(title), *(len(_text(row, title)) for row in rows)]) for title in _TITLES}
     roomy = {title: max(natural[title], least) for title, least in _ROOMY.items()}
     name = max([cells("STAGE"), *(cells(row.name) for row in rows)])
     for columns, bar, widths in _choices(rows, natural, roomy):
-        layout = Layout(columns, widths, bar, name)
+        layout = TableLayout(columns, widths, bar, name)
         if _total(layout) <= width:
             return layout
     for columns, bar in _narrower(rows):
-        layout = Layout(columns, natural, bar, name)
+        layout = TableLayout(columns, natural, bar, name)
         room = width - _total(layout) + name
         if room >= min(_LEAST_NAME, name) or not columns:
-            return Layout(columns, natural, bar, max(room, 1))
+            return TableLayout(columns, natural, bar, max(room, 1))
     raise AssertionError("a name alone has room")
 
 
@@ -251,7 +251,7 @@ def _narrower(rows: Sequence[FlowRow]) -> list[tuple[tuple[str, ...], int]]:
     return steps
 
 
-def _total(layout: Layout) -> int:
+def _total(layout: TableLayout) -> int:
     columns = sum(_width_of(each, layout.widths, layout.bar) for each in layout.columns)
     return MARK + layout.name + columns
 
@@ -266,7 +266,7 @@ def _text(row: FlowRow, column: str) -> str:
     return row.cells.get(column, ("", ""))[0]
 
 
-def head_line(layout: Layout) -> Text:
+def head_line(layout: TableLayout) -> Text:
     """Return the titles; that of the bar says what its marks are."""
     line = Text(" " * MARK + "STAGE" + " " * (layout.name - len("STAGE")), style=HEADING)
     if layout.name < len("STAGE"):
@@ -280,7 +280,7 @@ def head_line(layout: Layout) -> Text:
     return line
 
 
-def row_line(row: FlowRow, layout: Layout, *, is_chosen: bool = False) -> Text:
+def row_line(row: FlowRow, layout: TableLayout, *, is_chosen: bool = False) -> Text:
     """Return one row."""
     name = cut_middle(row.name, layout.name)
     line = Text.assemble(
@@ -300,7 +300,7 @@ def row_line(row: FlowRow, layout: Layout, *, is_chosen: bool = False) -> Text:
     return line
 
 
-def _behind(row: FlowRow, layout: Layout, first: str) -> Text:
+def _behind(row: FlowRow, layout: TableLayout, first: str) -> Text:
     """Return what stands behind the fill of a queue: its size below what stages have put out, and a remark."""
     width = layout.width_from(first)
     own = _width_of("OUT", layout.widths, layout.bar)

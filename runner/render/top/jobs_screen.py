@@ -15,11 +15,11 @@ from runner.facts import dataclass
 from runner.render.top.drawing import ASIDE, WAITS, beside_each_other, count
 from runner.render.top.parts import (
     JOB_STYLES,
+    chosen_place,
     event_lines,
     filled_up,
     heading,
     last_line,
-    place_of,
     took,
     viewport,
     why_it_ends,
@@ -36,7 +36,7 @@ WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
-class JobRow:
+class ShownJob:
     """One job as it is shown."""
 
     name: str
@@ -51,7 +51,9 @@ def jobs_screen(state: RunState, view: View, surface: Surface, beside: Beside = 
     rows = job_rows(state, beside.waiting, surface.now, wanted=view.wanted)
     top = [heading(state, surface, how_far(state)), *why_it_ends(state, surface)]
     top.append(Text(f"only names with '{view.wanted}'" if view.wanted and not view.is_typing else "", WAITS))
-    chosen = place_of(view.chosen.get(Screen.RUN, ""), [row.name for row in rows]) if surface.has_keys else -1
+    chosen = (
+        chosen_place(view.chosen.get(Screen.RUN, ""), [row.name for row in rows]) if surface.has_keys else -1
+    )
     head, lines = job_table(rows, surface, chosen)
     below = event_lines(state, surface, _MOST_EVENTS)
     below = [Text(""), *below] if below else []
@@ -75,14 +77,14 @@ def how_far(state: RunState) -> str:
 
 def job_rows(
     state: RunState, waiting: Mapping[str, Sequence[str]], now: float, *, wanted: str = ""
-) -> list[JobRow]:
+) -> list[ShownJob]:
     """Return the jobs: first those that run, the longest first; then those that wait; then what ended last."""
     jobs = [job for job in state.jobs() if wanted.casefold() in job.name.casefold()]
     known = {job.name for job in jobs}
     running = sorted((job for job in jobs if not job.is_over), key=lambda job: job.began or job.since)
     over = sorted((job for job in jobs if job.is_over), key=lambda job: (not _is_bad(job), -job.since))
     waits = [
-        JobRow(name, WAITING, ASIDE, None, f"needs {', '.join(needs)}" if needs else "a free worker")
+        ShownJob(name, WAITING, ASIDE, None, f"needs {', '.join(needs)}" if needs else "a free worker")
         for name, needs in waiting.items()
         if name not in known and wanted.casefold() in name.casefold()
     ]
@@ -93,16 +95,16 @@ def _is_bad(job: WatchedJob) -> bool:
     return job.state in _FAILED
 
 
-def _row(job: WatchedJob, now: float) -> JobRow:
+def _row(job: WatchedJob, now: float) -> ShownJob:
     seconds = job.line.seconds if job.is_over else max(now - (job.began or job.since), 0.0)
-    what = job.reason if job.is_over else (job.step or job.reason)
+    what = job.step or "" if job.state is JobState.RUNNING else job.reason
     attempt = f"attempt {job.attempts}: " if job.attempts > 1 and not job.is_over else ""
     state = str(job.state).replace("_", " ")
     has_run = not job.is_over or job.began is not None
-    return JobRow(job.name, state, JOB_STYLES[job.state], seconds if has_run else None, f"{attempt}{what}")
+    return ShownJob(job.name, state, JOB_STYLES[job.state], seconds if has_run else None, f"{attempt}{what}")
 
 
-def job_table(rows: Sequence[JobRow], surface: Surface, chosen: int = -1) -> tuple[Text, list[Text]]:
+def job_table(rows: Sequence[ShownJob], surface: Surface, chosen: int = -1) -> tuple[Text, list[Text]]:
     """Lay jobs out below their titles."""
     shown = [
         [

@@ -39,7 +39,7 @@ _SETTLING = 2.0
 
 def heading(state: RunState, surface: Surface, eta: str = "") -> Text:
     """Return the first line: which run, how far it is, for how long; on the right when it is done."""
-    since = max(surface.now - state.told, 0.0) if state.told and not state.phase.is_over else 0.0
+    since = max(surface.now - state.told, 0.0) if state.started and not state.phase.is_over else 0.0
     words, style = _phase_words(state, clock(state.elapsed + since))
     name = cut_middle(visible(state.workflow or state.run), max(surface.columns - cells(words) - 2, 8))
     left = Text.assemble((name, HEADING), "  ", (words, style))
@@ -86,7 +86,7 @@ def viewport(rows: Sequence[Text], chosen: int, height: int | None) -> list[Text
     return [*shown, Text(f"  {'   '.join(told)}", ASIDE)][:height]
 
 
-def place_of(key: str, keys: Sequence[str]) -> int:
+def chosen_place(key: str, keys: Sequence[str]) -> int:
     """Return where the chosen row is; the first where it is none of them."""
     return keys.index(key) if key in keys else 0
 
@@ -128,9 +128,8 @@ def _kind_line(kind: KindOfFailure, surface: Surface, width: int, stage: int) ->
 
 
 def kind_title(kind: KindOfFailure) -> str:
-    """Name a kind of failure: what went wrong, without what differs from item to item."""
-    error = kind.kind.print.split("\0")[2] if kind.kind.print.count("\0") == 2 else ""
-    return clip(visible((error or kind.kind.error).partition("\n")[0]), 200)
+    """Name a kind of failure by its first: what was raised."""
+    return clip(visible(kind.kind.error.partition("\n")[0]), 200)
 
 
 def ago_words(seconds: float) -> str:

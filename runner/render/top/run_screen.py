@@ -11,18 +11,18 @@ from runner.render.top.drawing import (
     ASIDE,
     WAITS,
     per_second,
-    rate,
+    rate_text,
     sparkline,
     wrapped_words,
 )
-from runner.render.top.flow_table import Block, blocks, flow_rows, head_line, layout_for, row_line
+from runner.render.top.flow_table import FlowBlock, blocks, flow_rows, head_line, layout_for, row_line
 from runner.render.top.parts import (
+    chosen_place,
     event_lines,
     failure_lines,
     filled_up,
     heading,
     last_line,
-    place_of,
     viewport,
     why_it_ends,
 )
@@ -49,8 +49,7 @@ def run_screen(state: RunState, view: View, surface: Surface, beside: Beside = N
         return filled_up([*above, *table[1:], *below], last_line(view, beside.keys, surface), surface)
     room = surface.rows - len(above) - int(surface.has_keys)
     below = _fitting_below(state, surface, room - min(len(table) - 1, max(room - 2, 1)))
-    keys_of = row_keys(state, view)
-    chosen = place_of(view.chosen.get(Screen.RUN, ""), keys_of)
+    chosen = chosen_place(view.chosen.get(Screen.RUN, ""), row_keys(state, view))
     shown = viewport(table[1:], chosen, max(room - len(below), 1))
     return filled_up([*above, *shown, *below], last_line(view, beside.keys, surface), surface)
 
@@ -66,7 +65,7 @@ def row_keys(state: RunState, view: View) -> list[str]:
     return [row.key for row in flow_rows(_blocks(state, view))]
 
 
-def _blocks(state: RunState, view: View) -> list[Block]:
+def _blocks(state: RunState, view: View) -> list[FlowBlock]:
     return blocks(state.stages(), state.queues(), order=view.order, wanted=view.wanted)
 
 
@@ -75,7 +74,7 @@ def table_lines(state: RunState, view: View, surface: Surface) -> list[Text]:
     rows = flow_rows(_blocks(state, view))
     layout = layout_for(rows, surface.columns)
     keys = [row.key for row in rows]
-    chosen = place_of(view.chosen.get(Screen.RUN, ""), keys) if surface.has_keys else -1
+    chosen = chosen_place(view.chosen.get(Screen.RUN, ""), keys) if surface.has_keys else -1
     return [
         head_line(layout),
         *(row_line(row, layout, is_chosen=place == chosen) for place, row in enumerate(rows)),
@@ -109,7 +108,7 @@ def _pace(state: RunState, surface: Surface) -> list[Text]:
         return []
     now, mean = sum(stage.rate for stage in ends), sum(stage.mean_rate for stage in ends)
     shown = mean if state.phase.is_over else now
-    words = f"{rate(shown)} items/s" + ("" if state.phase.is_over else f"  mean {rate(mean)}")
+    words = f"{rate_text(shown)} items/s" + ("" if state.phase.is_over else f"  mean {rate_text(mean)}")
     room = surface.columns - cells(words) - 2
     spark = sparkline(items_per_second(state, ends, min(room, 60)))
     if room < 8 or not spark:
@@ -145,9 +144,3 @@ def _hint(state: RunState, view: View, surface: Surface) -> list[Text]:
     if helps and cells(sentence + key) <= surface.columns:
         sentence += key
     return [Text(line) for line in wrapped_words(sentence, surface.columns, 2)]
-
-
-def chosen_key(state: RunState, view: View) -> str:
-    """Return the row that is chosen on the main screen."""
-    keys = row_keys(state, view)
-    return keys[place_of(view.chosen.get(Screen.RUN, ""), keys)] if keys else ""

@@ -49,7 +49,7 @@ _JOB_KEYS = (
 )
 
 
-def keys_of(state: RunState | None, view: View) -> list[tuple[str, str]]:
+def screen_keys(state: RunState | None, view: View) -> list[tuple[str, str]]:
     """Return the keys of the screen that is shown, those that act only where that can be."""
     has_jobs = view.screen is Screen.RUN and state is not None and state.has_jobs
     keys = _JOB_KEYS if has_jobs else _KEYS.get(view.screen, ())
@@ -65,7 +65,7 @@ def screen_lines(
     runs: Sequence[RunSummary] = (),
 ) -> list[Text]:
     """Return the lines of the screen."""
-    beside = replace(beside, keys=keys_of(state, view))
+    beside = replace(beside, keys=screen_keys(state, view))
     match view.screen:
         case Screen.HELP:
             return help_screen(view, surface)

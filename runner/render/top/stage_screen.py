@@ -20,11 +20,11 @@ from runner.render.top.drawing import (
     count,
     in_words,
     percent,
-    rate,
+    rate_text,
     sparkline,
     stacked_bar,
 )
-from runner.render.top.parts import filled_up, last_line, place_of, took, viewport, wall_clock
+from runner.render.top.parts import chosen_place, filled_up, last_line, took, viewport, wall_clock
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.text import clip, visible
 from runner.units import short_time
@@ -61,7 +61,7 @@ def stage_screen(
         )
     top = [_title(state, stage, surface), *_times(stage, surface), Text("")]
     head, rows = _table(workers, stage, view, surface)
-    chosen = place_of(view.chosen.get(Screen.STAGE, ""), [worker.name for worker in workers])
+    chosen = chosen_place(view.chosen.get(Screen.STAGE, ""), [worker.name for worker in workers])
     told = [*_long_ones(workers, stage, surface), *_stack(workers, chosen, view, surface)]
     told += _generations(workers, surface)
     below = [Text("")] * bool(told) + told
@@ -118,13 +118,13 @@ def histogram(times: ItemTimes) -> tuple[list[int], float, float]:
 def _table(
     workers: Sequence[WatchedWorker], stage: WatchedStage, view: View, surface: Surface
 ) -> tuple[Text, list[Text]]:
-    chosen = place_of(view.chosen.get(Screen.STAGE, ""), [worker.name for worker in workers])
+    chosen = chosen_place(view.chosen.get(Screen.STAGE, ""), [worker.name for worker in workers])
     rows = [
         _row(worker, stage, surface, mark="▸ " if place == chosen and surface.has_keys else "  ")
         for place, worker in enumerate(workers)
     ]
     titles = ("  WORKER", *_TITLES[1:])
-    return beside_each_other(rows, titles, _RIGHT, surface.columns, _LEAVING)
+    return beside_each_other(rows, titles, _RIGHT, surface.columns, _LEAVING, gap=1)
 
 
 def _row(worker: WatchedWorker, stage: WatchedStage, surface: Surface, mark: str) -> list[Text]:
@@ -139,10 +139,14 @@ def _row(worker: WatchedWorker, stage: WatchedStage, surface: Surface, mark: str
         stacked_bar(worker.now.busy, worker.now.blocked, _BAR) if not worker.condition.is_over else Text(""),
         Text(percent(worker.now.busy) if not worker.condition.is_over else ""),
         Text(count(made)),
-        Text(rate(worker.rate) if not worker.condition.is_over else ""),
-        Text("" if has_it_for is None else took(has_it_for) if has_it_for >= 0.1 else short_time(has_it_for)),
+        Text(rate_text(worker.rate) if not worker.condition.is_over else ""),
+        Text("" if has_it_for is None else _has_it_for(has_it_for)),
         Text(in_hand or (f"waits for {worker.waits_for}" if worker.waits_for else "")),
     ]
+
+
+def _has_it_for(seconds: float) -> str:
+    return took(seconds) if seconds >= 0.1 else f"{seconds * 1000:.0f}ms"
 
 
 def is_long(worker: WatchedWorker, stage: WatchedStage, now: float) -> bool:

@@ -79,7 +79,7 @@ def test_the_main_screen_is_the_one_of_the_page_on_watching() -> None:
         "",
     ]
     assert lines[13] == "5,103 items failed for good in 3 kinds (1.5%)"
-    assert lines[14] == "  3,514  fetcher  ConnectionError: host 0 does not answer            last 3s ago"
+    assert lines[14] == "  3,514  fetcher  ConnectionError: host 3 does not answer            last 3s ago"
     assert lines[18].endswith("fetcher-2 died: killed by SIGKILL, 1 item handed out again, restarted")
     assert lines[-1] == "↑↓ choose  ⏎ workers  f failures  + − scale  s stop  / filter  o sort  ? q"
 
@@ -89,11 +89,11 @@ def test_a_stage_shows_what_each_worker_has_in_hand_and_for_how_long() -> None:
     lines = shown(shop(), (80, 24), view)
 
     assert lines[0] == "shop › fetcher  3 of 3 alive   urls → pages"
-    assert lines[1] == "per item  p50 4.44ms  p95 4.69ms  p99 4.72ms  slowest 4.40ms  item 81204"
+    assert lines[1] == "per item  p50 4.46ms  p95 4.69ms  p99 4.71ms  slowest 4.40ms  item 81204"
     assert lines[4].split() == ["WORKER", "PID", "STATE", "TIME", "BUSY", "DONE", "/S", "FOR", "IN", "HAND"]
     assert [line.split() for line in lines[5:8]] == [
         ["▸", "fetcher-1", "26072", "blocked", "··········", "0%", "112,008", "0.0", "0.3s", "112391"],
-        ["fetcher-2", "31877", "busy", "··········", "0%", "111,990", "0.0", "4.00ms", "112402"],
+        ["fetcher-2", "31877", "busy", "··········", "0%", "111,990", "55,995", "4ms", "112402"],
         ["fetcher-3", "26072", "busy", "··········", "0%", "112,120", "0.0", "41.2s", "112388", "!"],
     ]
     assert "fetcher-3 has had one item for 41.2s: 8,000 times its p95" in lines
@@ -107,7 +107,7 @@ def test_failures_are_shown_by_kind_with_an_item_and_its_traceback() -> None:
     assert lines[0] == "shop › failures   5,103 for good, 0 tried again"
     assert lines[2].split() == ["COUNT", "STAGE", "FIRST", "LAST", "KIND"]
     assert lines[3].startswith("▸   3,514  fetcher  ")
-    assert lines[3].endswith("ConnectionError: host 0 does not answer")
+    assert lines[3].endswith("ConnectionError: host 3 does not answer")
     assert '      raise ConnectionError(f"host {i % 5} does not answer")' in [
         line.removeprefix("  ") for line in lines
     ]
