@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from runner.record.summary import RunSummary
-from runner.render.top.drawing import ASIDE, HEADING, beside_each_other, count, in_words, wrapped_words
-from runner.render.top.parts import chosen_place, filled_up, last_line, took, viewport, wall_clock
+from runner.render.top.drawing import ASIDE, HEADING, beside_each_other, in_words, whole, wrapped_words
+from runner.render.top.parts import chosen_place, filled_up, last_line, time_taken, viewport, wall_clock
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.text import visible
 
@@ -52,11 +52,11 @@ def choice_screen(
 
 
 def _row(run: RunSummary, surface: Surface, is_chosen: bool) -> list[Text]:
-    numbers = [Text("" if number is None else count(number)) for number in (run.done, run.failed)]
+    numbers = [Text("" if number is None else whole(number)) for number in (run.done, run.failed)]
     return [
         Text(f"{'▸ ' if is_chosen else '  '}{run.id}"),
         Text(wall_clock(run.began)),
-        Text(took(surface.now - run.began)),
+        Text(time_taken(surface.now - run.began)),
         *numbers,
         Text(visible(run.workflow)),
     ]

@@ -92,7 +92,7 @@ def per_second(points: Sequence[tuple[float, float]], most: int, least_step: flo
     return [max(after - before, 0.0) / step for before, after in pairwise(bounds)]
 
 
-def count(number: int) -> str:
+def whole(number: int) -> str:
     """Return a count, whole."""
     return f"{number:,}"
 
@@ -102,12 +102,12 @@ def rate_text(often: float) -> str:
     return f"{often:,.1f}" if often < 9999.95 else f"{often:,.0f}"
 
 
-def percent(share: float) -> str:
+def share_text(share: float) -> str:
     """Return a share; what is not all is never told as all."""
     return f"{min(math.floor(share * 100 + 0.5), 99 if share < 0.995 else 100)}%"
 
 
-def clock(seconds: float) -> str:
+def clock_face(seconds: float) -> str:
     """Return how long it is since, as a clock has it."""
     minutes, rest = divmod(int(max(seconds, 0.0)), 60)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"

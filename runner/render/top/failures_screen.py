@@ -14,10 +14,10 @@ from runner.render.top.drawing import (
     BAD,
     HEADING,
     beside_each_other,
-    count,
     in_words,
     per_second,
     sparkline,
+    whole,
 )
 from runner.render.top.parts import chosen_place, filled_up, kind_title, last_line, viewport, wall_clock
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
@@ -66,14 +66,14 @@ def _title(state: RunState, surface: Surface) -> Text:
     stages = state.stages()
     failed = sum(stage.counts["failed"] for stage in stages)
     again = sum(stage.counts["retried"] for stage in stages)
-    words = f"{count(failed)} for good, {count(again)} tried again"
+    words = f"{whole(failed)} for good, {whole(again)} tried again"
     title = Text.assemble((f"{visible(state.workflow)} › failures", HEADING), f"   {words}")
     return title if title.cell_len <= surface.columns else Text(in_words(words, surface.columns))
 
 
 def _row(kind: KindOfFailure, mark: str) -> list[Text]:
     return [
-        Text(f"{mark}{count(kind.kind.n):>7}"),
+        Text(f"{mark}{whole(kind.kind.n):>7}"),
         Text(visible(kind.kind.stage)),
         Text(wall_clock(kind.kind.first)),
         Text(wall_clock(kind.kind.last)),
@@ -123,7 +123,7 @@ def _like_it(kind: KindOfFailure, surface: Surface) -> list[Text]:
             break
         line, shown = longer, shown + 1
     left = kind.kind.n - 1 - shown
-    more = f" … and {count(left)} more" if left > 0 else ""
+    more = f" … and {whole(left)} more" if left > 0 else ""
     return [Text(in_words(line + more, surface.columns)), Text("")]
 
 

@@ -25,11 +25,11 @@ from runner.render.top.drawing import (
     NAME,
     NEARLY_FULL,
     WAITS,
-    count,
     fill_bar,
-    percent,
     rate_text,
+    share_text,
     stacked_bar,
+    whole,
 )
 from runner.text import cells, cut_middle, visible
 from runner.units import format_size, short_time
@@ -173,27 +173,27 @@ def _stage_row(stage: WatchedStage) -> FlowRow:
         name_style=NAME,
         cells={
             "ALIVE": (f"{counts['alive']}/{stage.workers}", "" if are_all else ASIDE),
-            "BUSY": (percent(stage.now.busy), ""),
-            "OUT": (count(stage.passed), ""),
+            "BUSY": (share_text(stage.now.busy), ""),
+            "OUT": (whole(stage.passed), ""),
             "/S": (rate_text(stage.rate), ""),
             "P95": (short_time(times), "" if times is not None else ASIDE),
-            "FAIL": (count(failed) if failed else "", BAD),
+            "FAIL": (whole(failed) if failed else "", BAD),
         },
         shares=(stage.now.busy, stage.now.blocked),
     )
 
 
 def _queue_row(queue: WatchedQueue) -> FlowRow:
-    bound = "∞" if queue.maxsize is None else count(queue.maxsize)
+    bound = "∞" if queue.maxsize is None else whole(queue.maxsize)
     is_bound = queue.maxsize is not None or queue.max_bytes is not None
-    size = f"{count(queue.size)}/{bound}"
+    size = f"{whole(queue.size)}/{bound}"
     is_full = queue.fill >= NEARLY_FULL
     return FlowRow(
         key=queue_key(queue.name),
         name=_INDENT + visible(queue.name),
         name_style="cyan",
         cells={
-            "BUSY": (percent(queue.fill) if is_bound else "", WAITS if is_full else ""),
+            "BUSY": (share_text(queue.fill) if is_bound else "", WAITS if is_full else ""),
             "OUT": (size, ""),
         },
         shares=None,
@@ -203,7 +203,7 @@ def _queue_row(queue: WatchedQueue) -> FlowRow:
 
 
 def _remarks(queue: WatchedQueue) -> list[str]:
-    share = percent(queue.full_share)
+    share = share_text(queue.full_share)
     full = [f"full {share} of the run", f"full {share}"] if share != "0%" else []
     if queue.max_bytes is None or queue.account is None:
         return full

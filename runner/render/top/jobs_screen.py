@@ -12,7 +12,7 @@ from rich.text import Text
 
 from runner.events.job_report import JobState
 from runner.facts import dataclass
-from runner.render.top.drawing import ASIDE, WAITS, beside_each_other, count
+from runner.render.top.drawing import ASIDE, WAITS, beside_each_other, whole
 from runner.render.top.parts import (
     JOB_STYLES,
     chosen_place,
@@ -20,7 +20,7 @@ from runner.render.top.parts import (
     filled_up,
     heading,
     last_line,
-    took,
+    time_taken,
     viewport,
     why_it_ends,
 )
@@ -71,8 +71,8 @@ def how_far(state: RunState) -> str:
     over = [job for job in state.jobs() if job.is_over]
     total = state.started.jobs if state.started is not None and state.started.jobs is not None else len(over)
     told = Counter("failed" if job.state in _FAILED else str(job.state) for job in over)
-    others = [f"{count(told[word])} {word}" for word in ("failed", "cancelled", "skipped") if told[word]]
-    return ", ".join([f"{count(len(over))} of {count(total)} done", *others])
+    others = [f"{whole(told[word])} {word}" for word in ("failed", "cancelled", "skipped") if told[word]]
+    return ", ".join([f"{whole(len(over))} of {whole(total)} done", *others])
 
 
 def job_rows(
@@ -110,7 +110,7 @@ def job_table(rows: Sequence[ShownJob], surface: Surface, chosen: int = -1) -> t
         [
             Text(f"{'▸ ' if place == chosen else '  '}{visible(row.name)}"),
             Text(row.state, row.style),
-            Text("" if row.seconds is None else took(row.seconds)),
+            Text("" if row.seconds is None else time_taken(row.seconds)),
             Text(visible(row.what)),
         ]
         for place, row in enumerate(rows)

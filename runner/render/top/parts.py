@@ -24,7 +24,7 @@ from runner.events.run import (
     WorkerTerminating,
 )
 from runner.render.lines import Emphasis, format_event
-from runner.render.top.drawing import ASIDE, BAD, HEADING, WAITS, clock, count, in_words, two_sides
+from runner.render.top.drawing import ASIDE, BAD, HEADING, WAITS, clock_face, in_words, two_sides, whole
 from runner.render.top.view import Surface, View
 from runner.text import cells, clip, cut_middle, visible
 from runner.units import counted, rough_duration
@@ -40,7 +40,7 @@ _SETTLING = 2.0
 def heading(state: RunState, surface: Surface, eta: str = "") -> Text:
     """Return the first line: which run, how far it is, for how long; on the right when it is done."""
     since = max(surface.now - state.told, 0.0) if state.started and not state.phase.is_over else 0.0
-    words, style = _phase_words(state, clock(state.elapsed + since))
+    words, style = _phase_words(state, clock_face(state.elapsed + since))
     name = cut_middle(visible(state.workflow or state.run), max(surface.columns - cells(words) - 2, 8))
     left = Text.assemble((name, HEADING), "  ", (words, style))
     return two_sides(left, eta, surface.columns)
@@ -82,7 +82,7 @@ def viewport(rows: Sequence[Text], chosen: int, height: int | None) -> list[Text
     first = min(max(chosen - room // 2, 0), len(rows) - room)
     shown = list(rows[first : first + room])
     above, below = first, len(rows) - first - room
-    told = [f"↑ {count(above)} more above"] * bool(above) + [f"↓ {count(below)} more below"] * bool(below)
+    told = [f"↑ {whole(above)} more above"] * bool(above) + [f"↓ {whole(below)} more below"] * bool(below)
     return [*shown, Text(f"  {'   '.join(told)}", ASIDE)][:height]
 
 
@@ -99,7 +99,7 @@ def failure_lines(state: RunState, surface: Surface, most: int) -> list[Text]:
         return []
     lines = [_failed_in_all(state, failed, len(kinds))]
     shown = kinds[: max(most - 1, 0)]
-    width = max([len(count(kind.kind.n)) for kind in shown], default=0) + 2
+    width = max([len(whole(kind.kind.n)) for kind in shown], default=0) + 2
     stage = max([cells(kind.kind.stage) for kind in shown], default=0)
     for kind in shown:
         lines.append(_kind_line(kind, surface, width, min(stage, 20)))
@@ -110,8 +110,8 @@ def _failed_in_all(state: RunState, failed: int, kinds: int) -> Text:
     died = sum(each.kind.n for each in state.failures())
     if not failed:
         return Text(f"{counted(died, 'failure')} in {counted(kinds, 'kind')}, no item failed for good")
-    whole = max((stage.counts["received"] for stage in state.stages() if stage.counts["failed"]), default=0)
-    share = f" ({100 * failed / whole:.1f}%)" if whole else ""
+    received = max((stage.counts["received"] for stage in state.stages() if stage.counts["failed"]), default=0)
+    share = f" ({100 * failed / received:.1f}%)" if received else ""
     of = f" in {counted(kinds, 'kind')}" if kinds else ""
     return Text(f"{counted(failed, 'item')} failed for good{of}{share}")
 
@@ -119,7 +119,7 @@ def _failed_in_all(state: RunState, failed: int, kinds: int) -> Text:
 def _kind_line(kind: KindOfFailure, surface: Surface, width: int, stage: int) -> Text:
     ago = ago_words(surface.now - kind.kind.last)
     name = cut_middle(visible(kind.kind.stage), max(stage, 1)) if stage else ""
-    left = f"{count(kind.kind.n):>{width}}  {name}{' ' * (stage - cells(name))}  "
+    left = f"{whole(kind.kind.n):>{width}}  {name}{' ' * (stage - cells(name))}  "
     room = surface.columns - cells(left) - len(ago) - 2
     if room < 12:
         return Text(f"{left}{in_words(kind_title(kind), surface.columns - cells(left))}")
@@ -185,13 +185,13 @@ def _told(event: Event, state: RunState) -> tuple[str, str] | None:
             return f"{event.stage} has ended", ""
         case QueueJoined():
             return (
-                f"queue '{event.queue}' is worked off: {count(event.put)} put, {count(event.done)} done",
+                f"queue '{event.queue}' is worked off: {whole(event.put)} put, {whole(event.done)} done",
                 "",
             )
         case RunStopping():
             return f"the run stops: {event.reason}", WAITS
         case RunResumed():
-            return f"runner {event.incarnation} goes on: {count(event.done)} were done", ""
+            return f"runner {event.incarnation} goes on: {whole(event.done)} were done", ""
         case EventsDropped():
             return f"{counted(event.count, 'event')} did not get here: too many at once", ASIDE
         case ServerListening():
@@ -236,7 +236,7 @@ def filled_up(lines: Sequence[Text], last: Text, surface: Surface) -> list[Text]
     return [*body, *([Text("")] * (surface.rows - 1 - len(body))), last][: surface.rows]
 
 
-def took(seconds: float) -> str:
+def time_taken(seconds: float) -> str:
     """Return how long something took or takes."""
     return rough_duration(max(seconds, 0.0))
 

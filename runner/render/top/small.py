@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from runner.render.top.drawing import ASIDE, HEADING, WAITS, count, in_words
+from runner.render.top.drawing import ASIDE, HEADING, WAITS, in_words, whole
 from runner.render.top.flow_table import blocks, flow_rows, head_line, layout_for, row_line
 from runner.render.top.jobs_screen import how_far, job_rows, job_table
 from runner.render.top.parts import heading
@@ -32,7 +32,7 @@ def live_lines(state: RunState, surface: Surface, most: int, eta: str = "") -> l
     layout = layout_for(shown or rows, surface.columns)
     lines = [*top, head_line(layout), *(row_line(row, layout) for row in shown)]
     if len(shown) < len(rows):
-        lines.append(Text(f"… and {count(len(rows) - len(shown))} more: `mprun top` has them all", ASIDE))
+        lines.append(Text(f"… and {whole(len(rows) - len(shown))} more: `mprun top` has them all", ASIDE))
     return lines
 
 
@@ -51,5 +51,5 @@ def _jobs(state: RunState, surface: Surface, most: int) -> list[Text]:
     shown = rows if len(rows) <= room else rows[: max(room - 1, 0)]
     lines = [*top, *job_table(shown, surface)[1]] if shown else top
     if len(shown) < len(rows):
-        lines.append(Text(f"  and {count(len(rows) - len(shown))} more", ASIDE))
+        lines.append(Text(f"  and {whole(len(rows) - len(shown))} more", ASIDE))
     return lines

@@ -17,14 +17,14 @@ from runner.render.top.drawing import (
     HEADING,
     WAITS,
     beside_each_other,
-    count,
     in_words,
-    percent,
     rate_text,
+    share_text,
     sparkline,
     stacked_bar,
+    whole,
 )
-from runner.render.top.parts import chosen_place, filled_up, last_line, took, viewport, wall_clock
+from runner.render.top.parts import chosen_place, filled_up, last_line, time_taken, viewport, wall_clock
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.text import clip, visible
 from runner.units import short_time
@@ -137,8 +137,8 @@ def _row(worker: WatchedWorker, stage: WatchedStage, surface: Surface, mark: str
         Text(str(worker.pid) if worker.pid else "-"),
         Text(worker.condition.value, style),
         stacked_bar(worker.now.busy, worker.now.blocked, _BAR) if not worker.condition.is_over else Text(""),
-        Text(percent(worker.now.busy) if not worker.condition.is_over else ""),
-        Text(count(made)),
+        Text(share_text(worker.now.busy) if not worker.condition.is_over else ""),
+        Text(whole(made)),
         Text(rate_text(worker.rate) if not worker.condition.is_over else ""),
         Text("" if has_it_for is None else _has_it_for(has_it_for)),
         Text(in_hand or (f"waits for {worker.waits_for}" if worker.waits_for else "")),
@@ -146,7 +146,7 @@ def _row(worker: WatchedWorker, stage: WatchedStage, surface: Surface, mark: str
 
 
 def _has_it_for(seconds: float) -> str:
-    return took(seconds) if seconds >= 0.1 else f"{seconds * 1000:.0f}ms"
+    return time_taken(seconds) if seconds >= 0.1 else f"{seconds * 1000:.0f}ms"
 
 
 def is_long(worker: WatchedWorker, stage: WatchedStage, now: float) -> bool:
@@ -164,7 +164,7 @@ def _long_ones(workers: Sequence[WatchedWorker], stage: WatchedStage, surface: S
         if usual and worker.since is not None and is_long(worker, stage, surface.now):
             seconds = surface.now - worker.since
             times = _roughly(seconds / usual)
-            sentence = f"{worker.name} has had one item for {took(seconds)}: {times} times its p95"
+            sentence = f"{worker.name} has had one item for {time_taken(seconds)}: {times} times its p95"
             found.append(Text(in_words(sentence, surface.columns), WAITS))
     return found[:3]
 
@@ -172,7 +172,7 @@ def _long_ones(workers: Sequence[WatchedWorker], stage: WatchedStage, surface: S
 def _roughly(times: float) -> str:
     """Return a number to its first digit, which is all that is known of it."""
     size = 10 ** max(math.floor(math.log10(max(times, 1.0))), 0)
-    return count(math.floor(times / size) * size)
+    return whole(math.floor(times / size) * size)
 
 
 def _stack(workers: Sequence[WatchedWorker], chosen: int, view: View, surface: Surface) -> list[Text]:
