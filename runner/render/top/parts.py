@@ -110,7 +110,9 @@ def _failed_in_all(state: RunState, failed: int, kinds: int) -> Text:
     died = sum(each.kind.n for each in state.failures())
     if not failed:
         return Text(f"{counted(died, 'failure')} in {counted(kinds, 'kind')}, no item failed for good")
-    received = max((stage.counts["received"] for stage in state.stages() if stage.counts["failed"]), default=0)
+    received = max(
+        (stage.counts["received"] for stage in state.stages() if stage.counts["failed"]), default=0
+    )
     share = f" ({100 * failed / received:.1f}%)" if received else ""
     of = f" in {counted(kinds, 'kind')}" if kinds else ""
     return Text(f"{counted(failed, 'item')} failed for good{of}{share}")
