@@ -82,6 +82,7 @@ class RunOptions:
     jobs: int | None = None
     record: bool = True
     metrics: Sequence[str] = ()
+    html: Path | None = None
 
 
 def _refusing_in_json(command: Decorated) -> Decorated:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,11 @@ _events = click.option(
     help="Write every event to this file, a JSON object a line; of run.progress at most one a second, no run.workers.",
 )
 _report = click.option("--report", "report_file", type=FILE, help="Write the report to this file as JSON.")
+_html = click.option(
+    "--html",
+    type=FILE,
+    help="Write the page of the run to this file at its end, whatever that is, as `mprun report` does.",
+)
 _log = click.option(
     "--log",
     type=click.Choice(["auto", "text", "json"]),
@@ -110,7 +115,7 @@ _metrics = click.option(
 
 def how_shown(command: Decorated) -> Decorated:
     """Add the options that say what is told and kept of a run; their values are fields of `RunOptions`."""
-    for option in (_record, _metrics, _quiet, _progress, _log_level, _log, _report, _events):
+    for option in (_record, _metrics, _quiet, _progress, _log_level, _log, _html, _report, _events):
         command = option(command)
     return command
 
@@ -282,7 +287,7 @@ def _check_options_fit(plan: Plan, chosen: RunOptions) -> None:
 def check_writable(chosen: RunOptions, metrics: OpenMetrics | None = None) -> None:
     """Find out before anything starts that a file can't be written, not after an hour of work."""
     asked = {"--events": chosen.events, "--report": chosen.report_file, "--junit": chosen.junit}
-    files = {option: path for option, path in asked.items() if path is not None}
+    files = {option: path for option, path in {**asked, "--html": chosen.html}.items() if path is not None}
     others = () if metrics is None else metrics.files
     by_file: dict[Path, str] = {}
     for option, path in (*files.items(), *(("--metrics", path) for path in others)):
@@ -290,6 +295,10 @@ def check_writable(chosen: RunOptions, metrics: OpenMetrics | None = None) -> No
         by_file[path.absolute()] = option
         if other is not None:
             raise UsageError(f"{other} and {option} name the same file; give each its own")
+    if chosen.html is not None:
+        from runner.cli.watching.report import refuse_foreign
+
+        refuse_foreign(chosen.html, "--html")
     for option, path in files.items():
         try:
             # Opening a pipe and closing it again would tell its reader that all has been said.
@@ -361,7 +370,18 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
         discard_output()
     finally:
         watching.recorder.finish()
+    if chosen.html is not None:
+        _write_page(report, chosen.html)
     return ExitCode.FAILED if lost and report.exit_code == ExitCode.DONE else report.exit_code
+
+
+def _write_page(report: Report, file: Path) -> None:
+    """Write the page of the run by its record, which is closed by now. What goes wrong is told, and changes nothing."""
+    from runner.cli.watching.report import write_page_of
+
+    if (trouble := write_page_of(report, file)) is not None:
+        with suppress(OSError):  # nobody reads
+            print_message(f"mprun: {trouble}")
 
 
 def _way_on(report: Report, recorder: NoRecord) -> str | None:

@@ -138,6 +138,8 @@ def _show(place: Path) -> None:
 def refuse_foreign(file: Path, option: str) -> None:
     """Refuse to write over what is neither a page nor a plot of ours. Raises UsageError."""
     if file == STDOUT:
+        if option == "--html":
+            raise UsageError("--html writes a file: standard output belongs to the handlers")
         return
     try:
         if file.is_dir():
@@ -190,7 +192,9 @@ def write_page_of(report: Report, file: Path) -> str | None:
     except OSError as error:
         return f"the page '{file}' can't be written: {error.strerror}"
     except MprunError as error:
-        return f"the page '{file}' is not written: {error}"
+        return f"the page is not written: {error}"
+    except Exception as error:  # a fault in it is no reason for the run to end otherwise than it did
+        return f"the page '{file}' can't be made: {type(error).__name__}: {error}"
     return None
 
 
