@@ -43,6 +43,7 @@ COMMANDS = {
     "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
     "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
+    "tap": Entry("Show some of the items that pass in a run.", "runner.cli.watching.tap:command"),
     "history": Entry("List past runs.", "runner.cli.past_runs.history:command"),
     "show": Entry(
         "Show a past run: its end again, its events, its failures.", "runner.cli.past_runs.show:command"

@@ -15,6 +15,7 @@ from runner.events.base import LEVELS
 from runner.exit_status import killed_by
 from runner.facts import dataclass
 from runner.ipc.shm.handles import SharedBytes
+from runner.ipc.status_page import Side
 from runner.spec.failures import OnError
 
 
@@ -189,6 +190,15 @@ class Reported(NamedTuple):
     fields: Mapping[str, Any] = MappingProxyType({})
 
 
+class ItemShown(NamedTuple):
+    """One of the items that a worker was let show, as somebody looks at what passes."""
+
+    worker: str
+    side: str
+    """Whether it has taken or made it, as in `Side`."""
+    fields: Mapping[str, Any] = MappingProxyType({})
+
+
 class Holds(NamedTuple):
     """Something of items that are done is held by the worker, and would be lost with it."""
 
@@ -260,6 +270,7 @@ Fact = (
     | NotTheSame
     | Logged
     | Reported
+    | ItemShown
     | Holds
     | FollowsCuts
     | Closes
@@ -275,6 +286,7 @@ _BY_KIND: Mapping[str, Callable[..., Fact]] = {
     "not_the_same": NotTheSame,
     "logged": Logged,
     "reported": Reported,
+    "item_shown": ItemShown,
     "holds": Holds,
     "follows_cuts": FollowsCuts,
     "closes": Closes,
@@ -285,6 +297,7 @@ _ACTIONS: Mapping[str, OnError | RetryAction] = {each.value: each for each in (*
 _CHOICES: Mapping[str, tuple[object, ...]] = {
     "level": tuple(LEVELS),
     "action": tuple(_ACTIONS),
+    "side": tuple(Side),
 }
 
 

@@ -3,6 +3,7 @@
     worker writes      received sent done failed retried busy starved blocked item…  supervisor reads, also after a kill
                        how many items of which length, and the slowest
     supervisor writes  stop end revoked recalled committed                            worker reads at each item
+                       how many items to show                                         worker reads at each frame
 
 A store of one aligned 64-bit word is not torn on the machines Python runs on. The pages of all workers lie in one file
 (`ipc/status_pages.py`). The stacks of a worker that overruns `faulthandler` leaves in a file of the worker's own.
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from functools import partial
 from typing import Any, Final, NamedTuple, TypedDict
 
@@ -94,7 +95,25 @@ class Word:
     """From the supervisor: of so many of them, it is to begin no more than it has."""
     OLDEST: Final = 31
     """In a worker that has several items in hand, each done by itself: when the oldest was begun; 0 for none."""
+    # Behind the texts, as there is no room before them.
+    SHOW_TAKEN: Final = 160
+    """From the supervisor: so many of the items that it takes it may have shown in all; 0: none, nobody looks."""
+    SHOW_MADE: Final = 161
+    """And so many of those that it makes."""
+    SHOWN_TAKEN: Final = 162
+    """So many it has shown."""
+    SHOWN_MADE: Final = 163
 
+
+class Side(StrEnum):
+    """On which side of a worker an item is shown."""
+
+    TAKEN = "taken"
+    MADE = "made"
+
+
+_LEAVE_TO_SHOW = {Side.TAKEN: Word.SHOW_TAKEN, Side.MADE: Word.SHOW_MADE}
+_SHOWN = {Side.TAKEN: Word.SHOWN_TAKEN, Side.MADE: Word.SHOWN_MADE}
 
 A_BATCH = "a batch of"
 """What the text begins with that a worker shows of its items in hand, where these are several."""
@@ -537,6 +556,18 @@ class StatusPage:
             words[Word.TO_READ],
             words[Word.OLDEST] / 1e9 or None,
         )
+
+    def let_show(self, side: Side, count: int) -> None:
+        """Called in the supervisor: let the worker show so many more items from now on. With none nobody looks."""
+        self.words[_LEAVE_TO_SHOW[side]] = self.words[_SHOWN[side]] + count if count else 0
+
+    def unshown(self, side: Side) -> int:
+        """How many items the worker may still show. In the worker itself this is asked where the word is not 0."""
+        return max(0, self.words[_LEAVE_TO_SHOW[side]] - self.words[_SHOWN[side]])
+
+    def count_shown(self, side: Side) -> None:
+        """Count one that is shown."""
+        self.words[_SHOWN[side]] += 1
 
     def become_private(self) -> None:
         """Called in a process that the worker forked: what it writes from now on, nobody else sees."""

@@ -140,6 +140,11 @@ class WorkerPlan:
         """The queues that it puts items on."""
         return tuple(route.queue for route in self.routes) if self.sends is None else (self.sends,)
 
+    def item_id(self, origin: str, place: int) -> str:
+        """The id of the item at a place of the queue that it reads, in the run of that origin."""
+        later = [runner for start, runner in self.renumbered if place >= start]
+        return f"{origin}{f'.{later[-1]}' if later else ''}/{self.receives}/{place}"
+
     @property
     def counted_in(self) -> str | None:
         """The queue that items are told of which fail in its hands, or in its making."""

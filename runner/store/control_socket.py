@@ -32,6 +32,10 @@ RequestHandler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Does what a request asks, and returns the answer."""
 
 
+class RunSilent(UsageError):
+    """A run has not answered: it has ended, is stopped, or has too many callers."""
+
+
 class ControlSocket:
     """The supervisor's end."""
 
@@ -103,7 +107,8 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the run whose folder this is; wait for its answer.
 
     Raises:
-        UsageError: it does not run any more, or refuses: its own words.
+        RunSilent: it does not run any more, or does not answer; the cause says which.
+        UsageError: it refuses: its own words.
     """
     try:
         with short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
@@ -112,7 +117,7 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             line.sendall(json.dumps(request).encode() + b"\n")
             reply = json.loads(_read_all(line))
     except (OSError, ValueError) as error:
-        raise UsageError(
+        raise RunSilent(
             f"run '{folder.name}' does not answer: it has ended, or is stopped ({error})"
         ) from error
     if "error" in reply:

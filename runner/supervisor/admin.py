@@ -9,6 +9,7 @@
 {"do": "stop", "worker": "c1"}                       a reader closes, others get SIGTERM; asked again, SIGKILL
 {"do": "stop", "job": "test"}                        cancel one job
 {"do": "scale", "stage": "eater", "count": 4}        more workers, or fewer
+{"do": "tap", "key": "1", "of": "pages"}             some of the items that pass there, since it was asked last
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from runner.spec.suggestions import did_you_mean
 from runner.supervisor.feeder import NO_FEEDER, Feeder
 from runner.supervisor.restart import WorkerSpawner
 from runner.supervisor.shutdown import Phase
+from runner.supervisor.taps import Taps
 from runner.supervisor.workers import (
     FROM_OUTSIDE,
     SCALED_DOWN,
@@ -49,6 +51,7 @@ class AdminApi:
             "status": self._status,
             "stop": self._stop,
             "scale": self._scale,
+            "tap": self._tap,
         }
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +95,9 @@ class AdminApi:
         self._run.resize(stage, count)
         return {"stage": stage, "count": count}
 
+    def _tap(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._run.tap(request)
+
 
 def _known(otherwise: str, name: object, known: Sequence[str]) -> str:
     if isinstance(name, str) and name in known:
@@ -125,6 +131,7 @@ class RunController:
         spawner: WorkerSpawner,
         hooks: ControlHooks,
         feeder: Feeder = NO_FEEDER,
+        taps: Taps | None = None,
     ) -> None:
         self._run = run
         self._plan = plan
@@ -134,6 +141,11 @@ class RunController:
         self._spawner = spawner
         self._hooks = hooks
         self._feeder = feeder
+        self._taps = taps or Taps(plan, transport, workers)
+
+    def tap(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Show some of the items that pass. Raises `UsageError` where nothing can be seen."""
+        return self._taps.answer(request)
 
     def snapshot(self) -> dict[str, Any]:
         """Tell workers, queues and phase, as JSON can hold it."""

@@ -39,6 +39,7 @@ from runner.ipc.messages import (
     FollowsCuts,
     HandlerFailed,
     Holds,
+    ItemShown,
     Logged,
     NotTheSame,
     Ready,
@@ -72,6 +73,7 @@ from runner.supervisor.progress_pace import ProgressPace
 from runner.supervisor.resources import NO_RESOURCES, ResourceMonitor
 from runner.supervisor.restart import Restart, RestartBudget, WorkerSpawner
 from runner.supervisor.shutdown import Phase, Stop, WorkerShutdown
+from runner.supervisor.taps import Taps
 from runner.supervisor.timeouts import Overdue, Stalled, TimeoutMonitor
 from runner.supervisor.way_on import is_way_on
 from runner.supervisor.worker_sampler import WorkerSampler
@@ -146,8 +148,10 @@ class Supervisor:
         self._sampler = WorkerSampler(self._metrics, names_items=not plan.jobs)
         self._time_limit = plan.limits.timeout
         self._timeouts = TimeoutMonitor(plan, transport, self._began)
+        self._taps = Taps(plan, transport, workers, bus.mask)
+        hooks = self._control_hooks()
         self.controller = RunController(
-            bus.run, plan, transport, workers, self._metrics, self._spawner, self._control_hooks(), feeder
+            bus.run, plan, transport, workers, self._metrics, self._spawner, hooks, feeder, self._taps
         )
         """What can be told of the run and changed in it, from inside `Transport.wait`, while `run` runs."""
 
@@ -238,6 +242,8 @@ class Supervisor:
                 self._publish(told)
             case Logged():
                 self._publish(_logged(worker, fact))
+            case ItemShown():
+                self._taps.shown(fact)
             case Reported():
                 self._feeder.reported(fact)
             case HandlerFailed():
@@ -313,6 +319,7 @@ class Supervisor:
             self._stop.until,
             self._single.schedule.soonest,
             self._feeder.due,
+            self._taps.due,
         ]
         if self._time_limit is not None and self._stop.phase is Phase.RUNNING:
             dues.append(self._began + self._time_limit)
@@ -328,6 +335,7 @@ class Supervisor:
         if (due := shutdown.escalate(self._stop, now, self._plan.limits.asked_close)) != self._stop:
             self._enter(due)
         self._single.send_due(now)
+        self._taps.advance(now)
         self._check_timeouts(now)
         self._letters.catch_up()
         with self._failing_where_none_can_start():

@@ -18,7 +18,7 @@ from runner.errors import HandlerError, WorkerSignal
 from runner.facts import dataclass
 from runner.handlers.kinds import Mapper, QueueEnd
 from runner.ipc.messages import Fact
-from runner.ipc.status_page import Counters, Pulse, Sighting, StatusPage
+from runner.ipc.status_page import Counters, Pulse, Side, Sighting, StatusPage
 from runner.ledger.accounts import Account
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.plan import WorkerPlan
@@ -220,6 +220,12 @@ class Transport(Protocol):
 
     def tell_committed(self, worker: str, count: int) -> int:
         """Tell a producer how many of its items are in a kept cut; return for how many it waits, 0 for none."""
+
+    def let_show(self, worker: str, side: Side, count: int) -> None:
+        """Let a worker show so many of the items that it takes or makes from now on; 0 for none."""
+
+    def unshown(self, worker: str, side: Side) -> int:
+        """How many of them it has not shown yet."""
 
     def close_accounts(self) -> None:
         """

@@ -23,6 +23,7 @@ from runner.text import note_output
 from runner.transports.base import Inbox, OnItemFailure, SafePoints, SendMessage
 from runner.transports.item_batches import ItemBatchLoop
 
+Put = Callable[[object], object]
 _END = object()
 _MOMENT = 0.02
 """Seconds to wait for an item that another reader may have taken meanwhile."""
@@ -37,6 +38,11 @@ class ItemwiseLoops:
     status: StatusPage
     batches: ItemBatchLoop | None = None
     """Where the handler gets items in batches."""
+
+    @property
+    def put(self) -> Put | None:
+        """What puts an item; None in a consumer."""
+        return None if self.outbox is None else self.outbox.put
 
     def produce(self, items: Iterable[object], fail: OnItemFailure) -> None:
         """Put each item until there are no more or the run is being stopped."""
@@ -69,7 +75,7 @@ class ItemwiseLoops:
         if self.batches is not None:
             self.batches.run(call, fail)
             return
-        inbox, outbox = self.inbox, self.outbox
+        inbox, put = self.inbox, self.put
         assert inbox is not None
         status = self.status
         while True:
@@ -86,7 +92,7 @@ class ItemwiseLoops:
                     raise unread
                 value = call(item)
                 if value is not None:
-                    put_value(outbox, value)
+                    put_value(put, value)
             except (WorkerSignal, KeyboardInterrupt):
                 raise
             except BaseException as error:
@@ -116,7 +122,7 @@ class ItemwiseLoops:
                     raise unread
                 value = call(item)
                 if value is not None:
-                    put_value(self.outbox, value)
+                    put_value(self.put, value)
             except Stopping:
                 held.commit()
                 raise
@@ -199,20 +205,20 @@ class _HeldItems:
             self._inbox.task_done()
 
 
-def put_value(outbox: QueueEnd | None, value: object) -> None:
-    """Put what a handler has returned; of a generator, each. Without an outbox a generator is run all the same."""
+def put_value(put: Put | None, value: object) -> None:
+    """Put what a handler has returned; of a generator, each. Where nothing is put a generator is run all the same."""
     if isinstance(value, GeneratorType):
         # In a consumer too: the body of such a handler runs only while it is asked for more.
         for each in value:
-            _put_one(outbox, each)
+            _put_one(put, each)
     else:
-        _put_one(outbox, value)
+        _put_one(put, value)
 
 
-def _put_one(outbox: QueueEnd | None, value: object) -> None:
-    if outbox is not None:
+def _put_one(put: Put | None, value: object) -> None:
+    if put is not None:
         try:
-            outbox.put(value)
+            put(value)
         except (WorkerSignal, KeyboardInterrupt):
             raise
         except BaseException as error:

@@ -26,6 +26,7 @@ from runner.ipc.status_page import (
     STACKS_SIGNAL,
     Counters,
     Pulse,
+    Side,
     Sighting,
     StatusPage,
     StopRequest,
@@ -453,6 +454,14 @@ class PooledTransport:
         words = self.pool.status(worker).words
         words[Word.COMMITTED] = count
         return words[Word.AWAITED]
+
+    def let_show(self, worker: str, side: Side, count: int) -> None:
+        """Write it into the worker's page."""
+        self.pool.status(worker).let_show(side, count)
+
+    def unshown(self, worker: str, side: Side) -> int:
+        """Read it there."""
+        return self.pool.status(worker).unshown(side)
 
     def stop_producing(self, worker: str) -> None:
         """Write the wish to stop into the producer's page."""

@@ -386,15 +386,8 @@ class _Worker:
         return bool(self._status.words[Word.STOP])
 
     def _item_ids(self) -> list[str]:
-        origin, queue, places = self._endpoint.origin, self._plan.receives, self._endpoint.places()
-        if not self._plan.renumbered:
-            return [f"{origin}/{queue}/{place}" for place in places]
-        return [f"{origin}{self._runner_of(place)}/{queue}/{place}" for place in places]
-
-    def _runner_of(self, place: int) -> str:
-        """Say under which runner an item was put, where that was not the first."""
-        later = [runner for start, runner in self._plan.renumbered if place >= start]
-        return f".{later[-1]}" if later else ""
+        origin = self._endpoint.origin
+        return [self._plan.item_id(origin, place) for place in self._endpoint.places()]
 
     def _note_progress(self, at: int, of: int) -> None:
         words = self._status.words

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from runner.errors import StartFailed
 from runner.ipc.messages import Exited, Fact, HandlerFailed
-from runner.ipc.status_page import Counters, Pulse, Sighting, StopRequest, Word
+from runner.ipc.status_page import Counters, Pulse, Side, Sighting, StopRequest, Word
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.process.ending import open_descriptors
@@ -191,6 +191,13 @@ class InlineTransport:
 
     def tell_committed(self, worker: str, count: int) -> int:
         """Nobody waits for a cut where there are none."""
+        return 0
+
+    def let_show(self, worker: str, side: Side, count: int) -> None:
+        """Nobody can look on: there is no process that would answer."""
+
+    def unshown(self, worker: str, side: Side) -> int:
+        """Nobody shows any."""
         return 0
 
     def close_accounts(self) -> None:

@@ -27,11 +27,12 @@ from typing import Any, NoReturn, cast
 
 from runner.errors import EndOfStream, HandlerError, NotTheWorker, Stopping
 from runner.ipc.frames import NUMBERS, TEXTS, load_item
-from runner.ipc.status_page import StatusPage, StopRequest, Wait, Word
+from runner.ipc.status_page import Side, StatusPage, StopRequest, Wait, Word
 from runner.process.real_threads import RealCondition, poll, real_threading
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
 from runner.text import describe_error, safe_repr
+from runner.transports.item_tap import ItemTap
 
 _now = time.monotonic
 """What the clock was when this was imported: a handler that puts another in its place has no part in our waits."""
@@ -71,6 +72,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     _cond: Any
     _unfinished_tasks: Any
     _status: StatusPage
+    _tap: ItemTap
     _words: memoryview
     _is_producer = False
     _look = 0.02
@@ -88,13 +90,14 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
     _lost: OSError | None = None
     """Why one of them will never be."""
 
-    def use_as(self, worker: WorkerPlan, status: StatusPage, look: float, bell: int) -> None:
+    def use_as(self, worker: WorkerPlan, status: StatusPage, look: float, bell: int, tap: ItemTap) -> None:
         """Called in a worker before its first put or get.
 
         `look` are the seconds between two looks of one that waits at its page, `bell` a descriptor that can be read
-        once there is something new in it.
+        once there is something new in it. `tap` shows some items to whoever looks on.
         """
         self._status = status
+        self._tap = tap
         self._words = status.words
         self._look = look
         self._is_producer = worker.role is Role.PRODUCER
@@ -117,20 +120,30 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
+        if not self.enter(item, block, timeout) and self._words[Word.SHOW_MADE]:
+            self._show(Side.MADE, item)
+
+    def enter(self, item: object, block: bool = True, timeout: float | None = None) -> bool:
+        """As `put`, for a loop that looks itself now and then whether somebody looks on. Returns whether it was shown,
+        as one is for which there was no room at once."""
         words, kind = self._words, type(item)
         if words[Word.STOP] and self._is_producer:
             raise Stopping
+        carried: object = item
         if not (kind in _ATOMS or (kind is tuple and _ATOMS.issuperset(map(type, cast("Any", item))))):
-            item = [bytes(ForkingPickler.dumps(item, pickle.HIGHEST_PROTOCOL))]
+            carried = [bytes(ForkingPickler.dumps(item, pickle.HIGHEST_PROTOCOL))]
+        waited = False
         try:
-            _put(self, item, False)
+            _put(self, carried, False)
         except queue.Full:
             if not block:
                 raise
             with self._shown(Wait.ROOM, timeout):
-                self._put_when_room(item, timeout, words)
+                self._put_when_room(carried, timeout, words)
+            waited = True
         with self._counting:
             words[Word.SENT] = self._entered = self._entered + 1
+        return waited and self._show(Side.MADE, item)
 
     def _put_when_room(self, carried: object, timeout: float | None, words: memoryview) -> None:
         deadline = None if timeout is None else _now() + timeout
@@ -192,6 +205,8 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
             self._held += 1
             words[Word.RECEIVED] = self._taken = self._taken + 1
         item: object = load_item(carried[0]) if type(carried) is list else carried
+        if words[Word.SHOW_TAKEN]:
+            self._show(Side.TAKEN, item)
         self._status.set_item(safe_repr(item))
         return item
 
@@ -200,15 +215,34 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         words = self._words
         if words[Word.STOP]:
             raise EndOfStream
+        waited = False
         try:
             carried = _get(self, False)
         except queue.Empty:
             carried = self._get_when_there(words, True, None)
+            waited = True
         self._held = 1
         words[Word.RECEIVED] = self._taken = self._taken + 1
         item: object = load_item(carried[0]) if type(carried) is list else carried
+        if waited and words[Word.SHOW_TAKEN]:
+            self._show(Side.TAKEN, item)
         self._status.set_item(safe_repr(item))
         return item
+
+    def take_showing(self) -> object:
+        """As `take`, while somebody looks on."""
+        before = self._words[Word.SHOWN_TAKEN]
+        item = self.take()
+        if self._words[Word.SHOWN_TAKEN] == before:
+            self._show(Side.TAKEN, item)
+        return item
+
+    def _show(self, side: Side, item: object) -> bool:
+        """Show an item to whoever looks on, if there is leave; return whether it was shown."""
+        shows = self._tap.may_show(side) > 0
+        if shows:
+            self._tap.show(side, item)
+        return shows
 
     def _get_when_there(self, words: memoryview, block: bool, timeout: float | None) -> Any:
         if not block:

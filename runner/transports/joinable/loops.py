@@ -2,6 +2,8 @@
 
     end of an item ──► get ──► handler ──► put ──► task_done ──► end of this one        its time, less what it waited
 
+Whether somebody looks on it asks once in a stretch of work: where it waits, its queue does (`counted_queue.py`).
+
 From the first item to the last a worker counts as busy whenever it does not wait: its queue says so where it does.
 """
 
@@ -16,11 +18,11 @@ from runner.handlers.kinds import Malformed, one_by_one
 from runner.ipc.frames import UnpackError, Unreadable
 from runner.ipc.status_page import STRETCH, Word
 from runner.transports.base import OnItemFailure
-from runner.transports.item_loops import ItemwiseLoops, put_value
+from runner.transports.item_loops import ItemwiseLoops, Put, put_value
 from runner.transports.joinable.counted_queue import CountedQueue
 
 _clock = time.perf_counter_ns
-_BUSY = Word.BUSY
+_BUSY, _SHOW_TAKEN, _SHOW_MADE = Word.BUSY, Word.SHOW_TAKEN, Word.SHOW_MADE
 
 
 class JoinableLoops(ItemwiseLoops):
@@ -41,8 +43,10 @@ class JoinableLoops(ItemwiseLoops):
                 iterator.close()
 
     def _put_all(self, items: Iterable[object], fail: OnItemFailure) -> None:
-        assert self.outbox is not None
-        put, status, words = self.outbox.put, self.status, self.status.words
+        outbox = self.outbox
+        assert isinstance(outbox, CountedQueue)
+        put: Put = outbox.enter
+        status, words = self.status, self.status.words
         count, began = 0, words[_BUSY] + _clock()
         last = began
         try:
@@ -65,6 +69,7 @@ class JoinableLoops(ItemwiseLoops):
                 if now - began >= STRETCH:
                     status.count_stretch(count, now - began, now - last)
                     count, began = 0, now
+                    put = outbox.put if words[_SHOW_MADE] else outbox.enter
                 last = now
         finally:
             status.count_items(count, last - began)
@@ -82,7 +87,8 @@ class JoinableLoops(ItemwiseLoops):
 
     def _take_each(self, call: Callable[[object], object], fail: OnItemFailure) -> None:
         inbox, outbox = self.inbox, self.outbox
-        assert isinstance(inbox, CountedQueue)
+        assert isinstance(inbox, CountedQueue) and (outbox is None or isinstance(outbox, CountedQueue))
+        put: Put | None = None if outbox is None else outbox.enter
         take, finish, status, words = inbox.take, inbox.finish, self.status, self.status.words
         count, began = 0, words[_BUSY] + _clock()
         last = began
@@ -100,7 +106,7 @@ class JoinableLoops(ItemwiseLoops):
                         raise unread
                     value = call(item)
                     if value is not None:
-                        put_value(outbox, value)
+                        put_value(put, value)
                 except (WorkerSignal, KeyboardInterrupt):
                     raise
                 except BaseException as error:
@@ -117,6 +123,9 @@ class JoinableLoops(ItemwiseLoops):
                     if now - began >= STRETCH:
                         status.count_stretch(count, now - began, now - last)
                         count, began = 0, now
+                        take = inbox.take_showing if words[_SHOW_TAKEN] else inbox.take
+                        if outbox is not None:
+                            put = outbox.put if words[_SHOW_MADE] else outbox.enter
                     last = now
         finally:
             status.count_items(count, last - began)

@@ -29,6 +29,7 @@ from runner.spec.plan import Plan, QueuePlan, WorkerPlan
 from runner.transports.base import Spawned, WorkerEndpoint, WorkerMain, nothing_waits
 from runner.transports.cut import Cut
 from runner.transports.item_loops import loops_of
+from runner.transports.item_tap import ItemTap
 from runner.transports.joinable.counted_queue import CountedQueue
 from runner.transports.joinable.loops import JoinableLoops
 from runner.transports.pool import Birth, PooledTransport, ProcessPool, isolate_forks
@@ -173,8 +174,9 @@ class _EndpointFactory:
 
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> WorkerEndpoint:
         ends = [end for end in (self.inbox, self.outbox) if end is not None]
+        tap = ItemTap(plan, status, sender.send)
         for end in ends:
-            end.use_as(plan, status, self.look, sender.fileno())
+            end.use_as(plan, status, self.look, sender.fileno(), tap)
         allow_routes(plan.targets)
         isolate_forks([end.after_fork for end in ends], status, sender)
         loops = loops_of(self.inbox, self.outbox, status, plan.batch, sender.send, JoinableLoops)

@@ -173,9 +173,13 @@ class BatchPacker:
         """Return the list to which quick items may be appended directly, while `looks` is false."""
         return self._safe
 
-    def first(self) -> bytes:
-        """Return the pickle of the oldest item, or its handle."""
-        return pickle_alone(self._safe[0]) if self._safe else self._entries[0].data
+    def entry(self, index: int) -> bytes:
+        """Return the pickle of an item, or its handle, by how many are older."""
+        return pickle_alone(self._safe[index]) if self._safe else self._entries[index].data
+
+    def queues_of(self, index: int) -> tuple[str, ...]:
+        """All go to the only queue."""
+        return ()
 
     def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
         """Make a batch of the oldest `count` items. Appending goes on meanwhile, so only these are removed. It travels

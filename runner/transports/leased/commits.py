@@ -83,6 +83,14 @@ class OutputGatherer:
         self._entries.append(ShardedEntry(data, shard, size))
         self.size += len(data)
 
+    def entry(self, index: int) -> bytes:
+        """Return the pickle of an output, or its handle, by how many are older."""
+        return pickle_alone(self._safe[index]) if self._safe else self._entries[index].data
+
+    def queues_of(self, index: int) -> tuple[str, ...]:
+        """All go to the only queue."""
+        return ()
+
     def truncate(self, count: int) -> None:
         """Forget all but the first `count`."""
         self._big_items.discard([entry.data for entry in self._entries[count:]])
@@ -95,6 +103,8 @@ class OutputGatherer:
 
     def pack(self) -> tuple[int, bool, bytes]:
         """Make a frame of what was gathered: how many outputs, whether handles are among them, and the frame."""
+        if self._session.status.words[Word.SHOW_MADE]:
+            self._session.show_made(self, len(self))
         count, safe, entries = len(self), self._safe, self._entries
         self._safe, self._entries, self.size = [], [], 0
         if safe and self._in_parts:

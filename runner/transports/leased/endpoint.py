@@ -15,6 +15,7 @@ from runner.ipc.stream import PlaceMessage, SupervisorStream, WorkerStream, open
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan
 from runner.transports.base import OnItemFailure, SafePoints, Spawned, WorkerEndpoint, nothing_in_hand
+from runner.transports.item_tap import ItemTap
 from runner.transports.leased.big_items import ArenaRegistry, BigItemReader, BigItemWriter, WriterRegion
 from runner.transports.leased.loops import FrameLoops
 from runner.transports.leased.reader import FrameInbox
@@ -64,6 +65,7 @@ class EndpointFactory:
     def __call__(self, plan: WorkerPlan, status: StatusPage, sender: Sender) -> WorkerEndpoint:
         isolate_forks([self.stream.close], status, sender)
         session = WorkerSession(self.stream, status)
+        session.tap = ItemTap(plan, status, sender.send, lambda place: plan.item_id(self.origin, place))
         inbox = FrameInbox(session, BigItemReader(self.arena)) if self.arena is not None else None
         allow_routes(plan.targets)
         to = self._outputs(plan, session)

@@ -33,6 +33,7 @@ done first is acknowledged first."""
 
 
 _STOP, _ENDED, _BEGUN, _RECALLED = Word.STOP, Word.ENDED, Word.BEGUN, Word.RECALLED
+_SHOW = Word.SHOW_TAKEN
 SLOW = 50_000
 """Nanoseconds from which on an item is begun for itself: others of its lease may then be taken back meanwhile."""
 _STRIDE = 500_000
@@ -239,7 +240,14 @@ class FrameInbox:
         return self._unpack(lease, None if self._big_items is None else self._big_items.copy)
 
     def _unpack(self, lease: LeaseMessage, fetch: Fetch | None) -> Iterator[object]:
-        """Unpickle what a lease holds. A frame that can only be unpickled whole is kept as long as parts of it come."""
+        """Unpickle what a lease holds, as it is asked for, and show some of it where somebody looks on."""
+        items = self._items_of(lease, fetch)
+        if self._words[_SHOW] and (tap := self._session.tap) is not None:
+            return tap.taken(items, lease.first + lease.start, lease.stop - lease.start)
+        return items
+
+    def _items_of(self, lease: LeaseMessage, fetch: Fetch | None) -> Iterator[object]:
+        """A frame that can only be unpickled whole is kept as long as parts of it come."""
         if not shares_pickle(lease.body):
             return unpack(lease.body, lease.start, lease.stop, fetch)
         frame = lease.first, len(lease.body)

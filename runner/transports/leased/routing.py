@@ -25,7 +25,7 @@ from runner.ipc.frames import (
     pickle_alone,
 )
 from runner.ipc.shm.handles import is_handle
-from runner.ipc.status_page import Wait
+from runner.ipc.status_page import Wait, Word
 from runner.ipc.stream import PutMessage
 from runner.spec.routes import RoutePlan
 from runner.transports.leased.batch_packer import BatchPolicy
@@ -132,9 +132,13 @@ class RoutedOutputs:
         self.size += sum(len(entry.data) for _, entry, _ in made)
         return len(self._made)
 
-    def first(self) -> bytes:
-        """Return the pickle of the oldest item, or its handle."""
-        return self._made[0][0][1].data
+    def entry(self, index: int) -> bytes:
+        """Return the pickle of an item, or its handle, by how many are older."""
+        return self._made[index][0][1].data
+
+    def queues_of(self, index: int) -> tuple[str, ...]:
+        """Name the queues that an item goes to."""
+        return tuple(self._router.queues[number] for number, _, _ in self._made[index])
 
     def take(self, count: int, *, may_store: bool = False) -> tuple[type[PutMessage], bytes]:
         """Make a container of the oldest `count` items. Appending goes on meanwhile, so only these are removed. It
@@ -149,6 +153,8 @@ class RoutedOutputs:
     def pack(self) -> tuple[int, bool, bytes]:
         """The same of all of them: how many items, that it has no handles of its own, and the container."""
         count = len(self._made)
+        if self._session.status.words[Word.SHOW_MADE]:
+            self._session.show_made(self, count)
         return count, False, self.take(count)[1]
 
     def truncate(self, count: int) -> None:

@@ -7,6 +7,7 @@ import time
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from runner.errors import Stopping
 from runner.ipc.status_page import StatusPage, StopRequest, Wait, Word
@@ -25,6 +26,9 @@ from runner.ipc.stream import (
     StockRequest,
     WorkerStream,
 )
+
+if TYPE_CHECKING:
+    from runner.transports.item_tap import Gathered, ItemTap
 
 _MOMENT = 0.001
 
@@ -55,11 +59,18 @@ class WorkerSession:
         """Nobody could add to what the reader has taken, when this was said last. The reader's to unset."""
         self.on_freed: list[Callable[[bytes | memoryview], None]] = []
         """Called with the frames of big items that have come to an end: for each queue that is written to."""
+        self.tap: ItemTap | None = None
+        """What shows some of its items to whoever looks on; None in a place that was lent."""
 
     @property
     def credit(self) -> int:
         """Items that may be sent unasked."""
         return self.granted - self.spent
+
+    def show_made(self, gathered: Gathered, count: int) -> None:
+        """Show some of the oldest `count` of what is about to leave: called where the page allows that."""
+        if self.tap is not None:
+            self.tap.show_made(gathered, count)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Take in the next message, waiting for it; False if none came in time.

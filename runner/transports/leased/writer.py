@@ -40,6 +40,7 @@ STORED_BYTES = 1 << 18
 """About how long a frame may be that lies in shared memory. It should fit into a core's cache: else it costs more."""
 _STORED_FROM = 1 << 13
 """Bytes of a frame from which on it costs less to store it than to send it along twice."""
+_SHOW = Word.SHOW_MADE
 _ON_THEIR_WAY = 2
 """Batches that may be unanswered, where one holds more than a single item."""
 
@@ -97,9 +98,13 @@ class FramePacker:
             self._flush()
         return self._safe
 
-    def first(self) -> bytes:
-        """Return the pickle of the oldest item, or its handle."""
-        return pickle_alone(self._safe[0]) if self._safe else self._pickles[0]
+    def entry(self, index: int) -> bytes:
+        """Return the pickle of an item, or its handle, by how many are older."""
+        return pickle_alone(self._safe[index]) if self._safe else self._pickles[index]
+
+    def queues_of(self, index: int) -> tuple[str, ...]:
+        """All go to the only queue."""
+        return ()
 
     def take(self, count: int, *, may_store: bool) -> tuple[type[PutMessage], bytes]:
         """Make a frame of the oldest `count` items. Appending goes on meanwhile, so only these are removed.
@@ -166,8 +171,11 @@ class RoutedPacker(Protocol):
     def add(self, item: object) -> int:
         """Gather one item; return how many there are now. Raises for one that can't be put."""
 
-    def first(self) -> bytes:
-        """Return the pickle of the oldest item, or its handle."""
+    def entry(self, index: int) -> bytes:
+        """Return the pickle of an item, or its handle, by how many are older."""
+
+    def queues_of(self, index: int) -> tuple[str, ...]:
+        """Name the queues that an item goes to."""
 
     @property
     def taken_bytes(self) -> int:
@@ -404,7 +412,9 @@ class FrameOutbox(OutboxEnd):
         if not count:
             return 0
         sampler = self._sampler
-        first = self._packer.first() if sampler is not None and sampler.is_due else None
+        first = self._packer.entry(0) if sampler is not None and sampler.is_due else None
+        if self._words[_SHOW]:
+            self.session.show_made(self._packer, count)
         kind, body = self._packer.take(count, may_store=may_store)
         self._outputs_sent = outputs
         self.session.spent += count
