@@ -87,6 +87,7 @@ SMALL_ON_PURPOSE = {
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",
     "loader.schema.jobs": "imported for files with jobs alone, which others do not wait for",
     "ipc.mappings": "what the system can and `mmap` can't, for pages and for the arena",
+    "ipc.shown_items": "two words of a page for each side, whose meaning four packages share",
     "ipc.barrier": "one promise of the system, which both sides of a page rely on",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",
     "process.resources.pipes": "imported for workflows that declare pipes alone",

@@ -15,7 +15,7 @@ from runner.events.base import LEVELS
 from runner.exit_status import killed_by
 from runner.facts import dataclass
 from runner.ipc.shm.handles import SharedBytes
-from runner.ipc.status_page import Side
+from runner.ipc.shown_items import Side
 from runner.spec.failures import OnError
 
 

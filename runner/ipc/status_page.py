@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from functools import partial
 from typing import Any, Final, NamedTuple, TypedDict
 
@@ -104,16 +104,6 @@ class Word:
     """So many it has shown."""
     SHOWN_MADE: Final = 163
 
-
-class Side(StrEnum):
-    """On which side of a worker an item is shown."""
-
-    TAKEN = "taken"
-    MADE = "made"
-
-
-_LEAVE_TO_SHOW = {Side.TAKEN: Word.SHOW_TAKEN, Side.MADE: Word.SHOW_MADE}
-_SHOWN = {Side.TAKEN: Word.SHOWN_TAKEN, Side.MADE: Word.SHOWN_MADE}
 
 A_BATCH = "a batch of"
 """What the text begins with that a worker shows of its items in hand, where these are several."""
@@ -556,18 +546,6 @@ class StatusPage:
             words[Word.TO_READ],
             words[Word.OLDEST] / 1e9 or None,
         )
-
-    def let_show(self, side: Side, count: int) -> None:
-        """Called in the supervisor: let the worker show so many more items from now on. With none nobody looks."""
-        self.words[_LEAVE_TO_SHOW[side]] = self.words[_SHOWN[side]] + count if count else 0
-
-    def unshown(self, side: Side) -> int:
-        """How many items the worker may still show. In the worker itself this is asked where the word is not 0."""
-        return max(0, self.words[_LEAVE_TO_SHOW[side]] - self.words[_SHOWN[side]])
-
-    def count_shown(self, side: Side) -> None:
-        """Count one that is shown."""
-        self.words[_SHOWN[side]] += 1
 
     def become_private(self) -> None:
         """Called in a process that the worker forked: what it writes from now on, nobody else sees."""

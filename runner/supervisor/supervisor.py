@@ -148,8 +148,7 @@ class Supervisor:
         self._sampler = WorkerSampler(self._metrics, names_items=not plan.jobs)
         self._time_limit = plan.limits.timeout
         self._timeouts = TimeoutMonitor(plan, transport, self._began)
-        self._taps = Taps(plan, transport, workers, bus.mask)
-        hooks = self._control_hooks()
+        self._taps, hooks = Taps(plan, transport, workers, bus.mask), self._control_hooks()
         self.controller = RunController(
             bus.run, plan, transport, workers, self._metrics, self._spawner, hooks, feeder, self._taps
         )

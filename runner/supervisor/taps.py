@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.ipc.messages import ItemShown
-from runner.ipc.status_page import Side
+from runner.ipc.shown_items import Side
 from runner.spec.plan import Plan, StagePlan
 from runner.spec.suggestions import did_you_mean
 from runner.supervisor.workers import WorkerState, WorkerTable

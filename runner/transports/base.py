@@ -18,7 +18,8 @@ from runner.errors import HandlerError, WorkerSignal
 from runner.facts import dataclass
 from runner.handlers.kinds import Mapper, QueueEnd
 from runner.ipc.messages import Fact
-from runner.ipc.status_page import Counters, Pulse, Side, Sighting, StatusPage
+from runner.ipc.shown_items import Side
+from runner.ipc.status_page import Counters, Pulse, Sighting, StatusPage
 from runner.ledger.accounts import Account
 from runner.process.resources.base import InjectedResources, no_resources
 from runner.spec.plan import WorkerPlan

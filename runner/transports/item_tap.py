@@ -18,7 +18,8 @@ from typing import Protocol
 from runner.errors import WorkerSignal
 from runner.ipc.frames import item_size
 from runner.ipc.shm.handles import is_handle
-from runner.ipc.status_page import Side, StatusPage
+from runner.ipc.shown_items import Side, count_shown, unshown
+from runner.ipc.status_page import StatusPage
 from runner.spec.plan import WorkerPlan
 from runner.transports.base import SendMessage
 from runner.transports.sketches import Sketch, sketch
@@ -74,7 +75,7 @@ class ItemTap:
         now = _clock()
         self._left = min(_SAVED, self._left + (now - self._counted) / _PART)
         self._counted = now
-        return self._status.unshown(side) if self._left > 0 else 0
+        return unshown(self._status, side) if self._left > 0 else 0
 
     def show(self, side: Side, item: object, place: int | None = None) -> None:
         """Show one item, for which there is leave."""
@@ -127,7 +128,7 @@ class ItemTap:
     def _tell(
         self, began: float, side: Side, drawn: Sketch, place: int | None = None, queues: Sequence[str] = ()
     ) -> None:
-        self._status.count_shown(side)
+        count_shown(self._status, side)
         item_id = None if place is None or self._item_id is None else self._item_id(place)
         if not queues:
             queues = self._plan.targets if side is Side.MADE else (str(self._plan.receives),)

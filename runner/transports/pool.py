@@ -22,11 +22,11 @@ from runner.errors import HandlerError, MprunInternalError, StartFailed
 from runner.facts import dataclass
 from runner.ipc.channel import Receiver, Sender, open_channel
 from runner.ipc.messages import Exited, Fact, from_message
+from runner.ipc.shown_items import Side, let_show, unshown
 from runner.ipc.status_page import (
     STACKS_SIGNAL,
     Counters,
     Pulse,
-    Side,
     Sighting,
     StatusPage,
     StopRequest,
@@ -457,11 +457,11 @@ class PooledTransport:
 
     def let_show(self, worker: str, side: Side, count: int) -> None:
         """Write it into the worker's page."""
-        self.pool.status(worker).let_show(side, count)
+        let_show(self.pool.status(worker), side, count)
 
     def unshown(self, worker: str, side: Side) -> int:
         """Read it there."""
-        return self.pool.status(worker).unshown(side)
+        return unshown(self.pool.status(worker), side)
 
     def stop_producing(self, worker: str) -> None:
         """Write the wish to stop into the producer's page."""

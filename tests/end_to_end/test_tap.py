@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from runner.ipc.status_page import PAGE, Side, Word
+from runner.ipc.shown_items import Side
+from runner.ipc.status_page import PAGE, Word
 from runner.store.control_socket import ask
 from runner.store.discovery import running_folders
 from runner.watch.tap import ShownItem, TapClient
@@ -357,7 +358,7 @@ def test_a_worker_that_is_replaced_goes_on_being_looked_at(scene: Scene) -> None
 
 @pytest.mark.slow
 def test_workers_that_are_killed_again_and_again_while_they_show_items_lose_none(scene: Scene) -> None:
-    folder = scene.start(SIMPLE.replace("COUNT", "2"))
+    folder = scene.start(SIMPLE.replace("COUNT", "2, restart: {max: 100}"))
     client = TapClient(folder, "eater", "in", limit=1000, per=0.1)
 
     for _ in range(6):

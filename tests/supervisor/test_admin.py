@@ -60,10 +60,10 @@ def test_a_request_becomes_a_call(request_: dict[str, Any], told: list[tuple[Any
     ("request_", "error"),
     [
         ({"do": "stpo"}, "a run can't be asked to 'stpo'; did you mean 'stop'?"),
-        ({}, "a run can't be asked to 'None'; known here: status, stop, scale"),
+        ({}, "a run can't be asked to 'None'; known here: status, stop, scale, tap"),
         (
             {"do": nested(900)},
-            "a run can't be asked to '[[[[… 1 in all]]]]'; known here: status, stop, scale",
+            "a run can't be asked to '[[[[… 1 in all]]]]'; known here: status, stop, scale, tap",
         ),
         ({"do": "stop", "worker": "x1"}, "the run has no worker 'x1'; did you mean 'c1'?"),
         ({"do": "stop", "worker": "c2"}, "worker 'c2' has ended already"),

@@ -19,6 +19,7 @@ from runner.ipc.channel import open_channel
 from runner.ipc.frames import UnpackError
 from runner.ipc.status_page import StatusPage, StopRequest, Word
 from runner.spec.model import Role
+from runner.transports.item_tap import ItemTap
 from runner.transports.joinable.counted_queue import CountedQueue
 
 NEVER = 3600.0
@@ -34,7 +35,8 @@ class End:
         self.queue = CountedQueue(1000, ctx=multiprocessing.get_context("fork"))
         os.set_blocking(self.queue.descriptors()[0], False)
         worker: Any = SimpleNamespace(role=Role.PIPE)
-        self.queue.use_as(worker, self.page, look, self.sender.fileno())
+        tap = ItemTap(worker, self.page, self.sender.send)
+        self.queue.use_as(worker, self.page, look, self.sender.fileno(), tap)
 
     def say(self, word: int, value: int) -> None:
         """As the supervisor does: into the page, and then the bell."""

@@ -55,6 +55,7 @@ class Desk(WorkerSession):
     def __init__(self) -> None:
         self.said: list[bytes] = []
         self.on_freed = []
+        self.tap = None
 
     def take_in(self) -> None:
         while self.said:

@@ -26,7 +26,8 @@ from pathlib import Path
 
 from runner.errors import StartFailed
 from runner.ipc.messages import Exited, Fact, HandlerFailed
-from runner.ipc.status_page import Counters, Pulse, Side, Sighting, StopRequest, Word
+from runner.ipc.shown_items import Side
+from runner.ipc.status_page import Counters, Pulse, Sighting, StopRequest, Word
 from runner.ledger.accounts import Account
 from runner.ledger.leases import LeaseQueue
 from runner.process.ending import open_descriptors

@@ -27,7 +27,8 @@ from typing import Any, NoReturn, cast
 
 from runner.errors import EndOfStream, HandlerError, NotTheWorker, Stopping
 from runner.ipc.frames import NUMBERS, TEXTS, load_item
-from runner.ipc.status_page import Side, StatusPage, StopRequest, Wait, Word
+from runner.ipc.shown_items import Side
+from runner.ipc.status_page import StatusPage, StopRequest, Wait, Word
 from runner.process.real_threads import RealCondition, poll, real_threading
 from runner.spec.model import Role
 from runner.spec.plan import WorkerPlan

@@ -24,7 +24,6 @@ from runner.ipc.frames import cut, entry, pack_mixed, pack_series, stored_frame
 from runner.ipc.shm.allocator import PAGE, Slot, Slots, disable_trim
 from runner.ipc.shm.arena import PART, ArenaFile, ArenaReader, ArenaWriter, read_stored
 from runner.ipc.shm.handles import BIG, BufferHandle, Packed, SharedBytes, extent, is_handle, pack
-from runner.ipc.status_page import Word
 from runner.ipc.stream import PutBigMessage, PutMessage
 from runner.ledger.ranges import Frame
 from runner.ledger.snapshot import QueueSnapshot
@@ -103,8 +102,7 @@ class BigItemWriter:
             return packed
         self._looked = 0
         handle = self._store(packed, wait)
-        if self._session.status.words[Word.SHOW_MADE] and self._session.tap is not None:
-            self._session.tap.note_big(handle, item)
+        self._session.note_big(handle, item)
         return handle
 
     @property

@@ -72,6 +72,11 @@ class WorkerSession:
         if self.tap is not None:
             self.tap.show_made(gathered, count)
 
+    def note_big(self, handle: bytes, item: object) -> None:
+        """An item was put where its handle says: keep what it looks like, where somebody looks on."""
+        if self.tap is not None and self.status.words[Word.SHOW_MADE]:
+            self.tap.note_big(handle, item)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Take in the next message, waiting for it; False if none came in time.
 
