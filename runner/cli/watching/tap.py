@@ -25,6 +25,7 @@ from runner.spec.expressions.evaluate import ITEM, check_condition, parse_condit
 from runner.spec.expressions.predicate import compile_condition, names_for_items
 from runner.spec.source.emitter import emit
 from runner.store.discovery import find_running
+from runner.store.run_folder import all_run_folders, matching
 from runner.text import cells, pad, truncate, visible
 from runner.units import counted, duration, rough_duration
 from runner.watch.tap import POLL, Direction, ShownItem, TapClient
@@ -84,9 +85,9 @@ def command(
     or takes if it makes nothing; --in and --out say so. A name that is both is said as queue:NAME or stage:NAME.
 
     The workers show them, a few of each time and spread over it: items are drawn as JSON, what is big or no JSON is
-    described, and secrets are taken out. At the end it says how many of how many that were. A run that nobody looks at
-    pays nothing; one that somebody does is not held up, however slow who looks is. --where is asked of what is shown,
-    and not of every item. Runs of jobs and runs under `inline` show none.
+    described, and what the run masks is masked. At the end it says how many of how many that were. A run that nobody
+    looks at pays nothing; one that somebody does is not held up, however slow who looks is. --where is asked of what is
+    shown, and not of every item. Runs of jobs and runs under `inline` show none.
     """
     if goes_in and goes_out:
         raise UsageError("--in and --out exclude one another: two commands may look at both")
@@ -99,14 +100,11 @@ def command(
     try:
         for item in seen.items():
             show(item)
-    except BrokenPipeError:
-        client.close()
-        raise
-    except BaseException:
-        client.close()
+    except KeyboardInterrupt:
         print_message(seen.summary())
         raise
-    client.close()
+    finally:
+        client.close()
     print_message(seen.summary())
     return ExitCode.FAILED if seen.timed_out and not seen.shown else ExitCode.DONE
 
@@ -115,6 +113,8 @@ def _open(run: str, of: str, direction: Direction | None, limit: int, per: float
     try:
         folder = find_running(run)
     except UsageError as error:
+        if matching(run, all_run_folders()):
+            raise
         raise UsageError(f"{error}; a run under `inline` answers nobody, and can't be looked at") from error
     return TapClient(folder.path, of, direction, limit=limit, per=per)
 
