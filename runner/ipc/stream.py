@@ -234,9 +234,13 @@ class SuspectLease(LeaseMessage):
 
 @dataclass(slots=True)
 class CreditMessage(Message):
-    """`count` more items may be sent unasked; 0 where no leave is given, and one PUT is in."""
+    """`count` more items may be sent unasked; 0 where no leave is given, and one PUT is in.
+
+    A frame should hold no more than `longest` of them, unless that is 0.
+    """
 
     count: int
+    longest: int = 0
 
 
 @dataclass(slots=True)

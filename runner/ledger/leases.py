@@ -31,6 +31,10 @@ from runner.ledger.snapshot import GONE, DelayedItem, ParkedItems, PartitionSnap
 
 Decision = Accepted | Granted | HandOver | Recall
 
+_PARTED = 1000
+"""Items of a frame that is handed out in many small leases: each reader unpickles all of it, which at this length costs
+about as much as the rest of a lease, and takes the place of what else it needs in the processor's caches."""
+
 
 @dataclass(slots=True)
 class _WaitingOffer:
@@ -86,6 +90,8 @@ class LeaseQueue:
         """Items that writers have offered: where the next one stands among them all, however it gets in."""
         self._put = self._done = self._done_before = self._dropped = self._dead = 0
         self._n_waiting = self._peak = 0
+        self._are_slow = False
+        """Whether items are slow, by what was heard last."""
         self._full_since: float | None = None
         self._full_seconds = 0.0
         self._decisions: list[Decision] = []
@@ -140,6 +146,7 @@ class LeaseQueue:
         known = self._readers[reader]
         known.may_hold = most + held
         known.seconds = seconds
+        self._are_slow = seconds > 0
         if roomless:
             self._readers.note_in_hand(known, min(roomless, known.holds) - 1)
         self._readers.note_capacity(known)
@@ -246,6 +253,11 @@ class LeaseQueue:
     def shares(self) -> bool:
         """Whether writers are `Granted` leave unasked; else each puts one item and waits until it is `Accepted`."""
         return self._credit.shares
+
+    @property
+    def longest_frame(self) -> int:
+        """How many items a writer should send in one frame at the most; 0 where that makes no difference."""
+        return _PARTED if self._are_slow else 0
 
     def writer_gone(self, name: str, now: float) -> None:
         """A writer has ended: what it was granted is free again. What it offered stays."""

@@ -20,7 +20,11 @@ from runner.ledger.ranges import ItemRange, Lease, Recall
 TARGET = 0.004
 """Seconds of work that a lease should hold at the least."""
 PATIENCE = TARGET
-"""Seconds that a reader must have held several items, with no word of any, before an idle one gets some of them."""
+"""Seconds of `patience` where there are few readers."""
+_FEW = 10
+"""So many readers are few."""
+_RESERVE = 4
+"""One part in so many of what nobody has begun is kept for who comes to hold nothing."""
 _ENOUGH = 32
 """Items that share the cost of a lease well enough."""
 _LONG = 0.16
@@ -31,15 +35,25 @@ _LOOKS = 4
 """Readers that are asked whether they may hold more before an advance gives up."""
 
 
-def lease_size(seconds: float, readers: int, waiting: int) -> int:
+def lease_size(seconds: float, readers: int, unbegun: int) -> int:
     """
-    Say how many items of `seconds` each a lease should hold, where so many readers share those that wait.
+    Say how many items of `seconds` each a lease should hold, where so many readers share those that nobody has begun.
 
     A few milliseconds of work; more, as long as that is no long time, for what the lease itself costs; and as many as
-    keep the supervisor from being the bottleneck. But nobody gets more than its share of what waits.
+    keep the supervisor from being the bottleneck. But nobody gets more than its share of what is not begun.
     """
     wanted = max(TARGET / seconds, min(_ENOUGH, _LONG / seconds), readers / _PER_SECOND / seconds)
-    return max(1, min(int(wanted), waiting // max(1, readers)))
+    return max(1, min(int(wanted), unbegun // max(1, readers)))
+
+
+def patience(readers: int) -> float:
+    """
+    Say for how long one of so many readers must have held several items, with no word of any, before others get some.
+
+    With hundreds it may take a while until all that is put has found its way to them, and to hand out again what is on
+    its way already would keep it from coming.
+    """
+    return PATIENCE * max(1.0, readers / _FEW)
 
 
 @dataclass(slots=True)
@@ -139,24 +153,26 @@ class Readers:
 
     def next_served(self, waiting: int) -> tuple[Reader, int] | None:
         """Who gets some of the items that wait, and how many; None where nobody does."""
+        unbegun = waiting + self.leased - self.busy
         for reader in self._idle.values():
-            return reader, self._share(reader, waiting)
+            return reader, self._share(reader, unbegun)
+        reserve = max(len(self._readers), unbegun // _RESERVE)
         for _ in range(min(_LOOKS, len(self._hungry))):
             reader = next(iter(self._hungry.values()))
             if not reader.seconds:
                 return reader, reader.may_hold - reader.holds
             # One lease beside what it works on, and not the last ones: these go to whoever comes to need them first.
             share = self._share(reader, waiting)
-            if reader.holds <= share and waiting >= len(self._readers):
+            if reader.holds <= share and waiting >= reserve:
                 return reader, share
             del self._hungry[reader.name]
             self._hungry[reader.name] = reader
         return None
 
-    def _share(self, reader: Reader, waiting: int) -> int:
+    def _share(self, reader: Reader, unbegun: int) -> int:
         if not reader.seconds:
             return reader.may_hold - reader.holds
-        return lease_size(reader.seconds, len(self._readers), waiting)
+        return lease_size(reader.seconds, len(self._readers), unbegun)
 
     def hand(self, reader: Reader, item_range: ItemRange, now: float) -> Lease:
         """Lease to a reader; if it may hold more after that, it goes behind the others, or is filled."""
@@ -177,7 +193,7 @@ class Readers:
         reader.handed += count
         reader.waits = reader.recalled = False
         if reader.holds > 1:
-            self._look_at = min(self._look_at, now + PATIENCE)
+            self._look_at = min(self._look_at, now + patience(len(self._readers)))
         self.note_capacity(reader)
         return lease
 
@@ -265,10 +281,11 @@ class Readers:
         if now < self.look_at:
             return []
         wanted, found, self._look_at = len(self._idle), [], math.inf
+        moment = patience(len(self._readers))
         several = [reader for reader in self if reader.holds > 1 and not reader.recalled]
         for reader in sorted(several, key=lambda each: each.holds, reverse=True):
-            if now < reader.moved + PATIENCE or wanted <= 0:
-                self._look_at = min(self._look_at, reader.moved + PATIENCE)
+            if now < reader.moved + moment or wanted <= 0:
+                self._look_at = min(self._look_at, reader.moved + moment)
                 continue
             reader.recalled = True
             wanted -= reader.holds - 1

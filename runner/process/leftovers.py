@@ -29,6 +29,8 @@ from runner.process.real_threads import frames_of_threads
 
 _SHARE = 500
 """Looks take one part in so many of the time."""
+_FEW = 16
+"""Workers of one handler that may each look as often as if they were alone."""
 _AT_LEAST = 0.02
 """Seconds between two looks, however cheap."""
 _AT_FIRST, _CHEAP = 8, 0.001
@@ -48,9 +50,12 @@ _NOBODY_MISSES = (".lock", ".pid", ".lck")
 class Leftovers:
     """Looks now and then what a handler's calls leave behind. Made before the handler is."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """`tell` is called once, with the first that is found."""
+    def __init__(self, tell: Callable[[str], None], workers: int = 1) -> None:
+        """`tell` is called once, with the first that is found. Looks of many `workers` share the cores, so that each
+        takes fewer."""
         self._tell = tell
+        crowd = max(1, workers // _FEW)
+        self._at_first, self._share = max(1, _AT_FIRST // crowd), _SHARE * crowd
         self._own = _Known.now()
         self._before = self._own
         self._due, self._looks = 0.0, 0
@@ -71,8 +76,8 @@ class Leftovers:
             return
         cost = time.perf_counter() - now
         self._looks += 1
-        if self._looks > _AT_FIRST or cost > _CHEAP:
-            self._due = now + max(_AT_LEAST, _SHARE * cost)
+        if self._looks > self._at_first or cost > _CHEAP:
+            self._due = now + max(_AT_LEAST, self._share * cost)
 
     def _first(self) -> str | None:
         for look in (self._in_threads, self._in_processes, self._in_files, self._in_tasks, self._in_logs):

@@ -130,7 +130,7 @@ class _Worker:
             return
         from runner.process.leftovers import Leftovers
 
-        self._leftovers = Leftovers(lambda what: self._endpoint.send("holds", what=what))
+        self._leftovers = Leftovers(lambda what: self._endpoint.send("holds", what=what), self._plan.share.of)
 
     def build(self) -> Handler:
         """Import and construct the handler. Whatever that raises ends the worker."""

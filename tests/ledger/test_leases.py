@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -16,7 +16,7 @@ from runner.ledger.credit import GRANT_DELAY, Granted
 from runner.ledger.leases import LeaseQueue
 from runner.ledger.partitioned import PartitionedQueue, QueuePolicy
 from runner.ledger.ranges import Accepted, Frame, HandOver, ItemRange, Lease, Recall
-from runner.ledger.readers import PATIENCE, lease_size
+from runner.ledger.readers import PATIENCE, lease_size, patience
 
 WRITERS = ("neo", "alex", "egon")
 READERS = ("eater-1", "eater-2")
@@ -321,7 +321,7 @@ def test_a_queue_is_full_where_what_waits_outside_finds_no_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "readers", "waiting", "size"),
+    ("seconds", "readers", "unbegun", "size"),
     [
         (0.0005, 4, 10_000, 32),
         (0.005, 4, 10_000, 32),
@@ -338,9 +338,46 @@ def test_a_queue_is_full_where_what_waits_outside_finds_no_room() -> None:
     ],
 )
 def test_a_lease_is_as_long_as_it_has_to_be_and_no_longer_than_a_fair_share(
-    seconds: float, readers: int, waiting: int, size: int
+    seconds: float, readers: int, unbegun: int, size: int
 ) -> None:
-    assert size == lease_size(seconds, readers, waiting)
+    assert size == lease_size(seconds, readers, unbegun)
+
+
+@pytest.mark.parametrize(
+    ("readers", "seconds"), [(0, 0.004), (1, 0.004), (10, 0.004), (64, 0.0256), (500, 0.2)]
+)
+def test_many_readers_wait_longer_before_they_share_what_one_holds(readers: int, seconds: float) -> None:
+    assert pytest.approx(seconds) == patience(readers)
+
+
+@given(st.floats(1e-4, 100), st.integers(1, 2000), st.integers(0, 100_000))
+def test_no_lease_is_empty_or_more_than_a_fair_share_or_long_work(
+    seconds: float, readers: int, unbegun: int
+) -> None:
+    size = lease_size(seconds, readers, unbegun)
+
+    assert 1 <= size <= max(1, unbegun / readers)
+    assert size == 1 or size * seconds <= max(0.16, patience(readers))
+
+
+def test_a_quarter_of_what_nobody_has_begun_is_kept_for_who_comes_to_hold_nothing() -> None:
+    ledger = slow(2, waits=200)
+
+    held = leases(ledger)
+
+    assert [2, 2] == [sum(lease.reader == name for lease in held) for name in ("eater-1", "eater-2")]
+    assert 200 // 4 <= ledger.waiting
+
+
+def test_frames_are_short_while_items_are_slow() -> None:
+    ledger = LeaseQueue("q", None)
+    ledger.set_demand("eater", 8, now=0.0)
+    at_first = ledger.longest_frame
+    ledger.set_demand("eater", 1, now=1.0, seconds=0.01)
+    slow_ones = ledger.longest_frame
+    ledger.set_demand("eater", 500, now=2.0)
+
+    assert (0, 1000, 0) == (at_first, slow_ones, ledger.longest_frame)
 
 
 def slow(count: int, *, waits: int) -> LeaseQueue:
@@ -359,8 +396,8 @@ def recalls(ledger: LeaseQueue) -> list[Recall]:
 def test_readers_of_slow_items_hold_one_lease_and_the_next_while_plenty_waits() -> None:
     held = leases(slow(2, waits=12))
 
-    # 12 // 2, 6 // 2; the next lease for the one that holds no more than that; and one stays for whoever comes first.
-    assert [("eater-1", 0, 6, 1), ("eater-2", 6, 9, 1)] == spans(held)
+    # 12 // 2, and of the 11 that are not begun then 11 // 2; what is left stays for whoever comes first.
+    assert [("eater-1", 0, 6, 1), ("eater-2", 6, 11, 1)] == spans(held)
 
 
 def test_what_waits_for_the_next_goes_to_who_holds_nothing_before_whoever_holds_some() -> None:

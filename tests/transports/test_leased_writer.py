@@ -87,6 +87,17 @@ def test_a_big_item_goes_by_the_arena_however_late_it_comes(bench: Bench, late: 
     assert len(frame.body) < BIG
 
 
+def test_no_frame_holds_more_items_than_the_supervisor_wants_in_one(bench: Bench) -> None:
+    bench.ours.send_nowait(CreditMessage(5000, 100))
+    bench.session.take_in()
+    loops = FrameLoops(bench.session, None, bench.outbox)
+
+    loops.produce(range(3000), lambda *_, **__: None)
+
+    counts = [message.count for message in bench.sent()]
+    assert (3000, True) == (sum(counts), max(counts) <= 100)
+
+
 def test_what_was_put_before_a_late_big_item_leaves_before_it(bench: Bench) -> None:
     for number in range(SMALL_ONES):
         bench.outbox.put(number)

@@ -84,7 +84,8 @@ class Dispatch:
                     case HandOver():
                         self._hand_over(decision.lease)
                     case Granted():
-                        self._credit(decision.writer, decision.count)
+                        longest = ledger.longest_frame if isinstance(ledger, LeaseQueue) else 0
+                        self._credit(decision.writer, decision.count, longest)
                     case Accepted() if not ledger.shares or decision.writer in self.routed:
                         self._accepted(decision.writer, ledger)
                     case Recall() if isinstance(ledger, LeaseQueue):
@@ -124,9 +125,9 @@ class Dispatch:
             if barrier():
                 ledger.recalled(recall.reader, words[Word.BEGUN], recall.handed, time.monotonic())
 
-    def _credit(self, writer: str, count: int) -> None:
+    def _credit(self, writer: str, count: int, longest: int = 0) -> None:
         if writer in self.connections:  # else it died meanwhile: what it has offered stays
-            self.send(self.connections[writer], CreditMessage(count))
+            self.send(self.connections[writer], CreditMessage(count, longest))
 
     def _accepted(self, writer: str, ledger: QueueLedger) -> None:
         """Answer a writer that has asked, once all that it put at once is in."""

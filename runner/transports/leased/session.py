@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runner.errors import Stopping
 from runner.ipc.status_page import StatusPage, StopRequest, Wait, Word
 from runner.ipc.stream import (
+    LONGEST,
     CreditMessage,
     EndMessage,
     EnoughMessage,
@@ -44,6 +45,8 @@ class WorkerSession:
         """Items that may be sent unasked, counted since the start; only the main thread takes in messages."""
         self.spent = 0
         """Of these, how many were sent; only whoever holds the outbox's lock sends frames."""
+        self.longest = LONGEST
+        """Items that a frame should hold at the most."""
         self.answered = 0
         """CREDITs that have come: where no leave is given, one for each PUT that is in."""
         self._receive: Callable[[float | None], Message | None] = stream.receive
@@ -94,6 +97,7 @@ class WorkerSession:
                 self.leases.append(message)
             case CreditMessage():
                 self.granted += message.count
+                self.longest = message.longest or LONGEST
                 self.answered += 1
             case EndMessage():
                 self.ended = True

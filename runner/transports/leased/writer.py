@@ -451,7 +451,8 @@ class FrameOutbox(OutboxEnd):
         if self._asks:
             # The wait for the answer says nothing of how quickly items come.
             self._began = time.perf_counter()
-        self.room = max(1, min(self._fitting, self._asks_for if self._asks else self.session.credit))
+        most = self._asks_for if self._asks else min(self.session.credit, self.session.longest)
+        self.room = max(1, min(self._fitting, most))
         if self.room > 1 and not self._gathering.is_set():
             if self._flusher is None:
                 self._flusher = start_thread(self._flush_in_time, name="mprun-flusher")
