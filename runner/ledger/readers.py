@@ -25,9 +25,9 @@ _FEW = 10
 """So many readers are few."""
 _RESERVE = 4
 """One part in so many of what nobody has begun is kept for who comes to hold nothing."""
-_ENOUGH = 32
+_ENOUGH = 64
 """Items that share the cost of a lease well enough."""
-_LONG = 0.16
+_LONG = 0.32
 """Seconds of work that a lease holds for that at the most."""
 _PER_SECOND = 2500
 """Leases of one queue a second that leave the supervisor time for others."""
