@@ -12,7 +12,6 @@ import json
 import math
 import sys
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -75,11 +74,14 @@ class ItemTimes(NamedTuple):
     @classmethod
     def total(cls, several: Iterable[ItemTimes]) -> ItemTimes:
         """Put the times of several workers, or of several lives, together."""
-        counts, worst = Counter[int](), NO_TIMES
+        counts: dict[int, int] = {}
+        worst = NO_TIMES
         for each in several:
-            counts.update(each.counts)
-            worst = max(worst, each, key=lambda times: times.slowest)
-        return cls(dict(counts), worst.slowest, worst.slowest_item)
+            for bucket, count in each.counts.items():
+                counts[bucket] = counts.get(bucket, 0) + count
+            if each.slowest > worst.slowest:
+                worst = each
+        return cls(counts, worst.slowest, worst.slowest_item)
 
     def encode(self) -> tuple[bytes, str | None]:
         """Return what a database keeps: 64-bit numbers, a bucket and its items in turn; the slowest as JSON, if any."""

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import IntEnum
 from functools import partial
+from itertools import compress
 from typing import Any, Final, NamedTuple, TypedDict
 
 from runner.events.item_times import BUCKETS, NO_TIMES, ItemTimes, bucket_of
@@ -417,9 +418,11 @@ class StatusPage:
         self.count_items(count, nanos)
 
     def _times(self) -> ItemTimes:
-        counts = enumerate(self.words[_TIMES : _TIMES + BUCKETS].tolist())
+        counts = self.words[_TIMES : _TIMES + BUCKETS].tolist()
+        # A thousand pages may be read several times a second, and most of these words hold nothing.
+        some = dict(zip(compress(range(BUCKETS), counts), filter(None, counts), strict=True))
         name = self._read(_SLOWEST_AT, self.words[Word.SLOWEST_ITEM])
-        return ItemTimes({bucket: n for bucket, n in counts if n}, self.words[Word.SLOWEST] / 1e9, name)
+        return ItemTimes(some, self.words[Word.SLOWEST] / 1e9, name)
 
     def counters(self) -> Counters:
         """Read what the worker has done so far. Work or a wait that goes on counts up to now, or up to its death."""

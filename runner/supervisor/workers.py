@@ -423,7 +423,8 @@ class RunMetrics:
 
     def counters(self, worker: WorkerState) -> Counters:
         """Return what a worker has done in all its generations."""
-        return Counters.total((worker.earlier, self._transport.counters(worker.plan.name)))
+        now = self._transport.counters(worker.plan.name)
+        return now if worker.earlier is _NOTHING_COUNTED else Counters.total((worker.earlier, now))
 
     def started(self) -> RunStarted:
         """Return what is about to exist."""
@@ -513,12 +514,13 @@ class RunMetrics:
 
     def _progress(self, workers: Sequence[WorkerState]) -> tuple[int | None, int | None]:
         """Return how far the workers of a source have come, and in how much; nothing until each has said so."""
-        pulses = [self._transport.pulse(each.plan.name) if each.generation else Pulse() for each in workers]
-        silent = any(
-            not (pulse.to_read or each.finished) for each, pulse in zip(workers, pulses, strict=True)
-        )
+        pulses = []
+        for each in workers:
+            pulses.append(self._transport.pulse(each.plan.name) if each.generation else Pulse())
+            if not (pulses[-1].to_read or each.finished):
+                return None, None  # mostly the first, since it is no source
         whole = sum(pulse.to_read for pulse in pulses)
-        return (None, None) if silent or not whole else (sum(pulse.read for pulse in pulses), whole)
+        return (sum(pulse.read for pulse in pulses), whole) if whole else (None, None)
 
 
 def _declared(stage: StagePlan) -> StageDeclared:
