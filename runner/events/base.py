@@ -100,6 +100,10 @@ class Event:
 
     __hash__ = None  # type: ignore[assignment]  # fields may be lists
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        stamp = (self.at, self.run) if hasattr(self, "at") else None
+        return _again, (type(self), vars(self), stamp)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
 
@@ -131,6 +135,10 @@ class Event:
             object.__setattr__(self, "_line", _encoded(self))
         assert self._line is not None
         return self._line
+
+
+def _again(kind: type[Event], fields: Mapping[str, Any], stamp: tuple[float, str] | None) -> Event:
+    return kind(**fields) if stamp is None else kind(**fields).stamped(*stamp)
 
 
 _WIRE = json.JSONEncoder(default=repr, separators=(",", ":"))

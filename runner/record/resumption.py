@@ -17,6 +17,7 @@ from runner.store.control_socket import SOCKET
 from runner.store.discovery import end_left_of
 from runner.store.run_folder import RunFolder
 from runner.store.run_lock import RunHeld, RunLock, WriterHold
+from runner.store.run_socket import WATCH_SOCKET
 from runner.transports.cut import Cut
 
 _LAST_WRITES = 12.0
@@ -79,7 +80,8 @@ def _end_the_last_life(run_folder: RunFolder) -> None:
     """End what the runner before has left, in case its watchdog did not, and take away its socket: nobody listens."""
     end_left_of(run_folder)
     with contextlib.suppress(OSError):
-        (run_folder.path / SOCKET).unlink(missing_ok=True)
+        for name in (SOCKET, WATCH_SOCKET):
+            (run_folder.path / name).unlink(missing_ok=True)
 
 
 def _next(view: RunView) -> int:

@@ -2,23 +2,21 @@
 
     mprun stop RUN ── one JSON line ──► ControlSocket ──► supervisor ── one JSON line ──► mprun stop
 
-Only the owner gets in: the socket lies in a folder that only they can enter, and the kernel says who is calling
-(SO_PEERCRED, unix(7)). The supervisor never waits for a caller: a slow one is served when its line is there.
+Only the owner gets in: see `run_socket.py`. The supervisor never waits for a caller: a slow one is served when its line
+is there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-import struct
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import UsageError
+from runner.store.run_socket import accept_own, connect_to, listen_in
 
 if TYPE_CHECKING:
     from runner.transports.base import Transport
@@ -45,11 +43,7 @@ class ControlSocket:
         self._transport = transport
         self._handle = handle
         self._callers: dict[socket.socket, bytearray] = {}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        with short_path(folder) as path:
-            self._listener.bind(path)
-        (folder / SOCKET).chmod(0o600)
-        self._listener.listen(_MOST_CALLERS)
+        self._listener = listen_in(folder, SOCKET, _MOST_CALLERS)
         transport.watch(self._listener, self._accept)
 
     def close(self) -> None:
@@ -61,14 +55,14 @@ class ControlSocket:
         (self._folder / SOCKET).unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            caller, _ = self._listener.accept()
-            caller.setblocking(False)
-            if _user_of(caller) != os.geteuid() or len(self._callers) >= _MOST_CALLERS:
-                caller.close()
-                return
-            self._callers[caller] = bytearray()
-            self._transport.watch(caller, lambda: self._receive(caller))
+        caller = accept_own(self._listener)
+        if caller is None:
+            return
+        if len(self._callers) >= _MOST_CALLERS:
+            caller.close()
+            return
+        self._callers[caller] = bytearray()
+        self._transport.watch(caller, lambda: self._receive(caller))
 
     def _receive(self, caller: socket.socket) -> None:
         received = self._callers[caller]
@@ -111,9 +105,7 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: it refuses: its own words.
     """
     try:
-        with short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(_ANSWER_TIMEOUT)
-            line.connect(path)
+        with connect_to(folder, SOCKET, _ANSWER_TIMEOUT) as line:
             line.sendall(json.dumps(request).encode() + b"\n")
             reply = json.loads(_read_all(line))
     except (OSError, ValueError) as error:
@@ -128,20 +120,3 @@ def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_all(line: socket.socket) -> bytes:
     return b"".join(iter(lambda: line.recv(_MOST_BYTES), b""))
-
-
-def _user_of(caller: socket.socket) -> int:
-    _, user, _ = struct.unpack(
-        "3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    )
-    return int(user)
-
-
-@contextmanager
-def short_path(folder: Path) -> Iterator[str]:
-    """A name for the socket that fits into the 107 bytes of a socket's address, however deep its folder lies."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
-    finally:
-        os.close(descriptor)

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from pathlib import Path
 
 from runner.errors import UsageError
 from runner.process.watchdog import end_left_behind, left_behind
-from runner.store.control_socket import SOCKET, short_path
+from runner.store.control_socket import SOCKET
 from runner.store.run_folder import (
     FACTS,
     JOB_LOGS,
@@ -31,6 +30,7 @@ from runner.store.run_folder import (
     run_folders_in,
 )
 from runner.store.run_lock import LOCK, is_held
+from runner.store.run_socket import WATCH_SOCKET, connect_to
 
 KEPT_JOB_LOGS = 20
 """Runs whose logs of jobs are kept beside that of the run under way."""
@@ -151,9 +151,7 @@ def _holds_old_logs(run_folder: RunFolder) -> bool:
 
 def _listens(folder: Path) -> bool:
     try:
-        with short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(_CONNECT_TIMEOUT)
-            line.connect(path)
+        connect_to(folder, SOCKET, _CONNECT_TIMEOUT).close()
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     except OSError:  # its backlog is full, or it is stopped: it is there
@@ -167,7 +165,8 @@ def _remove_stale(run_folder: RunFolder) -> None:
     if facts is None or is_alive(run_folder, facts):
         return
     with contextlib.suppress(OSError):  # somebody else removes it too, or the place can't be written
-        (run_folder.path / SOCKET).unlink(missing_ok=True)
+        for name in (SOCKET, WATCH_SOCKET):
+            (run_folder.path / name).unlink(missing_ok=True)
         run_folder.remove_if_empty()
 
 

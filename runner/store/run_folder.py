@@ -14,6 +14,7 @@ $MPRUN_HOME, or .mprun/ where the run was started      folders 0700, files 0600
     ├── run.json.hidden   what its sinks hide beside what they write, which goes with the record
     ├── pinned            where somebody wants the record to stay
     ├── control.sock      while it lives
+    ├── watch.sock        so too
     └── dead-letters/     a file for each stage that has any, and one for each big item
     └── jobs/             the logs of jobs, if it has some
 
