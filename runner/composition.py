@@ -15,14 +15,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ResumeRefused, RunFailed, StartFailed, UsageError
-from runner.events.bus import Bus, Observer
+from runner.events.bus import Bus, Observer, ServesWatchers
 from runner.events.report import Report, ReportBuilder
 from runner.facts import dataclass, write_all
 from runner.process import child as process
@@ -38,6 +38,7 @@ from runner.store.dead_letters import DeadLetterStore, stage_with_dead_letters
 from runner.store.discovery import end_left_by_killed, forget_killed, prune_job_logs
 from runner.store.hidden_outputs import note_hidden
 from runner.store.run_folder import HOME, JOB_LOGS, LastSeen, RunFacts, RunFolder, home, mark_of
+from runner.store.run_socket import WATCH_SOCKET, listen_in
 from runner.supervisor.admin import AdminApi
 from runner.supervisor.cuts import failed_items_of, resumable, with_added, with_renumbered
 from runner.supervisor.feeder import NO_FEEDER
@@ -137,6 +138,8 @@ def _blaming_who_closed_all(plan: Plan) -> Iterator[None]:
         ) from error
 
 
+_MOST_CALLING = 64
+"""Who may wait at a time to be let in to watch."""
 _NEEDED_LATER = (
     *(
         "runner.process.ending",
@@ -225,7 +228,7 @@ def _supervise(
         if resumed is not None and cut is not None:
             supervisor.resume(cut, resumed.incarnation)
         if watchdog is not None and hosting.home is None:
-            parts.enter_context(_serve_requests(supervisor, transport, run_folder))
+            parts.enter_context(_serve_requests(supervisor, transport, run_folder, bus.observers))
             mask, snapshot = bus.mask or dict, supervisor.controller.snapshot
             bus.observers.append(LastSeen(run_folder, lambda: mask(snapshot())))
         supervisor.run()
@@ -371,17 +374,40 @@ def _facts_to_keep(run: str, plan: Plan, incarnation: int, mask: Mask | None) ->
 
 
 @contextmanager
-def _serve_requests(supervisor: Supervisor, transport: Transport, run_folder: RunFolder) -> Iterator[None]:
-    """Let `mprun ps`, `stop` and `scale` reach the run. Where no socket can be made, it runs all the same."""
+def _serve_requests(
+    supervisor: Supervisor, transport: Transport, run_folder: RunFolder, observers: Sequence[Observer]
+) -> Iterator[None]:
+    """Let `ps`, `stop` and `scale` reach the run, and others watch it. Without sockets it runs all the same."""
     try:
         control = ControlSocket(run_folder.path, transport, AdminApi(supervisor.controller).handle)
     except OSError:
         yield
         return
     try:
-        yield
+        with _let_watch(observers, run_folder):
+            yield
     finally:
         control.close()
+
+
+@contextmanager
+def _let_watch(observers: Sequence[Observer], run_folder: RunFolder) -> Iterator[None]:
+    """Let others watch the run: the process that shows it tells them."""
+    serve = next((each.serve_watchers for each in observers if isinstance(each, ServesWatchers)), None)
+    if serve is None:
+        yield
+        return
+    try:
+        with listen_in(run_folder.path, WATCH_SOCKET, _MOST_CALLING) as listener:
+            serve(listener)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (run_folder.path / WATCH_SOCKET).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -112,11 +112,14 @@ class Event:
         """How loud it is: one of `LEVELS`."""
         return self.usual_level
 
-    def stamped(self, at: float, run: str) -> Self:
-        """Write when and in which run it happened: once, by whoever publishes it. Return the event."""
+    def stamped(self, at: float, run: str, line: bytes | None = None) -> Self:
+        """Write when and in which run it happened: once, by whoever publishes it. Return the event.
+
+        `line` is what `line()` has returned, where it was made from that.
+        """
         object.__setattr__(self, "at", at)
         object.__setattr__(self, "run", run)
-        object.__setattr__(self, "_line", None)
+        object.__setattr__(self, "_line", line)
         return self
 
     def masked(self, mask: Callable[[Any], Any]) -> Self:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from runner.events.base import Event
 from runner.facts import dataclass
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Observer(Protocol):
@@ -25,6 +28,14 @@ class Observer(Protocol):
 
     def close(self) -> None:
         """The run is over: flush. Called once, also after a failure."""
+
+
+@runtime_checkable
+class ServesWatchers(Protocol):
+    """An observer that can tell others of the run."""
+
+    def serve_watchers(self, listener: socket.socket) -> None:
+        """Take in who calls there. Called before the first event, and never where nobody can be served."""
 
 
 Publish = Callable[[Event], None]

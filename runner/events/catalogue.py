@@ -24,7 +24,7 @@ _JSON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "bo
 def event_of(line: bytes) -> Event:
     """Make an event again from what `Event.line` gave."""
     kind, at, run_id, _, fields = json.loads(line)
-    return KINDS[kind](**fields).stamped(at, run_id)
+    return KINDS[kind](**fields).stamped(at, run_id, line if line.endswith(b"\n") else line + b"\n")
 
 
 def event_schema() -> dict[str, Any]:

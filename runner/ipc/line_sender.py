@@ -15,6 +15,32 @@ from collections import deque
 _CHUNK = 64 * 1024
 
 
+MOST_BYTES = 4 * 1024 * 1024
+MOST_LINES = 10_000
+
+
+class Admission:
+    """Says what may still wait of what somebody shall see, and counts what may not."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES, most_lines: int = MOST_LINES) -> None:
+        self._most_bytes, self._most_lines = most_bytes, most_lines
+        self._missing = 0
+
+    def admits(self, waiting_bytes: int, waiting_lines: int) -> bool:
+        """Say whether there is room for one more; one for which there is none counts as missing."""
+        # Once some are missing half must be free first, or every other line would tell of a missing one.
+        share = 2 if self._missing else 1
+        if waiting_bytes < self._most_bytes // share and waiting_lines < self._most_lines // share:
+            return True
+        self._missing += 1
+        return False
+
+    def take_missing(self) -> int:
+        """Return how many are missing that were not told of."""
+        missing, self._missing = self._missing, 0
+        return missing
+
+
 class LineSender:
     """One end of a stream of lines. Nothing here blocks but `flush`, which says for how long."""
 

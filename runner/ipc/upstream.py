@@ -35,6 +35,9 @@ class Upstream:
         self._lines.register(connection, select.POLLIN)
         self._rest.register(connection, select.POLLRDHUP)  # and not POLLIN: what can be read wakes nobody
         self._last = 0.0
+        self._beside: int | None = None
+        self.beside_is_ready = False
+        """Whether the last `wait` has seen that what is beside can be read."""
         try:
             self._pidfd: int | None = os.pidfd_open(parent)
         except OSError:  # it is gone already, or there is no descriptor left
@@ -48,10 +51,28 @@ class Upstream:
         """Whether the supervisor is gone."""
         return os.getppid() != self._parent
 
+    @property
+    def beside(self) -> int | None:
+        """A descriptor that ends a wait as well when it can be read, such as that of an epoll."""
+        return self._beside
+
+    @beside.setter
+    def beside(self, descriptor: int | None) -> None:
+        if self._beside is not None:
+            self._lines.unregister(self._beside)
+        self._beside, self.beside_is_ready = descriptor, False
+        if descriptor is not None:
+            self._lines.register(descriptor, select.POLLIN)
+
     def wait(self, seconds: float | None = None) -> bool:
-        """Block until there is something to read, or the supervisor is gone. False: so many seconds have passed."""
+        """Block until there is something to read, or the supervisor is gone. False: so many seconds have passed, or
+        there is something beside it alone."""
         most = seconds if self._pidfd is not None else min(_LOOK, _LOOK if seconds is None else seconds)
-        return bool(self._lines.poll(None if most is None else max(most, 0.0) * 1000)) or self.is_orphaned
+        ready = {
+            descriptor for descriptor, _ in self._lines.poll(None if most is None else max(most, 0.0) * 1000)
+        }
+        self.beside_is_ready = self._beside in ready
+        return bool(ready - {self._beside}) or self.is_orphaned
 
     def have_read(self) -> None:
         """Called when lines were read and worked off; blocks for a moment in a burst that goes on."""

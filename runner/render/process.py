@@ -23,14 +23,12 @@ from typing import Literal, TextIO
 from runner.events.base import Event
 from runner.events.run import EventsDropped, RunFinished, RunProgress
 from runner.exit_status import describe_status
-from runner.ipc.line_sender import LineSender, is_ready
+from runner.ipc.line_sender import Admission, LineSender, is_ready
 from runner.process.signals import SignalInbox
 from runner.render.process_main import ALIVE, JobOutputOptions, RenderOptions, serve
 from runner.telemetry.destination import MetricsTargets
 from runner.text import colour_allowed
 
-MOST_BYTES = 4 * 1024 * 1024
-MOST_LINES = 10_000
 CLOSE_TIMEOUT = 5.0
 """Seconds that the end of a run waits for the last lines to be written."""
 
@@ -79,7 +77,7 @@ class ObserverProcess:
         """Whether it draws what goes on, for somebody who looks on."""
         self._terminal_fd = os.dup(options.stream_fd) if options.live else None
         self._socket, theirs = socket.socketpair()
-        self._missing = 0
+        self._admission = Admission()
         self._latest: Event | None = None
         self.was_interrupted = False
         self.trouble: str | None = None
@@ -109,10 +107,17 @@ class ObserverProcess:
         """
         events_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `close` tells of its death
-                socket.send_fds(self._socket, [b"\n"], [events_fd])
+            self._hand_over(events_fd)
         finally:
             os.close(events_fd)
+
+    def serve_watchers(self, listener: socket.socket) -> None:
+        """Tell whoever calls there of the run. To be called before the first event; `listener` stays the caller's."""
+        self._hand_over(listener.fileno())
+
+    def _hand_over(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # `close` tells of its death
+            socket.send_fds(self._socket, [b"\n"], [descriptor])
 
     def observe(self, event: Event) -> None:
         """Send one event, or keep it, or count it as missing. After the child's death this does nothing."""
@@ -122,8 +127,7 @@ class ObserverProcess:
         if self.backlogged and isinstance(event, RunProgress):
             return  # the next snapshot says it better
         self._latest = event
-        if not isinstance(event, RunFinished) and not self._has_room():
-            self._missing += 1
+        if not isinstance(event, RunFinished) and not self._admits():
             return
         self._report_missing()
         self._enqueue(event)
@@ -159,14 +163,11 @@ class ObserverProcess:
         if self._terminal_fd is not None:
             os.close(self._terminal_fd)
 
-    def _has_room(self) -> bool:
-        # Once events are missing half must be free first, or every other line would tell of a missing one.
-        share = 2 if self._missing else 1
-        return self._lines.waiting_bytes < MOST_BYTES // share and len(self._lines) < MOST_LINES // share
+    def _admits(self) -> bool:
+        return self._admission.admits(self._lines.waiting_bytes, len(self._lines))
 
     def _report_missing(self) -> None:
-        if self._missing and self._latest is not None:
-            missing, self._missing = self._missing, 0
+        if self._latest is not None and (missing := self._admission.take_missing()):
             self._enqueue(EventsDropped(count=missing).stamped(self._latest.at, self._latest.run))
 
     def _enqueue(self, event: Event) -> None:

@@ -9,27 +9,26 @@ structlog and rich are imported here alone, at once: while the supervisor still 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 from runner.errors import ExitCode
-from runner.events.base import Event
 from runner.events.bus import Bus, Observer
 from runner.events.run import RunStarted
 from runner.facts import dataclass
 from runner.ipc.descriptors import stand_apart
-from runner.ipc.upstream import Upstream
+from runner.render.intake import EventIntake
 from runner.telemetry.destination import MetricsTargets, TelemetryLost
 
-_CHUNK = 64 * 1024
+_LAST_WATCHERS = 1.0
+"""Seconds, and no more, for who watches to hear the last word: it takes a fifth of one where somebody does not read."""
 _GRACE = 2.0
 """Seconds, and at most twice as many, for the last lines of a supervisor that was killed."""
 ALIVE = b"\0"
@@ -144,19 +143,19 @@ def _import_when_used(name: str) -> None:
 
 def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str:
     """Show every event, and return what could not be written. Nothing is touched before the first word."""
-    bus, upstream = Bus(run=""), Upstream(connection, parent)
-    connection.setblocking(False)
-    first, files = _receive(connection, upstream, bus)
-    for event in _events(connection, upstream, bus, first):
-        if not bus.run:
-            bus.run = event.run
-            bus.observers = _observers(
-                options, files, has_jobs=isinstance(event, RunStarted) and event.jobs is not None
-            )
-        bus.forward(event)
+    bus, intake = Bus(run=""), EventIntake(connection, parent)
+    intake.start()
+    while (events := intake.take(_tick(bus))) is not None:
+        for event in events:
+            if not bus.run:
+                bus.run = event.run
+                has_jobs = isinstance(event, RunStarted) and event.jobs is not None
+                bus.observers = _observers(options, intake.files, has_jobs=has_jobs)
+            bus.forward(event)
     _drain(bus, connection, parent)
     bus.close()
-    return _describe_failures(bus)
+    intake.join(_LAST_WATCHERS)
+    return _describe_failures(bus, intake.trouble)
 
 
 def _drain(bus: Bus, connection: socket.socket, parent: int) -> None:
@@ -226,30 +225,6 @@ def _previous_run(begun: RunStarted) -> tuple[float, float] | None:
     return None if before is None else (before.seconds, before.began)
 
 
-def _events(connection: socket.socket, upstream: Upstream, bus: Bus, chunk: bytes) -> Iterator[Event]:
-    from runner.events.catalogue import KINDS
-
-    rest = b""
-    while chunk:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in filter(None, lines):  # an empty line is what a file came with
-            kind, at, run, _, fields = json.loads(line)
-            yield KINDS[kind](**fields).stamped(at, run)
-        upstream.have_read()
-        chunk, _ = _receive(connection, upstream, bus)
-
-
-def _receive(connection: socket.socket, upstream: Upstream, bus: Bus) -> tuple[bytes, list[int]]:
-    """Wait for bytes, and a file that may come with them; let observers tick meanwhile. Nothing is the end."""
-    while not upstream.wait(_tick(bus)):
-        pass
-    try:
-        chunk, files, _, _ = socket.recv_fds(connection, _CHUNK, 1)
-    except OSError:  # what the supervisor had said before it was killed has been read
-        return b"", []
-    return chunk, files
-
-
 def _tick(bus: Bus) -> float | None:
     """Let those who show what grows show it. Return the seconds until they want to again; None if they do not."""
     waits = [observer.tick() for observer in bus.observers if isinstance(observer, Ticking)]
@@ -259,9 +234,9 @@ def _tick(bus: Bus) -> float | None:
 _WRITTEN = {"FileObserver": "the file of events", "LogObserver": "the log", "JobOutput": "what jobs print"}
 
 
-def _describe_failures(bus: Bus) -> str:
+def _describe_failures(bus: Bus, of_hub: Exception | None) -> str:
     """Say what could not be written. A reader of the log that went away did not want the rest: no trouble."""
-    failures = []
+    failures = [] if of_hub is None else [f"nobody could watch any more: {type(of_hub).__name__}: {of_hub}"]
     for observer, error in bus.dropped:
         what = _WRITTEN.get(type(observer).__name__)
         if isinstance(error, TelemetryLost):

@@ -193,6 +193,7 @@ class Supervisor:
         self._cause = self._final_cause()
         self._tell_times()
         seconds, resumable = self._elapsed(), self._is_resumable()
+        self._publish(self._metrics.progress(seconds))  # who draws what was counted has all of it
         self._publish(self._metrics.finished(self._cause, seconds, resumable=resumable))
         return self._cause
 

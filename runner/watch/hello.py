@@ -14,10 +14,9 @@ import json
 import pickle
 import zlib
 from enum import Enum
-from importlib import import_module
 from typing import Any, Final
 
-import runner
+from runner import __version__
 from runner.events.base import Event
 from runner.watch.state import RunState
 
@@ -37,7 +36,7 @@ def hello_line(state: RunState, missed: int = 0) -> bytes:
     packed = base64.b64encode(zlib.compress(pickle.dumps(state, protocol=5), 1)).decode()
     hello = {
         "hello": state.run,
-        "version": runner.__version__,
+        "version": __version__,
         "workflow": state.workflow,
         "phase": state.phase.value,
         "pid": state.pid,
@@ -58,8 +57,8 @@ def read_hello(line: bytes) -> tuple[RunState, int]:
         hello = json.loads(line)
         if "refused" in hello:
             raise NoHello(str(hello["refused"]))
-        if hello["version"] != runner.__version__:
-            raise NoHello(f"the run is mprun {hello['version']}'s, and this is {runner.__version__}")
+        if hello["version"] != __version__:
+            raise NoHello(f"the run is mprun {hello['version']}'s, and this is {__version__}")
         packed = io.BytesIO(zlib.decompress(base64.b64decode(hello["state"])))
         state = _FactsUnpickler(packed).load()
         missed = int(hello["missed"])
@@ -85,7 +84,7 @@ class _FactsUnpickler(pickle.Unpickler):
         if (module, name) in _PLAIN:
             return super().find_class(module, name)
         if module.startswith(_PACKAGES):
-            found = getattr(import_module(module), name, None)
+            found = super().find_class(module, name)
             if (module, name) in _MADE_BY or _holds_facts(found):
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is no fact of a run")

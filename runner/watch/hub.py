@@ -15,7 +15,6 @@ import json
 import select
 import socket
 import time
-from dataclasses import field
 from typing import Final
 
 from runner.events.base import Event
@@ -41,7 +40,8 @@ class _Watcher:
     lines: LineSender
     missed: int = 0
     """Events that it did not get since it has fallen behind."""
-    waits_for_room: bool = field(default=False)
+    waits_for_room: bool = False
+    most_bytes: int = MOST_BYTES
 
 
 class RunHub:
@@ -64,11 +64,15 @@ class RunHub:
         """How many watch."""
         return len(self._watchers)
 
+    def waiting_bytes(self) -> list[int]:
+        """How much waits for each of them."""
+        return [each.lines.waiting_bytes for each in self._watchers.values()]
+
     def observe(self, event: Event) -> None:
         """Take note of an event, and pass it on."""
         self.state.observe(event)
         for watcher in tuple(self._watchers.values()):
-            if watcher.missed or watcher.lines.waiting_bytes > MOST_BYTES:
+            if watcher.missed or watcher.lines.waiting_bytes > watcher.most_bytes:
                 watcher.missed += 1
             else:
                 watcher.lines.enqueue(event.line())
@@ -116,14 +120,19 @@ class RunHub:
         watcher = _Watcher(connection, LineSender(connection))
         self._watchers[connection.fileno()] = watcher
         self._poll.register(connection, select.EPOLLIN)
-        watcher.lines.enqueue(hello_line(self.state))
+        self._greet(watcher)
         self._send(watcher)
+
+    def _greet(self, watcher: _Watcher) -> None:
+        """Tell it all that has happened, whatever of it it had missed."""
+        hello = hello_line(self.state, watcher.missed)
+        watcher.lines.enqueue(hello)
+        watcher.missed, watcher.most_bytes = 0, MOST_BYTES + len(hello)
 
     def _send(self, watcher: _Watcher) -> None:
         watcher.lines.flush_nowait()
         if watcher.missed and not len(watcher.lines):
-            watcher.lines.enqueue(hello_line(self.state, watcher.missed))
-            watcher.missed = 0
+            self._greet(watcher)
             watcher.lines.flush_nowait()
         if watcher.lines.lost:
             self._forget(watcher)

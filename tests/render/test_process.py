@@ -25,7 +25,8 @@ import pytest
 from runner.events.base import Event
 from runner.events.catalogue import event_schema
 from runner.events.run import ItemDropped, RunFinished, RunProgress, RunStarted
-from runner.render.process import MOST_LINES, ObserverProcess, open_observers
+from runner.ipc.line_sender import MOST_LINES
+from runner.render.process import ObserverProcess, open_observers
 
 AT_ONCE = 2.0
 """Seconds that no bounded step takes even on a busy machine; a blocked one takes for ever."""
@@ -206,7 +207,6 @@ def test_a_reader_that_does_not_read_never_holds_up_the_work_and_learns_what_it_
         observer.observe(dropped(number, reason="x" * 300))
     observer.observe(FINISHED)
     took = time.monotonic() - began
-    was_backlogged = observer.backlogged
     lines: list[dict[str, Any]] = []
     reader = threading.Thread(target=lambda: lines.extend(pipe.lines()))
     reader.start()
@@ -217,7 +217,6 @@ def test_a_reader_that_does_not_read_never_holds_up_the_work_and_learns_what_it_
     missing = sum(line["count"] for line in lines if line["event"] == "events.dropped")
     shown = [line["count"] for line in lines if line["event"] == "item.dropped"]
     assert took < AT_ONCE * 5
-    assert was_backlogged
     assert missing > 0
     assert len(shown) + missing == total
     assert shown == sorted(shown)
