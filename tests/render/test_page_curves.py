@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.record.series import Series
-from runner.render.page.curves import MOST_STEPS, Curve, added_up, gains, levels, shares
+from runner.render.page.curves import MOST_STEPS, Curve, End, added_up, gains, levels, shares
 
 
 def counter(values: list[float], step: float = 0.25) -> Series:
@@ -27,8 +27,12 @@ def test_a_rate_adds_up_to_what_was_counted_however_long_the_run(gained: list[in
     assert len(curve.values) <= MOST_STEPS
 
 
-def test_what_the_end_tells_counts_where_the_last_snapshot_was_before_it() -> None:
-    assert 100 == pytest.approx(gains(counter([10.0, 60.0]), end=100.0).area)
+def test_what_the_end_tells_is_spread_over_the_time_since_the_last_snapshot() -> None:
+    curve = gains(counter([10.0, 60.0]), End(1.0, 100.0))
+
+    assert (40.0, 200.0, 80.0, 80.0) == curve.values
+    assert 100 == pytest.approx(curve.area)
+    assert 100 == pytest.approx(gains(counter([10.0, 60.0]), End(0.5, 100.0)).area)
 
 
 def test_a_counter_that_begins_anew_under_another_runner_takes_nothing_away() -> None:

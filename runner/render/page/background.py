@@ -17,7 +17,16 @@ from runner.units import rough_duration
 MOST_EVENTS = 100
 LONGEST_FILE = 100_000
 """Characters of a file that are shown."""
-_OF_INTEREST = ("run.", "scale", "stage.finished", "queue.joined", "server.", "job.retried", "job.cancelled")
+_OF_INTEREST = (
+    "worker.closing",
+    "run.resumed",
+    "run.stopping",
+    "run.finished",
+    "stage.",
+    "server.",
+    "job.retried",
+    "job.cancelled",
+)
 _SUBJECTS = ("worker", "job", "stage", "queue")
 _TOLD = (
     "outcome",

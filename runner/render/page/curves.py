@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from runner.facts import dataclass
 from runner.record.series import Series
@@ -55,19 +56,29 @@ class Curve:
 EMPTY = Curve(1.0, ())
 
 
-def gains(series: Series, end: float | None = None, most: int = MOST_STEPS) -> Curve:
+class End(NamedTuple):
+    """What a counter came to after its last point, and when, in seconds since the epoch."""
+
+    at: float
+    value: float
+
+
+def gains(series: Series, end: End | None = None, most: int = MOST_STEPS) -> Curve:
     """
-    Return what a counter gained a second; `end` is what it came to after its last point, where that is known.
+    Return what a counter gained a second, up to its `end`, where that is known.
 
     A counter that falls has begun anew, as it does under another runner.
     """
     counted = list(series.values)
     if not counted:
         return EMPTY
-    if end is not None and end > counted[-1]:
-        counted[-1] = end
     gained = [max(counted[0], 0.0)]
     gained += [new - old if new >= old else max(new, 0.0) for old, new in pairwise(counted)]
+    if end is not None and end.value > counted[-1]:
+        more = max(round((end.at - series.start) / series.step) - len(counted), 0)
+        gained += [0.0] * more
+        last = max(more, 1)
+        gained[-last:] = [each + (end.value - counted[-1]) / last for each in gained[-last:]]
     step, together = _joined_steps(series.step, len(gained), most)
     return Curve(step, tuple(sum(part) / step for part in _parts(gained, together)))
 

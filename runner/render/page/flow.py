@@ -27,6 +27,8 @@ _MOST_CELLS = 26
 _WIDEST = 1060
 """Pixels. What would be wider goes down the page instead of across."""
 _LANE = 30
+_INDENT, _TURN = 16, 38
+"""Pixels at the ends of a row, and between rows, of a chain that takes several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,15 @@ def flow_graph(facts: FlowFacts) -> list[Markup]:
     back = _back(facts.stages)
     start_order = list(reversed(facts.stages))  # readers first
     layouts = [lay_out(group, lambda s: s.name, str, LoopMap(back)) for group in groups(start_order)]
-    return [_Drawing(layout, facts).picture() for layout in layouts]
+    return [_draw(layout, facts) for layout in layouts]
+
+
+def _draw(layout: Layout, facts: FlowFacts) -> Markup:
+    drawing = _Drawing(layout, facts)
+    is_chain = all(len(layer) == 1 for layer in layout.layers) and all(
+        len(nets) == 1 for nets in layout.gutters.values()
+    )
+    return _Chain(layout, facts).picture() if is_chain and drawing.is_down else drawing.picture()
 
 
 def _back(stages: Sequence[FlowStage]) -> frozenset[tuple[str, str]]:
@@ -78,25 +88,26 @@ class _Drawing:
 
     def __init__(self, layout: Layout, facts: FlowFacts) -> None:
         self._layout, self._facts = layout, facts
-        self._is_down = self._length(is_down=False) > _WIDEST
-        self._row = _ROW if not self._is_down else max(self._box_width(n) for n in self._boxes()) / 3.4
+        self.is_down = self._length(is_down=False) > _WIDEST
+        self._row = _ROW if not self.is_down else max(self.box_width(n) for n in self._boxes()) / 3.4
         rows = [node.row for layer in layout.layers for node in layer]
         rows += [net.row for nets in layout.gutters.values() for net in nets]
         self._top = min(rows) * self._row
         self._span = (max(rows) - min(rows)) * self._row
-        self._edge = _BOX / 2 if not self._is_down else max(map(self._box_width, self._boxes())) / 2
+        self._edge = _BOX / 2 if not self.is_down else max(map(self.box_width, self._boxes())) / 2
         self._begin: dict[int, float] = {}
         at = float(_MARGIN)
         for number, layer in enumerate(layout.layers, layout.first):
             self._begin[number] = at
-            at += self._depth(layer, is_down=self._is_down) + self._gutter(number, is_down=self._is_down)
+            at += self._depth(layer, is_down=self.is_down) + self._gutter(number, is_down=self.is_down)
         last = layout.first + len(layout.layers) - 1
-        self._end = self._begin[last] + self._depth(layout.layers[-1], is_down=self._is_down) + _MARGIN
+        self._end = self._begin[last] + self._depth(layout.layers[-1], is_down=self.is_down) + _MARGIN
 
     def _boxes(self) -> list[Node]:
         return [node for layer in self._layout.layers for node in layer if node.text is not None]
 
-    def _box_width(self, node: Node) -> float:
+    def box_width(self, node: Node) -> float:
+        """Return how wide a box has to be for what stands in it."""
         line = self._facts.lines.get(node.text or "")
         wide = max(cells(_short(node.text or "")), cells(_below(line)))
         return max(wide * _CELL + 22, 96)
@@ -104,7 +115,7 @@ class _Drawing:
     def _depth(self, layer: Sequence[Node], *, is_down: bool) -> float:
         if is_down:
             return _BOX
-        return max((self._box_width(node) for node in layer if node.text is not None), default=_LANE)
+        return max((self.box_width(node) for node in layer if node.text is not None), default=_LANE)
 
     def _gutter(self, number: int, *, is_down: bool) -> float:
         if number not in self._layout.gutters:
@@ -124,6 +135,10 @@ class _Drawing:
     def _label(self, net: Net) -> str:
         return f"{_short(net.label)} {self._count(net)}" if net.label else ""
 
+    def label_width(self, net: Net) -> float:
+        """Return how wide a queue's name is with its count."""
+        return cells(self._label(net)) * _CELL
+
     def _count(self, net: Net) -> str:
         line = self._facts.queues.get(net.label)
         return "" if line is None else f"{line.put:,}"
@@ -131,54 +146,34 @@ class _Drawing:
     def picture(self) -> Markup:
         """Return it as wide as it is: where there is less room, its box is scrolled."""
         along, aside = self._end, self._span + 2 * (self._edge + _MARGIN)
-        width, height = (aside, along) if self._is_down else (along, aside)
+        width, height = (aside, along) if self.is_down else (along, aside)
         parts: list[Child] = []
         for number, nets in self._layout.gutters.items():
             parts += [self._net(net, number) for net in nets]
         for number, layer in enumerate(self._layout.layers, self._layout.first):
             parts += [self._lane(number, node) for node in layer if node.text is None]
             parts += [self._box(number, node) for node in layer if node.text is not None]
-        return element(
-            "svg",
-            parts,
-            width=round(width),
-            height=round(height),
-            viewBox=f"0 0 {width:.6g} {height:.6g}",
-            role="img",
-            aria_label="stages and queues, and how many items went through each",
-            data_chart="graph",
-            font_family=FONT,
-            font_size=12,
-        )
+        return _canvas(width, height, parts)
 
     def _at(self, along: float, row: float) -> tuple[float, float]:
         aside = row * self._row - self._top + self._edge + _MARGIN
-        return (aside, along) if self._is_down else (along, aside)
+        return (aside, along) if self.is_down else (along, aside)
 
     def _far(self, number: int) -> float:
         """Return where a layer ends."""
         return self._begin[number] + self._depth(
-            self._layout.layers[number - self._layout.first], is_down=self._is_down
+            self._layout.layers[number - self._layout.first], is_down=self.is_down
         )
 
     def _box(self, number: int, node: Node) -> Markup:
         name = node.text or ""
         line = self._facts.lines.get(name)
-        wide = self._box_width(node)
+        wide = self.box_width(node)
         deep = self._depth(self._layout.layers[number - self._layout.first], is_down=False)
-        wide = wide if self._is_down else deep
+        wide = wide if self.is_down else deep
         x, y = self._at(self._begin[number], node.row)
-        x, y = (x - wide / 2, y) if self._is_down else (x, y - _BOX / 2)
-        busy = 0.0 if line is None else line.busy
-        shade = "bad" if line is not None and (line.failed or line.lost) else "starved"
-        return element(
-            "g",
-            told(name),
-            element("rect", x=x, y=y, width=wide, height=_BOX, rx=5, **_box_look(shade)),
-            element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * busy, height=4, **fill("busy")),
-            element("text", _short(name), x=x + 11, y=y + 17, font_weight=600, **fill("ink")),
-            element("text", _below(line), x=x + 11, y=y + 33, font_size=11, **fill("muted")),
-        )
+        x, y = (x - wide / 2, y) if self.is_down else (x, y - _BOX / 2)
+        return _stage_box(name, line, x, y, wide)
 
     def _lane(self, number: int, node: Node) -> Markup:
         x1, y1 = self._at(self._begin[number], node.row)
@@ -187,12 +182,11 @@ class _Drawing:
 
     def _net(self, net: Net, number: int) -> Markup:
         line = self._facts.queues.get(net.label)
-        full = 0.0 if line is None or self._facts.seconds <= 0 else line.full_seconds / self._facts.seconds
-        colour, wide = ("blocked", 2.5) if full >= 0.5 else ("muted", 1.5)
+        full, (colour, wide) = _edge_look(line, self._facts.seconds)
         begin, end = self._far(number), self._begin.get(number + 1, self._end)
-        room = (cells(self._label(net)) * _CELL) / 2
+        room = self.label_width(net) / 2
         middle = (begin + end) / 2
-        near, far = (middle - room, middle + room) if not self._is_down else (middle - 7, middle + 7)
+        near, far = (middle - room, middle + room) if not self.is_down else (middle - 7, middle + 7)
         curves = [self._curve((begin, node.row), (near, net.row)) for node in net.sources]
         ends = [node for node in net.targets if node.text is not None]
         curves += [self._curve((far, net.row), (end - 5, node.row)) for node in ends]
@@ -203,13 +197,13 @@ class _Drawing:
             x2, y2 = self._at(far, net.row)
             return joined(drawn, element("line", x1=x1, y1=y1, x2=x2, y2=y2, **stroke(colour, wide)))
         heads = [self._head(end, node.row, colour) for node in ends]
-        return element("g", told(_story(net.label, line, full)), drawn, heads, self._words(net, middle))
-
-    def _words(self, net: Net, along: float) -> Markup:
-        x, y = self._at(along, net.row)
-        count = self._count(net)
-        text: list[Child] = [_short(net.label), " ", element("tspan", count, font_weight=600, **fill("ink"))]
-        return words(x, y + 4, text, text_anchor="middle")
+        return element(
+            "g",
+            told(_story(net.label, line, full)),
+            drawn,
+            heads,
+            _queue_words(net, line, *self._at(middle, net.row)),
+        )
 
     def _curve(self, begin: tuple[float, float], end: tuple[float, float]) -> str:
         half = (begin[0] + end[0]) / 2
@@ -219,8 +213,98 @@ class _Drawing:
 
     def _head(self, along: float, row: float, colour: str) -> Markup:
         x, y = self._at(along - 1, row)
-        d = f"M{x:.1f} {y:.1f}l-4 -8h8z" if self._is_down else f"M{x:.1f} {y:.1f}l-8 -4v8z"
+        d = f"M{x:.1f} {y:.1f}l-4 -8h8z" if self.is_down else f"M{x:.1f} {y:.1f}l-8 -4v8z"
         return element("path", d=d, **fill(colour))
+
+
+class _Chain:
+    """Stages one behind the other, in rows from the left to the right, as text goes."""
+
+    def __init__(self, layout: Layout, facts: FlowFacts) -> None:
+        self._nodes = [layer[0] for layer in layout.layers]
+        self._nets = [layout.gutters[number][0] for number in sorted(layout.gutters)]
+        self._facts = facts
+        self._drawing = _Drawing(layout, facts)
+
+    def picture(self) -> Markup:
+        """Return it as wide as a page, and as high as it gets."""
+        parts: list[Child] = []
+        x, y, wide = float(_MARGIN), float(_MARGIN), 0.0
+        for place, node in enumerate(self._nodes):
+            own = self._drawing.box_width(node)
+            if place:
+                net = self._nets[place - 1]
+                room = self._drawing.label_width(net) + _GUTTER
+                if x + room + own > _WIDEST:
+                    parts.append(self._turn(net, (x, y + _BOX / 2), y + _BOX + _TURN / 2))
+                    x, y = float(_MARGIN + 2 * _INDENT), y + _BOX + _TURN
+                else:
+                    parts.append(self._straight(net, x, x + room, y + _BOX / 2))
+                    x += room
+            parts.append(_stage_box(node.text or "", self._facts.lines.get(node.text or ""), x, y, own))
+            x += own
+            wide = max(wide, x)
+        return _canvas(wide + _INDENT + _MARGIN, y + _BOX + _MARGIN, parts)
+
+    def _straight(self, net: Net, begin: float, end: float, y: float) -> Markup:
+        return self._queue(net, f"M{begin:.1f} {y:.1f}H{end - 5:.1f}", (end, y), ((begin + end - 5) / 2, y))
+
+    def _turn(self, net: Net, begin: tuple[float, float], middle: float) -> Markup:
+        """Lead a line to the row below: right, down, back to the left, down, into the box."""
+        x, y = begin
+        below, left = middle + (_TURN + _BOX) / 2, float(_MARGIN + _INDENT / 2)
+        path = (
+            f"M{x:.1f} {y:.1f}h{_INDENT / 2}V{middle:.1f}H{left:.1f}V{below:.1f}H{_MARGIN + 2 * _INDENT - 5}"
+        )
+        return self._queue(net, path, (_MARGIN + 2 * _INDENT, below), ((x + left) / 2, middle))
+
+    def _queue(self, net: Net, path: str, head: tuple[float, float], at: tuple[float, float]) -> Markup:
+        line = self._facts.queues.get(net.label)
+        full, look = _edge_look(line, self._facts.seconds)
+        x, y = head[0] - 1, head[1]
+        arrow = element("path", d=f"M{x:.1f} {y:.1f}l-8 -4v8z", **fill(look[0]))
+        drawn = element("path", d=path, stroke_linejoin="round", **stroke(*look))
+        return element("g", told(_story(net.label, line, full)), drawn, arrow, _queue_words(net, line, *at))
+
+
+def _canvas(width: float, height: float, parts: Sequence[Child]) -> Markup:
+    return element(
+        "svg",
+        parts,
+        width=round(width),
+        height=round(height),
+        viewBox=f"0 0 {width:.6g} {height:.6g}",
+        role="img",
+        aria_label="stages and queues, and how many items went through each",
+        data_chart="graph",
+        font_family=FONT,
+        font_size=12,
+    )
+
+
+def _stage_box(name: str, line: StageLine | None, x: float, y: float, wide: float) -> Markup:
+    busy = 0.0 if line is None else line.busy
+    shade = "bad" if line is not None and (line.failed or line.lost) else "starved"
+    return element(
+        "g",
+        told(name),
+        element("rect", x=x, y=y, width=wide, height=_BOX, rx=5, **_box_look(shade)),
+        element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * busy, height=4, **fill("busy")),
+        element("text", _short(name), x=x + 11, y=y + 17, font_weight=600, **fill("ink")),
+        element("text", _below(line), x=x + 11, y=y + 33, font_size=11, **fill("muted")),
+    )
+
+
+def _edge_look(line: QueueLine | None, seconds: float) -> tuple[float, tuple[str, float]]:
+    """Say what share of the time a queue was full, and in which colour and width it is drawn."""
+    full = 0.0 if line is None or seconds <= 0 else min(line.full_seconds / seconds, 1.0)
+    return full, (("blocked", 2.5) if full >= 0.5 else ("muted", 1.5))
+
+
+def _queue_words(net: Net, line: QueueLine | None, x: float, y: float) -> Markup:
+    count = element("tspan", "" if line is None else f"{line.put:,}", font_weight=600, **fill("ink"))
+    text: list[Child] = [_short(net.label), " ", count]
+    return words(x, y + 4, text, text_anchor="middle")
 
 
 def _box_look(shade: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from runner.events.report import Report
 from runner.events.report_fields import StageLine
 from runner.facts import dataclass
 from runner.record.reader import Incarnation
-from runner.render.page.curves import EMPTY, Curve, added_up, gains, levels, shares
+from runner.render.page.curves import EMPTY, Curve, End, added_up, gains, levels, shares
 from runner.render.page.svg import COLOURS
 from runner.watch.state import RunState
 
@@ -36,6 +36,8 @@ class RunPage:
     facts: Mapping[str, Any]
     """Those of its record; empty where it has none."""
     lives: Sequence[Incarnation] = ()
+    took: float | None = None
+    """Seconds in which it ran, without what was between its incarnations; None where its report tells."""
     note: str | None = None
     """What is to be said on top: why it was killed, how it can be gone on with."""
     logs: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -74,8 +76,8 @@ class RunPage:
         if series is None:
             return EMPTY
         # The last snapshot was before the end, which the report tells of: of the last incarnation alone.
-        end = float(getattr(stage, word)) if self.is_over and len(self.lives) < 2 else None
-        return gains(series, end, most)
+        end = End(self.began + self.seconds, float(getattr(stage, word)))
+        return gains(series, end if self.is_over and len(self.lives) < 2 else None, most)
 
     def run_rate(self) -> Curve:
         """Return the items a second that came to the end of their way."""
@@ -86,6 +88,14 @@ class RunPage:
         """The stages that pass nothing on; all of them, where each does."""
         last = [stage for stage in self.report.stages if not stage.outputs and stage.role != "plain"]
         return last or [stage for stage in self.report.stages if stage.role != "plain"]
+
+    @property
+    def done(self) -> int:
+        """Items that have come to the end of their way, under earlier runners too."""
+        last = self.last_stages
+        now = sum(stage.sent if stage.role == "producer" else stage.done for stage in last)
+        read = {stage.receives for stage in last}
+        return now + sum(queue.done_before for queue in self.report.queues if queue.name in read)
 
     def fill(self, queue: str, most: int = MOST_SMALL_STEPS) -> Curve:
         """Return how many items waited in a queue."""

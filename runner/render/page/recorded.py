@@ -33,6 +33,7 @@ def recorded_page(summary: RunSummary, view: RunView, report: Report, note: str 
         outcome=str(summary.outcome),
         facts=facts,
         lives=lives,
+        took=summary.seconds if len(lives) > 1 else None,
         note=note,
         logs=_logs(report),
     )

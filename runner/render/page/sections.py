@@ -46,6 +46,8 @@ MOST_KINDS = 50
 MOST_SAMPLES = 10
 LONGEST_TRACEBACK = 4000
 _MOST_TICKS = 50
+_FEW_QUEUES = 6
+"""Where there are more, those in which hardly anything ever waited are told in a line."""
 
 
 def local_time(at: float | None) -> str:
@@ -59,7 +61,7 @@ def summary_section(page: RunPage) -> Child:
     verb = {RUNNING: "running for", KILLED: "killed after", "done": "done in"}.get(
         page.outcome, f"{page.outcome} after"
     )
-    run_time = report.seconds if report.seconds > 0 else page.seconds
+    run_time = page.took or report.seconds or page.seconds
     heading = element(
         "h1",
         report.workflow or page.state.workflow or "a run",
@@ -90,9 +92,8 @@ def summary_section(page: RunPage) -> Child:
 def _items_sentence(page: RunPage) -> str | None:
     if not page.report.stages or page.report.jobs is not None:
         return None
-    done = sum(stage.done if stage.role != "producer" else stage.sent for stage in page.last_stages)
     failed = sum(stage.failed for stage in page.report.stages)
-    return f"{done:,} done" + (f", {failed:,} failed for good" if failed else ", none failed")
+    return f"{page.done:,} done" + (f", {failed:,} failed for good" if failed else ", none failed")
 
 
 def _jobs_sentence(page: RunPage) -> str | None:
@@ -233,7 +234,16 @@ def fill_section(page: RunPage) -> Child:
     queues = [queue for queue in page.report.queues if page.fill(queue.name).values]
     if not queues or page.report.jobs is not None:
         return None
-    return grid(_queue_fill(page, queue) for queue in queues)
+    empty = [queue for queue in queues if _is_never_filled(queue)] if len(queues) > _FEW_QUEUES else []
+    told = ", ".join(f"{queue.name} ({queue.peak:,} of {queue.maxsize:,})" for queue in empty)
+    return [
+        grid(_queue_fill(page, queue) for queue in queues if queue not in empty),
+        element("p", f"Never filled by a twentieth: {told}", class_="aside") if empty else None,
+    ]
+
+
+def _is_never_filled(queue: QueueLine) -> bool:
+    return queue.maxsize is not None and queue.peak * 20 < queue.maxsize and not queue.full_seconds
 
 
 def _queue_fill(page: RunPage, queue: QueueLine) -> Markup:

@@ -58,8 +58,7 @@ details ul {{margin:6px 0; padding-left:24px}}
   main, footer {{padding-left:14px; padding-right:14px}}
   h1 {{font-size:20px}}
   h1 .state {{white-space:normal}}
-  dl {{grid-template-columns:1fr; gap:0}}
-  dd {{margin-bottom:6px}}
+  dl {{gap:2px 12px; font-size:13.5px}}
   .strips th, .strips th.long {{white-space:normal; min-width:6.5em; max-width:10em}}
   .strips td:nth-child(2) {{min-width:120px}}
 }}
