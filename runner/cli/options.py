@@ -81,6 +81,7 @@ class RunOptions:
     job: Sequence[str] = ()
     jobs: int | None = None
     record: bool = True
+    bell: bool | None = None
     metrics: Sequence[str] = ()
     html: Path | None = None
 

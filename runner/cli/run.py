@@ -22,6 +22,7 @@ from runner.cli.gc_tuning import resume_collection
 from runner.cli.options import FILE, Decorated, RunOptions, examples, values, workflow_file
 from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
 from runner.cli.refusals import refusals_told
+from runner.cli.watching.notifying import finish_notifier, open_notifier, ring, tell_refused
 from runner.errors import ExitCode, UsageError
 from runner.facts import dataclass
 
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from runner.record.recorder import NoRecord
     from runner.record.resumption import TakenRun
     from runner.render.process import ObserverProcess
+    from runner.spec.notify import UserConfig
     from runner.spec.plan import Plan
+    from runner.watch.notifier import Notifier
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watchers:
     """The processes beside a run that are told of it: those that show it, and the one that keeps its record."""
 
@@ -46,6 +49,9 @@ class Watchers:
     metrics: OpenMetrics | None
     failures: FailureObserver
     """Not a process: the kinds of failures, for the end."""
+    config: UserConfig
+    notifier: Notifier | None = None
+    """Once it is known whom the file wants to be told, too."""
 
     def write_events_to(self, path: Path | None) -> None:
         """Keep every event in a file as well, if one is asked for. Raises OSError."""
@@ -113,9 +119,17 @@ _metrics = click.option(
 )
 
 
+_bell = click.option(
+    "--bell/--no-bell",
+    default=None,
+    help="Ring the bell of the terminal at the end, with a message where it can show one; `bell: true` in"
+    " ~/.config/mprun/config.yaml does so each time.",
+)
+
+
 def how_shown(command: Decorated) -> Decorated:
     """Add the options that say what is told and kept of a run; their values are fields of `RunOptions`."""
-    for option in (_record, _metrics, _quiet, _progress, _log_level, _log, _html, _report, _events):
+    for option in (_bell, _record, _metrics, _quiet, _progress, _log_level, _log, _html, _report, _events):
         command = option(command)
     return command
 
@@ -253,20 +267,29 @@ def run_plan(prepared: Prepared, watching: Watchers, chosen: RunOptions) -> tupl
     from runner.composition import run
 
     lost: list[str] = []
+    wanted = (*prepared.plan.notify, *watching.config.notify)
+    notifier = watching.notifier = open_notifier(wanted, watching.failures.rows)
+
+    def keep_and_tell(report: Report) -> None:
+        lost.extend(keep(report, chosen))
+        if notifier is not None:
+            notifier.end()
+
     if watching.metrics is not None:
         watching.metrics.tell()
     try:
         with refusals_told(chosen):
             report = run(
                 prepared.plan,
-                [*watching.observers, watching.failures],
-                lambda report: lost.extend(keep(report, chosen)),
+                [*watching.observers, watching.failures, *([] if notifier is None else [notifier])],
+                keep_and_tell,
                 watching.recorder,
                 prepared.taken,
                 prepared.past,
             )
-    except BaseException:
+    except BaseException as error:
         watching.recorder.finish()
+        tell_refused(notifier, error, quiet=True)
         raise
     return report, lost
 
@@ -311,10 +334,12 @@ def check_writable(chosen: RunOptions, metrics: OpenMetrics | None = None) -> No
 @contextmanager
 def watchers(chosen: RunOptions) -> Iterator[Watchers]:
     """Start what shows the run, to import what it needs beside the check, and its recorder. A refused run has none."""
+    from runner.loader.user_config import read_user_config
     from runner.record.fold import FailureObserver
     from runner.record.recorder import NO_RECORD, open_recorder
     from runner.render.process import open_observers
 
+    config = read_user_config(os.environ)
     recorder = open_recorder() if chosen.record and chosen.transport != "inline" else NO_RECORD
     try:
         metrics = _open_metrics(chosen)
@@ -331,11 +356,12 @@ def watchers(chosen: RunOptions) -> Iterator[Watchers]:
     except BaseException:
         recorder.abandon()
         raise
-    watching = Watchers(observers, recorder, metrics, FailureObserver())
+    watching = Watchers(observers, recorder, metrics, FailureObserver(), config)
     try:
         yield watching
-    except BaseException:
+    except BaseException as error:
         watching.abandon()
+        tell_refused(open_notifier(config.notify), error, quiet=True)
         raise
 
 
@@ -363,6 +389,9 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
                 print_message(f"mprun: {trouble}")
             if chosen.log != "json" and (line := _way_on(report, watching.recorder)):
                 print_message(line)
+            if watching.config.bell if chosen.bell is None else chosen.bell:
+                ring(report, sys.stderr)
+        finish_notifier(watching.notifier, quiet=chosen.quiet or chosen.log == "json")
     except NobodyReads:
         abandon_output()
     except OSError:
@@ -370,6 +399,8 @@ def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequenc
         discard_output()
     finally:
         watching.recorder.finish()
+        if watching.notifier is not None:
+            watching.notifier.finish()
     if chosen.html is not None:
         _write_page(report, chosen.html)
     return ExitCode.FAILED if lost and report.exit_code == ExitCode.DONE else report.exit_code

@@ -54,6 +54,7 @@ def plan_jobs(spec: WorkflowSpec, workers: int) -> Plan:
         env=spec.env,
         given=spec.given,
         resume=spec.resume,
+        notify=spec.notify,
     )
 
 

@@ -45,6 +45,7 @@ from runner.spec.keys import (
     texts,
 )
 from runner.spec.limits import Limits
+from runner.spec.notify import NOTIFY, NOTIFY_MEANS, NotifySpec
 from runner.spec.pace import MOST_AT_ONCE, RATE_OR_POLICY, RatePolicy
 from runner.spec.resources import LockSpec, PipeSpec, QueueSpec, SharedSpec
 from runner.spec.resume import RESUME, OverDeath, ResumePolicy
@@ -509,6 +510,12 @@ class WorkflowSpec:
         default=ResumePolicy(),
         shown=None,
         more={"examples": ["required", {"every": "1s", "fsync": True}]},
+    )
+    notify: tuple[NotifySpec, ...] = key(
+        NOTIFY,
+        NOTIFY_MEANS,
+        default=(),
+        more={"examples": [[{"on": "failed", "run": ["notify-send", "mprun"]}]]},
     )
     params: Mapping[str, Any] = field(default_factory=dict)
     """Values by name, after `--param` and defaults."""

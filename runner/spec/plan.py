@@ -21,6 +21,7 @@ from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
 from runner.spec.limits import ASKED_CLOSE, Limits
 from runner.spec.loops import LoopMap, find_loops
 from runner.spec.model import Given, HandlerRef, Role, StageSpec, StartMode, WorkflowSpec
+from runner.spec.notify import NotifySpec
 from runner.spec.pace import RatePolicy
 from runner.spec.resources import PipeSpec, QueueSpec, Sentinel, SharedSpec, WhenFull
 from runner.spec.resume import ResumePolicy
@@ -253,6 +254,8 @@ class Plan:
     given: Given = Given()
     resume: ResumePolicy = ResumePolicy()
     """What is kept of the run, for another runner to go on with it."""
+    notify: tuple[NotifySpec, ...] = ()
+    """Who is told what becomes of the run."""
     origin: str = ""
     """The run that items have their ids of: the first that worked on them. Known once there is one."""
 
@@ -303,6 +306,7 @@ def make_plan(spec: WorkflowSpec) -> Plan:
         pipes=spec.pipes,
         given=spec.given,
         resume=spec.resume,
+        notify=spec.notify,
     )
 
 

@@ -55,6 +55,7 @@ def workflow_schema(
         "defaults": _defaults(),
         "limits": own["limits"],
         "resume": own["resume"],
+        "notify": own["notify"],
         "include": _include(),
         "tests": _tests(with_tests),
     }

@@ -196,6 +196,8 @@ _AFTER_ANCHOR = late_pattern(r"&[\w-]+([^\s,\]}\[{].*)", re.ASCII)
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 _PAIR = late_pattern("[\ud800-\udbff][\udc00-\udfff]")
 
+_LISTS_TAKING_ON = frozenset({"notify"})
+"""Keys at the top with a list of mappings that may."""
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off"})
 _TAKES_ON = frozenset({"attempts", "restart", "retry"})
 """Keys of the file format below which `on` is a key too, as in the CI files that people know: no slip there."""
@@ -380,7 +382,8 @@ class Composer:
         if len(self._open) == 1:
             return self._key in _TAKES_ON
         own_note = str(self._open[0].key).startswith("x-")
-        return own_note or self._open[-2].key in _TAKES_ON
+        in_list = len(self._open) == 3 and self._open[0].key in _LISTS_TAKING_ON
+        return own_note or in_list or self._open[-2].key in _TAKES_ON
 
     def _take_key(self, key: str, start: int, end: int) -> None:
         into = self._open[-1]

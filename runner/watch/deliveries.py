@@ -1,0 +1,149 @@
+"""Telling somebody: a program is run, or a URL is sent a POST; to a bound, and what goes wrong is said in a line.
+
+facts ──► Deliveries.begin ──► a thread each ──► program: environment, JSON on stdin · URL: JSON by POST
+                                   └── 10 s ──► the program's whole group is ended ──► "did not end within 10s"
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from runner.exit_status import describe_status
+from runner.spec.notify import DELIVERY_TIMEOUT, NotifySpec
+from runner.text import cut_middle, visible
+from runner.units import format_duration
+from runner.watch.notifications import environment
+
+_MOST_OUTPUT = 2048
+_LONGEST_NAME = 60
+_AFTER_KILL = 1.0
+
+
+class Deliveries:
+    """Those that are under way, and what went wrong with those that are over: one line for each who was to be told."""
+
+    def __init__(self, timeout: float = DELIVERY_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._threads: list[threading.Thread] = []
+        self._programs: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._deadline = 0.0
+        self._troubles: dict[int, str] = {}
+
+    def begin(self, place: int, entry: NotifySpec, facts: Mapping[str, Any]) -> None:
+        """Tell one of the list, beside whatever the caller does next."""
+        self._deadline = time.monotonic() + self._timeout
+        thread = threading.Thread(target=self._deliver, args=(place, entry, facts), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def finish(self) -> list[str]:
+        """Wait for all, to the bound of the last; return what went wrong."""
+        for thread in self._threads:
+            thread.join(max(self._deadline - time.monotonic(), 0.0) + _AFTER_KILL)
+        self.end()
+        return [self._troubles[place] for place in sorted(self._troubles)]
+
+    def end(self) -> None:
+        """End what is under way."""
+        self._is_over = True
+        for program in tuple(self._programs):
+            _end_group(program)
+
+    def _deliver(self, place: int, entry: NotifySpec, facts: Mapping[str, Any]) -> None:
+        name = _name_of(entry)
+        try:
+            payload = json.dumps(facts, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+            trouble = (
+                self._run(entry.run, payload, facts) if entry.run else self._post(str(entry.http), payload)
+            )
+        except Exception as error:  # whatever it is, the run has nothing to do with it
+            trouble = _describe(error)
+        if trouble is not None:
+            self._troubles.setdefault(place, f"notify: {name} {trouble}")
+
+    def _run(self, argv: tuple[str, ...], payload: bytes, facts: Mapping[str, Any]) -> str | None:
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+            given.write(payload)
+            given.seek(0)
+            try:
+                program = subprocess.Popen(
+                    argv,
+                    stdin=given,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **environment(facts)},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                return f"could not be run: {error.strerror}"
+            with self._lock:
+                self._programs.add(program)
+            try:
+                return self._wait(program, said)
+            finally:
+                _end_group(program)
+                self._programs.discard(program)
+
+    def _wait(self, program: subprocess.Popen[bytes], said: Any) -> str | None:
+        try:
+            code = program.wait(self._timeout)
+        except subprocess.TimeoutExpired:
+            _end_group(program)
+            program.wait(_AFTER_KILL)
+            return f"did not end within {format_duration(self._timeout)}, and was ended"
+        if code == 0:
+            return None
+        size = said.seek(0, os.SEEK_END)
+        said.seek(max(size - _MOST_OUTPUT, 0))
+        lines = said.read().decode("utf-8", "replace").strip().splitlines()
+        return describe_status(code) + (f": {visible(lines[-1].strip())}" if lines else "")
+
+    def _post(self, url: str, payload: bytes) -> str | None:
+        from urllib.error import HTTPError
+        from urllib.request import Request, urlopen  # ssl and all: for those who have a URL
+
+        parts = urlsplit(url)
+        user, _, host = parts.netloc.rpartition("@")
+        headers = {"Content-Type": "application/json", "User-Agent": "mprun"}
+        if user:
+            headers["Authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
+            url = parts._replace(netloc=host).geturl()
+        try:
+            with urlopen(Request(url, payload, headers, method="POST"), timeout=self._timeout) as answer:
+                answer.read(1)
+        except HTTPError as error:
+            return f"answered {error.code}"
+        return None
+
+
+def _end_group(program: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(program.pid, signal.SIGKILL)
+
+
+def _name_of(entry: NotifySpec) -> str:
+    """Name one in a message; of a URL no more than its host, since the rest may be a secret."""
+    if entry.run:
+        return f"'{visible(cut_middle(' '.join(entry.run), _LONGEST_NAME))}'"
+    parts = urlsplit(str(entry.http))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _describe(error: Exception) -> str:
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, TimeoutError):
+        return f"did not answer within {format_duration(DELIVERY_TIMEOUT)}"
+    return f"could not be reached: {visible(getattr(cause, 'strerror', None) or str(cause) or type(cause).__name__)}"
