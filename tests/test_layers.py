@@ -94,7 +94,6 @@ SMALL_ON_PURPOSE = {
     "render.top.small": "imported beside each run on a terminal, which needs none of the other screens",
     "render.job_output.modes": "chooses one of its neighbours, and is imported by none of them",
     "supervisor.progress_pace": "a pure rule with a table of tests of its own",
-    "spec.graph": "pure walks that six packages take",
     "watch.recent": "a pure rule that stages and workers share",
     "ledger.prefetch": "a pure rule with a table of tests of its own",
 }

@@ -15,7 +15,7 @@ from itertools import count, pairwise
 from typing import TypeVar
 
 from runner.facts import dataclass
-from runner.spec.loops import Joined, LoopMap
+from runner.spec.graph import Joined, LoopMap
 
 Stage = TypeVar("Stage", bound=Joined)
 """A stage of a plan, or one that an event declares."""

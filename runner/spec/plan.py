@@ -18,8 +18,8 @@ from runner.errors import MprunInternalError
 from runner.facts import dataclass
 from runner.spec.commits import BatchSpec, CheckpointPolicy, FlushPolicy, KeptState
 from runner.spec.failures import OnError, RestartOn, RestartPolicy, RetryPolicy
+from runner.spec.graph import LoopMap, find_loops
 from runner.spec.limits import ASKED_CLOSE, Limits
-from runner.spec.loops import LoopMap, find_loops
 from runner.spec.model import Given, HandlerRef, Role, StageSpec, StartMode, WorkflowSpec
 from runner.spec.notify import NotifySpec
 from runner.spec.pace import RatePolicy

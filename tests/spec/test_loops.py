@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from runner.spec.loops import LoopMap, find_loops
+from runner.spec.graph import LoopMap, find_loops
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import field
 
 from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic
-from runner.spec.loops import LoopMap, find_loops
+from runner.spec.graph import LoopMap, find_loops
 from runner.spec.model import StageSpec
 from runner.spec.suggestions import did_you_mean, is_affordable
 

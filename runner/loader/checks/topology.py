@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath, Diagnostic, Part, Severity, UnknownPaths
-from runner.spec.graph import find_cycle, reachable
-from runner.spec.loops import find_loops
+from runner.spec.graph import find_cycle, find_loops, reachable
 from runner.spec.model import Role, StageSpec
 from runner.spec.resources import QueueSpec
 from runner.spec.routes import ELSE

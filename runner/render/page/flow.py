@@ -13,7 +13,7 @@ from runner.facts import dataclass
 from runner.render.graph_layout import Layout, Net, Node, groups, lay_out
 from runner.render.page.markup import Child, Markup, element, joined
 from runner.render.page.svg import FONT, fill, short_number, stroke, told, words
-from runner.spec.loops import LoopMap
+from runner.spec.graph import LoopMap
 from runner.text import cells, cut_middle
 
 _CELL = 6.9
