@@ -31,6 +31,7 @@ PACKAGES = (
     "file_tests",
     "api",
     "composition",
+    "web",
     "render",
     "telemetry",
     "watch",
@@ -68,6 +69,8 @@ OWNERS = {
     "click": ("cli.*",),
     "prometheus_client": ("telemetry.prometheus",),
     "rich": ("render.progress", "render.summary", "render.top.*", "text"),
+    "starlette": ("web.*",),
+    "uvicorn": ("web.server",),
 }
 
 MOST_LINES = 600

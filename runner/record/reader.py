@@ -171,9 +171,25 @@ class RunView:
             " WHERE id > ? AND name LIKE ? AND (? IS NULL OR worker = ?) ORDER BY id",
             (after, name, worker, worker),
         )
-        for row in rows:
-            fields = {key: row[key] for key in ("id", "at", "name", "level", "stage", "worker")}
-            yield StoredEvent(**fields, fields=_json(row["fields"], {}))
+        yield from map(_stored, rows)
+
+    def event_page(
+        self, words: str = "", name: str = "%", *, before: int | None = None, after: int = 0, most: int = 200
+    ) -> list[StoredEvent]:
+        """
+        Return the last `most` events that have some words in them, oldest first, all of them before one and behind one.
+
+        Behind `after` they are the first, where no `before` is given and `after` is.
+        """
+        is_forward = before is None and after > 0
+        like = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        rows = self.rows(
+            "SELECT id, at, name, level, stage, worker, fields FROM event WHERE id > ? AND id < ? AND name LIKE ?"
+            " AND (name LIKE ? ESCAPE '\\' OR worker LIKE ? ESCAPE '\\' OR fields LIKE ? ESCAPE '\\')"
+            f" ORDER BY id {'ASC' if is_forward else 'DESC'} LIMIT ?",
+            (after, before if before is not None else 1 << 62, name, like, like, like, most),
+        )
+        return [_stored(row) for row in (rows if is_forward else reversed(rows))]
 
     def fold(self) -> RunFold:
         """Return all that was counted of its events. Raises RecordDamaged."""
@@ -289,6 +305,11 @@ class RunView:
             raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordDamaged(f"the record of run '{self.run}' can't be read: {error}") from error
+
+
+def _stored(row: sqlite3.Row) -> StoredEvent:
+    known = {key: row[key] for key in ("id", "at", "name", "level", "stage", "worker")}
+    return StoredEvent(**known, fields=_json(row["fields"], {}))
 
 
 def _done_in(account: Mapping[str, Any]) -> int:

@@ -308,6 +308,11 @@ def dead_letter_queues() -> list[DeadLetterQueue]:
     return _queues_of(all_run_folders())
 
 
+def letters_of(run_folder: RunFolder) -> list[DeadLetterQueue]:
+    """Return the queues of one run, by its stages."""
+    return _queues_of([run_folder])
+
+
 def find_dead_letter_queues(run: str) -> list[DeadLetterQueue]:
     """
     Return the queues of the one run that `run` means: the beginning of its id, or the name of its workflow.

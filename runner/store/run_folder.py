@@ -105,10 +105,7 @@ class RunFolder:
             OSError: the place can't be written.
             UsageError: it is there, and others may change what is in it.
         """
-        if not self.home.exists():
-            self.home.mkdir(mode=0o700, exist_ok=True)
-            (self.home / _IGNORES).write_text("*\n", encoding="ascii")
-        require_private(self.home)
+        make_home(self.home)
         for folder in (self.home / "runs", self.path):
             folder.mkdir(mode=0o700, exist_ok=True)
             require_private(folder)
@@ -234,6 +231,20 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     except FileNotFoundError:
         message = "the folder that mprun was started in has been removed: change to another"
         raise UsageError(message) from None
+
+
+def make_home(place: Path) -> None:
+    """
+    Make the folder of the runs, for its owner alone, where it is not there.
+
+    Raises:
+        OSError: the place can't be written.
+        UsageError: it is there, and others may change what is in it.
+    """
+    if not place.exists():
+        place.mkdir(mode=0o700, exist_ok=True)
+        (place / _IGNORES).write_text("*\n", encoding="ascii")
+    require_private(place)
 
 
 def require_private(place: Path) -> None:

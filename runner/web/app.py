@@ -1,0 +1,135 @@
+"""The server's pages: which path shows what, as a page, and as the stream of what changes on it.
+
+GET /runs/3f2a ────────► Page ──► View ──► frame ──► HTML
+GET /stream/runs/3f2a ──► Page ──► the same View ──► server-sent events
+POST /runs/3f2a/stop ───► actions ──► JSON: what was done, or why not
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from runner.errors import MprunError
+from runner.render.page.markup import Markup
+from runner.web.access import Access, Refusal
+from runner.web.actions import ACTIONS, Asked
+from runner.web.dashboard import Dashboard, Find, Page
+from runner.web.frame import SCRIPT, SCRIPT_PATH, framed_page, notice
+from runner.web.guard import Guard, refuse
+from runner.web.streams import LONGEST_SEND, QUICK, SLOW, Draw, Seen, View, Views, event_of, first_lines
+from runner.web.watched import known_run
+
+RETRY = 1.0
+"""Seconds after which a browser comes back whose stream broke off."""
+
+
+class Site:
+    """All pages of a dashboard, by their paths."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._views = Views()
+
+    def routes(self) -> list[Route]:
+        """Return all paths."""
+        pages = self._dashboard.pages()
+        shown = [Route(path, self._shown(find)) for path, find in pages.items()]
+        streamed = [Route(f"/stream{path}", self._streamed(find)) for path, find in pages.items()]
+        acting = [Route(f"/runs/{{run}}/{name}", self._acting(name), methods=["POST"]) for name in ACTIONS]
+        return [Route(SCRIPT_PATH, _script), *streamed, *shown, *acting]
+
+    def _view(self, page: Page) -> View:
+        return self._views.of(page.key, _careful(page.draw))
+
+    def _shown(self, find: Find) -> Callable[[Request], object]:
+        async def show(request: Request) -> Response:
+            page = await asyncio.to_thread(find, request.path_params, request.query_params)
+            fragments, seen = await self._view(page).look()
+            return HTMLResponse(framed_page(page.title, page.links, fragments, str(seen)))
+
+        return show
+
+    def _streamed(self, find: Find) -> Callable[[Request], object]:
+        async def stream(request: Request) -> Response:
+            page = await asyncio.to_thread(find, request.path_params, request.query_params)
+            seen = Seen.parse(request.headers.get("last-event-id") or request.query_params.get("seen"))
+            pace = SLOW if "hidden" in request.query_params else QUICK
+            return EventStream(_events(self._view(page), seen, pace))
+
+        return stream
+
+    def _acting(self, name: str) -> Callable[[Request], object]:
+        async def act(request: Request) -> Response:
+            run = await asyncio.to_thread(known_run, self._dashboard.runs, request.path_params["run"])
+            asked = Asked.parse(await request.body())
+            said = await asyncio.to_thread(ACTIONS[name], run.run_folder, asked)
+            return JSONResponse({"said": said})
+
+        return act
+
+
+class EventStream(StreamingResponse):
+    """A response without end. Whoever does not read what was sent is dropped."""
+
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
+        super().__init__(content, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    async def stream_response(self, send: Callable[..., object]) -> None:
+        """Send it piece by piece, each within a time."""
+
+        async def send_soon(message: object) -> None:
+            await asyncio.wait_for(send(message), LONGEST_SEND)  # type: ignore[arg-type]
+
+        try:
+            await super().stream_response(send_soon)
+        except TimeoutError:
+            return
+
+
+async def _events(view: View, seen: Seen, pace: float) -> AsyncIterator[bytes]:
+    yield first_lines(RETRY)
+    async for news, now in view.changes(seen, pace):
+        yield event_of(news, now)
+
+
+def _careful(draw: Callable[[], Mapping[str, Markup]]) -> Draw:
+    """Draw, and where that can't be, say why above what there was."""
+
+    def drawn() -> Mapping[str, str]:
+        try:
+            found = {"trouble": notice(None), **draw()}
+        except MprunError as error:
+            found = {"trouble": notice(str(error))}
+        return {name: str(html) for name, html in found.items()}
+
+    return drawn
+
+
+async def _script(_: Request) -> Response:
+    return Response(SCRIPT.read_bytes(), media_type="text/javascript")
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    if request.method == "POST":
+        return JSONResponse({"error": str(error)}, status_code=409)
+    return refuse(Refusal(404, str(error)))
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return refuse(Refusal(404, "there is no such page"))
+
+
+def create_app(home: Path, access: Access) -> ASGIApp:
+    """Return the application that serves the runs of a home."""
+    site = Site(Dashboard(home, may_act=not access.read_only))
+    handlers = {MprunError: _explain, 404: _not_found}
+    app = Starlette(routes=site.routes(), exception_handlers=handlers)
+    return Guard(app, access)
