@@ -118,7 +118,7 @@ def cookie_of(header: str | None, name: str) -> str:
     return "" if found is None else found.value
 
 
-def names_of(host: str, *, is_remote: bool) -> frozenset[str]:
+def host_names(host: str, *, is_remote: bool) -> frozenset[str]:
     """Return the names that requests may be addressed to when we listen on `host`."""
     own = {socket.gethostname(), socket.getfqdn(), host} if is_remote else set()
     return LOOPBACK | {name.lower() for name in own}

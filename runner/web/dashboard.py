@@ -1,6 +1,6 @@
 """The pages that there are: which path and query ask for which, and what each is drawn from.
 
-path, query ──► find ──► Page: a key, by which all who ask for the same share it, and what draws it
+path, query ──► find ──► DashboardPage: a key, by which all who ask for the same share it, and what draws it
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from runner.web.pages.log import KINDS, PER_PAGE, LogAsked, event_log_fragments,
 from runner.web.pages.run import RunDrawing
 from runner.web.pages.runs import RunsAsked, runs_fragments
 from runner.web.pages.stage import stage_fragments
-from runner.web.stacks import StacksAsked
-from runner.web.watched import WatchedRun, WatchedRuns, known_run
+from runner.web.watched import StacksAsked, WatchedRun, WatchedRuns, known_run
 
 Query = Mapping[str, str]
 Draw = Callable[[], Mapping[str, Markup]]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class DashboardPage:
     """One page."""
 
     key: object
@@ -44,7 +43,7 @@ class Page:
     draw: Draw
 
 
-Find = Callable[[Query, Query], Page]
+Find = Callable[[Query, Query], DashboardPage]
 """Finds a page by what its path and its query say. Raises UsageError where there is none."""
 
 
@@ -68,10 +67,10 @@ class Dashboard:
             "/runs/{run}/jobs": self._jobs,
         }
 
-    def _run_list(self, _: Query, query: Query) -> Page:
+    def _run_list(self, _: Query, query: Query) -> DashboardPage:
         asked, runs = RunsAsked.parse(query), self.runs
         links = [Link("Runs", "/", is_here=True), Link("Compare", "/compare")]
-        return Page(
+        return DashboardPage(
             ("runs", asked),
             "Runs",
             links,
@@ -80,7 +79,7 @@ class Dashboard:
 
     def _page_of(
         self, watched: WatchedRun, where: str, asked: object, draw: Callable[[RunPage], Mapping[str, Markup]]
-    ) -> Page:
+    ) -> DashboardPage:
         """Return a page of one run, with the ways to the others."""
         run = watched.run_folder.run
         name, has_jobs = watched.drawn(lambda page: (page.state.workflow or run, page.state.has_jobs))
@@ -90,13 +89,13 @@ class Dashboard:
         links = [Link("Runs", "/")]
         links += [Link(text, run_path(run, way), is_here=way == where) for way, text in ways.items()]
         links.append(Link("Compare", f"/compare?b={run}"))
-        return Page((where, run, asked), f"{name} {run}", links, lambda: watched.drawn(draw))
+        return DashboardPage((where, run, asked), f"{name} {run}", links, lambda: watched.drawn(draw))
 
-    def _run(self, path: Query, _: Query) -> Page:
+    def _run(self, path: Query, _: Query) -> DashboardPage:
         drawing = RunDrawing(may_act=self.may_act)
         return self._page_of(known_run(self.runs, path["run"]), "", None, drawing.fragments)
 
-    def _stage(self, path: Query, query: Query) -> Page:
+    def _stage(self, path: Query, query: Query) -> DashboardPage:
         watched, name = known_run(self.runs, path["run"]), query.get("name", "")
         run = watched.run_folder.run
         return self._page_of(
@@ -106,7 +105,7 @@ class Dashboard:
             lambda page: stage_fragments(page, name, time.time(), self.stacks.of(run), may_act=self.may_act),
         )
 
-    def _failures(self, path: Query, query: Query) -> Page:
+    def _failures(self, path: Query, query: Query) -> DashboardPage:
         watched, asked = known_run(self.runs, path["run"]), FailuresAsked.parse(query)
         letters = _Letters(watched)
         return self._page_of(
@@ -116,7 +115,7 @@ class Dashboard:
             lambda page: failures_fragments(page, asked, letters.queues(), may_act=self.may_act),
         )
 
-    def _jobs(self, path: Query, _: Query) -> Page:
+    def _jobs(self, path: Query, _: Query) -> DashboardPage:
         return self._page_of(
             known_run(self.runs, path["run"]),
             "jobs",
@@ -124,17 +123,17 @@ class Dashboard:
             lambda page: jobs_fragments(page, may_act=self.may_act),
         )
 
-    def _log(self, path: Query, query: Query) -> Page:
+    def _log(self, path: Query, query: Query) -> DashboardPage:
         watched, asked = known_run(self.runs, path["run"]), LogAsked.parse(query)
         return self._page_of(watched, "log", asked, lambda page: _log_fragments(watched, page, asked))
 
-    def _compare(self, _: Query, query: Query) -> Page:
+    def _compare(self, _: Query, query: Query) -> DashboardPage:
         known = {run.id for run in self.runs.all()}
         chosen = [query.get(side) for side in ("a", "b")]
         if any(each and each not in known for each in chosen):
             raise UsageError("there is no such run")
         links = [Link("Runs", "/"), Link("Compare", "/compare", is_here=True)]
-        return Page(("compare", *chosen), "Compare", links, lambda: self._compared(chosen))
+        return DashboardPage(("compare", *chosen), "Compare", links, lambda: self._compared(chosen))
 
     def _compared(self, chosen: Sequence[str | None]) -> Mapping[str, Markup]:
         before, after = (None if each is None else _compared_run(self.runs.of(each)) for each in chosen)

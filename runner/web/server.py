@@ -15,18 +15,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+import uvicorn
+
 from runner.errors import UsageError
 from runner.facts import dataclass
-from runner.web.access import Access, is_loopback, names_of, token_of
+from runner.web.access import Access, host_names, is_loopback, token_of
+from runner.web.app import create_app
 from runner.web.guard import LOGIN
 
 NICENESS = 5
 """A run comes before those who look at it."""
 _BACKLOG = 64
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ListenAddress:
     """Where to listen: a port of a host, or a socket in the file system."""
 
     host: str = "127.0.0.1"
@@ -98,7 +102,7 @@ def _remove_dead_socket(path: Path) -> None:
 class Serving:
     """A dashboard that listens, before it serves."""
 
-    address: Address
+    address: ListenAddress
     listener: socket.socket
     access: Access
 
@@ -115,7 +119,7 @@ class Serving:
         return f"http://{name}:{port}{LOGIN}?token={self.access.token}"
 
 
-def open_dashboard(home: Path, address: Address, *, read_only: bool) -> Serving:
+def open_dashboard(home: Path, address: ListenAddress, *, read_only: bool) -> Serving:
     """
     Listen, and say who may come in.
 
@@ -128,7 +132,7 @@ def open_dashboard(home: Path, address: Address, *, read_only: bool) -> Serving:
     place = "uds" if address.uds is not None else str(listener.getsockname()[1])
     access = Access(
         token=token,
-        names=names_of(address.host, is_remote=address.is_remote),
+        names=host_names(address.host, is_remote=address.is_remote),
         place=place,
         takes_addresses=address.is_remote,
         read_only=read_only,
@@ -136,39 +140,29 @@ def open_dashboard(home: Path, address: Address, *, read_only: bool) -> Serving:
     return Serving(address, listener, access)
 
 
+class _Server(uvicorn.Server):
+    """Notes which signal has ended it: uvicorn would send that to us once more at the end."""
+
+    ended_by = 0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        def end(number: int, frame: FrameType | None) -> None:
+            self.ended_by = number
+            self.handle_exit(number, frame)
+
+        before = {each: signal.signal(each, end) for each in _ENDING}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
 def serve_dashboard(home: Path, serving: Serving, told: Callable[[str], None]) -> int:
-    """Serve until a signal ends it; return its number. `told` is given the link once browsers are answered."""
-    import uvicorn
-
-    from runner.web.app import create_app
-
+    """Serve until a signal ends it; return its number. `told` is given the link, which works from then on."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-
-    class Server(uvicorn.Server):
-        ended_by = 0
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Note which signal it was; uvicorn would send it to us once more at the end."""
-
-            def end(number: int, frame: FrameType | None) -> None:
-                self.ended_by = number
-                self.handle_exit(number, frame)
-
-            before = {
-                each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            }
-            try:
-                yield
-            finally:
-                for each, handler in before.items():
-                    signal.signal(each, handler)
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            told(serving.link)
-
     config = uvicorn.Config(
         create_app(home, serving.access),
         log_level="warning",
@@ -180,8 +174,9 @@ def serve_dashboard(home: Path, serving: Serving, told: Callable[[str], None]) -
         timeout_graceful_shutdown=1,
         timeout_keep_alive=30,
     )
-    server = Server(config)
+    server = _Server(config)
     try:
+        told(serving.link)  # who comes at once waits in the backlog
         server.run([serving.listener])
     finally:
         serving.listener.close()

@@ -148,7 +148,7 @@ class Views:
         return view
 
 
-def event_of(news: Fragments, seen: Seen) -> bytes:
+def stream_event(news: Fragments, seen: Seen) -> bytes:
     """Return fragments as one server-sent event; where there are none, one that says that we are there."""
     if not news:
         return b"event: alive\ndata:\n\n"

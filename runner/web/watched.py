@@ -36,6 +36,9 @@ OLDEST = 0.2
 """Seconds that a list of runs, or a look into one, may be old."""
 MOST_KEPT = 32
 """Runs that are kept at hand."""
+STACK_SECONDS = 60.0
+"""For which a stack is shown that somebody has asked for."""
+MOST_STACKS = 100
 
 
 @dataclass(slots=True)
@@ -180,3 +183,27 @@ def known_run(runs: WatchedRuns, word: str) -> WatchedRun:
     if not word.isalnum():
         raise UsageError("there is no such run")
     return runs.of(word)
+
+
+class StacksAsked:
+    """The stacks that somebody has asked for, by run and worker: all who look at the worker see them, for a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def add(self, run: str, stacks: Mapping[str, str]) -> None:
+        """Take some of a run."""
+        at = time.monotonic()
+        with self._lock:
+            self._known.update({(run, worker): (at, text) for worker, text in stacks.items()})
+            for old in list(self._known)[:-MOST_STACKS]:
+                del self._known[old]
+
+    def of(self, run: str) -> Mapping[str, str]:
+        """Return those of a run that are not old, by worker."""
+        oldest = time.monotonic() - STACK_SECONDS
+        with self._lock:
+            return {
+                worker: text for (of, worker), (at, text) in self._known.items() if of == run and at >= oldest
+            }

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.web.access import Access, is_loopback, names_of, token_of
+from runner.web.access import Access, host_names, is_loopback, token_of
 
-HERE = Access("secret-token", names_of("127.0.0.1", is_remote=False), "8765")
-THERE = Access("secret-token", names_of("0.0.0.0", is_remote=True), "8765", takes_addresses=True)
+HERE = Access("secret-token", host_names("127.0.0.1", is_remote=False), "8765")
+THERE = Access("secret-token", host_names("0.0.0.0", is_remote=True), "8765", takes_addresses=True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 from web.asgi import Browser
 
-from runner.web.access import HEADERS, Access, names_of, token_of
+from runner.web.access import HEADERS, Access, host_names, token_of
 from runner.web.app import create_app
 
 RunMprun = Callable[..., "CompletedProcess[str]"]
@@ -49,7 +49,7 @@ def run(place: Path) -> str:
 
 
 def access_to(place: Path, *, read_only: bool = False) -> Access:
-    names = names_of("127.0.0.1", is_remote=False)
+    names = host_names("127.0.0.1", is_remote=False)
     return Access(token_of(place / ".mprun"), names, "8765", read_only=read_only)
 
 

@@ -1,6 +1,6 @@
 """`mprun dashboard`: all runs of a home in a browser, live and past.
 
-options ──► Address, refusals ──► a server that listens ──► its link on stdout ──► served until a signal
+options ──► ListenAddress, refusals ──► a server that listens ──► its link on stdout ──► served until a signal
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def command(
     """
     if any(find_spec(name) is None for name in _NEEDS):
         raise UsageError("the dashboard needs an extra: pip install 'mprun[web]'")
-    from runner.web.server import Address, open_dashboard, serve_dashboard
+    from runner.web.server import ListenAddress, open_dashboard, serve_dashboard
 
-    address = Address(host, port, uds)
+    address = ListenAddress(host, port, uds)
     if address.is_remote and not allow_remote:
         raise UsageError(
             f"--host {host}: other machines could reach it, and what is sent is not encrypted; "

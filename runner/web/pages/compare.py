@@ -8,7 +8,7 @@ from typing import Any
 from runner.record.comparison import ComparedRun, Comparison, NumberChange, compare_runs
 from runner.record.summary import RunSummary
 from runner.render.page.markup import Child, Markup, element
-from runner.render.page.sections import when
+from runner.render.page.sections import local_time
 from runner.render.page.tables import count, share, sheet, text_block, took
 from runner.units import rough_duration
 from runner.web.frame import link, run_path
@@ -35,7 +35,7 @@ def _choice(runs: Sequence[RunSummary], before: ComparedRun | None, after: Compa
         options = [
             element(
                 "option",
-                f"{run.workflow} {run.id} {when(run.began)} {run.outcome}",
+                f"{run.workflow} {run.id} {local_time(run.began)} {run.outcome}",
                 value=run.id,
                 selected=True if chosen is not None and chosen.id == run.id else None,
             )

@@ -9,7 +9,7 @@ from typing import Any
 from runner.facts import dataclass
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
-from runner.render.page.sections import when
+from runner.render.page.sections import local_time
 from runner.render.page.tables import boxed, count, pairs, sheet, text_block
 from runner.store.dead_letters import DeadLetter, DeadLetterQueue
 from runner.text import clip
@@ -90,8 +90,8 @@ def _kinds(page: RunPage, kinds: Sequence[KindOfFailure], asked: FailuresAsked) 
                 ),
                 class_="text",
             ),
-            element("td", when(each.kind.first)),
-            element("td", when(each.kind.last)),
+            element("td", local_time(each.kind.first)),
+            element("td", local_time(each.kind.last)),
             data_key=f"kind-{each.kind.id}",
             data_count=each.kind.n,
             aria_selected="true" if each.kind.id == asked.kind else None,
@@ -112,7 +112,7 @@ def _kind(chosen: KindOfFailure | None) -> Markup:
     rows: list[list[Child]] = [
         [
             element("code", clip(each.item, LONGEST_ITEM)),
-            when(each.at),
+            local_time(each.at),
             "kept as a letter" if each.letter else "",
         ]
         for each in samples[:PER_PAGE]

@@ -13,8 +13,10 @@ from dataclasses import field
 from runner.facts import dataclass
 from runner.render.page.charts import shares_bar
 from runner.render.page.document import SECTIONS, fragment_of
+from runner.render.page.flow import flow_of_now
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
+from runner.render.page.sections import graph_of
 from runner.render.page.svg import short_number
 from runner.render.page.tables import boxed, count, share, took
 from runner.watch.stages import WatchedStage
@@ -45,7 +47,7 @@ class RunDrawing:
         for section in SECTIONS:
             if section.name == "graph":
                 self._drawn["run-actions"] = actions(page, may_act=self.may_act)
-                self._drawn[section.id] = fragment_of(section, page)
+                self._drawn[section.id] = fragment_of(section, page) if page.is_over else live_graph(page)
                 self._drawn["run-stages"] = live_stages(page, may_act=self.may_act)
             elif section.name not in LEFT_OUT and (section.name in QUICK_SECTIONS or is_slow_due):
                 self._drawn[section.id] = fragment_of(section, page)
@@ -53,6 +55,16 @@ class RunDrawing:
             self._at = now
         self._of = page
         return self._drawn
+
+
+def live_graph(page: RunPage) -> Markup:
+    """Draw the stages and queues with what they do now."""
+    stages = () if page.state.has_jobs else page.state.stages()
+    if not stages:
+        return element("section", id="run-graph", hidden=True)
+    failed = {line.name: line.failed for line in page.report.stages}
+    drawn = graph_of(flow_of_now(stages, page.state.queues(), failed))
+    return element("section", element("h2", "What flows where"), drawn, id="run-graph")
 
 
 def act(

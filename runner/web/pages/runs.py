@@ -10,7 +10,7 @@ from runner.facts import dataclass
 from runner.record.summary import KILLED, RUNNING, RunSummary
 from runner.render.page.curves import Curve, gains
 from runner.render.page.markup import Child, Markup, element
-from runner.render.page.sections import when
+from runner.render.page.sections import local_time
 from runner.render.page.svg import fill, picture, stretched
 from runner.render.page.tables import boxed, count
 from runner.units import counted, rough_duration
@@ -168,7 +168,7 @@ def _rows(run: RunSummary, facts: Mapping[str, Any], home: Path) -> Iterable[Mar
         failed,
         element("td", element("div", spark, class_="spark")),
         took,
-        element("td", when(run.began)),
+        element("td", local_time(run.began)),
         element("td", given, class_="text"),
     ]
     yield element("tr", cells, data_key=run.id, data_outcome=run.outcome, data_done=run.done)

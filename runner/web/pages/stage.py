@@ -8,7 +8,7 @@ from runner.events.item_times import ItemTimes
 from runner.render.page.charts import shares_bar, time_histogram
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
-from runner.render.page.sections import when
+from runner.render.page.sections import local_time
 from runner.render.page.svg import short_number
 from runner.render.page.tables import boxed, count, pairs, share, sheet, text_block, took
 from runner.text import clip
@@ -164,7 +164,7 @@ def _endings(workers: Sequence[WatchedWorker]) -> Markup:
     rows: list[list[Child]] = [
         [
             worker.name,
-            when(ending.at),
+            local_time(ending.at),
             ending.reason,
             element("code", clip(", ".join(ending.items), LONGEST_ITEM)) if ending.items else "-",
         ]
