@@ -55,10 +55,11 @@ SECTIONS = (
 
 def fragments(page: RunPage) -> dict[str, Markup]:
     """Return each section by the id of its element. One with nothing to say is empty and hidden, and may fill later."""
-    return {section.id: _fragment(section, page) for section in SECTIONS}
+    return {section.id: fragment_of(section, page) for section in SECTIONS}
 
 
-def _fragment(section: Section, page: RunPage) -> Markup:
+def fragment_of(section: Section, page: RunPage) -> Markup:
+    """Return one section; empty and hidden where it has nothing to say."""
     content = joined(section.content(page))
     if not content.html:
         return element("section", id=section.id, hidden=True)

@@ -5,14 +5,12 @@ what run.started declares ──► FlowStage ──► graph_layout ──► b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from collections.abc import Iterator, Sequence
 
-from runner.events.report_fields import QueueLine, StageLine
-from runner.facts import dataclass
 from runner.render.graph_layout import Layout, Net, Node, groups, lay_out
+from runner.render.page.flow_facts import FlowBox, FlowEdge, FlowFacts, FlowStage
 from runner.render.page.markup import Child, Markup, element, joined
-from runner.render.page.svg import FONT, fill, short_number, stroke, told, words
+from runner.render.page.svg import FONT, fill, stroke, told, words
 from runner.spec.graph import LoopMap
 from runner.text import cells, cut_middle
 
@@ -29,28 +27,6 @@ _WIDEST = 1060
 _LANE = 30
 _INDENT, _TURN = 16, 38
 """Pixels at the ends of a row, and between rows, of a chain that takes several."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowStage:
-    """A stage of the graph."""
-
-    name: str
-    receives: str | None
-    writes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FlowFacts:
-    """What is written on the graph."""
-
-    stages: Sequence[FlowStage]
-    """In the order in which data flows."""
-    lines: Mapping[str, StageLine]
-    queues: Mapping[str, QueueLine]
-    seconds: float
-    """Of the run so far."""
-    dead: frozenset[str] = field(default_factory=frozenset)
 
 
 def flow_graph(facts: FlowFacts) -> list[Markup]:
@@ -108,8 +84,8 @@ class _Drawing:
 
     def box_width(self, node: Node) -> float:
         """Return how wide a box has to be for what stands in it."""
-        line = self._facts.lines.get(node.text or "")
-        wide = max(cells(_short(node.text or "")), cells(_below(line)))
+        box = self._facts.box(node.text or "")
+        wide = max(cells(_short(node.text or "")), cells(box.words), box.room)
         return max(wide * _CELL + 22, 96)
 
     def _depth(self, layer: Sequence[Node], *, is_down: bool) -> float:
@@ -122,8 +98,8 @@ class _Drawing:
             return 0.0
         if is_down:
             return 58
-        labels = [cells(self._label(net)) for net in self._layout.gutters[number]]
-        return max(labels, default=0) * _CELL + 2 * _GUTTER
+        labels = [self.label_width(net) for net in self._layout.gutters[number]]
+        return max(labels, default=0.0) + 2 * _GUTTER
 
     def _length(self, *, is_down: bool) -> float:
         layers = enumerate(self._layout.layers, self._layout.first)
@@ -132,16 +108,11 @@ class _Drawing:
             for number, layer in layers
         )
 
-    def _label(self, net: Net) -> str:
-        return f"{_short(net.label)} {self._count(net)}" if net.label else ""
-
     def label_width(self, net: Net) -> float:
-        """Return how wide a queue's name is with its count."""
-        return cells(self._label(net)) * _CELL
-
-    def _count(self, net: Net) -> str:
-        line = self._facts.queues.get(net.label)
-        return "" if line is None else f"{line.put:,}"
+        """Return how wide a queue's name is with what is said of it."""
+        edge = self._facts.edge(net.label)
+        letters = cells(_short(net.label)) + 1 + max(cells(edge.words), edge.room)
+        return letters * _CELL if net.label else 0.0
 
     def picture(self) -> Markup:
         """Return it as wide as it is: where there is less room, its box is scrolled."""
@@ -167,13 +138,12 @@ class _Drawing:
 
     def _box(self, number: int, node: Node) -> Markup:
         name = node.text or ""
-        line = self._facts.lines.get(name)
         wide = self.box_width(node)
         deep = self._depth(self._layout.layers[number - self._layout.first], is_down=False)
         wide = wide if self.is_down else deep
         x, y = self._at(self._begin[number], node.row)
         x, y = (x - wide / 2, y) if self.is_down else (x, y - _BOX / 2)
-        return _stage_box(name, line, x, y, wide)
+        return _stage_box(name, self._facts.box(name), x, y, wide)
 
     def _lane(self, number: int, node: Node) -> Markup:
         x1, y1 = self._at(self._begin[number], node.row)
@@ -181,8 +151,8 @@ class _Drawing:
         return element("line", x1=x1, y1=y1, x2=x2, y2=y2, **stroke("muted", 1.5))
 
     def _net(self, net: Net, number: int) -> Markup:
-        line = self._facts.queues.get(net.label)
-        full, (colour, wide) = _edge_look(line, self._facts.seconds)
+        edge = self._facts.edge(net.label)
+        colour, wide = _edge_look(edge)
         begin, end = self._far(number), self._begin.get(number + 1, self._end)
         room = self.label_width(net) / 2
         middle = (begin + end) / 2
@@ -199,10 +169,10 @@ class _Drawing:
         heads = [self._head(end, node.row, colour) for node in ends]
         return element(
             "g",
-            told(_story(net.label, line, full)),
+            told(edge.story),
             drawn,
             heads,
-            _queue_words(net, line, *self._at(middle, net.row)),
+            _queue_words(net, edge, *self._at(middle, net.row)),
         )
 
     def _curve(self, begin: tuple[float, float], end: tuple[float, float]) -> str:
@@ -241,7 +211,7 @@ class _Chain:
                 else:
                     parts.append(self._straight(net, x, x + room, y + _BOX / 2))
                     x += room
-            parts.append(_stage_box(node.text or "", self._facts.lines.get(node.text or ""), x, y, own))
+            parts.append(_stage_box(node.text or "", self._facts.box(node.text or ""), x, y, own))
             x += own
             wide = max(wide, x)
         return _canvas(wide + _INDENT + _MARGIN, y + _BOX + _MARGIN, parts)
@@ -259,12 +229,12 @@ class _Chain:
         return self._queue(net, path, (_MARGIN + 2 * _INDENT, below), ((x + left) / 2, middle))
 
     def _queue(self, net: Net, path: str, head: tuple[float, float], at: tuple[float, float]) -> Markup:
-        line = self._facts.queues.get(net.label)
-        full, look = _edge_look(line, self._facts.seconds)
+        edge = self._facts.edge(net.label)
+        look = _edge_look(edge)
         x, y = head[0] - 1, head[1]
         arrow = element("path", d=f"M{x:.1f} {y:.1f}l-8 -4v8z", **fill(look[0]))
         drawn = element("path", d=path, stroke_linejoin="round", **stroke(*look))
-        return element("g", told(_story(net.label, line, full)), drawn, arrow, _queue_words(net, line, *at))
+        return element("g", told(edge.story), drawn, arrow, _queue_words(net, edge, *at))
 
 
 def _canvas(width: float, height: float, parts: Sequence[Child]) -> Markup:
@@ -282,27 +252,25 @@ def _canvas(width: float, height: float, parts: Sequence[Child]) -> Markup:
     )
 
 
-def _stage_box(name: str, line: StageLine | None, x: float, y: float, wide: float) -> Markup:
-    busy = 0.0 if line is None else line.busy
-    shade = "bad" if line is not None and (line.failed or line.lost) else "starved"
+def _stage_box(name: str, box: FlowBox, x: float, y: float, wide: float) -> Markup:
+    shade = "bad" if box.is_bad else "starved"
     return element(
         "g",
         told(name),
         element("rect", x=x, y=y, width=wide, height=_BOX, rx=5, **_box_look(shade)),
-        element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * busy, height=4, **fill("busy")),
+        element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * box.busy, height=4, **fill("busy")),
         element("text", _short(name), x=x + 11, y=y + 17, font_weight=600, **fill("ink")),
-        element("text", _below(line), x=x + 11, y=y + 33, font_size=11, **fill("muted")),
+        element("text", box.words, x=x + 11, y=y + 33, font_size=11, **fill("muted")),
     )
 
 
-def _edge_look(line: QueueLine | None, seconds: float) -> tuple[float, tuple[str, float]]:
-    """Say what share of the time a queue was full, and in which colour and width it is drawn."""
-    full = 0.0 if line is None or seconds <= 0 else min(line.full_seconds / seconds, 1.0)
-    return full, (("blocked", 2.5) if full >= 0.5 else ("muted", 1.5))
+def _edge_look(edge: FlowEdge) -> tuple[str, float]:
+    """Say in which colour and width a queue is drawn."""
+    return ("blocked", 2.5) if edge.full >= 0.5 else ("muted", 1.5)
 
 
-def _queue_words(net: Net, line: QueueLine | None, x: float, y: float) -> Markup:
-    count = element("tspan", "" if line is None else f"{line.put:,}", font_weight=600, **fill("ink"))
+def _queue_words(net: Net, edge: FlowEdge, x: float, y: float) -> Markup:
+    count = element("tspan", edge.words, font_weight=600, **fill("ink"))
     text: list[Child] = [_short(net.label), " ", count]
     return words(x, y + 4, text, text_anchor="middle")
 
@@ -314,22 +282,6 @@ def _box_look(shade: str) -> dict[str, str]:
 
 def _short(name: str) -> str:
     return cut_middle(name, _MOST_CELLS)
-
-
-def _below(line: StageLine | None) -> str:
-    """Say in a box how many workers there are and how busy they were, and whether anything failed."""
-    if line is None:
-        return ""
-    failed = f" · {short_number(line.failed)} failed" if line.failed else ""
-    return f"×{line.workers} · {line.busy:.0%} busy{failed}"
-
-
-def _story(name: str, line: QueueLine | None, full: float) -> str:
-    if line is None:
-        return name
-    bound = "no limit" if line.maxsize is None else f"{line.maxsize:,}"
-    peak = f"at most {line.peak:,} at a time, bound {bound}"
-    return f"{name}: {line.put:,} put, {line.done:,} done, {peak}, full {full:.0%} of the time"
 
 
 def plain_stages(stages: Sequence[FlowStage]) -> Iterator[str]:

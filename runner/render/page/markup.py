@@ -14,7 +14,7 @@ from typing import TypeAlias
 from runner.facts import dataclass
 from runner.text import visible
 
-_VOID = frozenset({"meta", "br", "hr"})
+_VOID = frozenset({"meta", "br", "hr", "link", "input"})
 
 
 @dataclass(frozen=True, slots=True)

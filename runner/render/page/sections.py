@@ -16,7 +16,8 @@ from runner.render.page.charts import (
     shares_bar,
     time_histogram,
 )
-from runner.render.page.flow import FlowFacts, FlowStage, flow_graph, plain_stages
+from runner.render.page.flow import flow_graph, plain_stages
+from runner.render.page.flow_facts import FlowFacts, flow_of_report
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import KILLED, RUNNING, RunPage
 from runner.render.page.svg import short_number
@@ -130,14 +131,12 @@ def graph_section(page: RunPage) -> Child:
     """Draw the stages, and what went through the queues between them."""
     if not page.report.stages or page.report.jobs is not None:
         return None
-    stages = [FlowStage(line.name, line.receives, line.outputs) for line in page.report.stages]
-    facts = FlowFacts(
-        stages,
-        {line.name: line for line in page.report.stages},
-        {line.name: line for line in page.report.queues},
-        page.report.seconds,
-    )
-    alone = list(plain_stages(stages))
+    return graph_of(flow_of_report(page.report))
+
+
+def graph_of(facts: FlowFacts) -> Child:
+    """Draw a graph: what queues join as pictures, and name what is by itself."""
+    alone = list(plain_stages(facts.stages))
     by_themselves = f"By {'itself' if len(alone) == 1 else 'themselves'}: {', '.join(alone)}"
     return [*map(boxed, flow_graph(facts)), element("p", by_themselves, class_="aside") if alone else None]
 

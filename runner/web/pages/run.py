@@ -13,7 +13,7 @@ from dataclasses import field
 from runner.facts import dataclass
 from runner.render.page.charts import shares_bar
 from runner.render.page.document import SECTIONS, fragment_of
-from runner.render.page.flow import flow_of_now
+from runner.render.page.flow_facts import flow_of_now
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
 from runner.render.page.sections import graph_of
