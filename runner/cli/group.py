@@ -44,9 +44,7 @@ COMMANDS = {
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
     "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
     "tap": Entry("Show some of the items that pass in a run.", "runner.cli.watching.tap:command"),
-    "dashboard": Entry(
-        "Show all runs in a browser, live and past.", "runner.cli.watching.dashboard:command"
-    ),
+    "dashboard": Entry("Show all runs in a browser, live and past.", "runner.cli.watching.dashboard:command"),
     "history": Entry("List past runs.", "runner.cli.past_runs.history:command"),
     "show": Entry(
         "Show a past run: its end again, its events, its failures.", "runner.cli.past_runs.show:command"
