@@ -1,7 +1,7 @@
 """The server's pages: which path shows what, as a page, and as the stream of what changes on it.
 
-GET /runs/3f2a ────────► DashboardPage ──► View ──► frame ──► HTML
-GET /stream/runs/3f2a ──► DashboardPage ──► the same View ──► server-sent events
+GET /runs/3f2a ────────► DashboardPage ──► SharedView ──► frame ──► HTML
+GET /stream/runs/3f2a ──► DashboardPage ──► the same SharedView ──► server-sent events
 POST /runs/3f2a/stop ───► actions ──► JSON: what was done, or why not
 """
 
@@ -24,7 +24,17 @@ from runner.web.actions import ACTIONS, Asked
 from runner.web.dashboard import Dashboard, DashboardPage, Find
 from runner.web.frame import SCRIPT, SCRIPT_PATH, framed_page, notice
 from runner.web.guard import Guard, refuse
-from runner.web.streams import LONGEST_SEND, QUICK, SLOW, Draw, Seen, View, Views, first_lines, stream_event
+from runner.web.streams import (
+    LONGEST_SEND,
+    QUICK,
+    SLOW,
+    Draw,
+    Seen,
+    SharedView,
+    SharedViews,
+    first_lines,
+    stream_event,
+)
 from runner.web.watched import known_run
 
 RETRY = 1.0
@@ -36,7 +46,7 @@ class Site:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._views = Views()
+        self._views = SharedViews()
 
     def routes(self) -> list[Route]:
         """Return all paths."""
@@ -46,7 +56,7 @@ class Site:
         acting = [Route(f"/runs/{{run}}/{name}", self._acting(name), methods=["POST"]) for name in ACTIONS]
         return [Route(SCRIPT_PATH, _script), *streamed, *shown, *acting]
 
-    def _view(self, page: DashboardPage) -> View:
+    def _view(self, page: DashboardPage) -> SharedView:
         return self._views.of(page.key, _careful(page.draw))
 
     def _shown(self, find: Find) -> Callable[[Request], object]:
@@ -94,7 +104,7 @@ class EventStream(StreamingResponse):
             return
 
 
-async def _events(view: View, seen: Seen, pace: float) -> AsyncIterator[bytes]:
+async def _events(view: SharedView, seen: Seen, pace: float) -> AsyncIterator[bytes]:
     yield first_lines(RETRY)
     async for news, now in view.changes(seen, pace):
         yield stream_event(news, now)

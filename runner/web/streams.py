@@ -1,6 +1,6 @@
 """Pages that go on: each is drawn once for all who look at it, and each of them is sent what has changed for it.
 
-    Drawing ──► View: {id: fragment}, each with the version at which it changed last ──┬──► browser, at version 41
+    Drawing ──► SharedView: {id: fragment}, each with the version at which it changed last ──┬──► browser, at version 41
                   4 times a second, and not at all while nobody looks                  └──► browser, at version 38
 
 A browser says which version it has, when it comes and when it comes again. One that reads slowly is not kept a queue
@@ -48,7 +48,7 @@ class Seen:
         return f"{self.epoch}.{self.version}"
 
 
-class View:
+class SharedView:
     """One page as all see it who look at it. Drawn in a thread, at the pace of whoever wants it quickest."""
 
     def __init__(self, draw: Draw) -> None:
@@ -133,15 +133,15 @@ class View:
 
 
 @dataclass(slots=True)
-class Views:
+class SharedViews:
     """The pages that somebody looks at, or has looked at lately."""
 
     most: int = 64
-    views: dict[object, View] = field(default_factory=dict)
+    views: dict[object, SharedView] = field(default_factory=dict)
 
-    def of(self, key: object, draw: Draw) -> View:
+    def of(self, key: object, draw: Draw) -> SharedView:
         """Return the view of a page, made if there is none; the oldest that nobody looks at go."""
-        view = self.views.pop(key, None) or View(draw)
+        view = self.views.pop(key, None) or SharedView(draw)
         self.views[key] = view
         for each in [key for key, view in self.views.items() if not view.lookers][: -self.most]:
             del self.views[each]
