@@ -117,6 +117,43 @@ def items_under(text: str) -> float:
     return area / scale["unit"] * scale["top"] * scale["seconds"] / float(view[1])
 
 
+def test_a_long_chain_of_stages_is_laid_out_in_rows_that_are_no_wider_than_a_page() -> None:
+    names = [f"{n}. stage of a long chain" for n in range(30)]
+
+    graph = str(fragments(pipeline(names, seconds=2))["run-graph"])
+
+    width = int(re.findall(r'<svg width="(\d+)"', graph)[0])
+    assert width < 1100
+    assert names == re.findall(r"<g><title>(\d+\. [^<]*)</title><rect", graph)
+    assert 29 == graph.count("full 50% of the time")
+
+
+def test_what_is_written_back_is_told_below_the_graph_and_so_is_a_stage_by_itself() -> None:
+    stages = chain(["seeds", "fetch", "save"])
+    stages[1]["targets"] = ["to save", "to fetch"]
+    stages.append({**stages[0], "name": "clock", "to": None, "targets": [], "role": "plain"})
+
+    graph = str(fragments(page_of([(0.0, started(stages)), (1.0, progress(stages, 1.0, 5))]))["run-graph"])
+
+    assert "fetch writes back to to fetch" in graph
+    assert "By itself: clock" in graph
+
+
+def test_queues_in_which_hardly_anything_waits_are_told_in_a_line_where_there_are_many() -> None:
+    stages = chain([f"s{n}" for n in range(10)])
+    happened: list[tuple[float, Event]] = [(0.0, started(stages))]
+    for n in range(1, 9):
+        snapshot = progress(stages, n / 4, n)
+        for queue in snapshot.queues[1:]:
+            queue.update(peak=2, full_seconds=0.0)
+        happened.append((n / 4, snapshot))
+
+    fill = str(fragments(page_of(happened))["run-fill"])
+
+    assert 1 == fill.count('data-chart="fill"')
+    assert "Never filled by a twentieth: to s2 (2 of 50)" in fill
+
+
 def test_the_death_of_a_worker_is_a_red_tick_that_tells_why_and_its_restart_a_black_one() -> None:
     text = str(fragments(pipeline())["run-workers"])
 

@@ -22,7 +22,7 @@ _OF_INTEREST = (
     "run.resumed",
     "run.stopping",
     "run.finished",
-    "stage.",
+    "stage.finished",
     "server.",
     "job.retried",
     "job.cancelled",

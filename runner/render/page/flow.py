@@ -31,7 +31,7 @@ _INDENT, _TURN = 16, 38
 
 def flow_graph(facts: FlowFacts) -> list[Markup]:
     """Draw each group of stages that queues join as a picture of its own."""
-    back = _back(facts.stages)
+    back = written_back(facts.stages)
     start_order = list(reversed(facts.stages))  # readers first
     layouts = [lay_out(group, lambda s: s.name, str, LoopMap(back)) for group in groups(start_order)]
     return [_draw(layout, facts) for layout in layouts]
@@ -45,8 +45,8 @@ def _draw(layout: Layout, facts: FlowFacts) -> Markup:
     return _Chain(layout, facts).picture() if is_chain and drawing.is_down else drawing.picture()
 
 
-def _back(stages: Sequence[FlowStage]) -> frozenset[tuple[str, str]]:
-    """Name who writes to a queue that is read before it, or by itself."""
+def written_back(stages: Sequence[FlowStage]) -> frozenset[tuple[str, str]]:
+    """Name who writes to a queue that is read before it, or by itself, each with the queue: these are not drawn."""
     first: dict[str, int] = {}
     for place, stage in enumerate(stages):
         if stage.receives is not None:
@@ -167,13 +167,8 @@ class _Drawing:
             x2, y2 = self._at(far, net.row)
             return joined(drawn, element("line", x1=x1, y1=y1, x2=x2, y2=y2, **stroke(colour, wide)))
         heads = [self._head(end, node.row, colour) for node in ends]
-        return element(
-            "g",
-            told(edge.story),
-            drawn,
-            heads,
-            _queue_words(net, edge, *self._at(middle, net.row)),
-        )
+        label = _queue_words(net, edge, *self._at(middle, net.row), self.label_width(net))
+        return element("g", told(edge.story), drawn, heads, label)
 
     def _curve(self, begin: tuple[float, float], end: tuple[float, float]) -> str:
         half = (begin[0] + end[0]) / 2
@@ -234,7 +229,8 @@ class _Chain:
         x, y = head[0] - 1, head[1]
         arrow = element("path", d=f"M{x:.1f} {y:.1f}l-8 -4v8z", **fill(look[0]))
         drawn = element("path", d=path, stroke_linejoin="round", **stroke(*look))
-        return element("g", told(edge.story), drawn, arrow, _queue_words(net, edge, *at))
+        label = _queue_words(net, edge, *at, self._drawing.label_width(net))
+        return element("g", told(edge.story), drawn, arrow, label)
 
 
 def _canvas(width: float, height: float, parts: Sequence[Child]) -> Markup:
@@ -269,10 +265,12 @@ def _edge_look(edge: FlowEdge) -> tuple[str, float]:
     return ("blocked", 2.5) if edge.full >= 0.5 else ("muted", 1.5)
 
 
-def _queue_words(net: Net, edge: FlowEdge, x: float, y: float) -> Markup:
+def _queue_words(net: Net, edge: FlowEdge, x: float, y: float, wide: float) -> Markup:
+    """Write a queue's name with its count into a gap of its line."""
     count = element("tspan", edge.words, font_weight=600, **fill("ink"))
     text: list[Child] = [_short(net.label), " ", count]
-    return words(x, y + 4, text, text_anchor="middle")
+    gap = element("rect", x=x - wide / 2, y=y - 7, width=wide, height=14, **fill("paper"))
+    return joined(gap, words(x, y + 4, text, text_anchor="middle"))
 
 
 def _box_look(shade: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from runner.events.job_report import JobLine, JobReport, JobState, by_cause
@@ -118,5 +119,5 @@ def _log(page: RunPage, line: JobLine, *, is_open: bool) -> Markup:
         f" {line.reason}",
     ]
     tail = page.logs.get(line.job)
-    again = element("p", "alone: ", element("code", " ".join(line.command))) if line.command else None
+    again = element("p", "alone: ", element("code", shlex.join(line.command))) if line.command else None
     return folded(head, again, text_block("\n".join(tail)) if tail else None, is_open=is_open)

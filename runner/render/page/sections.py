@@ -16,7 +16,7 @@ from runner.render.page.charts import (
     shares_bar,
     time_histogram,
 )
-from runner.render.page.flow import flow_graph, plain_stages
+from runner.render.page.flow import flow_graph, plain_stages, written_back
 from runner.render.page.flow_facts import FlowFacts, flow_of_report
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import KILLED, RUNNING, RunPage
@@ -43,6 +43,8 @@ from runner.watch.workers import WatchedWorker
 
 MOST_WORKER_ROWS = 64
 MOST_SLOWEST = 10
+MOST_HISTOGRAMS = 9
+"""More of them are folded."""
 MOST_KINDS = 50
 MOST_SAMPLES = 10
 LONGEST_TRACEBACK = 4000
@@ -138,7 +140,9 @@ def graph_of(facts: FlowFacts) -> Child:
     """Draw a graph: what queues join as pictures, and name what is by itself."""
     alone = list(plain_stages(facts.stages))
     by_themselves = f"By {'itself' if len(alone) == 1 else 'themselves'}: {', '.join(alone)}"
-    return [*map(boxed, flow_graph(facts)), element("p", by_themselves, class_="aside") if alone else None]
+    told = [by_themselves] if alone else []
+    told += [f"{stage} writes back to {queue}" for stage, queue in sorted(written_back(facts.stages))]
+    return [*map(boxed, flow_graph(facts)), *(element("p", each, class_="aside") for each in told)]
 
 
 def stages_section(page: RunPage) -> Child:
@@ -340,17 +344,21 @@ def times_section(page: RunPage) -> Child:
         ]
         for line in lines
     ]
+    pictures = grid(
+        figure(element("b", line.name), time_histogram(f"{line.name}: time of an item", known[line.name]))
+        for line in lines
+    )
+    many = len(lines) > MOST_HISTOGRAMS
     return [
         sheet(["Stage", "Items", "p50", "p95", "p99", "Slowest"], rows),
-        grid(
-            figure(element("b", line.name), time_histogram(f"{line.name}: time of an item", known[line.name]))
-            for line in lines
-        ),
+        folded(f"{len(lines)} histograms", pictures) if many else pictures,
     ]
 
 
 def slowest_section(page: RunPage) -> Child:
     """Name the slowest items, of each stage the one."""
+    if page.report.jobs is not None:
+        return None
     found = [(each.slowest, stage, each.slowest_item) for stage, each in page.state.times().items()]
     rows = [
         [stage, took(seconds), element("code", item) if item else "-"]
