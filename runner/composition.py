@@ -149,16 +149,18 @@ _NEEDED_LATER = (
     ),
     *("pkgutil", "subprocess", "locale", "encodings.ascii"),
 )
+_NEEDED_TO_WATCH = ("runner.render.process", "runner.watch.hub")
 _TRANSPORTS = {"leased": "runner.transports.leased.transport", "joinable": "runner.transports.joinable"}
 
 
-def preload(transport: str) -> None:
+def preload(transport: str, *, may_be_watched: bool = False) -> None:
     """
     Import what hosts and workers import at their first use: imported once by the program, it is there in each of them.
 
     In a host an import may never come to its end: another thread of the program may have been in the middle of it.
     """
-    for module in (*_NEEDED_LATER, *filter(None, [_TRANSPORTS.get(transport)])):
+    for_watchers = _NEEDED_TO_WATCH if may_be_watched else ()
+    for module in (*_NEEDED_LATER, *for_watchers, *filter(None, [_TRANSPORTS.get(transport)])):
         import_module(module)
     write_all()
 

@@ -66,7 +66,7 @@ def run(
         transport: to be used instead of the workflow's own; "inline" is in this process, for a debugger.
         progress: whether to show how far it is, in a notebook's cell or on stderr.
         check: whether a run that did not do its work raises. With `check=False` its report says so.
-        record: whether `mprun history`, `show` and `resume` shall know of it.
+        record: whether `mprun history`, `show` and `resume` shall know of it, and others may watch it.
 
     Raises:
         SpecError: the workflow has problems; they are in its text. Nothing was started.
@@ -198,7 +198,7 @@ def _refuse_spawned(plan: Plan, document: Document) -> None:
 
 def _hosted(plan: Plan, observers: Sequence[Observer], record: bool) -> Report:
     """Run a plan in a host, tell observers of it, and return what it came to. Raises what the run there has raised."""
-    preload(plan.transport)
+    preload(plan.transport, may_be_watched=record)
     program = os.getpid()
     bus = Bus(run="", observers=list(observers))
     relay = OutputRelay()
@@ -252,14 +252,18 @@ def _result(words: Words, host: Host, interrupt: KeyboardInterrupt | None) -> Re
 def _serve(plan: Plan, channel: socket.socket, program: int, wants: bool, record: bool) -> None:
     """The host's work."""
     from runner.record.recorder import NO_RECORD, open_recorder
+    from runner.render.process import open_hub
 
     lines = LineSender(channel)
     wanted: Callable[[Event], bool] = lambda _event: wants  # noqa: E731
     recorder = open_recorder() if record else NO_RECORD
+    observers: list[Observer] = [ChannelObserver(lines, wanted)]
     outcome: Outcome
     try:
+        if record:
+            observers.append(open_hub())
         hosting = Hosting(program=ProgramPidfd(program))
-        outcome = run_here(plan, [ChannelObserver(lines, wanted)], recorder=recorder, hosting=hosting)
+        outcome = run_here(plan, observers, recorder=recorder, hosting=hosting)
     except BaseException as error:
         outcome = error
     recorder.finish()

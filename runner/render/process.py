@@ -69,13 +69,19 @@ def open_observers(
     return [ObserverProcess(options)]
 
 
+def open_hub() -> ObserverProcess:
+    """Start what shows nothing, and tells those who watch. Call it before any worker starts. Raises OSError."""
+    return ObserverProcess(RenderOptions())
+
+
 class ObserverProcess:
     """The supervisor's end: an observer whose `observe` never blocks. The fork is part of making it."""
 
     def __init__(self, options: RenderOptions) -> None:
         self.is_live = options.live
         """Whether it draws what goes on, for somebody who looks on."""
-        self._terminal_fd = os.dup(options.stream_fd) if options.live else None
+        stream = options.stream_fd
+        self._terminal_fd = os.dup(stream) if options.live and stream is not None else None
         self._socket, theirs = socket.socketpair()
         self._admission = Admission()
         self._latest: Event | None = None

@@ -63,7 +63,8 @@ class JobOutputOptions:
 class RenderOptions:
     """What the child writes and where, decided before the fork."""
 
-    stream_fd: int
+    stream_fd: int | None = None
+    """Where the log goes; None for nowhere: only who watches sees the run."""
     style: Literal["text", "json"] = "json"
     level: str = "info"
     colors: bool = False
@@ -84,7 +85,8 @@ def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoR
         for descriptor in (1, 2):
             os.set_blocking(descriptor, True)
         _exit_with(parent)
-        _import_ahead(options)
+        if options.stream_fd is not None:
+            _import_ahead(options)
         failures = _show(connection, options, parent).encode()
         connection.setblocking(True)
         connection.sendall(failures)
@@ -174,7 +176,7 @@ def _observers(options: RenderOptions, files: Iterable[int], *, has_jobs: bool) 
     if has_jobs and options.jobs is not None:
         return [*others, *_job_observers(options, options.jobs)]
     os.dup2(0, 1)  # stdout is the handlers' own
-    observers: list[Observer] = [_log(options), *others]
+    observers: list[Observer] = [*([] if options.stream_fd is None else [_log(options)]), *others]
     if options.live:
         from runner.render.progress import ProgressObserver
 
