@@ -231,6 +231,7 @@ def test_what_a_user_calls_things_never_becomes_markup() -> None:
     assert all("<script" not in draw_plot(evil_run(EVIL), what) for what in PLOTS)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_big_run_is_bounded() -> None:
     stages = chain([f"stage-{n}" for n in range(8)], workers=25)
     happened: list[tuple[float, Event]] = [(0.0, started(stages))]
