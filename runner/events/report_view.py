@@ -1,7 +1,8 @@
 """A report as a person sees it without a terminal: in a plain Python shell, and in a notebook's cell.
 
 Report ──► report_text   one line what it came to, a table of stages, one of queues, the first failure
-       └─► report_html   the same, every text of a user's escaped
+       ├─► report_html   the same, every text of a user's escaped
+       └─► ledger_sentence
 """
 
 from __future__ import annotations
@@ -97,3 +98,27 @@ def _html_table(rows: Sequence[Sequence[str]]) -> str:
 def _html_cell(tag: str, text: str, place: int) -> str:
     style = _CELL.format("right" if place else "left")
     return f'<{tag} style="{style}">{escape(text)}</{tag}>'
+
+
+_KINDS = {
+    "done_before": "done before",
+    "done": "done",
+    "dropped": "dropped",
+    "duplicates": "seen before",
+    "dead_lettered": "dead-lettered",
+    "lost": "lost",
+    "waiting": "not begun",
+    "leased": "begun and not done",
+}
+
+
+def ledger_sentence(queues: Sequence[QueueLine]) -> str:
+    """Say in one line what became of all the items, and whether it adds up."""
+    sums = {kind: sum(getattr(queue, kind) for queue in queues) for kind in _KINDS}
+    sums["done"] -= sums["done_before"]
+    parts = [f"{count:,} {_KINDS[kind]}" for kind, count in sums.items() if count or kind == "done"]
+    put = sum(queue.put for queue in queues)
+    if all(queue.balanced for queue in queues):
+        return f"ledger: {put:,} put = {' + '.join(parts)}"
+    wrong = ", ".join(queue.name for queue in queues if not queue.balanced)
+    return f"ledger: {put:,} put, but {' + '.join(parts)}: {wrong} does not add up, which is a fault in mprun"

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from runner.events.report import Report
 from runner.events.report_fields import Failure, QueueLine, StageLine
+from runner.events.report_view import ledger_sentence
 from runner.render.lines import UNFINISHED_RUNS, Emphasis, OutputLine
 from runner.text import and_more, cells, colour_allowed, visible
 from runner.units import counted, format_size, rough_duration, short_time
@@ -248,30 +249,6 @@ def _table(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> Render
     for row in rows:
         table.add_row(*(Text(visible(row[heading])) for heading in headings))
     return table
-
-
-_KINDS = {
-    "done_before": "done before",
-    "done": "done",
-    "dropped": "dropped",
-    "duplicates": "seen before",
-    "dead_lettered": "dead-lettered",
-    "lost": "lost",
-    "waiting": "not begun",
-    "leased": "begun and not done",
-}
-
-
-def ledger_sentence(queues: Sequence[QueueLine]) -> str:
-    """Say in one line what became of all the items, and whether it adds up."""
-    sums = {kind: sum(getattr(queue, kind) for queue in queues) for kind in _KINDS}
-    sums["done"] -= sums["done_before"]
-    parts = [f"{count:,} {_KINDS[kind]}" for kind, count in sums.items() if count or kind == "done"]
-    put = sum(queue.put for queue in queues)
-    if all(queue.balanced for queue in queues):
-        return f"ledger: {put:,} put = {' + '.join(parts)}"
-    wrong = ", ".join(queue.name for queue in queues if not queue.balanced)
-    return f"ledger: {put:,} put, but {' + '.join(parts)}: {wrong} does not add up, which is a fault in mprun"
 
 
 def _last_line(report: Report) -> Text:

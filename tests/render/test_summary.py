@@ -12,7 +12,7 @@ import pytest
 
 from runner.events.report import Report
 from runner.events.report_fields import Failure, QueueLine, StageLine
-from runner.render.summary import MOST_KINDS_SHOWN, ledger_sentence, print_report
+from runner.render.summary import MOST_KINDS_SHOWN, print_report
 
 CHEF = StageLine(name="chef", role="producer", workers=3, sent=9, items_per_second=3.75, busy=0.41)
 EATER = StageLine(
@@ -185,27 +185,6 @@ def test_the_last_line_is_the_outcome(outcome: str, exit_code: int, seconds: flo
     report = replace(DONE, outcome=outcome, exit_code=exit_code, seconds=seconds)
 
     assert printed(report).splitlines()[-1] == expected
-
-
-@pytest.mark.parametrize(
-    ("queues", "expected"),
-    [
-        ([STEAMER], "ledger: 9 put = 9 done"),
-        ([STEAMER, STEAMER], "ledger: 18 put = 18 done"),
-        (
-            [replace(STEAMER, done=6, dropped=2, leased=1)],
-            "ledger: 9 put = 6 done + 2 dropped + 1 begun and not done",
-        ),
-        ([replace(STEAMER, put=2000, waiting=1991)], "ledger: 2,000 put = 9 done + 1,991 not begun"),
-        ([replace(STEAMER, put=2000, done=2000)], "ledger: 2,000 put = 2,000 done"),
-        (
-            [replace(STEAMER, done=8)],
-            "ledger: 9 put, but 8 done: steamer does not add up, which is a fault in mprun",
-        ),
-    ],
-)
-def test_the_ledger_is_one_sentence(queues: list[QueueLine], expected: str) -> None:
-    assert ledger_sentence(queues) == expected
 
 
 def test_a_pipe_gets_no_escape_code_even_when_colour_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from runner.events.report_fields import QueueLine, StageLine
+from runner.events.report_view import ledger_sentence
 from runner.render.page.charts import (
     SMALL,
     Bound,
@@ -35,7 +36,6 @@ from runner.render.page.tables import (
     text_block,
     took,
 )
-from runner.render.summary import ledger_sentence
 from runner.text import clip
 from runner.units import counted, rough_duration
 from runner.watch.state import KindOfFailure
