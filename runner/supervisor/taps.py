@@ -31,8 +31,8 @@ from runner.transports.base import Transport
 LEASE = 1.5
 """Seconds for which a tap is kept open without a word of whoever opened it."""
 MOST_TAPS = 32
-MOST_ITEMS = 10_000
-"""That may be asked for in a period."""
+MOST_A_SECOND = 1000
+"""Items that may be asked for: each costs the supervisor about as much as an event does."""
 SHORTEST = 0.1
 """Seconds of a period, at the least."""
 _SLICES = 10
@@ -42,6 +42,8 @@ _MOST_KEPT = 500
 _MOST_SENT = 96 * 1024
 """Bytes of items in one answer: what the socket takes at once, whether it is read or not."""
 _MOST_KEY = 64
+_LONGEST = 48 * 1024
+"""Of one item, as JSON. What workers draw is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,21 +242,15 @@ class Taps:
             "items": tap.fetch(),
         }
 
-    def open_ones(self) -> list[dict[str, Any]]:
-        """Name the taps that are open."""
-        points = [tap.point for tap in self._taps.values()]
-        return [{"kind": each.kind, "name": each.name, "side": each.side} for each in points]
-
     def shown(self, fact: ItemShown) -> None:
         """A worker has shown an item: keep it for all whom it is for."""
-        worker, side, queues = self._workers[fact.worker], Side(fact.side), fact.fields.get("queues", ())
-        stage = worker.plan.stage
-        taking = [tap for tap in self._taps.values() if tap.takes(stage, side, queues)]
+        stage, side, told = self._workers[fact.worker].plan.stage, Side(fact.side), _plausible(fact.fields)
+        taking = [tap for tap in self._taps.values() if told and tap.takes(stage, side, told["queues"])]
         if not taking:
             return
-        about = {"worker": fact.worker, "stage": stage}
-        item = fact.fields.get("item")
-        shown = {**fact.fields, **about, "item": item if self._mask is None else self._mask(item)}
+        if self._mask is not None:
+            told["item"] = self._mask(told["item"])
+        shown = {**told, "worker": fact.worker, "stage": stage}
         size = len(json.dumps(shown))
         for tap in taking:
             tap.add(shown, size)
@@ -341,10 +337,29 @@ class Taps:
         self.due = min((min(tap.due, tap.until) for tap in self._taps.values()), default=math.inf)
 
 
+def _plausible(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a worker has told of an item, which is gossip; nothing where it makes no sense."""
+    told = {key: fields.get(key) for key in ("at", "queues", "id", "item", "whole")}
+    at, queues, item_id = told["at"], told["queues"], told["id"]
+    fits = (
+        isinstance(at, int | float)
+        and isinstance(queues, list)
+        and all(isinstance(each, str) for each in queues)
+        and (item_id is None or isinstance(item_id, str))
+        and isinstance(told["whole"], bool)
+    )
+    try:
+        return told if fits and len(json.dumps(told)) <= _LONGEST else {}
+    except RecursionError:  # nested as no worker draws
+        return {}
+
+
 def _rate(request: Mapping[str, Any]) -> TapRate:
     limit, per = request.get("limit", 10), request.get("per", 1.0)
-    if type(limit) is not int or not 1 <= limit <= MOST_ITEMS:
-        raise UsageError(f"a tap shows 1 to {MOST_ITEMS} items in its time, got {safe_repr(limit)}")
+    if type(limit) is not int or limit < 1:
+        raise UsageError(f"a tap shows one item or more in its time, got {safe_repr(limit)}")
     if type(per) not in (int, float) or not SHORTEST <= per <= 1e9:
         raise UsageError(f"the time of a tap is {SHORTEST}s or more, got {safe_repr(per)}")
+    if limit > MOST_A_SECOND * per:
+        raise UsageError(f"a tap shows at most {MOST_A_SECOND:,} items a second, got {limit:,} in {per}s")
     return TapRate(limit, float(per))

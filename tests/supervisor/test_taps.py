@@ -171,7 +171,6 @@ def test_a_tap_of_which_nothing_is_heard_is_forgotten_and_its_leave_withdrawn() 
     run.taps.advance(time.monotonic() + LEASE + 0.1)
 
     assert not any(run.pages.leave.values())
-    assert [] == run.taps.open_ones()
     assert float("inf") == run.taps.due
 
 
@@ -199,7 +198,7 @@ def test_no_more_is_kept_in_a_period_than_was_asked_for() -> None:
 
 def test_what_is_not_fetched_is_left_out_and_counted() -> None:
     run = Run()
-    run.ask(limit=10_000)
+    run.ask(limit=1000, per=60)
 
     for number in range(700):
         run.show(number)
@@ -245,8 +244,9 @@ def test_secrets_are_taken_out() -> None:
         ({"key": ""}, "a tap has a key of 1 to 64 characters, got ''"),
         ({"key": 3}, "a tap has a key of 1 to 64 characters, got 3"),
         ({"side": "up"}, "a tap looks at what goes in or out, got 'up'"),
-        ({"limit": 0}, "a tap shows 1 to 10000 items in its time, got 0"),
-        ({"limit": True}, "a tap shows 1 to 10000 items in its time, got True"),
+        ({"limit": 0}, "a tap shows one item or more in its time, got 0"),
+        ({"limit": True}, "a tap shows one item or more in its time, got True"),
+        ({"limit": 2000}, "a tap shows at most 1,000 items a second, got 2,000 in 1.0s"),
         ({"per": 0}, "the time of a tap is 0.1s or more, got 0"),
         ({"per": "1s"}, "the time of a tap is 0.1s or more, got '1s'"),
     ],
@@ -269,3 +269,24 @@ def test_there_is_an_end_to_how_many_may_look() -> None:
 def test_a_run_in_one_process_shows_nothing() -> None:
     with pytest.raises(UsageError, match="`inline` is one process"):
         Run(plan(stage("lister", to="urls"), stage("eater", "urls"), transport="inline")).ask()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"queues": 3},
+        {"queues": [3]},
+        {"at": "now"},
+        {"id": 3},
+        {"whole": None},
+        {"item": "x" * 60_000},
+    ],
+)
+def test_what_no_worker_of_ours_would_say_is_not_heard(odd: dict[str, Any]) -> None:
+    run = Run()
+    run.ask()
+    told = {"at": 1.0, "item": 1, "whole": True, "id": None, "queues": ["urls"], **odd}
+
+    run.taps.shown(ItemShown("fetcher-1", Side.TAKEN, told))
+
+    assert [] == run.items()

@@ -32,8 +32,8 @@ from runner.watch.tap import POLL, Direction, ShownItem, TapClient
 
 _LOOKS = 10
 """How many times as many items are looked at where a condition says which are shown."""
-_MOST_LOOKS = 1000
-"""That many for each period, where no more are to be shown."""
+_MOST_LOOKS = 100
+"""So many a second, unless more are to be shown."""
 EXAMPLES = examples(
     "mprun tap shop pages                    ten items a second of queue 'pages'",
     "mprun tap shop fetcher --in             what the workers of a stage take",
@@ -49,7 +49,7 @@ EXAMPLES = examples(
 @click.option("--in", "goes_in", is_flag=True, help="What a stage takes, or what is put on a queue.")
 @click.option("--out", "goes_out", is_flag=True, help="What a stage makes, or what is taken of a queue.")
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=10, show_default=True, help="At most so many items …"
+    "--limit", type=click.IntRange(1), default=10, show_default=True, help="At most so many items …"
 )
 @click.option("--per", default="1s", show_default=True, metavar="TIME", help="… in this time.")
 @click.option("--for", "seconds", metavar="TIME", help="End after this time; with 1 if nothing was shown.")
@@ -94,7 +94,7 @@ def command(
     direction: Direction | None = "in" if goes_in else "out" if goes_out else None
     period, ends_after = _duration("--per", per), None if seconds is None else _duration("--for", seconds)
     chosen, picked = _condition(where), _picked(fields)
-    client = _open(run, of, direction, limit if where is None else _looked_at(limit), period)
+    client = _open(run, of, direction, limit if where is None else _looked_at(limit, period), period)
     seen = _Seen(client, chosen, limit, period, count, ends_after)
     show = _printer(form, raw=raw, picked=picked)
     try:
@@ -119,8 +119,8 @@ def _open(run: str, of: str, direction: Direction | None, limit: int, per: float
     return TapClient(folder.path, of, direction, limit=limit, per=per)
 
 
-def _looked_at(limit: int) -> int:
-    return max(limit, min(limit * _LOOKS, _MOST_LOOKS))
+def _looked_at(limit: int, per: float) -> int:
+    return max(limit, min(limit * _LOOKS, int(per * _MOST_LOOKS)))
 
 
 def _duration(option: str, text: str) -> float:
