@@ -4,8 +4,8 @@
               ◄── what was shown since, and how many passed ──┘ ◄────── ItemShown ────────────── workers
 
 Each request is all that a tap is: it opens the tap of its key, or says that it is still wanted, and takes what has come
-since the last one. So nobody is waited for: whoever does not come back in time is forgotten, and what they do not fetch
-in time is left out.
+since the last one. So nobody is waited for: for whoever does not come back in time no worker shows anything more, and
+what they do not fetch at all is left out.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from runner.transports.base import Transport
 
 LEASE = 1.5
 """Seconds for which a tap is kept open without a word of whoever opened it."""
+KEPT = 20.0
+"""Seconds for which what was shown to one is kept after that: who asks is perhaps only slow."""
 MOST_TAPS = 32
 MOST_A_SECOND = 1000
 """Items that may be asked for: each costs the supervisor about as much as an event does."""
@@ -159,10 +161,12 @@ class Tap:
     point: TapPoint
     rate: TapRate
     until: float
-    """When it is forgotten, unless it is asked for again."""
+    """When it rests, unless it is asked for again."""
     period_ends: float
     due: float
     """When leave is given again."""
+    rests: bool = False
+    """Whether nobody has asked for it in time: no worker shows anything for its sake."""
     in_period: int = 0
     turn: int = 0
     left_out: int = 0
@@ -171,6 +175,11 @@ class Tap:
     """Items to be fetched, each with its length as JSON."""
     seen: dict[str, int] = field(default_factory=dict)
     """How many had passed at each worker when leave was given last."""
+
+    @property
+    def next_due(self) -> float:
+        """When something is to be done about it."""
+        return self.until + KEPT if self.rests else min(self.due, self.until)
 
     def takes(self, stage: str, side: Side, queues: Iterable[str]) -> bool:
         """Whether an item that a worker of a stage has shown is one for this tap, by where it looks."""
@@ -229,7 +238,10 @@ class Taps:
         now = time.monotonic()
         tap = self._taps.get(key) or self._open(key, request, now)
         tap.until = now + LEASE
-        self.due = min(self.due, tap.due, tap.until)
+        if tap.rests:
+            tap.rests = False
+            self._give_leave(tap, now)
+        self._schedule()
         left_out, tap.left_out = tap.left_out, 0
         point = tap.point
         return {
@@ -256,13 +268,16 @@ class Taps:
             tap.add(shown, size)
 
     def advance(self, now: float) -> None:
-        """Give leave where it is time to, and forget who has not come back."""
+        """Give leave where it is time to, withdraw it from who has not come back, and forget those in the end."""
         if now < self.due:
             return
-        for key in [key for key, tap in self._taps.items() if now >= tap.until]:
-            self._close(key)
-        for tap in self._taps.values():
-            if now >= tap.due:
+        for key, tap in list(self._taps.items()):
+            if tap.rests and now >= tap.until + KEPT:
+                del self._taps[key]
+            elif not tap.rests and now >= tap.until:
+                tap.rests = True
+                self._withdraw(tap)
+            elif not tap.rests and now >= tap.due:
                 self._give_leave(tap, now)
         self._schedule()
 
@@ -271,6 +286,7 @@ class Taps:
             raise UsageError("this run has jobs, and no items pass; `mprun logs -f` shows what jobs print")
         if self._plan.transport == "inline":
             raise UsageError("a run under `inline` is one process that does nothing but its work")
+        self._make_room()
         if len(self._taps) >= MOST_TAPS:
             raise UsageError(f"{MOST_TAPS} taps are open at this run, which is as many as there may be")
         asked = request.get("side")
@@ -323,18 +339,32 @@ class Taps:
         return worker.earlier.sent + pulse.sent
 
     def _close(self, key: str) -> None:
-        """Forget a tap, and have nobody show what it alone wanted to see."""
-        if (tap := self._taps.pop(key, None)) is None:
-            return
-        others = {(stage, t.point.side) for t in self._taps.values() for stage in t.point.stages}
+        """Forget a tap."""
+        if (tap := self._taps.pop(key, None)) is not None:
+            self._withdraw(tap)
+            self._schedule()
+
+    def _make_room(self) -> None:
+        """Forget the one that has rested for longest, if that is needed to open another."""
+        resting = [key for key, tap in self._taps.items() if tap.rests]
+        if len(self._taps) >= MOST_TAPS and resting:
+            del self._taps[min(resting, key=lambda key: self._taps[key].until)]
+
+    def _withdraw(self, tap: Tap) -> None:
+        """Have nobody show what this one alone wanted to see."""
+        others = {
+            (stage, other.point.side)
+            for other in self._taps.values()
+            if not other.rests and other is not tap
+            for stage in other.point.stages
+        }
         for worker in self._workers.alive():
             side, stage = tap.point.side, worker.plan.stage
             if stage in tap.point.stages and (stage, side) not in others:
                 self._transport.let_show(worker.plan.name, side, 0)
-        self._schedule()
 
     def _schedule(self) -> None:
-        self.due = min((min(tap.due, tap.until) for tap in self._taps.values()), default=math.inf)
+        self.due = min((tap.next_due for tap in self._taps.values()), default=math.inf)
 
 
 def _plausible(fields: Mapping[str, Any]) -> dict[str, Any]:

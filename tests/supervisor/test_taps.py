@@ -17,7 +17,7 @@ from runner.ipc.status_page import Pulse
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, make_plan
 from runner.spec.resources import QueueSpec
-from runner.supervisor.taps import LEASE, MOST_TAPS, TappedWorker, TapPoint, Taps, leave_for, tap_point
+from runner.supervisor.taps import KEPT, LEASE, MOST_TAPS, TappedWorker, TapPoint, Taps, leave_for, tap_point
 from runner.supervisor.workers import WorkerTable
 
 
@@ -163,15 +163,29 @@ def test_what_a_worker_shows_is_fetched_once_by_each_who_looks_there() -> None:
     assert [] == run.items(key="elsewhere")
 
 
-def test_a_tap_of_which_nothing_is_heard_is_forgotten_and_its_leave_withdrawn() -> None:
+def test_leave_for_a_tap_of_which_nothing_is_heard_is_withdrawn_and_given_again_when_it_is() -> None:
     run = Run()
     run.ask()
+    run.show("kept", "fetcher-2")
     assert any(run.pages.leave.values())
 
     run.taps.advance(time.monotonic() + LEASE + 0.1)
 
     assert not any(run.pages.leave.values())
+    assert ["kept"] == run.items()
+    assert any(run.pages.leave.values())
+
+
+def test_a_tap_of_which_nothing_is_heard_at_all_is_forgotten() -> None:
+    run = Run()
+    run.ask()
+    run.show("lost")
+
+    run.taps.advance(time.monotonic() + LEASE + 0.1)
+    run.taps.advance(time.monotonic() + LEASE + KEPT + 0.2)
+
     assert float("inf") == run.taps.due
+    assert [] == run.items()
 
 
 def test_leave_stays_for_the_others_who_look_at_the_same() -> None:
@@ -264,6 +278,8 @@ def test_there_is_an_end_to_how_many_may_look() -> None:
 
     with pytest.raises(UsageError, match="32 taps are open"):
         run.ask("one too many")
+    run.taps.advance(time.monotonic() + LEASE + 0.1)
+    assert "items" in run.ask("one more, as others rest")
 
 
 def test_a_run_in_one_process_shows_nothing() -> None:
