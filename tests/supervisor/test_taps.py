@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,13 @@ def test_there_is_an_end_to_how_many_may_look() -> None:
         run.ask("one too many")
     run.taps.advance(time.monotonic() + LEASE + 0.1)
     assert "items" in run.ask("one more, as others rest")
+
+
+def test_a_run_of_jobs_shows_nothing() -> None:
+    jobs: Any = ("test",)
+
+    with pytest.raises(UsageError, match="this run has jobs, and no items pass; `mprun logs -f`"):
+        Run(replace(SHOP, jobs=jobs)).ask()
 
 
 def test_a_run_in_one_process_shows_nothing() -> None:
