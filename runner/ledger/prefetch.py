@@ -14,7 +14,7 @@ SLOW = 0.0001
 """Seconds from which on an item is a slow one: how many of them make a lease depends on who else wants some."""
 MOST = 1 << 16
 _GROWTH = 8
-_TOLERANCE = 1.25
+_TOLERANCE = 1.5
 """How far from what was said last the time of a slow item may be before it is said anew."""
 
 

@@ -58,13 +58,15 @@ class ItemRange:
 
     def upto(self, stop: int) -> ItemRange:
         """The items before `stop`."""
-        return self if stop == self.stop else replace(self, stop=stop)
+        if stop == self.stop:
+            return self
+        return ItemRange(self.frame, self.start, stop, self.attempt, self.partial, self.history)
 
     def after(self, start: int) -> ItemRange:
         """The items from `start` on; what is known of the first item stays with it."""
         if start == self.start:
             return self
-        return replace(self, start=start, attempt=1, partial=0, history=())
+        return ItemRange(self.frame, start, self.stop)
 
     def again(self, past: object) -> ItemRange:
         """The first item alone, for one more hand-over; `past` is what became of the last one."""

@@ -32,7 +32,7 @@ _LONG = 0.32
 _PER_SECOND = 2500
 """Leases of one queue a second that leave the supervisor time for others."""
 _LOOKS = 4
-"""Readers that are asked whether they may hold more before an advance gives up."""
+"""Readers that are asked whether they may hold more before an advance gives up; and looks in a time of `patience`."""
 
 
 def lease_size(seconds: float, readers: int, unbegun: int) -> int:
@@ -156,14 +156,13 @@ class Readers:
         unbegun = waiting + self.leased - self.busy
         for reader in self._idle.values():
             return reader, self._share(reader, unbegun)
-        reserve = max(len(self._readers), unbegun // _RESERVE)
+        is_plenty = waiting >= max(len(self._readers), unbegun // _RESERVE)
         for _ in range(min(_LOOKS, len(self._hungry))):
             reader = next(iter(self._hungry.values()))
             if not reader.seconds:
                 return reader, reader.may_hold - reader.holds
             # One lease beside what it works on, and not the last ones: these go to whoever comes to need them first.
-            share = self._share(reader, waiting)
-            if reader.holds <= share and waiting >= reserve:
+            if is_plenty and reader.holds <= (share := self._share(reader, waiting)):
                 return reader, share
             del self._hungry[reader.name]
             self._hungry[reader.name] = reader
@@ -290,4 +289,5 @@ class Readers:
             reader.recalled = True
             wanted -= reader.holds - 1
             found.append(Recall(reader.name, reader.handed))
+        self._look_at = max(self._look_at, now + moment / _LOOKS)  # a look at all of them is dear
         return found
