@@ -56,8 +56,8 @@ class Leftovers:
         self._tell = tell
         crowd = max(1, workers // _FEW)
         self._at_first, self._share = max(1, _AT_FIRST // crowd), _SHARE * crowd
-        self._own = _Known.now()
-        self._before = self._own
+        # A process that was just born has no children yet.
+        self._own = self._before = _Known.now(children=frozenset())
         self._due, self._looks = 0.0, 0
 
     def begin(self) -> None:
@@ -155,9 +155,11 @@ class _Known:
         self.threads, self.children, self.files = threads, children, files
 
     @classmethod
-    def now(cls) -> _Known:
-        """Take stock."""
-        return cls({each.ident for each in threading.enumerate()}, _children(), _written_files())
+    def now(cls, children: Set[int] | None = None) -> _Known:
+        """Take stock; `children` are those that there are, where they are known."""
+        if children is None:
+            children = _children()
+        return cls({each.ident for each in threading.enumerate()}, children, _written_files())
 
 
 def _frames_of(frame: Any) -> Iterator[Any]:
@@ -229,8 +231,9 @@ def _is_users_file(file: str) -> bool:
 def _children() -> set[int]:
     found: set[int] = set()
     for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - often, and nothing but the names
-        with suppress(OSError):  # the thread has just ended; or a kernel without the file: then nobody tells
-            found.update(map(int, Path(f"/proc/self/task/{task}/children").read_text().split()))
+        # The thread may just have ended; or the kernel has no such file: then nobody tells.
+        with suppress(OSError), open(f"/proc/self/task/{task}/children", "rb", 0) as listed:  # noqa: PTH123 - often
+            found.update(map(int, listed.readall().split()))
     return found
 
 
