@@ -174,7 +174,9 @@ def prepend_to_path(folder: str) -> None:
     """Put the workflow's folder where imports look first, so that handlers find their own neighbours too."""
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
-        sys.path_importer_cache.pop(folder, None)  # of the others all see by themselves whether they have changed
+        sys.path_importer_cache.pop(
+            folder, None
+        )  # of the others all see by themselves whether they have changed
 
 
 def _unload_namesake(top: str) -> None:

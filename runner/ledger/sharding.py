@@ -6,7 +6,6 @@ supervisor, which never opens an item, only sees its number.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from zlib import crc32
 
@@ -70,6 +69,8 @@ def key_reader(where: str, path: str) -> Callable[[object], object]:
 
 def key_number(key: object) -> int:
     """Return 64 bits for a key: the same in every process and run, unlike `hash`. Raises `ShardKeyError`."""
+    import hashlib  # which loads OpenSSL: few runs need it, and every worker would be forked with it
+
     digest = hashlib.blake2b(_text(key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
