@@ -84,6 +84,7 @@ SMALL_ON_PURPOSE = {
     "exit_status": "a leaf: what a process ended with, in words",
     "package_data": "a leaf: where files that ship with the package are found",
     "cli.gc_tuning": "imported before everything else, so it imports nothing",
+    "cli.help": "answers before click is imported, so it imports nothing",
     "cli.completion": "a command",
     "cli.graph": "a command",
     "handlers.live": "what a run of a program and the check of its workflow both have to know of",

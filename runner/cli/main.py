@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from runner.cli import CLOSE_TIMEOUT, COMPLETE_VARIABLE
 from runner.cli.gc_tuning import defer_collection
+from runner.cli.help import known_answer
 from runner.cli.output import abandon_output, discard_output, print_message, use_utf8, write
 from runner.errors import ExitCode, MprunError, MprunInternalError, SpecError
 
@@ -54,9 +55,12 @@ def _main(argv: Sequence[str], *, is_process: bool = False) -> int:
 
 def _invoke(argv: list[str]) -> tuple[int, float | None]:
     """Run a command; return its exit code, and how many seconds its handlers' threads may still keep this process."""
+    asked = os.environ.get(COMPLETE_VARIABLE)
+    if not asked and (answer := known_answer(argv)) is not None:
+        write(answer)
+        return ExitCode.DONE, None
     from runner.cli.group import cli
 
-    asked = os.environ.get(COMPLETE_VARIABLE)
     if asked:
         from click.shell_completion import shell_complete
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import runner
-from runner.cli.group import COMMANDS, looks_like_file
+from runner.cli.group import COMMANDS, cli, looks_like_file
+from runner.cli.help import HELP_FILE
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -53,8 +55,29 @@ def test_help_imports_nothing_slow(mprun: Path, plain_env: dict[str, str]) -> No
     )
 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "click" in imported
-    assert imported & {"yaml", "jsonschema", "structlog", "rich", "multiprocessing", "pathlib"} == set()
+    assert "runner.cli.main" in imported
+    slow = {"click", "yaml", "jsonschema", "structlog", "rich", "multiprocessing", "pathlib"}
+    assert imported & slow == set()
+
+
+def test_the_help_that_is_kept_is_the_one_that_click_writes() -> None:
+    with cli.make_context("mprun", [], terminal_width=78) as context:
+        written = f"{cli.get_help(context)}\n"
+    if os.environ.get("UPDATE_DOCS"):
+        Path(HELP_FILE).write_text(written, encoding="utf-8")
+
+    assert written == Path(HELP_FILE).read_text(encoding="utf-8"), "run: UPDATE_DOCS=1 pytest tests/cli"
+
+
+def test_a_narrow_terminal_gets_help_that_fits(
+    mprun: Path, plain_env: dict[str, str], run_mprun: RunMprun
+) -> None:
+    done = subprocess.run(
+        [mprun, "--help"], env={**plain_env, "COLUMNS": "60"}, capture_output=True, text=True, check=True
+    )
+
+    assert max(map(len, done.stdout.partition("Exit codes")[0].splitlines())) <= 60
+    assert done.stdout.split() == run_mprun("--help").stdout.split()
 
 
 def test_the_version_is_the_packages(run_mprun: RunMprun) -> None:
