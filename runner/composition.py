@@ -50,6 +50,7 @@ from runner.transports.cut import Cut
 from runner.transports.worker import import_ahead, work
 
 if TYPE_CHECKING:
+    from runner.events.trace_context import TraceContext
     from runner.jobs.resumption import JobsPast
     from runner.record.resumption import TakenRun
     from runner.supervisor.job_scheduler import JobScheduler
@@ -75,6 +76,7 @@ def run(
     resumed: TakenRun | None = None,
     past: JobsPast | None = None,
     hosting: Hosting | None = None,
+    trace: TraceContext | None = None,
 ) -> Report:
     """Run a plan to its end and report. Blocks, prints nothing, leaves no process behind.
 
@@ -84,7 +86,7 @@ def run(
 
     `keep` gets the report before observers are closed: one that shows the run may wait for a screen that is stopped.
     What `recorder` has left to do when this returns, whoever made it waits for. `past` is what a plan of jobs takes
-    over of a run before it.
+    over of a run before it. `trace` is where the run stands in one, for what its jobs start.
 
     Raises:
         UsageError: the transport does not exist on this system.
@@ -109,7 +111,7 @@ def run(
                 else nullcontext(RunFolder(bus.run, hosting.home))
             )
             last.callback(recorder.close)
-            _supervise(plan, bus, signals, run_folder, recorder, resumed, past, hosting or Hosting())
+            _supervise(plan, bus, signals, run_folder, recorder, resumed, past, hosting or Hosting(), trace)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
     return builder.report()
@@ -193,19 +195,19 @@ def _supervise(
     resumed: TakenRun | None,
     past: JobsPast | None,
     hosting: Hosting,
+    trace: TraceContext | None,
 ) -> None:
     """Put the parts together, run the plan to its end, and take them apart in reverse order. Raises as `run` does."""
-    cut = None if resumed is None else resumed.cut
+    cut, incarnation = (None, 1) if resumed is None else (resumed.cut, resumed.incarnation)
     with ExitStack() as parts:
         with _refusals_as_start_failed():
             parts.enter_context(ensure_capacity(plan))
             if recorder.keeps_cuts:
                 note_hidden(run_folder, hidden_by(plan))
-            plan, outputs = parts.enter_context(
-                open_outputs(plan, resumable=resumable(plan) and recorder.keeps_cuts, cut=cut)
-            )
-            mark = mark_of(bus.run, 1 if resumed is None else resumed.incarnation)
-            watchdog = parts.enter_context(_leave_no_process(mark)) if plan.transport != "inline" else None
+            may_resume = resumable(plan) and recorder.keeps_cuts
+            plan, outputs = parts.enter_context(open_outputs(plan, resumable=may_resume, cut=cut))
+            marked = _leave_no_process(mark_of(bus.run, incarnation))
+            watchdog = parts.enter_context(marked) if plan.transport != "inline" else None
             resources = parts.enter_context(open_resources(plan))
             opened = _hosted_transport(plan, signals.wake, resources.providers, cut, hosting)
             transport = parts.enter_context(opened)
@@ -214,7 +216,7 @@ def _supervise(
                 letters.resume(cut.letters)
         feeder = NO_FEEDER
         if plan.jobs and watchdog is not None:
-            feeder = _job_scheduler(plan, transport, bus, run_folder, watchdog, recorder, past)
+            feeder = _job_scheduler(plan, transport, bus, run_folder, watchdog, recorder, past, trace)
         supervisor = Supervisor(
             plan,
             transport,
@@ -227,8 +229,8 @@ def _supervise(
             outputs,
             recorder,
         )
-        if resumed is not None and cut is not None:
-            supervisor.resume(cut, resumed.incarnation)
+        if cut is not None:
+            supervisor.resume(cut, incarnation)
         if watchdog is not None and hosting.home is None:
             parts.enter_context(_serve_requests(supervisor, transport, run_folder, bus.observers))
             mask, snapshot = bus.mask or dict, supervisor.controller.snapshot
@@ -286,6 +288,7 @@ def _job_scheduler(
     watchdog: Watchdog,
     recorder: NoRecord,
     past: JobsPast | None,
+    trace: TraceContext | None,
 ) -> JobScheduler:
     """Make what decides about the jobs of a plan.
 
@@ -305,7 +308,7 @@ def _job_scheduler(
     except OSError as error:
         where = f"the logs of jobs can't be kept under '{run_folder.home}': {error.strerror}"
         raise UsageError(f"{where}; set {HOME} to a folder that can be written") from error
-    builder = RequestBuilder(plan, secrets, logs, run_folder.home)
+    builder = RequestBuilder(plan, secrets, logs, run_folder.home, trace)
     known = [pid for pid in process.children() if pid != watchdog.pid]
 
     def end_orphans(alive: Collection[int]) -> None:

@@ -67,6 +67,7 @@ OWNERS = {
     "jsonschema": ("loader.schema.validate", "spec.contracts"),
     "structlog": ("render.log",),
     "click": ("cli.*",),
+    "opentelemetry": ("telemetry.opentelemetry.*",),
     "prometheus_client": ("telemetry.prometheus",),
     "rich": ("render.progress", "render.summary", "render.top.*", "text"),
     "starlette": ("web.*",),

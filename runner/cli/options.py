@@ -84,6 +84,7 @@ class RunOptions:
     bell: bool | None = None
     metrics: Sequence[str] = ()
     html: Path | None = None
+    otel: bool = False
 
 
 def _refusing_in_json(command: Decorated) -> Decorated:

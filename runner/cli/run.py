@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runner.cli.checking import JobsChoice
     from runner.cli.watching.metrics import OpenMetrics
     from runner.events.report import Report
+    from runner.events.trace_context import TraceContext
     from runner.jobs.resumption import JobsPast
     from runner.record.fold import FailureObserver
     from runner.record.recorder import NoRecord
@@ -47,6 +48,8 @@ class Watchers:
     observers: Sequence[ObserverProcess]
     recorder: NoRecord
     metrics: OpenMetrics | None
+    trace: TraceContext | None
+    """Where the run stands in a trace, if that is sent to somebody."""
     failures: FailureObserver
     """Not a process: the kinds of failures, for the end."""
     config: UserConfig
@@ -118,6 +121,14 @@ _metrics = click.option(
     " second, and at the end, to FILE, whose name ends in .prom. Needs the extra `metrics`. May be repeated.",
 )
 
+_otel = click.option(
+    "--otel/--no-otel",
+    default=False,
+    envvar="MPRUN_OTEL",
+    help="Send spans and metrics to a collector of OpenTelemetry, by OTLP over HTTP, where the usual variables such as"
+    " OTEL_EXPORTER_OTLP_ENDPOINT say. Needs the extra `otel`. MPRUN_OTEL=1 in the environment says the same.",
+)
+
 
 _bell = click.option(
     "--bell/--no-bell",
@@ -129,7 +140,19 @@ _bell = click.option(
 
 def how_shown(command: Decorated) -> Decorated:
     """Add the options that say what is told and kept of a run; their values are fields of `RunOptions`."""
-    for option in (_bell, _record, _metrics, _quiet, _progress, _log_level, _log, _html, _report, _events):
+    for option in (
+        _bell,
+        _record,
+        _otel,
+        _metrics,
+        _quiet,
+        _progress,
+        _log_level,
+        _log,
+        _html,
+        _report,
+        _events,
+    ):
         command = option(command)
     return command
 
@@ -286,6 +309,7 @@ def run_plan(prepared: Prepared, watching: Watchers, chosen: RunOptions) -> tupl
                 watching.recorder,
                 prepared.taken,
                 prepared.past,
+                trace=watching.trace,
             )
     except BaseException as error:
         watching.recorder.finish()
@@ -342,7 +366,7 @@ def watchers(chosen: RunOptions) -> Iterator[Watchers]:
     config = read_user_config(os.environ)
     recorder = open_recorder() if chosen.record and chosen.transport != "inline" else NO_RECORD
     try:
-        metrics = _open_metrics(chosen)
+        metrics, trace = _open_metrics(chosen), _open_trace(chosen)
         observers = open_observers(
             stream=sys.stderr,
             log=chosen.log,
@@ -350,13 +374,14 @@ def watchers(chosen: RunOptions) -> Iterator[Watchers]:
             progress=False if chosen.quiet else chosen.progress,
             jobs=output_mode(chosen.output, quiet=chosen.quiet, log=chosen.log),
             metrics=None if metrics is None else metrics.targets,
+            trace=trace,
         )
         if metrics is not None:
             metrics.close()
     except BaseException:
         recorder.abandon()
         raise
-    watching = Watchers(observers, recorder, metrics, FailureObserver(), config)
+    watching = Watchers(observers, recorder, metrics, trace, FailureObserver(), config)
     try:
         yield watching
     except BaseException as error:
@@ -371,6 +396,14 @@ def _open_metrics(chosen: RunOptions) -> OpenMetrics | None:
     from runner.cli.watching.metrics import open_metrics
 
     return open_metrics(chosen.metrics, log=chosen.log, quiet=chosen.quiet)
+
+
+def _open_trace(chosen: RunOptions) -> TraceContext | None:
+    if not chosen.otel:
+        return None
+    from runner.cli.watching.tracing import open_trace
+
+    return open_trace(os.environ)
 
 
 def finish(report: Report, watching: Watchers, chosen: RunOptions, lost: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.facts import dataclass
 from runner.jobs.graph import StartLeg
@@ -26,6 +27,9 @@ from runner.spec.expressions.evaluate import Context, NeedContext
 from runner.spec.jobs import CommandSpec, JobSpec, LegSpec, ReadySpec, ServiceSpec, StepSpec
 from runner.spec.plan import Plan
 from runner.spec.shell_quoting import POSIX
+
+if TYPE_CHECKING:
+    from runner.events.trace_context import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +173,11 @@ class Secrets:
 class RequestBuilder:
     """Makes the requests of one run."""
 
-    def __init__(self, plan: Plan, secrets: Secrets, logs: Path, home: Path) -> None:
-        """`logs` is the folder for logs, `home` that of the record."""
+    def __init__(
+        self, plan: Plan, secrets: Secrets, logs: Path, home: Path, trace: TraceContext | None = None
+    ) -> None:
+        """`logs` is the folder for logs, `home` that of the record; `trace` is told to what jobs start."""
+        self._trace = trace
         self._plan = plan
         self._secrets = secrets
         self._logs = str(logs)
@@ -235,6 +242,8 @@ class RequestBuilder:
         """Return the request for an attempt."""
         leg = start.leg
         fill, env = TemplateFiller(needs, self._secrets.values).of_leg(leg)
+        if self._trace is not None:
+            env = {"TRACEPARENT": self._trace.below_job(leg.id, start.attempt), **env}
         log = self.log_of(leg, start.attempt)
         directory = self._directory(leg, fill)
         dotenv = self._dotenv(leg)

@@ -1,6 +1,7 @@
 """What the supervisor says, taken in by a thread of its own: a stopped screen holds up who writes to it, and no other.
 
     supervisor ── lines ──► EventIntake ──┬──► RunHub ──► who watches the run
+                                     ├──► metrics, and what else never waits for anybody
                                      └──► backlog, bounded ──► log, file of events, live view: the main thread
 
 A write to a stopped terminal blocks for as long as somebody likes. Meanwhile snapshots are left out of the backlog, and
@@ -17,6 +18,7 @@ import stat
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from runner.events.base import Event
@@ -37,9 +39,13 @@ _FEW: Final = 100
 class EventIntake(threading.Thread):
     """Begins with `start`; what comes is had by `take`."""
 
-    def __init__(self, connection: socket.socket, parent: int) -> None:
-        """`parent` is the supervisor's pid. To be made in the child."""
+    def __init__(self, connection: socket.socket, parent: int, follow: Callable[[Event], None]) -> None:
+        """`parent` is the supervisor's pid; `follow` is told of each event, blocks never and raises nothing.
+
+        To be made in the child.
+        """
         super().__init__(daemon=True)
+        self._follow = follow
         connection.setblocking(False)
         self._connection = connection
         self._upstream = Upstream(connection, parent)
@@ -76,6 +82,8 @@ class EventIntake(threading.Thread):
         while chunk := self._receive():
             *lines, rest = (rest + chunk).split(b"\n")
             events = [event_of(line) for line in lines if line]  # an empty line is what a file came with
+            for event in events:
+                self._follow(event)
             self._backlog.put(events)
             self._watching.observe(events)
             self._upstream.have_read()

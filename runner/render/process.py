@@ -18,7 +18,7 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from runner.events.base import Event
 from runner.events.run import EventsDropped, RunFinished, RunProgress
@@ -28,6 +28,9 @@ from runner.process.signals import SignalInbox
 from runner.render.process_main import ALIVE, JobOutputOptions, RenderOptions, serve
 from runner.telemetry.destination import MetricsTargets
 from runner.text import colour_allowed
+
+if TYPE_CHECKING:
+    from runner.events.trace_context import TraceContext
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that the end of a run waits for the last lines to be written."""
@@ -45,12 +48,14 @@ def open_observers(
     progress: bool | None = None,
     jobs: JobOutputOptions | None = None,
     metrics: MetricsTargets | None = None,
+    trace: TraceContext | None = None,
 ) -> list[ObserverProcess]:
     """Start what shows a run on `stream`, which must have a descriptor. Call it before any worker starts.
 
     It prepares beside whatever the caller does next, and shows nothing before the first event. `progress` is the
     live view: None is where it fits; it needs a terminal in any case. `jobs` says how to show what jobs print, should
-    the workflow have any. `metrics` says where to tell these; the caller closes his copies of what listens.
+    the workflow have any. `metrics` says where to tell these; the caller closes his copies of what listens. `trace`
+    is where the run stands in one that is sent.
 
     Raises:
         OSError: there can be no further process.
@@ -65,6 +70,7 @@ def open_observers(
         live=term_can_move and (text if progress is None else progress),
         jobs=jobs,
         metrics=metrics,
+        trace=trace,
     )
     return [ObserverProcess(options)]
 

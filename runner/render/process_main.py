@@ -13,11 +13,12 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, runtime_checkable
 
 from runner.errors import ExitCode
 from runner.events.bus import Bus, Observer
@@ -27,12 +28,16 @@ from runner.ipc.descriptors import stand_apart
 from runner.render.intake import EventIntake
 from runner.telemetry.destination import MetricsTargets, TelemetryLost
 
+if TYPE_CHECKING:
+    from runner.events.trace_context import TraceContext
+
 _LAST_WATCHERS = 1.0
 """Seconds, and no more, for who watches to hear the last word: it takes a fifth of one where somebody does not read."""
 _GRACE = 2.0
 """Seconds, and at most twice as many, for the last lines of a supervisor that was killed."""
 ALIVE = b"\0"
 """Sent while there is still something to show after the end, and somebody reads it."""
+_ALIVE_EVERY = 0.5
 TERMINAL_DRAIN_TIMEOUT = 4.0
 """Seconds after the end in which a terminal is shown what is left: nobody reads a gigabyte that scrolls by."""
 DRAIN_TIMEOUT = 60.0
@@ -72,6 +77,8 @@ class RenderOptions:
     jobs: JobOutputOptions | None = None
     metrics: MetricsTargets | None = None
     """Where metrics are told, besides."""
+    trace: TraceContext | None = None
+    """Where the run stands in a trace that is sent; None where nothing is."""
 
 
 def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoReturn:
@@ -125,6 +132,8 @@ def _import_ahead(options: RenderOptions) -> None:
     import_module("runner.render.log")
     if options.metrics is not None:
         import_module("runner.telemetry.observer")
+    if options.trace is not None:
+        import_module("runner.telemetry.opentelemetry.observer")
     if "rich" in sys.modules and not sys.modules["rich"]:
         del sys.modules["rich"]  # who draws wide characters asks it how wide
 
@@ -145,9 +154,10 @@ def _import_when_used(name: str) -> None:
 
 def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str:
     """Show every event, and return what could not be written. Nothing is touched before the first word."""
-    bus, intake = Bus(run=""), EventIntake(connection, parent)
+    bus, followers = Bus(run=""), Bus(run="", observers=_telemetry(options))
+    intake = EventIntake(connection, parent, followers.forward)
     intake.start()
-    while (events := intake.take(_tick(bus))) is not None:
+    while (events := intake.take(_tick(bus, followers))) is not None:
         for event in events:
             if not bus.run:
                 bus.run = event.run
@@ -156,8 +166,19 @@ def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str
             bus.forward(event)
     _drain(bus, connection, parent)
     bus.close()
+    _close_followers(followers, connection)
     intake.join(_LAST_WATCHERS)
-    return _describe_failures(bus, intake.trouble)
+    return _describe_failures([*bus.dropped, *followers.dropped], intake.trouble)
+
+
+def _close_followers(followers: Bus, connection: socket.socket) -> None:
+    """Let each do what is left, for which it has a time of its own; the supervisor waits meanwhile."""
+    closing = threading.Thread(target=followers.close, daemon=True)
+    closing.start()
+    while closing.is_alive():
+        closing.join(_ALIVE_EVERY)
+        with contextlib.suppress(OSError):
+            connection.send(ALIVE, socket.MSG_DONTWAIT)
 
 
 def _drain(bus: Bus, connection: socket.socket, parent: int) -> None:
@@ -172,7 +193,6 @@ def _observers(options: RenderOptions, files: Iterable[int], *, has_jobs: bool) 
     from runner.render.log import FileObserver
 
     others: list[Observer] = [FileObserver(os.fdopen(file, "wb")) for file in files]
-    others += _metrics(options)
     if has_jobs and options.jobs is not None:
         return [*others, *_job_observers(options, options.jobs)]
     os.dup2(0, 1)  # stdout is the handlers' own
@@ -196,12 +216,18 @@ def _job_observers(options: RenderOptions, jobs: JobOutputOptions) -> list[Obser
     return observers
 
 
-def _metrics(options: RenderOptions) -> list[Observer]:
-    if options.metrics is None:
-        return []
-    from runner.telemetry.observer import MetricsObserver
+def _telemetry(options: RenderOptions) -> list[Observer]:
+    """Open what tells other systems: it is told of events by the intake itself, since a screen must not hold it up."""
+    found: list[Observer] = []
+    if options.metrics is not None:
+        from runner.telemetry.observer import MetricsObserver
 
-    return [MetricsObserver(options.metrics)]
+        found.append(MetricsObserver(options.metrics))
+    if options.trace is not None:
+        from runner.telemetry.opentelemetry.observer import OpenTelemetryObserver
+
+        found.append(OpenTelemetryObserver(options.trace))
+    return found
 
 
 def _log(options: RenderOptions) -> Observer:
@@ -227,19 +253,20 @@ def _previous_run(begun: RunStarted) -> tuple[float, float] | None:
     return None if before is None else (before.seconds, before.began)
 
 
-def _tick(bus: Bus) -> float | None:
+def _tick(*buses: Bus) -> float | None:
     """Let those who show what grows show it. Return the seconds until they want to again; None if they do not."""
-    waits = [observer.tick() for observer in bus.observers if isinstance(observer, Ticking)]
+    found = [observer for bus in buses for observer in bus.observers]
+    waits = [observer.tick() for observer in found if isinstance(observer, Ticking)]
     return min((wait for wait in waits if wait is not None), default=None)
 
 
 _WRITTEN = {"FileObserver": "the file of events", "LogObserver": "the log", "JobOutput": "what jobs print"}
 
 
-def _describe_failures(bus: Bus, of_hub: Exception | None) -> str:
+def _describe_failures(dropped: Iterable[tuple[Observer, Exception]], of_hub: Exception | None) -> str:
     """Say what could not be written. A reader of the log that went away did not want the rest: no trouble."""
     failures = [] if of_hub is None else [f"nobody could watch any more: {type(of_hub).__name__}: {of_hub}"]
-    for observer, error in bus.dropped:
+    for observer, error in dropped:
         what = _WRITTEN.get(type(observer).__name__)
         if isinstance(error, TelemetryLost):
             failures.append(str(error))

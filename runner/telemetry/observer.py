@@ -43,7 +43,7 @@ class MetricsObserver:
             _Server(socket.socket(fileno=listener), self._exposition)
 
     def observe(self, event: Event) -> None:
-        """Take note of one event."""
+        """Take note of one event. May be called by another thread than the rest."""
         with self._lock:
             self._state.observe(event)
         self._is_fresh = True
@@ -71,12 +71,12 @@ class MetricsObserver:
     def _write(self) -> None:
         if not self._files:
             return
-        begun = time.monotonic()
+        begun, self._is_fresh = time.monotonic(), False
         _, text = self._exposition(None)
         for file in self._files:
             file.write(text)
         now = time.monotonic()
-        self._next, self._is_fresh = now + max(_EVERY, _SHARE * (now - begun)), False
+        self._next = now + max(_EVERY, _SHARE * (now - begun))
 
     def _exposition(self, accept: str | None) -> tuple[str, bytes]:
         with self._lock:

@@ -28,6 +28,7 @@ from runner.events.report import (
     weigh_stages,
 )
 from runner.events.run import (
+    EventsDropped,
     ItemEvent,
     RunFinished,
     RunOutcome,
@@ -133,6 +134,8 @@ class RunState:
                 self.phase, self.stop_reason = RunPhase.STOPPING, event.reason
             case RunFinished():
                 self.phase, self.finished, self.ended = RunPhase.ENDED, event, event.at
+            case EventsDropped(count=count):
+                self.missed += count
             case RunProgress():
                 self._snapshots.add(event.elapsed, event)
             case _ if self.phase is RunPhase.STARTING:

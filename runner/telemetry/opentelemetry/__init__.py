@@ -1,0 +1,1 @@
+"""What is sent to a collector of OpenTelemetry: the only place that knows its libraries."""
