@@ -35,12 +35,13 @@ COMMANDS = {
     "test": Entry("Run the tests that stand in workflow files.", "runner.cli.files.test:command"),
     "graph": Entry("Draw the stages and queues.", "runner.cli.graph:command"),
     "schema": Entry(
-        "Print the schema of workflows, events or reports, or its page.", "runner.cli.schema:command"
+        "Print the schema of workflows, events, reports or `top`, or its page.", "runner.cli.schema:command"
     ),
     "handlers": Entry("List the kinds of handlers, or explain one.", "runner.cli.handlers:command"),
     "new": Entry("Write a first workflow with a test, or copy an example.", "runner.cli.new:command"),
     "dlq": Entry("Look at dead letters, and put them back.", "runner.cli.dead_letters:command"),
     "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
+    "top": Entry("Watch a run on a terminal, and act on it.", "runner.cli.watching.top:command"),
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),
     "scale": Entry("Give a stage of a run more or fewer workers.", "runner.cli.running:scale"),
     "tap": Entry("Show some of the items that pass in a run.", "runner.cli.watching.tap:command"),

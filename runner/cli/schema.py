@@ -45,7 +45,7 @@ mprun.run_file("kitchen.yaml", observers=[Deaths()])
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("which", type=click.Choice(["workflow", "event", "report"]), default="workflow")
+@click.argument("which", type=click.Choice(["workflow", "event", "report", "top"]), default="workflow")
 @output_format(["json", "markdown"])
 def command(which: str, form: str) -> int:
     """Print the JSON Schema (draft 2020-12) of one kind of document; of workflow files if none is named.
@@ -91,6 +91,10 @@ def _schema(which: str) -> dict[str, Any]:
             from runner.events.report import report_schema
 
             return report_schema()
+        case "top":
+            from runner.watch.snapshot import snapshot_schema
+
+            return snapshot_schema()
         case _:
             from runner.loader.schema.workflow import workflow_schema
 

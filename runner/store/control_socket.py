@@ -97,15 +97,15 @@ class ControlSocket:
         caller.close()
 
 
-def ask(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask the run whose folder this is; wait for its answer.
+def ask(folder: Path, request: Mapping[str, Any], *, timeout: float = _ANSWER_TIMEOUT) -> dict[str, Any]:
+    """Ask the run whose folder this is; wait for its answer, so many seconds at the most.
 
     Raises:
         RunSilent: it does not run any more, or does not answer; the cause says which.
         UsageError: it refuses: its own words.
     """
     try:
-        with connect_to(folder, SOCKET, _ANSWER_TIMEOUT) as line:
+        with connect_to(folder, SOCKET, timeout) as line:
             line.sendall(json.dumps(request).encode() + b"\n")
             reply = json.loads(_read_all(line))
     except (OSError, ValueError) as error:

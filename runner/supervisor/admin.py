@@ -10,6 +10,7 @@
 {"do": "stop", "job": "test"}                        cancel one job
 {"do": "scale", "stage": "eater", "count": 4}        more workers, or fewer
 {"do": "tap", "key": "1", "of": "pages"}             some of the items that pass there, since it was asked last
+{"do": "stacks", "worker": "c1"}                     the Python stacks of its threads, now
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ from runner.supervisor.workers import (
 from runner.text import REPR_WIDTH, safe_repr
 from runner.transports.base import Transport
 
+_LONGEST_STACKS = 16 * 1024
+"""Characters: an answer is to fit into the buffer of a socket."""
+
 
 class AdminApi:
     """Turns requests into calls, and mistakes into answers."""
@@ -52,6 +56,7 @@ class AdminApi:
             "stop": self._stop,
             "scale": self._scale,
             "tap": self._tap,
+            "stacks": self._stacks,
         }
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,14 +82,12 @@ class AdminApi:
             raise UsageError(
                 "this run has jobs, and its workers take them in turn; one job is stopped by --job"
             )
-        states = {each["worker"]: each["state"] for each in snapshot["workers"]}
-        worker = _known("the run has no worker", request["worker"], list(states))
-        state = states[worker]
-        if state not in ("alive", "terminating"):
-            raise UsageError(
-                f"worker '{worker}' {'has ended already' if state == 'ended' else 'has not begun yet'}"
-            )
+        worker = _living(snapshot, request["worker"])
         return {"terminating": worker, "signal": self._run.end_worker(worker)}
+
+    def _stacks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        worker = _living(self._run.snapshot(), request.get("worker"))
+        return {"worker": worker, "stacks": self._run.stacks(worker)[:_LONGEST_STACKS]}
 
     def _scale(self, request: Mapping[str, Any]) -> dict[str, Any]:
         stages = [each["name"] for each in self._run.snapshot()["stages"]]
@@ -97,6 +100,18 @@ class AdminApi:
 
     def _tap(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return self._run.tap(request)
+
+
+def _living(snapshot: Mapping[str, Any], name: object) -> str:
+    """Return the worker that is named, if it lives."""
+    states = {each["worker"]: each["state"] for each in snapshot["workers"]}
+    worker = _known("the run has no worker", name, list(states))
+    state = states[worker]
+    if state not in ("alive", "terminating"):
+        raise UsageError(
+            f"worker '{worker}' {'has ended already' if state == 'ended' else 'has not begun yet'}"
+        )
+    return worker
 
 
 def _known(otherwise: str, name: object, known: Sequence[str]) -> str:
@@ -195,6 +210,10 @@ class RunController:
         number = signal.SIGKILL if again else signal.SIGTERM
         self._hooks.ask_to_end(worker, number, FROM_OUTSIDE)
         return number.name
+
+    def stacks(self, name: str) -> str:
+        """Ask a worker for its Python stacks; empty where it does not answer within a moment."""
+        return self._transport.stacks([name]).get(name, "")
 
     def resize(self, stage: str, count: int) -> None:
         """Bring a stage to `count` workers.

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.mark.parametrize("which", ["workflow", "event", "report"])
+@pytest.mark.parametrize("which", ["workflow", "event", "report", "top"])
 def test_it_prints_the_schema_that_ships(run_mprun: RunMprun, checkout: Path, which: str) -> None:
     done = run_mprun("schema", which)
 

@@ -29,6 +29,10 @@ class Run:
         self.told.append(("end", worker))
         return "SIGTERM"
 
+    def stacks(self, worker: str) -> str:
+        self.told.append(("stacks", worker))
+        return "x" * 100_000
+
     def resize(self, stage: str, count: int) -> None:
         if count == 13:
             raise UsageError("not thirteen")
@@ -45,6 +49,7 @@ def nested(depth: int) -> list[Any]:
         ({"do": "stop"}, [("stop",)]),
         ({"do": "stop", "worker": "c1"}, [("end", "c1")]),
         ({"do": "scale", "stage": "eater", "count": 4}, [("resize", "eater", 4)]),
+        ({"do": "stacks", "worker": "c1"}, [("stacks", "c1")]),
         ({"do": "status"}, []),
     ],
 )
@@ -60,13 +65,15 @@ def test_a_request_becomes_a_call(request_: dict[str, Any], told: list[tuple[Any
     ("request_", "error"),
     [
         ({"do": "stpo"}, "a run can't be asked to 'stpo'; did you mean 'stop'?"),
-        ({}, "a run can't be asked to 'None'; known here: status, stop, scale, tap"),
+        ({}, "a run can't be asked to 'None'; known here: status, stop, scale, tap, stacks"),
         (
             {"do": nested(900)},
-            "a run can't be asked to '[[[[… 1 in all]]]]'; known here: status, stop, scale, tap",
+            "a run can't be asked to '[[[[… 1 in all]]]]'; known here: status, stop, scale, tap, stacks",
         ),
         ({"do": "stop", "worker": "x1"}, "the run has no worker 'x1'; did you mean 'c1'?"),
         ({"do": "stop", "worker": "c2"}, "worker 'c2' has ended already"),
+        ({"do": "stacks", "worker": "c2"}, "worker 'c2' has ended already"),
+        ({"do": "stacks"}, "the run has no worker 'None'; known here: c1, c2"),
         ({"do": "scale", "stage": "eatr", "count": 2}, "the run has no stage 'eatr'; did you mean 'eater'?"),
         ({"do": "scale", "stage": "eater", "count": 0}, "a stage has 1 to 10000 workers, got 0"),
         ({"do": "scale", "stage": "eater", "count": True}, "a stage has 1 to 10000 workers, got True"),
@@ -77,6 +84,12 @@ def test_a_mistake_becomes_an_answer(request_: dict[str, Any], error: str) -> No
     run = Run()
 
     assert ({"error": error}, []) == (AdminApi(run).handle(request_), run.told)
+
+
+def test_stacks_are_cut_to_what_an_answer_holds() -> None:
+    answer = AdminApi(Run()).handle({"do": "stacks", "worker": "c1"})
+
+    assert len(answer["stacks"]) < 60_000
 
 
 @given(

@@ -14,6 +14,7 @@ from io import StringIO
 from itertools import pairwise
 
 from rich.console import Console
+from rich.control import Control
 from rich.text import Text
 
 from runner.text import cells, clusters, cut_middle, visible
@@ -236,6 +237,19 @@ def beside_each_other(
         return Text(" " * gap).join(parts)
 
     return line([Text(title, HEADING) for title in titles]), [line(row) for row in rows]
+
+
+ENTER_SCREEN = f"{Control.alt_screen(enable=True)}{Control.show_cursor(show=False)}"
+LEAVE_SCREEN = f"{Control.show_cursor(show=True)}{Control.alt_screen(enable=False)}"
+_AT_ONCE, _SHOWN = "\x1b[?2026h", "\x1b[?2026l"
+_WIPE = "\x1b[0m\x1b[2K"
+
+
+def frame(lines: Sequence[str]) -> str:
+    """Return what shows lines that fill a screen, from the upper left corner on; terminals that can, do so at once."""
+    # A line is wiped before it is written: behind its last cell a terminal would wipe that.
+    shown = "\r\n".join(f"{_WIPE}{line}" for line in lines)
+    return f"{_AT_ONCE}{Control.home()}{shown}{_SHOWN}"
 
 
 def knows_utf8() -> bool:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from runner.events.job_report import JobState
 from runner.facts import dataclass
-from runner.render.top.drawing import ASIDE, WAITS, beside_each_other, whole
+from runner.render.top.drawing import ASIDE, WAITS, beside_each_other, in_words, whole
 from runner.render.top.parts import (
     JOB_STYLES,
     chosen_place,
@@ -50,7 +50,8 @@ def jobs_screen(state: RunState, view: View, surface: Surface, beside: Beside = 
     """Return the lines of the main screen of a run of jobs."""
     rows = job_rows(state, beside.waiting, surface.now, wanted=view.wanted)
     top = [heading(state, surface, how_far(state)), *why_it_ends(state, surface)]
-    top.append(Text(f"only names with '{view.wanted}'" if view.wanted and not view.is_typing else "", WAITS))
+    wanted = f"only names with '{view.wanted}'" if view.wanted and not view.is_typing else beside.note
+    top.append(Text(in_words(wanted, surface.columns), WAITS))
     chosen = (
         chosen_place(view.chosen.get(Screen.RUN, ""), [row.name for row in rows]) if surface.has_keys else -1
     )

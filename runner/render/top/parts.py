@@ -28,6 +28,7 @@ from runner.render.top.drawing import ASIDE, BAD, HEADING, WAITS, clock_face, in
 from runner.render.top.view import Surface, View
 from runner.text import cells, clip, cut_middle, visible
 from runner.units import counted, rough_duration
+from runner.watch.eta import eta_line
 from runner.watch.state import KindOfFailure, RunPhase, RunState
 
 Keys = Sequence[tuple[str, str]]
@@ -44,6 +45,11 @@ def heading(state: RunState, surface: Surface, eta: str = "") -> Text:
     name = cut_middle(visible(state.workflow or state.run), max(surface.columns - cells(words) - 2, 8))
     left = Text.assemble((name, HEADING), "  ", (words, style))
     return two_sides(left, eta, surface.columns)
+
+
+def eta_words(state: RunState, previous: tuple[float, float] | None = None) -> str:
+    """Say when a run is done; nothing of one that is over, of which that is known."""
+    return "" if state.phase.is_over else eta_line(state.eta(), previous)
 
 
 def _phase_words(state: RunState, time: str) -> tuple[str, str]:

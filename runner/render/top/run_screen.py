@@ -10,6 +10,7 @@ from rich.text import Text
 from runner.render.top.drawing import (
     ASIDE,
     WAITS,
+    in_words,
     per_second,
     rate_text,
     sparkline,
@@ -43,7 +44,7 @@ def run_screen(state: RunState, view: View, surface: Surface, beside: Beside = N
     wanted = (
         Text(f"only names with '{view.wanted}'", WAITS) if view.wanted and not view.is_typing else Text("")
     )
-    above = [*top, in_order(view, wanted), table[0]]
+    above = [*top, _remark(view, wanted, beside.note, surface), table[0]]
     if surface.rows is None:
         below = _below(state, surface, _MOST_KINDS + 1, _MOST_EVENTS)
         return filled_up([*above, *table[1:], *below], last_line(view, beside.keys, surface), surface)
@@ -54,10 +55,12 @@ def run_screen(state: RunState, view: View, surface: Surface, beside: Beside = N
     return filled_up([*above, *shown, *below], last_line(view, beside.keys, surface), surface)
 
 
-def in_order(view: View, wanted: Text) -> Text:
-    """Say by what rows are sorted, where that is not the flow, and which are left out."""
+def _remark(view: View, wanted: Text, note: str, surface: Surface) -> Text:
+    """Say by what rows are sorted, where that is not the flow, which are left out, and where all is from."""
     sort = "" if view.order == "flow" else f"sorted by {view.order}"
-    return Text("   ").join(each for each in (wanted, Text(sort, ASIDE)) if each.plain) if sort else wanted
+    parts = [each for each in (wanted, Text(sort, ASIDE), Text(note, ASIDE)) if each.plain]
+    line = Text("   ").join(parts)
+    return line if line.cell_len <= surface.columns else Text(in_words(line.plain, surface.columns), ASIDE)
 
 
 def row_keys(state: RunState, view: View) -> list[str]:

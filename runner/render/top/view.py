@@ -83,6 +83,8 @@ class Beside:
     """When it is done, in words."""
     waiting: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The jobs that have not begun, each with those that it waits for."""
+    note: str = ""
+    """What is to be known of where all this comes from."""
     keys: Sequence[tuple[str, str]] = ()
     """What the last line tells: keys and what they do, the one that can be spared least first."""
 

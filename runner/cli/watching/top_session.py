@@ -1,0 +1,198 @@
+"""One person at `mprun top`: what is watched, what is looked at, and what keys have done.
+
+RunWatch ──► state ─┐
+keys ──► View ──────┼──► screen_lines ──► TopTerminal
+effects ──► the control socket of the run ──► what came of it, in the last line
+"""
+
+from __future__ import annotations
+
+import linecache
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from runner.cli.watching.top_terminal import TopTerminal
+from runner.errors import UsageError
+from runner.record.history import runs_in
+from runner.record.reader import RecordDamaged
+from runner.record.summary import RunSummary
+from runner.render.top.drawing import drawn, knows_utf8
+from runner.render.top.keys import Choices, keys_in, pressed
+from runner.render.top.parts import eta_words
+from runner.render.top.screens import keys_of_rows, screen_lines
+from runner.render.top.stack import stack_text
+from runner.render.top.view import Beside, Effect, Screen, Surface, View
+from runner.store.control_socket import ask
+from runner.store.run_folder import RunFolder, home
+from runner.units import counted
+from runner.watch.client import RunWatch, WatchSource
+from runner.watch.state import RunState
+
+_ANSWER_SECONDS = 2.0
+_ASK_JOBS_EVERY = 2.0
+"""Seconds between two questions to the run, which alone knows what its jobs wait for."""
+_SAID_SECONDS = 15.0
+_DONE = "done"
+
+
+class TopSession:
+    """The loop. `run` returns the state in which it was left, or None where somebody left before the run's end."""
+
+    def __init__(
+        self,
+        watch: RunWatch | None,
+        runs: Sequence[RunSummary] = (),
+        *,
+        interval: float = 1.0,
+        colors: bool = True,
+        is_read_only: bool = False,
+    ) -> None:
+        self._watch = watch
+        self._runs = runs
+        self._interval = interval
+        self._colors = colors
+        self._utf8 = knows_utf8()
+        self._view = View(screen=Screen.RUN if watch else Screen.RUNS, is_read_only=is_read_only)
+        self._waiting: Mapping[str, Sequence[str]] = {}
+        self._next_jobs = 0.0
+        self._said_at = 0.0
+        self._previous = None if watch is None else previous_run(watch.state)
+
+    def run(self, terminal: TopTerminal) -> RunState | None:
+        """Show the run until it is over, or somebody has seen enough."""
+        next_look = 0.0
+        while not terminal.is_ending:
+            if self._is_over():
+                return self._state
+            now = time.monotonic()
+            if terminal.is_stale or now >= next_look:
+                self._forget_said(now)
+                self._ask_jobs(now)
+                self._show(terminal)
+                next_look = now + self._interval
+            typed = terminal.wait(
+                next_look - time.monotonic(), -1 if self._watch is None else self._watch.fileno()
+            )
+            if self._watch is not None:
+                self._watch.wait(0.0)
+            for key in keys_in(typed):
+                terminal.is_stale = True
+                if not self._press(key):
+                    return None
+        return None
+
+    @property
+    def _state(self) -> RunState:
+        return RunState() if self._watch is None else self._watch.state
+
+    def _is_over(self) -> bool:
+        return self._watch is not None and self._watch.is_over
+
+    # What is seen.
+
+    def _show(self, terminal: TopTerminal) -> None:
+        columns, rows = terminal.size()
+        surface = Surface(columns, rows, time.time())
+        lines = screen_lines(self._state, self._view, surface, self._beside(), self._runs)
+        terminal.show(drawn(lines, columns, colors=self._colors, utf8=self._utf8))
+
+    def _beside(self) -> Beside:
+        eta = eta_words(self._state, self._previous)
+        note = ""
+        if self._watch is not None and self._watch.source is WatchSource.RECORD:
+            note = self._watch.trouble or "told by its record: up to some seconds old"
+        return Beside(eta=eta, waiting=self._waiting, note=note)
+
+    def _ask_jobs(self, now: float) -> None:
+        if self._watch is None or not self._state.has_jobs or now < self._next_jobs:
+            return
+        self._next_jobs = now + _ASK_JOBS_EVERY
+        try:
+            status = ask(self._watch.run_folder.path, {"do": "status"}, timeout=_ANSWER_SECONDS)
+        except UsageError:  # it ends, which is told in another way
+            return
+        self._waiting = {
+            each["job"]: each["waits_for"] for each in status["jobs"] if each["state"] in ("waiting", "ready")
+        }
+
+    def _forget_said(self, now: float) -> None:
+        if self._view.said and now >= self._said_at + _SAID_SECONDS:
+            self._view = replace(self._view, said="")
+
+    # What is done.
+
+    def _press(self, key: str) -> bool:
+        """Heed a key; say whether to go on."""
+        surface = Surface(80, None, time.time())
+        rows = keys_of_rows(self._state, self._view, surface, self._beside(), self._runs)
+        self._view, effect = pressed(self._view, key, self._choices(rows))
+        if effect is None:
+            return True
+        if effect.name == "quit":
+            return False
+        said = self._do(effect)
+        self._view = replace(self._view, said=said)
+        self._said_at = time.monotonic()
+        return True
+
+    def _choices(self, rows: Sequence[str]) -> Choices:
+        state = self._state
+        return Choices(
+            rows=rows,
+            workers={stage.name: stage.workers for stage in state.stages()},
+            read_by={queue.name: queue.readers[0] for queue in state.queues() if queue.readers},
+            is_live=not state.phase.is_over,
+            has_jobs=state.has_jobs,
+        )
+
+    def _do(self, effect: Effect) -> str:
+        """Do what a key asks for, and return what came of it."""
+        try:
+            if effect.name == "open":
+                return self._open(effect.target)
+            return self._ask(effect)
+        except (UsageError, RecordDamaged) as error:
+            return str(error)
+
+    def _open(self, run: str) -> str:
+        self._watch = RunWatch(RunFolder(run, home()))
+        self._previous = previous_run(self._watch.state)
+        return ""
+
+    def _ask(self, effect: Effect) -> str:
+        name = effect.target
+        match effect.name:
+            case "stop":
+                self._request(do="stop")
+                return "asked the run to stop: producers end, the rest is worked off; s again kills it"
+            case "stop-worker":
+                answer = self._request(do="stop", worker=name)
+                return f"asked {name} to end" + (f" ({answer['signal']})" if answer["signal"] else "")
+            case "stop-job":
+                return f"cancelled {', '.join(self._request(do='stop', job=name)['cancelled'])}"
+            case "scale":
+                self._request(do="scale", stage=name, count=effect.count)
+                return f"{name} goes to {counted(effect.count, 'worker')}"
+        return self._take_stacks(name)
+
+    def _take_stacks(self, worker: str) -> str:
+        dump = self._request(do="stacks", worker=worker)["stacks"]
+        linecache.checkcache()
+        text = stack_text(dump, linecache.getline)
+        if not text:
+            return f"{worker} does not tell its stack: it has begun just now, or is held by something outside Python"
+        self._view = replace(self._view, stacks={worker: text})
+        return ""
+
+    def _request(self, **request: Any) -> dict[str, Any]:
+        assert self._watch is not None
+        return ask(self._watch.run_folder.path, request, timeout=_ANSWER_SECONDS)
+
+
+def previous_run(state: RunState) -> tuple[float, float] | None:
+    """Return how long the last run of the same workflow took that was done, and when it began."""
+    done = [run for run in runs_in(home()) if run.workflow == state.workflow and run.outcome == _DONE]
+    last = max(done, key=lambda run: run.began, default=None)
+    return None if last is None else (last.seconds, last.began)
