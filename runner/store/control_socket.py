@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOCKET = "control.sock"
 _MOST_BYTES = 64 * 1024
 _MOST_CALLERS = 32
-_ANSWER_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 10.0
 
 RequestHandler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Does what a request asks, and returns the answer."""
@@ -97,7 +97,7 @@ class ControlSocket:
         caller.close()
 
 
-def ask(folder: Path, request: Mapping[str, Any], *, timeout: float = _ANSWER_TIMEOUT) -> dict[str, Any]:
+def ask(folder: Path, request: Mapping[str, Any], *, timeout: float = ANSWER_TIMEOUT) -> dict[str, Any]:
     """Ask the run whose folder this is; wait for its answer, so many seconds at the most.
 
     Raises:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from runner.errors import UsageError
 from runner.facts import dataclass
-from runner.store.control_socket import RunSilent, ask
+from runner.store.control_socket import ANSWER_TIMEOUT, RunSilent, ask
 
 POLL = 0.2
 """Seconds between two requests: the supervisor forgets a tap of which it has heard nothing for 1.5 s."""
@@ -67,17 +67,19 @@ class TapClient:
         *,
         limit: int = 10,
         per: float = 1.0,
+        timeout: float = ANSWER_TIMEOUT,
     ) -> None:
         """
         `folder` is that of a run under way, `of` a queue or a stage of it, `direction` whether what goes in or what
         comes out is meant; without, it is what is taken of a queue, and what a stage makes, if it makes anything. At
-        most `limit` items in `per` seconds are shown.
+        most `limit` items in `per` seconds are shown. Each answer is waited for `timeout` seconds at the most.
 
         Raises:
             RunSilent: nobody answers.
             UsageError: there is no such place, or nothing passes there.
         """
         self._folder = folder
+        self._timeout = timeout
         self._key = secrets.token_hex(8)
         self._request = {
             "do": "tap",
@@ -94,7 +96,7 @@ class TapClient:
         """Items that were shown and not fetched in time."""
         self.ended = False
         """Whether the run has come to its end: nothing more will be shown."""
-        self._waiting = self._take_in(ask(folder, self._request))
+        self._waiting = self._take_in(ask(folder, self._request, timeout=timeout))
 
     def _take_in(self, answer: dict[str, Any]) -> list[ShownItem]:
         self.kind, self.name, self.side = answer["kind"], answer["name"], answer["side"]
@@ -109,7 +111,7 @@ class TapClient:
         if self.ended:
             return shown
         try:
-            return shown + self._take_in(ask(self._folder, self._request))
+            return shown + self._take_in(ask(self._folder, self._request, timeout=self._timeout))
         except RunSilent as error:
             # Else it is stopped, or has too many callers: it may answer later.
             self.ended = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
@@ -128,7 +130,7 @@ class TapClient:
         """Have nothing more shown."""
         if not self.ended:
             with suppress(UsageError):  # it has ended, or will forget this by itself
-                ask(self._folder, {"do": "tap", "key": self._key, "close": True})
+                ask(self._folder, {"do": "tap", "key": self._key, "close": True}, timeout=self._timeout)
 
 
 def _shown(fields: dict[str, Any]) -> ShownItem:

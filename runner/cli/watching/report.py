@@ -47,15 +47,9 @@ _RUN = "RUN is the beginning of its id, the name of its workflow, whose last run
 def report(run: str, file: Path | None, opened: bool) -> int:
     if opened and file == STDOUT:
         raise UsageError("--open shows a file, and `-o -` writes none; leave out one of the two")
-    if file is not None:
-        refuse_foreign(file, "-o")
-    page = _recorded(run)
-    place = file or Path(_file_name(page))
-    if file is None:
-        refuse_foreign(place, "-o")
-    _put(place, page_text(page))
+    place, said = write_page(run, file)
     if place != STDOUT:
-        write(f"wrote the page of run {page.state.run} to '{visible(str(place))}'\n")
+        write(f"{said}\n")
     if opened:
         _show(place)
     return ExitCode.DONE
@@ -89,6 +83,18 @@ def plot(run: str, what: str, file: Path) -> int:
     if file != STDOUT:
         write(f"wrote '{visible(str(file))}'\n")
     return ExitCode.DONE
+
+
+def write_page(run: str, file: Path | None = None) -> tuple[Path, str]:
+    """Write the page of the run that a word means, unless a file is given under a name of its own; return where."""
+    if file is not None:
+        refuse_foreign(file, "-o")
+    page = _recorded(run)
+    place = file or Path(_file_name(page))
+    if file is None:
+        refuse_foreign(place, "-o")
+    _put(place, page_text(page))
+    return place, f"wrote the page of run {page.state.run} to '{visible(str(place))}'"
 
 
 def _recorded(word: str) -> RunPage:

@@ -8,27 +8,32 @@ effects ──► the control socket of the run ──► what came of it, in th
 from __future__ import annotations
 
 import linecache
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from runner.cli.watching.report import write_page
 from runner.cli.watching.top_terminal import TopTerminal
-from runner.errors import UsageError
+from runner.errors import MprunError, UsageError
 from runner.record.history import runs_in
-from runner.record.reader import RecordDamaged
 from runner.record.summary import RunSummary
 from runner.render.top.drawing import drawn, knows_utf8
 from runner.render.top.keys import Choices, keys_in, pressed
 from runner.render.top.parts import eta_words
 from runner.render.top.screens import keys_of_rows, screen_lines
 from runner.render.top.stack import stack_text
+from runner.render.top.tap_screen import MOST_KEPT, Tapped
 from runner.render.top.view import Beside, Effect, Screen, Surface, View
 from runner.store.control_socket import ask
 from runner.store.run_folder import RunFolder, home
 from runner.units import counted
 from runner.watch.client import RunWatch, WatchSource
 from runner.watch.state import RunState
+from runner.watch.tap import POLL, TapClient
 
 _ANSWER_SECONDS = 2.0
 _ASK_JOBS_EVERY = 2.0
@@ -58,10 +63,19 @@ class TopSession:
         self._waiting: Mapping[str, Sequence[str]] = {}
         self._next_jobs = 0.0
         self._said_at = 0.0
+        self._tap: TapClient | None = None
+        self._tapped: Tapped | None = None
+        self._replay: Replay | None = None
         self._previous = None if watch is None else previous_run(watch.state)
 
     def run(self, terminal: TopTerminal) -> RunState | None:
         """Show the run until it is over, or somebody has seen enough."""
+        try:
+            return self._loop(terminal)
+        finally:
+            self._close_tap()
+
+    def _loop(self, terminal: TopTerminal) -> RunState | None:
         next_look = 0.0
         while not terminal.is_ending:
             if self._is_over():
@@ -70,8 +84,10 @@ class TopSession:
             if terminal.is_stale or now >= next_look:
                 self._forget_said(now)
                 self._ask_jobs(now)
+                self._poll_tap()
+                self._poll_replay()
                 self._show(terminal)
-                next_look = now + self._interval
+                next_look = now + (self._interval if self._tap is None else POLL)
             typed = terminal.wait(
                 next_look - time.monotonic(), -1 if self._watch is None else self._watch.fileno()
             )
@@ -95,7 +111,7 @@ class TopSession:
     def _show(self, terminal: TopTerminal) -> None:
         columns, rows = terminal.size()
         surface = Surface(columns, rows, time.time())
-        lines = screen_lines(self._state, self._view, surface, self._beside(), self._runs)
+        lines = screen_lines(self._state, self._view, surface, self._beside(), self._runs, self._tapped)
         terminal.show(drawn(lines, columns, colors=self._colors, utf8=self._utf8))
 
     def _beside(self) -> Beside:
@@ -132,10 +148,12 @@ class TopSession:
             return True
         if effect.name == "quit":
             return False
-        said = self._do(effect)
-        self._view = replace(self._view, said=said)
-        self._said_at = time.monotonic()
+        self._say(self._do(effect))
         return True
+
+    def _say(self, words: str) -> None:
+        self._view = replace(self._view, said=words)
+        self._said_at = time.monotonic()
 
     def _choices(self, rows: Sequence[str]) -> Choices:
         state = self._state
@@ -143,6 +161,11 @@ class TopSession:
             rows=rows,
             workers={stage.name: stage.workers for stage in state.stages()},
             read_by={queue.name: queue.readers[0] for queue in state.queues() if queue.readers},
+            letters={
+                str(kind.kind.id): kind.kind.n
+                for kind in state.failures()
+                if any(sample.letter for sample in kind.samples)
+            },
             is_live=not state.phase.is_over,
             has_jobs=state.has_jobs,
         )
@@ -153,7 +176,7 @@ class TopSession:
             if effect.name == "open":
                 return self._open(effect.target)
             return self._ask(effect)
-        except (UsageError, RecordDamaged) as error:
+        except (MprunError, OSError) as error:
             return str(error)
 
     def _open(self, run: str) -> str:
@@ -175,7 +198,48 @@ class TopSession:
             case "scale":
                 self._request(do="scale", stage=name, count=effect.count)
                 return f"{name} goes to {counted(effect.count, 'worker')}"
+            case "report":
+                return write_page(self._state.run)[1]
+            case "replay":
+                self._replay = Replay(self._state.run, name)
+                return f"a run of its own puts items of kind {name} back"
+            case "tap":
+                return self._open_tap(name)
         return self._take_stacks(name)
+
+    def _open_tap(self, of: str) -> str:
+        assert self._watch is not None
+        self._close_tap()
+        self._tapped = Tapped(f"tap of {of.replace(':', ' ', 1)}")
+        try:
+            self._tap = TapClient(self._watch.run_folder.path, of, timeout=_ANSWER_SECONDS)
+        except UsageError as error:
+            self._tapped = replace(self._tapped, trouble=str(error))
+        return ""
+
+    def _poll_tap(self) -> None:
+        """Take what was shown meanwhile; close it once nobody looks any more."""
+        if self._view.screen not in (Screen.TAP, Screen.HELP):
+            self._close_tap()
+        if self._tap is None or self._tapped is None:
+            return
+        new = self._tap.poll()
+        self._tapped = replace(
+            self._tapped,
+            items=[*self._tapped.items, *new][-MOST_KEPT:],
+            shown=self._tapped.shown + len(new),
+            passed=self._tap.passed,
+        )
+
+    def _close_tap(self) -> None:
+        tap, self._tap = self._tap, None
+        if tap is not None:
+            tap.close()
+
+    def _poll_replay(self) -> None:
+        if self._replay is not None and (said := self._replay.ended()) is not None:
+            self._replay = None
+            self._say(said)
 
     def _take_stacks(self, worker: str) -> str:
         dump = self._request(do="stacks", worker=worker)["stacks"]
@@ -189,6 +253,31 @@ class TopSession:
     def _request(self, **request: Any) -> dict[str, Any]:
         assert self._watch is not None
         return ask(self._watch.run_folder.path, request, timeout=_ANSWER_SECONDS)
+
+
+class Replay:
+    """`mprun dlq replay` of one kind, in a process of its own, which outlives top."""
+
+    def __init__(self, run: str, kind: str) -> None:
+        """Begin. Raises OSError where there can be no further process."""
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
+        command = [sys.executable, "-m", "mprun", "dlq", "replay", run, "--kind", kind, "--quiet"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._words, stderr=self._words, start_new_session=True
+        )
+
+    def ended(self) -> str | None:
+        """Say what came of it; None as long as it goes on."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        self._words.seek(0)
+        lines = self._words.read().decode("utf-8", "replace").split("\n")
+        self._words.close()
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        return f"putting back ended with {'success' if code == 0 else f'exit code {code}'}: {last.strip()}".rstrip(
+            ": "
+        )
 
 
 def previous_run(state: RunState) -> tuple[float, float] | None:

@@ -103,7 +103,7 @@ def _first_item(kind: KindOfFailure, surface: Surface) -> list[Text]:
     """Show the first of them, whose traceback is kept."""
     first = next(iter(kind.samples), None)
     what = "the first" if first is None else f"item {clip(visible(first.item), 60)}"
-    lines = kind.kind.traceback.rstrip().splitlines()[-_MOST_FRAMES:]
+    lines = [line for line in kind.kind.traceback.rstrip().splitlines() if line.strip(" ^~")][-_MOST_FRAMES:]
     lines = lines if lines else kind.kind.error.splitlines()
     return [
         Text(in_words(f"  {what}, {wall_clock(kind.kind.first)}", surface.columns)),

@@ -152,19 +152,20 @@ def _matching(block: FlowBlock, wanted: str) -> FlowBlock | None:
     return FlowBlock(stage, queues) if stage is not None or queues else None
 
 
-def flow_rows(shown: Sequence[FlowBlock]) -> list[FlowRow]:
-    """Return the rows of the table."""
+def flow_rows(shown: Sequence[FlowBlock], *, is_over: bool = False) -> list[FlowRow]:
+    """Return the rows of the table: of what goes on now, or, of a run that is over, of all of it."""
     rows = []
     for block in shown:
         if block.stage is not None:
-            rows.append(_stage_row(block.stage))
+            rows.append(_stage_row(block.stage, is_over=is_over))
         rows += map(_queue_row, block.queues)
     return rows
 
 
-def _stage_row(stage: WatchedStage) -> FlowRow:
+def _stage_row(stage: WatchedStage, *, is_over: bool) -> FlowRow:
     counts = stage.counts
-    are_all = counts["alive"] >= stage.workers
+    alive = 0 if is_over else counts["alive"]
+    shares, often = (stage.whole, stage.mean_rate) if is_over else (stage.now, stage.rate)
     times = stage.times.percentile(0.95) if stage.source is not None or stage.times.items else None
     failed = counts["failed"]
     return FlowRow(
@@ -172,14 +173,14 @@ def _stage_row(stage: WatchedStage) -> FlowRow:
         name=visible(stage.name),
         name_style=NAME,
         cells={
-            "ALIVE": (f"{counts['alive']}/{stage.workers}", "" if are_all else ASIDE),
-            "BUSY": (share_text(stage.now.busy), ""),
+            "ALIVE": (f"{alive}/{stage.workers}", "" if alive >= stage.workers else ASIDE),
+            "BUSY": (share_text(shares.busy), ""),
             "OUT": (whole(stage.passed), ""),
-            "/S": (rate_text(stage.rate), ""),
+            "/S": (rate_text(often), ""),
             "P95": (short_time(times), "" if times is not None else ASIDE),
             "FAIL": (whole(failed) if failed else "", BAD),
         },
-        shares=(stage.now.busy, stage.now.blocked),
+        shares=(shares.busy, shares.blocked),
     )
 
 

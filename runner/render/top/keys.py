@@ -53,6 +53,8 @@ class Choices:
     """How many each stage has."""
     read_by: Mapping[str, str] = field(default_factory=dict)
     """By queue, the stage that reads it: that is the one that a key on its row is for."""
+    letters: Mapping[str, int] = field(default_factory=dict)
+    """By kind of failure, how many items of it there are, where some are kept as dead letters."""
     is_live: bool = True
     has_jobs: bool = False
 
@@ -101,7 +103,7 @@ def _other(view: View, key: str, choices: Choices) -> Pressed:
         case "q":
             return view, _QUIT
         case "escape":
-            return _back(view, choices)
+            return _back(view)
         case "g" | "home":
             return _moved(view, choices, -len(choices.rows)), None
         case "G" | "end":
@@ -117,11 +119,24 @@ def _other(view: View, key: str, choices: Choices) -> Pressed:
             return replace(view, order=orders[(orders.index(view.order) + 1) % len(orders)]), None
         case "enter":
             return _into(view, choices)
+        case "t" if view.screen in (Screen.RUN, Screen.STAGE) and not choices.has_jobs and choices.is_live:
+            return _tapping(view, choices)
+        case "r" if view.screen in (Screen.RUN, Screen.STAGE, Screen.FAILURES):
+            return view, Effect("report")
     return _acting(view, key, choices)
 
 
-def _back(view: View, choices: Choices) -> Pressed:
-    del choices
+def _tapping(view: View, choices: Choices) -> Pressed:
+    """Look at what passes in the chosen queue, or at what a stage makes."""
+    place = f"stage/{view.stage}" if view.screen is Screen.STAGE else _chosen(view, choices)
+    if not place:
+        return view, None
+    return replace(view, screen=Screen.TAP, before_tap=view.screen), Effect("tap", place.replace("/", ":", 1))
+
+
+def _back(view: View) -> Pressed:
+    if view.screen is Screen.TAP:
+        return replace(view, screen=view.before_tap), None
     if view.screen is Screen.FAILURES:
         return replace(view, screen=view.behind if view.stage else Screen.RUN), None
     if view.screen is Screen.STAGE:
@@ -177,14 +192,13 @@ def _into(view: View, choices: Choices) -> Pressed:
 
 def _acting(view: View, key: str, choices: Choices) -> Pressed:
     """Do, or ask about, what changes the run."""
-    if (
-        view.screen is Screen.RUNS
-        or view.screen is Screen.FAILURES
-        or key not in {"+", "=", "-", "s", "k", "x"}
-    ):
+    of_screen = {Screen.RUN: "+=-sx", Screen.STAGE: "+=-sk", Screen.FAILURES: "R"}.get(view.screen, "")
+    if key not in of_screen:
         return view, None
     if view.is_read_only:
         return replace(view, said="--read-only: keys that change the run are off"), None
+    if key == "R":
+        return _putting_back(view, choices)
     if not choices.is_live:
         return replace(view, said="the run is over"), None
     stage, chosen = _stage_of(view, choices), _chosen(view, choices)
@@ -202,6 +216,16 @@ def _acting(view: View, key: str, choices: Choices) -> Pressed:
         case "x" if choices.has_jobs and chosen:
             return _asking(view, f"Cancel the job {chosen}?", Effect("stop-job", chosen))
     return view, None
+
+
+def _putting_back(view: View, choices: Choices) -> Pressed:
+    kind = _chosen(view, choices)
+    if kind not in choices.letters:
+        return replace(
+            view, said="no item of this kind is kept: its stage has no `on_error: dead_letter`"
+        ), None
+    text = f"Put what is kept of these {choices.letters[kind]:,} back, in a run of its own?"
+    return _asking(view, text, Effect("replay", kind))
 
 
 def _asking(view: View, text: str, effect: Effect) -> Pressed:

@@ -214,7 +214,9 @@ def last_line(view: View, keys: Keys, surface: Surface) -> Text:
     """Return the last line: what is asked, what is typed, what was just done, or which keys there are."""
     width = surface.columns
     if view.question is not None:
-        return Text(in_words(f"{view.question.text}  y yes   any other key no", width), "bold yellow")
+        answers = "  y yes   other keys no"
+        asked = in_words(view.question.text, max(width - len(answers), 0))
+        return Text(f"{asked}{answers}" if width > len(answers) else "y/n", "bold yellow")
     if view.is_typing:
         return Text(in_words(f"/{view.wanted}▁   ⏎ keep   ⎋ show all", width))
     if view.said:

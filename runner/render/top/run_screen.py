@@ -74,7 +74,7 @@ def _blocks(state: RunState, view: View) -> list[FlowBlock]:
 
 def table_lines(state: RunState, view: View, surface: Surface) -> list[Text]:
     """Return the titles and all rows of the table."""
-    rows = flow_rows(_blocks(state, view))
+    rows = flow_rows(_blocks(state, view), is_over=state.phase.is_over)
     layout = layout_for(rows, surface.columns)
     keys = [row.key for row in rows]
     chosen = chosen_place(view.chosen.get(Screen.RUN, ""), keys) if surface.has_keys else -1

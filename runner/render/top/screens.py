@@ -16,6 +16,7 @@ from runner.render.top.failures_screen import failures_screen, kind_keys
 from runner.render.top.jobs_screen import job_rows, jobs_screen
 from runner.render.top.run_screen import row_keys, run_screen
 from runner.render.top.stage_screen import stage_screen, workers_of
+from runner.render.top.tap_screen import Tapped, tap_screen
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.watch.state import RunState
 
@@ -24,8 +25,10 @@ _KEYS = {
         ("↑↓", "choose", False),
         ("⏎", "workers", False),
         ("f", "failures", False),
+        ("t", "tap", False),
         ("+ −", "scale", True),
         ("s", "stop", True),
+        ("r", "report", False),
         ("/", "filter", False),
         ("o", "sort", False),
     ),
@@ -33,10 +36,12 @@ _KEYS = {
         ("⎋", "back", False),
         ("⏎", "stack", False),
         ("k", "stop worker", True),
+        ("t", "tap its output", False),
         ("+ −", "scale", True),
         ("f", "failures", False),
     ),
-    Screen.FAILURES: (("↑↓", "kind", False), ("⎋", "back", False)),
+    Screen.FAILURES: (("↑↓", "kind", False), ("R", "put back (asks first)", True), ("⎋", "back", False)),
+    Screen.TAP: (("⎋", "back", False),),
     Screen.RUNS: (("↑↓", "choose", False), ("⏎", "look at it", False)),
 }
 """Keys by screen, what they do, and whether that changes the run."""
@@ -63,6 +68,7 @@ def screen_lines(
     surface: Surface,
     beside: Beside = NOTHING_BESIDE,
     runs: Sequence[RunSummary] = (),
+    tapped: Tapped | None = None,
 ) -> list[Text]:
     """Return the lines of the screen."""
     beside = replace(beside, keys=screen_keys(state, view))
@@ -71,6 +77,8 @@ def screen_lines(
             return help_screen(view, surface)
         case Screen.RUNS:
             return choice_screen(runs, view, surface, beside)
+        case Screen.TAP:
+            return tap_screen(tapped or Tapped(""), state.workflow, view, surface, beside)
         case Screen.STAGE:
             return stage_screen(state, view, surface, beside)
         case Screen.FAILURES:

@@ -12,6 +12,8 @@ from pathlib import Path
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>\S+)$')
 _PACKAGE = f"{Path(__file__).parent.parent.parent}/"
 _SHIPPED = f"{_PACKAGE}_shipped/"
+_OF_EVERY_THREAD = ("_bootstrap", "_bootstrap_inner")
+_WAITS = "it is in no call of the handler's: it waits in mprun itself"
 _MOST = 12
 """Calls of one thread; of more, the innermost are shown."""
 
@@ -23,8 +25,8 @@ def stack_text(dump: str, source: SourceLine) -> str:
     """Return the stacks that `faulthandler` has written, without mprun's own calls; of a thread without others, one."""
     shown: list[str] = []
     for head, frames in _threads(dump):
-        own = [frame for frame in frames if not _is_ours(frame[0])]
-        lines = [_line(frame, source) for frame in (own or frames[:1])[:_MOST]]
+        own = [frame for frame in frames if not _is_ours(frame[0]) and frame[2] not in _OF_EVERY_THREAD]
+        lines = [_line(frame, source) for frame in own[:_MOST]] or [_WAITS]
         if len(own) > _MOST:
             lines.append(f"… and {len(own) - _MOST} more calls")
         if not own and shown:

@@ -79,7 +79,9 @@ def workers_of(state: RunState, view: View, surface: Surface) -> list[WatchedWor
 
 
 def _title(state: RunState, stage: WatchedStage, surface: Surface) -> Text:
-    where = " → ".join(each for each in (stage.source, ", ".join(stage.targets)) if each)
+    where = (
+        f"{stage.source or ''} → {', '.join(stage.targets)}".strip() if stage.source or stage.targets else ""
+    )
     alive = f"{stage.counts['alive']} of {stage.workers} alive"
     title = f"{visible(state.workflow)} › {visible(stage.name)}"
     line = Text.assemble((title, HEADING), f"  {alive}   {visible(where)}")

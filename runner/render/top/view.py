@@ -16,6 +16,7 @@ class Screen(StrEnum):
     RUN = "run"
     STAGE = "stage"
     FAILURES = "failures"
+    TAP = "tap"
     HELP = "help"
     RUNS = "runs"
 
@@ -25,7 +26,7 @@ class Effect:
     """What somebody wants to be done outside of the screen."""
 
     name: str
-    """quit, stop, stop-worker, stop-job, scale, stacks, open."""
+    """quit, stop, stop-worker, stop-job, scale, stacks, open, tap, replay, report."""
     target: str = ""
     count: int = 0
 
@@ -49,6 +50,8 @@ class View:
     """The key of the row that is chosen on each screen; the first where none is."""
     stage: str = ""
     """The one that is looked into."""
+    before_tap: Screen = Screen.RUN
+    """The screen that one goes back to from a tap."""
     wanted: str = ""
     """What names have to contain."""
     is_typing: bool = False

@@ -81,7 +81,7 @@ def test_the_main_screen_is_the_one_of_the_page_on_watching() -> None:
     assert lines[13] == "5,103 items failed for good in 3 kinds (1.5%)"
     assert lines[14] == "  3,514  fetcher  ConnectionError: host 3 does not answer            last 3s ago"
     assert lines[18].endswith("fetcher-2 died: killed by SIGKILL, 1 item handed out again, restarted")
-    assert lines[-1] == "↑↓ choose  ⏎ workers  f failures  + − scale  s stop  / filter  o sort  ? q"
+    assert lines[-1] == "↑↓ choose  ⏎ workers  f failures  t tap  + − scale  s stop  r report  ? q"
 
 
 def test_a_stage_shows_what_each_worker_has_in_hand_and_for_how_long() -> None:
@@ -221,7 +221,7 @@ def test_rows_can_be_sorted_and_keep_their_queues_and_filtered_by_what_is_typed(
 def test_the_last_line_asks_and_tells() -> None:
     asks = View(question=Question("Stop the run?", Asked("stop")))
 
-    assert shown(shop(), (80, 24), asks)[-1] == "Stop the run?  y yes   any other key no"
+    assert shown(shop(), (80, 24), asks)[-1] == "Stop the run?  y yes   other keys no"
     assert shown(shop(), (80, 24), View(said="fetcher goes to 4"))[-1] == "fetcher goes to 4"
     assert shown(shop(), (80, 24), View(is_typing=True, wanted="pa"))[-1].startswith("/pa")
 
