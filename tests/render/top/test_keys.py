@@ -153,3 +153,30 @@ def test_no_key_breaks_it_and_reading_only_never_acts(text: str, screen: Screen,
 
     acting = {"stop", "scale", "stop-worker", "stop-job"}
     assert not read_only or acting.isdisjoint(effect.name for effect in effects)
+
+
+def test_a_tap_is_opened_of_what_is_chosen_and_left_again() -> None:
+    tapping, effects = after(View(), ["down", "t"])
+    assert ([Effect("tap", "queue:urls")], Screen.TAP) == (effects, tapping.screen)
+    assert Screen.RUN is after(tapping, ["escape"])[0].screen
+
+    of_stage, effects = after(ON_STAGE, ["t"], WORKERS)
+    assert [Effect("tap", "stage:parser")] == effects
+    assert Screen.STAGE is after(of_stage, ["escape"])[0].screen
+
+
+def test_items_of_a_kind_are_put_back_when_some_are_kept_and_it_was_asked() -> None:
+    failures = View(screen=Screen.FAILURES)
+    kinds = Choices(rows=["1", "2"], letters={"1": 3514})
+
+    assert after(failures, ["R", "y"], kinds)[1] == [Effect("replay", "1")]
+    assert after(failures, ["R", "n"], kinds)[1] == []
+    kept_nowhere, effects = after(failures, ["down", "R", "y"], kinds)
+    assert [] == effects
+    assert after(failures, ["R", "y"], Choices(rows=["1"], letters={"1": 1}, is_live=False))[1] != []
+    assert kept_nowhere.question is None
+
+
+def test_the_page_is_written_from_wherever_one_is() -> None:
+    for view in (View(), ON_STAGE, View(screen=Screen.FAILURES)):
+        assert after(view, ["r"])[1] == [Effect("report")]
