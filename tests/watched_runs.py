@@ -190,7 +190,7 @@ def shop(elapsed: float = 2832.0) -> RunState:
             '  File "shop.py", line 9, in fetch\n    raise ConnectionError(f"host {i % 5} does not answer")\n'
         )
         text = f"Traceback (most recent call last):\n{frames}{error}"
-        events += [(elapsed - 3 - n / times, failed("fetcher", str(n), error, text)) for n in range(times)]
+        events += [(elapsed - 4 + n / times, failed("fetcher", str(n), error, text)) for n in range(times)]
     events += [(elapsed - 2, timed("fetcher", 0.0044)), (elapsed - 2, timed("parser", 0.0062))]
     events += [(elapsed - 2, died("fetcher", "fetcher-2", restarting=True, items=["87113"]))]
     events += [(elapsed - 1, spawned("fetcher", "fetcher-2", pid=31877, generation=2))]

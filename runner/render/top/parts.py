@@ -115,13 +115,13 @@ def failure_lines(state: RunState, surface: Surface, most: int) -> list[Text]:
 def _failed_in_all(state: RunState, failed: int, kinds: int) -> Text:
     died = sum(each.kind.n for each in state.failures())
     if not failed:
-        return Text(f"{counted(died, 'failure')} in {counted(kinds, 'kind')}, no item failed for good")
+        return Text(f"{counted(died, 'failure')} of {counted(kinds, 'kind')}, no item failed for good")
     received = max(
         (stage.counts["received"] for stage in state.stages() if stage.counts["failed"]), default=0
     )
     share = f" ({100 * failed / received:.1f}%)" if received else ""
-    of = f" in {counted(kinds, 'kind')}" if kinds else ""
-    return Text(f"{counted(failed, 'item')} failed for good{of}{share}")
+    of = f", {counted(kinds, 'kind')} of failure" if kinds else ""
+    return Text(f"{counted(failed, 'item')} failed for good{share}{of}")
 
 
 def _kind_line(kind: KindOfFailure, surface: Surface, width: int, stage: int) -> Text:

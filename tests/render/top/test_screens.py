@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -78,7 +79,7 @@ def test_the_main_screen_is_the_one_of_the_page_on_watching() -> None:
         "  saver       2/2  ███·················  16%   337,523    119.3       -",
         "",
     ]
-    assert lines[13] == "5,103 items failed for good in 3 kinds (1.5%)"
+    assert lines[13] == "5,103 items failed for good (1.5%), 3 kinds of failure"
     assert lines[14] == "  3,514  fetcher  ConnectionError: host 3 does not answer            last 3s ago"
     assert lines[18].endswith("fetcher-2 died: killed by SIGKILL, 1 item handed out again, restarted")
     assert lines[-1] == "↑↓ choose  ⏎ workers  f failures  t tap  + − scale  s stop  r report  ? q"
@@ -294,3 +295,31 @@ def test_a_bar_has_its_width_whatever_the_shares(busy: float, blocked: float, wi
 
 def test_a_stage_that_is_not_there_is_told() -> None:
     assert "no stage 'gone'" in shown(shop(), (80, 24), replace(View(), screen=Screen.STAGE, stage="gone"))[0]
+
+
+def test_the_page_on_watching_shows_screens_as_they_are(checkout: Path) -> None:
+    """But for the time of the day, which is that of who reads it."""
+    page = (checkout / "docs" / "watching.md").read_text(encoding="utf-8").split("## When it is done")[0]
+    clock = re.compile(r"\d\d:\d\d:\d\d")
+    stack = "\n".join(
+        [
+            "shop.py:31 get                return self.socket.recv(65536)",
+            "shop.py:14 fetch              reply = session.get(url)",
+        ]
+    )
+    views = [
+        View(chosen={Screen.RUN: "stage/parser"}),
+        View(
+            screen=Screen.STAGE,
+            stage="fetcher",
+            chosen={Screen.STAGE: "fetcher-3"},
+            stacks={"fetcher-3": stack},
+        ),
+        View(screen=Screen.FAILURES),
+    ]
+    drawings = [block.split("```")[0].splitlines() for block in page.split("```text\n")[1:]]
+
+    assert len(drawings) == 3
+    for view, drawing in zip(views, drawings, strict=True):
+        told = {clock.sub("", line) for line in shown(shop(), (80, 24), view)}
+        assert [line for line in drawing if clock.sub("", line) not in told] == []
