@@ -27,7 +27,7 @@ _EPOCH = "in seconds since 1970"
 
 
 @dataclass(frozen=True, slots=True)
-class StageSnapshot:
+class WatchedStageFacts:
     """One stage."""
 
     name: str = means("The stage's name.")
@@ -57,7 +57,7 @@ class StageSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueSnapshot:
+class WatchedQueueFacts:
     """One queue: its account, and how full it is."""
 
     name: str = means("The queue's name.")
@@ -80,7 +80,7 @@ class QueueSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSnapshot:
+class WatchedWorkerFacts:
     """One worker, over all of its processes."""
 
     worker: str = means("The worker's name.")
@@ -105,7 +105,7 @@ class WorkerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSnapshot:
+class WatchedJobFacts:
     """One job that was begun or decided on."""
 
     job: str = means("Its full id.")
@@ -118,7 +118,7 @@ class JobSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class FailureSnapshot:
+class WatchedFailureFacts:
     """Failures of one kind: in the same place, in the same way."""
 
     number: int = means("The number of the kind in the run, as `mprun dlq --kind` takes it.")
@@ -130,7 +130,7 @@ class FailureSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class EtaSnapshot:
+class WatchedEtaFacts:
     """When the run is going to be done, as far as that can be known."""
 
     share: float = means("How much of it is done: 0 to 1.")
@@ -140,7 +140,7 @@ class EtaSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class RunSnapshot:
+class WatchedRunFacts:
     """A run as `mprun top` shows it, at one moment."""
 
     run: str = means("The run's id.")
@@ -158,18 +158,18 @@ class RunSnapshot:
     bottleneck: str | None = means("What holds it back now, in words; null if nothing stands out.")
     missed: int = means("Events that did not reach whoever tells this.")
     eta: Mapping[str, Any] | None = means("When it is going to be done; null where nobody can know.")
-    stages: tuple[StageSnapshot, ...] = means("The stages, in the order in which data flows.")
-    queues: tuple[QueueSnapshot, ...] = means("The queues, in the same order.")
-    workers: tuple[WorkerSnapshot, ...] = means("The workers, by stages.")
-    jobs: tuple[JobSnapshot, ...] = means("The jobs, of a workflow of jobs.")
-    failures: tuple[FailureSnapshot, ...] = means("Kinds of failures, the most frequent first.")
+    stages: tuple[WatchedStageFacts, ...] = means("The stages, in the order in which data flows.")
+    queues: tuple[WatchedQueueFacts, ...] = means("The queues, in the same order.")
+    workers: tuple[WatchedWorkerFacts, ...] = means("The workers, by stages.")
+    jobs: tuple[WatchedJobFacts, ...] = means("The jobs, of a workflow of jobs.")
+    failures: tuple[WatchedFailureFacts, ...] = means("Kinds of failures, the most frequent first.")
 
 
 def snapshot(state: RunState, now: float) -> dict[str, Any]:
     """Return a run as it is at `now`."""
     eta = None if state.phase.is_over else state.eta()
     since = 0.0 if state.phase.is_over else max(now - state.told, 0.0)
-    facts = RunSnapshot(
+    facts = WatchedRunFacts(
         run=state.run,
         workflow=state.workflow,
         file=state.file,
@@ -194,13 +194,13 @@ def snapshot(state: RunState, now: float) -> dict[str, Any]:
     return asdict(facts)
 
 
-def _eta(eta: Eta) -> EtaSnapshot:
-    return EtaSnapshot(eta.share, eta.whole, eta.remaining, eta.done_at)
+def _eta(eta: Eta) -> WatchedEtaFacts:
+    return WatchedEtaFacts(eta.share, eta.whole, eta.remaining, eta.done_at)
 
 
-def _stage(stage: WatchedStage) -> StageSnapshot:
-    known = {field.name for field in fields(StageSnapshot)}
-    return StageSnapshot(
+def _stage(stage: WatchedStage) -> WatchedStageFacts:
+    known = {field.name for field in fields(WatchedStageFacts)}
+    return WatchedStageFacts(
         **{name: value for name, value in stage.counts.items() if name in known},  # type: ignore[arg-type]
         role=stage.role,
         **_shares(stage.now),
@@ -221,10 +221,10 @@ def _shares(shares: Shares) -> dict[str, Any]:
     return {f"{name}_share": getattr(shares, name) for name in ("busy", "starved", "blocked")}
 
 
-def _queue(queue: WatchedQueue) -> QueueSnapshot:
+def _queue(queue: WatchedQueue) -> WatchedQueueFacts:
     names = ("put", "waiting", "leased", "done", "dropped", "dead_lettered", "lost", "bytes", "full_seconds")
     account: Mapping[str, Any] = queue.account or {}
-    return QueueSnapshot(
+    return WatchedQueueFacts(
         name=queue.name,
         writers=queue.writers,
         readers=queue.readers,
@@ -237,7 +237,7 @@ def _queue(queue: WatchedQueue) -> QueueSnapshot:
     )
 
 
-def _worker(worker: WatchedWorker) -> WorkerSnapshot:
+def _worker(worker: WatchedWorker) -> WatchedWorkerFacts:
     names = (
         "stage",
         "generation",
@@ -250,7 +250,7 @@ def _worker(worker: WatchedWorker) -> WorkerSnapshot:
         "item",
         "since",
     )
-    return WorkerSnapshot(
+    return WatchedWorkerFacts(
         worker=worker.name,
         pid=worker.pid or None,
         state=_worker_state(worker),
@@ -269,8 +269,8 @@ def _worker_state(worker: WatchedWorker) -> str:
     return "terminating" if asked else "alive"
 
 
-def _job(job: WatchedJob) -> JobSnapshot:
-    return JobSnapshot(
+def _job(job: WatchedJob) -> WatchedJobFacts:
+    return WatchedJobFacts(
         job=job.name,
         state="backoff" if job.state is JobState.RETRYING else str(job.state),
         attempt=job.attempts,
@@ -281,26 +281,26 @@ def _job(job: WatchedJob) -> JobSnapshot:
     )
 
 
-def _failure(kind: KindOfFailure) -> FailureSnapshot:
+def _failure(kind: KindOfFailure) -> WatchedFailureFacts:
     known = kind.kind
-    return FailureSnapshot(known.id, known.stage, known.error, known.n, known.first, known.last)
+    return WatchedFailureFacts(known.id, known.stage, known.error, known.n, known.first, known.last)
 
 
 def snapshot_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a snapshot."""
-    schema = closed_schema(RunSnapshot)
+    schema = closed_schema(WatchedRunFacts)
     parts = {
-        "stages": StageSnapshot,
-        "queues": QueueSnapshot,
-        "workers": WorkerSnapshot,
-        "jobs": JobSnapshot,
-        "failures": FailureSnapshot,
+        "stages": WatchedStageFacts,
+        "queues": WatchedQueueFacts,
+        "workers": WatchedWorkerFacts,
+        "jobs": WatchedJobFacts,
+        "failures": WatchedFailureFacts,
     }
     own: dict[str, Any] = {
         "status": {"enum": list(RunPhase)},
         "eta": {
             "type": ["object", "null"],
-            **{k: v for k, v in closed_schema(EtaSnapshot).items() if k != "type"},
+            **{k: v for k, v in closed_schema(WatchedEtaFacts).items() if k != "type"},
         },
         **{name: {"type": "array", "items": closed_schema(facts)} for name, facts in parts.items()},
     }

@@ -1,6 +1,6 @@
 """The stack of a live worker in a few lines: the user's calls, each with its line of code. Pure, but for `source`.
 
-File "/home/me/shop.py", line 14 in fetch ──► shop.py:14 fetch     reply = session.get(url)
+File "/home/me/handlers.py", line 14 in fetch ──► handlers.py:14 fetch     reply = session.get(url)
 """
 
 from __future__ import annotations
