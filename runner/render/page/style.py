@@ -67,6 +67,10 @@ details ul {{margin:6px 0; padding-left:24px}}
   body {{font-size:12px}}
   main {{max-width:none; padding:0}}
   h2 {{break-after:avoid}}
+  table {{font-size:10px}}
+  td, th {{padding:3px 0 3px 8px}}
+  thead th {{font-size:9.5px}}
+  .bar {{width:64px}}
   figure, tr {{break-inside:avoid}}
   .scroll, pre {{overflow:visible; max-height:none}}
   pre {{white-space:pre-wrap}}
