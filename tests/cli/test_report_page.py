@@ -179,3 +179,23 @@ def test_a_page_that_can_not_be_written_in_the_end_costs_a_warning_alone(past: M
 
     assert 0 == done.returncode
     assert "mprun: the page is not written: --html: 'gone/page.html'" in done.stderr
+
+
+@pytest.mark.usefixtures("past")
+def test_a_page_is_opened_in_the_browser_that_the_user_has(home: Path, run_mprun: RunMprun) -> None:
+    (home / "show").write_text('#!/bin/sh\necho "$1" > shown.txt\n')
+    (home / "show").chmod(0o755)
+    env = {"MPRUN_HOME": str(home / ".mprun"), "BROWSER": f"{home}/show %s"}
+
+    done = run_mprun("report", "ci", "-o", "opened.html", "--open", cwd=home, env=env)
+
+    assert 0 == done.returncode, done.stderr
+    assert f"{(home / 'opened.html').as_uri()}\n" == (home / "shown.txt").read_text()
+
+
+def test_the_page_of_a_run_that_was_gone_on_with_lists_its_runners(past: Mprun, home: Path) -> None:
+    again = past("resume", "ci", "-q", "--html", "again.html")
+
+    page = (home / "again.html").read_text(encoding="utf-8")
+    assert 1 == again.returncode
+    assert "Its runners" in page
