@@ -58,7 +58,7 @@ def report(run: str, file: Path | None, opened: bool) -> int:
 @click.command(
     "plot",
     epilog=examples(
-        "mprun plot latest rate -o rate.svg     items a second, of the run and of each stage",
+        "mprun plot latest rate -o rate.svg     items a second",
         "mprun plot 3f2a fill -o fill.svg       what waited in queues",
         "mprun plot 3f2a workers -o - | display",
     ),
