@@ -121,7 +121,10 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room. Raises `queue.Full`; `Stopping` in a producer while the run stops."""
-        if not self.enter(item, block, timeout) and self._words[Word.SHOW_MADE]:
+        if (
+            not self.enter(item, block, timeout)
+            and self._words[Word.SHOW_MADE] > self._words[Word.SHOWN_MADE]
+        ):
             self._show(Side.MADE, item)
 
     def enter(self, item: object, block: bool = True, timeout: float | None = None) -> bool:
@@ -144,7 +147,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
             waited = True
         with self._counting:
             words[Word.SENT] = self._entered = self._entered + 1
-        return waited and self._show(Side.MADE, item)
+        return waited and words[Word.SHOW_MADE] > words[Word.SHOWN_MADE] and self._show(Side.MADE, item)
 
     def _put_when_room(self, carried: object, timeout: float | None, words: memoryview) -> None:
         deadline = None if timeout is None else _now() + timeout
@@ -206,7 +209,7 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
             self._held += 1
             words[Word.RECEIVED] = self._taken = self._taken + 1
         item: object = load_item(carried[0]) if type(carried) is list else carried
-        if words[Word.SHOW_TAKEN]:
+        if words[Word.SHOW_TAKEN] > words[Word.SHOWN_TAKEN]:
             self._show(Side.TAKEN, item)
         self._status.set_item(safe_repr(item))
         return item
@@ -225,16 +228,17 @@ class CountedQueue(JoinableQueue):  # type: ignore[type-arg]  # the standard lib
         self._held = 1
         words[Word.RECEIVED] = self._taken = self._taken + 1
         item: object = load_item(carried[0]) if type(carried) is list else carried
-        if waited and words[Word.SHOW_TAKEN]:
+        if waited and words[Word.SHOW_TAKEN] > words[Word.SHOWN_TAKEN]:
             self._show(Side.TAKEN, item)
         self._status.set_item(safe_repr(item))
         return item
 
     def take_showing(self) -> object:
         """As `take`, while somebody looks on."""
-        before = self._words[Word.SHOWN_TAKEN]
+        words = self._words
+        before = words[Word.SHOWN_TAKEN]
         item = self.take()
-        if self._words[Word.SHOWN_TAKEN] == before:
+        if words[Word.SHOW_TAKEN] > words[Word.SHOWN_TAKEN] == before:
             self._show(Side.TAKEN, item)
         return item
 

@@ -22,7 +22,9 @@ from runner.transports.item_loops import ItemwiseLoops, Put, put_value
 from runner.transports.joinable.counted_queue import CountedQueue
 
 _clock = time.perf_counter_ns
-_BUSY, _SHOW_TAKEN, _SHOW_MADE = Word.BUSY, Word.SHOW_TAKEN, Word.SHOW_MADE
+_BUSY = Word.BUSY
+_SHOW_TAKEN, _SHOW_MADE = Word.SHOW_TAKEN, Word.SHOW_MADE
+_SHOWN_TAKEN, _SHOWN_MADE = Word.SHOWN_TAKEN, Word.SHOWN_MADE
 
 
 class JoinableLoops(ItemwiseLoops):
@@ -69,7 +71,7 @@ class JoinableLoops(ItemwiseLoops):
                 if now - began >= STRETCH:
                     status.count_stretch(count, now - began, now - last)
                     count, began = 0, now
-                    put = outbox.put if words[_SHOW_MADE] else outbox.enter
+                    put = outbox.put if words[_SHOW_MADE] > words[_SHOWN_MADE] else outbox.enter
                 last = now
         finally:
             status.count_items(count, last - began)
@@ -123,9 +125,9 @@ class JoinableLoops(ItemwiseLoops):
                     if now - began >= STRETCH:
                         status.count_stretch(count, now - began, now - last)
                         count, began = 0, now
-                        take = inbox.take_showing if words[_SHOW_TAKEN] else inbox.take
+                        take = inbox.take_showing if words[_SHOW_TAKEN] > words[_SHOWN_TAKEN] else inbox.take
                         if outbox is not None:
-                            put = outbox.put if words[_SHOW_MADE] else outbox.enter
+                            put = outbox.put if words[_SHOW_MADE] > words[_SHOWN_MADE] else outbox.enter
                     last = now
         finally:
             status.count_items(count, last - began)
