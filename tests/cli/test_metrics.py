@@ -303,6 +303,28 @@ def test_a_file_that_vanishes_under_the_run_is_one_warning_and_no_failure(
     ] == warnings
 
 
+def test_a_log_that_nobody_reads_holds_up_nobody_who_asks(
+    tmp_path: Path, mprun: Path, plain_env: dict[str, str]
+) -> None:
+    (tmp_path / "talk.yaml").write_text(
+        "name: talk\nqueues: {words: {maxsize: 10}}\nstages:\n"
+        '  one: {run: "talk:one", to: words}\n  other: {run: "talk:other", from: words}\n'
+    )
+    (tmp_path / "talk.py").write_text(
+        "import time\n\ndef one():\n    yield from range(3000)\n    time.sleep(600)\n\n"
+        "def other(item, worker):\n    worker.log.info('talk ' * 20, item=item)\n"
+    )
+    words = [mprun, "run", "talk.yaml", "--metrics", "127.0.0.1:0"]
+    run = subprocess.Popen(words, cwd=tmp_path, env=plain_env, stderr=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        assert run.stderr is not None
+        address = next(found[1] for line in run.stderr if (found := re.search(r"http://(.+)/metrics$", line)))
+        until(lambda: 'done_total{stage="other",workflow="talk"} 3000.0' in ask(address)[1])
+    finally:
+        run.kill()
+        run.communicate(timeout=PATIENCE)
+
+
 def test_without_the_library_it_is_said_how_to_install_it(tmp_path: Path, run_mprun: RunMprun) -> None:
     (tmp_path / "ci.yaml").write_text(JOBS)
     hidden = tmp_path / "hidden"
