@@ -20,6 +20,7 @@ from runner.store.discovery import running_folders
 from runner.store.run_folder import RunFolder
 from runner.store.run_socket import WATCH_SOCKET
 from runner.watch.client import RunWatch, WatchSource, find_watchable
+from runner.watch.hub import MOST_BYTES
 from runner.watch.state import RunPhase
 
 pytestmark = pytest.mark.slow
@@ -183,7 +184,6 @@ def test_many_watch_and_nothing_of_them_is_left(shop: Shop) -> None:
 _WATCHER = """
 import sys, time
 from pathlib import Path
-from typing import TypeVar
 from runner.store.run_folder import RunFolder
 from runner.watch.client import RunWatch
 
@@ -219,15 +219,27 @@ def test_a_watcher_that_is_stopped_holds_up_nobody_and_is_up_to_date_when_it_goe
         stopped = stranger(watch.run_folder)
         stopped.send_signal(signal.SIGSTOP)
         (shop.folder / "loud").touch()
-        before = parsed(watch)
-        wait_for(watch, lambda: parsed(watch) > before + 400)  # 8 MB: more than waits for anybody
+        told = 0
+        deadline = time.monotonic() + PATIENCE
+        while told < 3 * MOST_BYTES:  # more than waits for anybody
+            assert time.monotonic() < deadline, "it never came"
+            told += sum(len(event.line()) for event in watch.wait(0.5))
         (shop.folder / "loud").unlink()
 
         now = watch.state.told
         stopped.send_signal(signal.SIGCONT)
         assert stopped.stdout is not None
-        words = iter(lambda: stopped.stdout.readline().split(), [])  # type: ignore[union-attr]
-        assert any(int(missed) > 0 and float(told) >= now for missed, told in words)
+        words = stopped.stdout.fileno()
+        os.set_blocking(words, False)
+        heard: list[bytes] = [b""]
+
+        def is_up_to_date() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                heard[0] += os.read(words, 1 << 16)
+            last = heard[0].split(b"\n")[-2:-1]
+            return any(int(missed) > 0 and float(at) >= now for missed, at in map(bytes.split, last))
+
+        until(is_up_to_date)
         assert 0 == shop.end()
 
 
