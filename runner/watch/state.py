@@ -97,8 +97,10 @@ class RunState:
     """Why it was asked to stop, or has to."""
     incarnation: int = 1
     """Which of its runners this one is."""
+    said: float = 0.0
+    """When a handler said something last."""
     missed: int = 0
-    """Events that did not reach whoever keeps this, as far as that is known."""
+    """Events that came too fast for whoever keeps this."""
     started: RunStarted | None = None
     resumed: RunResumed | None = None
     finished: RunFinished | None = None
@@ -138,6 +140,10 @@ class RunState:
                 self.missed += count
             case RunProgress():
                 self._snapshots.add(event.elapsed, event)
+            case WorkerLogged():
+                self.said = event.at
+            case EventsDropped():
+                self.missed += event.count
             case _ if self.phase is RunPhase.STARTING:
                 self.phase = RunPhase.RUNNING
         if self._known_report is None:  # else all that is counted is known

@@ -19,6 +19,8 @@ from runner.cli.output import page, print_message, write
 from runner.cli.past_runs.history import moment
 from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, log_file, look_into
 from runner.errors import ExitCode, UsageError
+from runner.events.base import Event
+from runner.events.run import WorkerLogged
 from runner.jobs.ansi import LineCleaner
 from runner.jobs.log import Tail
 from runner.jobs.requests import attempts_beside
@@ -121,20 +123,27 @@ def _said(
         known = dict.fromkeys(each.worker for each in view.events("worker.spawned") if each.worker)
         _require(worker, list(known), "worker")
     text = io.BytesIO()
-    log, last = LogObserver(text, "text", "debug"), 0
-    while True:
-        goes_on = follow and _goes_on(run_folder)
-        for stored in view.events("worker.logged", worker, after=last):
-            last = stored.id
-            event = as_event(stored, view.run)
-            if event is not None and stored.at >= start:
-                log.observe(event)
-        yield from text.getvalue().decode().splitlines()
-        text.seek(0)
-        text.truncate()
-        if not goes_on:
-            return
-        time.sleep(_LOOK_EVERY)
+    log = LogObserver(text, "text", "debug")
+    for event in _followed(view, run_folder) if follow else _recorded(view):
+        if event.at >= start and worker in (None, vars(event)["worker"]):
+            log.observe(event)
+            yield from text.getvalue().decode().splitlines()
+            text.seek(0)
+            text.truncate()
+
+
+def _recorded(view: RunView) -> Iterator[Event]:
+    events = (as_event(stored, view.run) for stored in view.events(WorkerLogged.kind))
+    return (event for event in events if event is not None)
+
+
+def _followed(view: RunView, run_folder: RunFolder) -> Iterator[Event]:
+    """Yield what was said, and then what is, as soon as it is where the run tells of itself."""
+    from runner.watch.client import RunWatch
+    from runner.watch.said import follow_said
+
+    with RunWatch(run_folder) as watch:
+        yield from follow_said(view, watch)
 
 
 class _Jobs:
