@@ -32,13 +32,15 @@ from runner.store.control_socket import ask
 from runner.store.run_folder import RunFolder, home
 from runner.units import counted
 from runner.watch.client import RunWatch, WatchSource
-from runner.watch.state import RunState
+from runner.watch.state import RunPhase, RunState
 from runner.watch.tap import POLL, TapClient
 
 _ANSWER_SECONDS = 2.0
 _ASK_JOBS_EVERY = 2.0
 """Seconds between two questions to the run, which alone knows what its jobs wait for."""
 _SAID_SECONDS = 15.0
+_STOPPING = "asked the run to stop: what is under way is still finished; s again kills it"
+_KILLING = "asked the run to kill what is left of it"
 _DONE = "done"
 
 
@@ -167,6 +169,7 @@ class TopSession:
                 if any(sample.letter for sample in kind.samples)
             },
             is_live=not state.phase.is_over,
+            is_stopping=state.phase is RunPhase.STOPPING,
             has_jobs=state.has_jobs,
         )
 
@@ -188,8 +191,9 @@ class TopSession:
         name = effect.target
         match effect.name:
             case "stop":
+                is_again = self._state.phase is RunPhase.STOPPING
                 self._request(do="stop")
-                return "asked the run to stop: producers end, the rest is worked off; s again kills it"
+                return _KILLING if is_again else _STOPPING
             case "stop-worker":
                 answer = self._request(do="stop", worker=name)
                 return f"asked {name} to end" + (f" ({answer['signal']})" if answer["signal"] else "")

@@ -98,7 +98,8 @@ def _is_bad(job: WatchedJob) -> bool:
 
 def _row(job: WatchedJob, now: float) -> ShownJob:
     seconds = job.line.seconds if job.is_over else max(now - (job.began or job.since), 0.0)
-    what = job.step or "" if job.state is JobState.RUNNING else job.reason
+    what = "" if job.state is JobState.PASSED else job.reason
+    what = job.step or "" if job.state is JobState.RUNNING else what
     attempt = f"attempt {job.attempts}: " if job.attempts > 1 and not job.is_over else ""
     state = str(job.state).replace("_", " ")
     has_run = not job.is_over or job.began is not None

@@ -39,6 +39,8 @@ _NAMES = {
     "\x04": "q",
 }
 _STEPS = {"up": -1, "k": -1, "down": 1, "j": 1, "page-up": -_PAGE, "page-down": _PAGE}
+_STOP = "Stop the run? What is in its queues is still worked off."
+_STOP_AGAIN = "It stops already. Kill all of it now?"
 _QUIT = Effect("quit")
 Pressed = tuple[View, Effect | None]
 
@@ -56,6 +58,7 @@ class Choices:
     letters: Mapping[str, int] = field(default_factory=dict)
     """By kind of failure, how many items of it there are, where some are kept as dead letters."""
     is_live: bool = True
+    is_stopping: bool = False
     has_jobs: bool = False
 
 
@@ -210,7 +213,7 @@ def _acting(view: View, key: str, choices: Choices) -> Pressed:
         case "-" if stage in choices.workers:
             return replace(view, said=f"{stage} has one worker, and keeps it"), None
         case "s":
-            return _asking(view, "Stop the run? What is in its queues is still worked off.", Effect("stop"))
+            return _asking(view, _STOP_AGAIN if choices.is_stopping else _STOP, Effect("stop"))
         case "k" if view.screen is Screen.STAGE and chosen:
             return _asking(view, f"End {chosen}? Nobody takes its place.", Effect("stop-worker", chosen))
         case "x" if choices.has_jobs and chosen:

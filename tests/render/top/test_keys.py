@@ -180,3 +180,12 @@ def test_items_of_a_kind_are_put_back_when_some_are_kept_and_it_was_asked() -> N
 def test_the_page_is_written_from_wherever_one_is() -> None:
     for view in (View(), ON_STAGE, View(screen=Screen.FAILURES)):
         assert after(view, ["r"])[1] == [Effect("report")]
+
+
+def test_to_stop_a_second_time_is_asked_in_other_words() -> None:
+    first, _ = pressed(PARSER, "s", CHOICES)
+    again, _ = pressed(PARSER, "s", Choices(rows=ROWS, is_stopping=True))
+
+    assert first.question is not None
+    assert again.question is not None
+    assert ("Stop the run?", "Kill all") == (first.question.text[:13], again.question.text[18:26])
