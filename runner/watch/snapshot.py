@@ -87,7 +87,7 @@ class WatchedWorkerFacts:
     stage: str = means("Its stage.")
     pid: int | None = means("Its process; null before there is one.")
     generation: int = means("1 for its first process.")
-    state: str = means("to come, alive, terminating or ended.")
+    state: str = means("alive, terminating, ended, or gone with a runner that was killed.")
     condition: str = means("In one word: " + ", ".join(WorkerCondition) + ".")
     waits_for: str | None = means("item, room, join, lock or rate while it waits.")
     received: int = means("Items it took.")
@@ -168,6 +168,7 @@ class WatchedRunFacts:
 def snapshot(state: RunState, now: float) -> dict[str, Any]:
     """Return a run as it is at `now`."""
     eta = None if state.phase.is_over else state.eta()
+    is_gone = state.phase is RunPhase.KILLED
     since = 0.0 if state.phase.is_over else max(now - state.told, 0.0)
     facts = WatchedRunFacts(
         run=state.run,
@@ -185,10 +186,10 @@ def snapshot(state: RunState, now: float) -> dict[str, Any]:
         bottleneck=state.bottleneck(),
         missed=state.missed,
         eta=None if eta is None else asdict(_eta(eta)),
-        stages=tuple(map(_stage, state.stages())),
+        stages=tuple(_stage(stage, is_gone=is_gone) for stage in state.stages()),
         queues=tuple(map(_queue, state.queues())),
-        workers=tuple(map(_worker, state.workers(now))),
-        jobs=tuple(map(_job, state.jobs())),
+        workers=tuple(_worker(worker, is_gone=is_gone) for worker in state.workers(now)),
+        jobs=tuple(_job(job) for job in state.jobs()),
         failures=tuple(map(_failure, state.failures())),
     )
     return asdict(facts)
@@ -198,10 +199,11 @@ def _eta(eta: Eta) -> WatchedEtaFacts:
     return WatchedEtaFacts(eta.share, eta.whole, eta.remaining, eta.done_at)
 
 
-def _stage(stage: WatchedStage) -> WatchedStageFacts:
+def _stage(stage: WatchedStage, *, is_gone: bool) -> WatchedStageFacts:
+    counts: dict[str, Any] = {**stage.counts, **({"alive": 0} if is_gone else {})}
     known = {field.name for field in fields(WatchedStageFacts)}
     return WatchedStageFacts(
-        **{name: value for name, value in stage.counts.items() if name in known},  # type: ignore[arg-type]
+        **{name: value for name, value in counts.items() if name in known},
         role=stage.role,
         **_shares(stage.now),
         per_second=stage.rate,
@@ -237,7 +239,7 @@ def _queue(queue: WatchedQueue) -> WatchedQueueFacts:
     )
 
 
-def _worker(worker: WatchedWorker) -> WatchedWorkerFacts:
+def _worker(worker: WatchedWorker, *, is_gone: bool) -> WatchedWorkerFacts:
     names = (
         "stage",
         "generation",
@@ -253,7 +255,7 @@ def _worker(worker: WatchedWorker) -> WatchedWorkerFacts:
     return WatchedWorkerFacts(
         worker=worker.name,
         pid=worker.pid or None,
-        state=_worker_state(worker),
+        state="gone" if is_gone and not worker.condition.is_over else _worker_state(worker),
         condition=worker.condition.value,
         **{name: getattr(worker, name) for name in names},
         **_shares(worker.now),

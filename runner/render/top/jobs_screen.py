@@ -27,12 +27,14 @@ from runner.render.top.parts import (
 from runner.render.top.view import NOTHING_BESIDE, Beside, Screen, Surface, View
 from runner.text import visible
 from runner.watch.jobs import WatchedJob
-from runner.watch.state import RunState
+from runner.watch.state import RunPhase, RunState
 
 _TITLES = ("  JOB", "STATE", "FOR", "STEP, WHAT IT WAITS FOR, OR WHY")
 _FAILED = (JobState.FAILED, JobState.TIMED_OUT)
 _MOST_EVENTS = 4
 WAITING = "waiting"
+GONE = "gone"
+"""With the runner that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +91,21 @@ def job_rows(
         for name, needs in waiting.items()
         if name not in known and wanted.casefold() in name.casefold()
     ]
-    return [*(_row(job, now) for job in running), *waits, *(_row(job, now) for job in over)]
+    last = state.told if state.phase.is_over else now
+    gone = state.phase is RunPhase.KILLED
+    return [*(_row(job, last, is_gone=gone) for job in running), *waits, *(_row(job, now) for job in over)]
 
 
 def _is_bad(job: WatchedJob) -> bool:
     return job.state in _FAILED
 
 
-def _row(job: WatchedJob, now: float) -> ShownJob:
+def _row(job: WatchedJob, now: float, *, is_gone: bool = False) -> ShownJob:
     seconds = job.line.seconds if job.is_over else max(now - (job.began or job.since), 0.0)
     what = "" if job.state is JobState.PASSED else job.reason
     what = job.step or "" if job.state is JobState.RUNNING else what
     attempt = f"attempt {job.attempts}: " if job.attempts > 1 and not job.is_over else ""
-    state = str(job.state).replace("_", " ")
+    state = GONE if is_gone else str(job.state).replace("_", " ")
     has_run = not job.is_over or job.began is not None
     return ShownJob(job.name, state, JOB_STYLES[job.state], seconds if has_run else None, f"{attempt}{what}")
 

@@ -106,3 +106,12 @@ def test_why_it_stops_is_told() -> None:
     state = state_of(event("run.stopping", 112.0, reason="SIGINT", signal=None, alive=[]))
 
     assert ["ci  stopping 00:00:12  0 of 8 done", "it stops: SIGINT"] == small(state)
+
+
+def test_what_ran_when_the_runner_was_killed_is_gone() -> None:
+    state = state_of(*HISTORY)
+    state.was_killed()
+    lines = [line.plain for line in jobs_screen(state, View(), Surface(80, None, 999.0, has_keys=False))]
+
+    gone = [line.split() for line in lines if "docs" in line]
+    assert [["docs", "gone", "0.0s"]] == gone
