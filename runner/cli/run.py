@@ -386,7 +386,8 @@ def watchers(chosen: RunOptions) -> Iterator[Watchers]:
         yield watching
     except BaseException as error:
         watching.abandon()
-        tell_refused(open_notifier(config.notify), error, quiet=True)
+        if isinstance(error, Exception):
+            tell_refused(open_notifier(config.notify), error, quiet=True)
         raise
 
 

@@ -51,10 +51,10 @@ class NotifySpec:
         metadata=declares(
             Key(
                 _ON,
-                "`finished`: the run has ended, in whichever way. `failed`: it has not ended with exit code 0, was "
-                "killed, or could not begin. `stalled`: for `stalled_after` nothing was put, taken or done, and "
-                "there is work. `first_failure`: an item has failed for good, a worker has died, or a job has failed, "
-                "for the first time in the run.",
+                "What it is told of. `finished`: the run has ended, in whichever way. `failed`: it has not ended with "
+                "exit code 0, was killed, or could not begin. `stalled`: for `stalled_after` nothing was put, taken or "
+                "done, and there is work. `first_failure`: an item has failed for good, a worker has died, or a job "
+                "has failed, for the first time in the run.",
                 more={"examples": ["failed", ["finished", "stalled"]]},
             )
         )

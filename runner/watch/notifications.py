@@ -28,7 +28,7 @@ from runner.events.run import (
 )
 from runner.facts import dataclass
 from runner.spec.notify import NotifyOn, NotifySpec
-from runner.units import rough_duration
+from runner.units import format_duration, rough_duration
 
 MOST_KINDS_TOLD = 5
 _LONGEST = 4096
@@ -190,7 +190,7 @@ class NotificationRules:
         for after in dict.fromkeys(self.entries[n].stalled_after for n in wanted):
             detector = self._stalls.setdefault(after, StallDetector(after))
             if detector.observe(snapshot):
-                reason = f"nothing was put, taken or done for {rough_duration(after)}, and there is work"
+                reason = f"nothing was put, taken or done for {format_duration(after)}, and there is work"
                 places = [n for n in wanted if self.entries[n].stalled_after == after]
                 yield from self._tell(NotifyOn.STALLED, snapshot.at, {"reason": reason}, places)
 

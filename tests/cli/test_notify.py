@@ -10,10 +10,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from runner.cli.watching.notifying import ring
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 FILE = """\
@@ -228,6 +232,22 @@ def test_whoever_is_told_of_all_runs_is_told_of_those_that_are_refused_too(shop:
     assert not (shop.folder / "files.json").exists()
 
 
+def test_a_run_that_could_not_begin_is_told_of_to_both_also_where_machines_read(shop: Shop) -> None:
+    shop.configure(f"notify:\n  - {program('failed', KEEP.format('mine'))}\n")
+    shop.write(program("[finished, failed]", KEEP.format("files")))
+    text = (shop.folder / "shop.yaml").read_text()
+    (shop.folder / "shop.yaml").write_text(text.replace("on_error: skip", "on_error: dead_letter"))
+    (shop.folder / "home").write_text("no folder")
+
+    refused = shop.run("run", "shop.yaml", "--log", "json")
+
+    assert 0 != refused.returncode
+    for name in ("mine", "files"):
+        told = shop.told(name)
+        assert ("refused", refused.returncode) == (told["outcome"], told["exit_code"])
+        assert "dead_letter" in told["reason"]
+
+
 def test_a_configuration_that_does_not_check_is_shown_as_a_file_is(shop: Shop) -> None:
     shop.configure("notify:\n  - {on: ended, run: [x]}\n  - {on: failed}\nbel: true\n")
     shop.write(program("finished", "true"))
@@ -279,3 +299,38 @@ def test_a_run_that_is_interrupted_is_told_of_and_ctrl_c_ends_what_hangs_then(sh
     assert 130 == begun.returncode
     assert "notify: not everybody was told" in stderr
     assert not is_alive(int((shop.folder / "self").read_text()))
+
+
+class OnTerminal(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [("xterm", "\x1b]9;shop\\x07 done in 1.2s\x07\a"), ("linux", "\a"), ("dumb", "\a")],
+)
+def test_a_terminal_rings_with_a_message_where_it_may_show_one(
+    term: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    terminal, pipe = OnTerminal(), StringIO()
+    report: Any = SimpleNamespace(workflow="shop\x07", outcome="done", seconds=1.23)
+
+    ring(report, terminal)
+    ring(report, pipe)
+
+    assert (expected, "") == (terminal.getvalue(), pipe.getvalue())
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_pipe_is_not_rung(shop: Shop, configured: bool) -> None:
+    shop.write(program("failed", "true"))
+    if configured:
+        shop.configure("bell: true\n")
+
+    done = shop.run(*(["run", "shop.yaml", "-q"] if configured else ["run", "shop.yaml", "-q", "--bell"]))
+
+    assert (0, False) == (done.returncode, "\a" in done.stderr)

@@ -65,6 +65,8 @@ def tell_refused(notifier: Notifier | None, error: BaseException, *, quiet: bool
 
     if notifier is None:
         return
+    if isinstance(error, click.exceptions.Exit) and error.__cause__ is not None:
+        error = error.__cause__  # it has been said in a format for machines
     if isinstance(error, MprunError):
         told, code = refusal(error), int(error.exit_code)
     elif isinstance(error, click.ClickException):
