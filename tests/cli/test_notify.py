@@ -273,10 +273,8 @@ def test_the_configuration_may_be_named_and_must_then_be_there(shop: Shop) -> No
 @pytest.mark.slow
 def test_a_runner_that_is_killed_is_told_of(shop: Shop) -> None:
     shop.write(program("failed", KEEP.format("killed")))
-    begun = shop.start()
-
-    begun.kill()
-    begun.communicate(timeout=60)
+    with shop.start() as begun:
+        begun.kill()
 
     told = shop.told("killed")
     assert ("failed", "killed", "shop") == tuple(told[name] for name in ("event", "outcome", "workflow"))
@@ -285,16 +283,15 @@ def test_a_runner_that_is_killed_is_told_of(shop: Shop) -> None:
 @pytest.mark.slow
 def test_a_run_that_is_interrupted_is_told_of_and_ctrl_c_ends_what_hangs_then(shop: Shop) -> None:
     shop.write(program("failed", "cat > end.json; echo $$ > self; sleep 300"))
-    begun = shop.start()
-
-    os.kill(begun.pid, signal.SIGINT)
-    assert "interrupted" == shop.told("end")["outcome"]
-    shop.wait_for("self")
-    assert begun.stderr is not None
-    while "Ctrl-C ends it" not in (line := begun.stderr.readline()):
-        assert line, "nobody says that it waits"
-    os.kill(begun.pid, signal.SIGINT)
-    _, stderr = begun.communicate(timeout=60)
+    with shop.start() as begun:
+        os.kill(begun.pid, signal.SIGINT)
+        assert "interrupted" == shop.told("end")["outcome"]
+        shop.wait_for("self")
+        assert begun.stderr is not None
+        while "Ctrl-C ends it" not in (line := begun.stderr.readline()):
+            assert line, "nobody says that it waits"
+        os.kill(begun.pid, signal.SIGINT)
+        _, stderr = begun.communicate(timeout=60)
 
     assert 130 == begun.returncode
     assert "notify: not everybody was told" in stderr
