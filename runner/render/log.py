@@ -20,11 +20,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from runner.events.base import LEVELS, Event, as_dict
 from runner.events.catalogue import KINDS
-from runner.events.run import FailuresRepeated, RunFinished, RunProgress, RunStarted, RunWorkers
+from runner.events.run import FailuresRepeated, RunFinished, RunProgress, RunWorkers
 from runner.record.failures import fingerprint
 from runner.render.failure_lines import OF_ITEMS, FailureThrottle, repeated_text
 from runner.text import visible
-from runner.watch.eta import EtaModel, eta_line
+from runner.watch.eta import EtaModel, FindPrevious
 
 HEARTBEAT = 10.0
 """Seconds between two lines of progress in a log that nobody watches live."""
@@ -33,8 +33,6 @@ SAMPLE = 1.0
 """Seconds between two lines of progress in a file of events: enough for a plot, and few in a run of hours."""
 
 Style = Literal["text", "json"]
-Previous = Callable[[RunStarted], tuple[float, float] | None]
-"""Finds the last run like one that begins: how long it took, and when it began."""
 _EVENT_WIDTH = max(map(len, KINDS))
 
 
@@ -53,7 +51,7 @@ class LogObserver:
         *,
         colors: bool = False,
         heartbeat: float | None = HEARTBEAT,
-        previous: Previous = lambda _: None,
+        previous: FindPrevious | None = None,
         each_failure: bool = False,
     ) -> None:
         """
@@ -71,11 +69,8 @@ class LogObserver:
         self._failures = None if each_failure else FailureThrottle()
         self._shown: dict[str, None] | None = {} if style == "text" else None
         """The last few kinds of which a traceback was shown."""
-        self._eta = EtaModel() if style == "text" and heartbeat is not None else None
-        self._find_previous = previous
-        self._begun: RunStarted | None = None
+        self._eta = EtaModel(previous) if style == "text" and heartbeat is not None else None
         self._latest = 0.0
-        self._previous: tuple[float, float] | None = None
 
     def observe(self, event: Event) -> None:
         """Write one line, or more where there is a traceback; for people none that only says the same again."""
@@ -90,7 +85,6 @@ class LogObserver:
             return
         if not isinstance(event, RunProgress):
             self._write(event.level, as_dict(event))
-            self._begun = event if isinstance(event, RunStarted) else self._begun
         elif self._heartbeat is not None and event.elapsed >= self._next_beat:
             self._next_beat = event.elapsed + self._heartbeat
             # One in so many is news, however loud the stream of them is declared.
@@ -128,11 +122,7 @@ class LogObserver:
 
     def _when_done(self) -> dict[str, str]:
         """Say when the run is done, where that is known; what the past says is only looked up for those who wait."""
-        if self._eta is None:
-            return {}
-        if self._begun is not None:
-            self._previous, self._begun = self._find_previous(self._begun), None
-        return {"progress": eta_line(self._eta.estimate(), self._previous)}
+        return {} if self._eta is None else {"progress": self._eta.line()}
 
     def close(self) -> None:
         """Tell what was counted of a run that broke off; each line was flushed as it was written."""

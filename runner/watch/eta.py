@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 
@@ -227,10 +227,19 @@ def _expected(
     return expected
 
 
+FindPrevious = Callable[[RunStarted], "tuple[float, float] | None"]
+"""Finds the last run like one that begins: how long it took, and when it began."""
+
+
 @dataclass(slots=True)
 class EtaModel:
     """Says when a run is done: from its events, which may be those of any of its runners, in their order."""
 
+    find_previous: FindPrevious | None = None
+    """Asked once, where somebody waits for an end that can't be foretold."""
+    _begun: RunStarted | None = None
+    _elapsed: float = 0.0
+    _previous: tuple[float, float] | None = None
     _flow: ItemFlow | None = None
     _ended: set[str] = field(default_factory=set)
     _now: Reckoning | None = None
@@ -244,11 +253,14 @@ class EtaModel:
             case RunStarted():
                 self._flow = ItemFlow.of(event.stages) if event.jobs is None else None
                 self._ended, self._now, self._samples = set(), None, []
+                self._begun, self._elapsed = event, 0.0
             case StageFinished():
                 self._ended.add(event.stage)
-            case RunProgress() if self._flow is not None:
-                self._now, self._at = reckon(self._flow, event, self._ended), event.at
-                self._sample()
+            case RunProgress():
+                self._elapsed, self._at = event.elapsed, event.at
+                if self._flow is not None:
+                    self._now = reckon(self._flow, event, self._ended)
+                    self._sample()
 
     def _sample(self) -> None:
         now = self._now
@@ -266,6 +278,15 @@ class EtaModel:
             return None
         is_early = now.share < LEAST_SHARE or now.elapsed < LEAST_SECONDS
         return Eta(now.share, now.whole, None if is_early else self._remaining(now), self._at)
+
+    def line(self) -> str:
+        """Say it as people read it, with what the past says where no more is known; nothing where nothing is."""
+        eta = self.estimate()
+        is_open = eta is None or eta.remaining is None
+        if is_open and self._begun is not None and self._elapsed >= LEAST_SECONDS:
+            self._previous = None if self.find_previous is None else self.find_previous(self._begun)
+            self._begun = None
+        return eta_line(eta, self._previous)
 
     def _remaining(self, now: Reckoning) -> float | None:
         waits = [

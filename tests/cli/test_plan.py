@@ -113,6 +113,7 @@ SAID_OTHERWISE = {
         "env": "in that of each worker",
         "given": "what was written on the command line",
         "origin": "known once there is a run",
+        "notify": "no part of what is run, and a URL may hold a secret",
     },
     StageSpec: {
         "handler": "as kind, target and options",

@@ -85,11 +85,13 @@ def test_defaults_and_examples_fit_their_own_keys(schema: dict[str, Any]) -> Non
 
 
 def test_a_key_called_on_is_taken_for_text_wherever_the_format_has_one(schema: dict[str, Any]) -> None:
-    owners = {path.split(".")[-2] for path, _ in properties(schema) if path.endswith(".on")}
+    owners = {path.removesuffix(".on") for path, _ in properties(schema) if path.endswith(".on")}
+    lists = {path.split(".")[-2] for path in owners if path.endswith(".*")}
+    mappings = {path.split(".")[-1] for path in owners if not path.endswith(".*")}
+    entries = [f"{name}: {{on: x}}" for name in mappings] + [f"{name}: [{{on: x}}]" for name in lists]
+    text = "\n".join(entries) + "\n"
 
-    text = "".join(f"{owner}: {{on: x}}\n" for owner in owners)
-
-    assert {"attempts", "retry", "restart"} <= owners
+    assert ({"attempts", "retry", "restart"} <= mappings, {"notify"}) == (True, lists)
     assert () == read_text(text + "x: {" + text.replace("\n", ", ") + "}\n", "w.yaml").traps
 
 

@@ -326,6 +326,23 @@ def test_a_line_says_how_much_is_done_and_when_all_is(
     assert expected == eta_line(eta, previous)
 
 
+def test_the_past_is_asked_once_and_only_where_somebody_has_waited_for_an_end_that_cannot_be_foretold() -> (
+    None
+):
+    asked: list[str] = []
+
+    def previous(started: RunStarted) -> tuple[float, float]:
+        asked.append(started.workflow)
+        return 3130.0, AT
+
+    model, lines = EtaModel(previous), []
+    for elapsed in (0.0, 9.0, 10.0, 11.0):
+        model.observe(begun(declared("jobs", "jobs"), jobs=3) if not elapsed else told(elapsed, [], []))
+        lines.append(model.line())
+
+    assert (["", "", "took 52m10s on 12-01", "took 52m10s on 12-01"], ["w"]) == (lines, asked)
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(0.2, "1s"), (59.5, "60s"), (61, "1m"), (3599, "1h00m"), (7500, "2h05m")]
 )

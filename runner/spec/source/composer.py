@@ -197,7 +197,7 @@ _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 _PAIR = late_pattern("[\ud800-\udbff][\udc00-\udfff]")
 
 _LISTS_TAKING_ON = frozenset({"notify"})
-"""Keys at the top with a list of mappings that may."""
+"""Keys with a list of mappings that may have one."""
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off"})
 _TAKES_ON = frozenset({"attempts", "restart", "retry"})
 """Keys of the file format below which `on` is a key too, as in the CI files that people know: no slip there."""
@@ -382,7 +382,7 @@ class Composer:
         if len(self._open) == 1:
             return self._key in _TAKES_ON
         own_note = str(self._open[0].key).startswith("x-")
-        in_list = len(self._open) == 3 and self._open[0].key in _LISTS_TAKING_ON
+        in_list = len(self._open) > 2 and self._open[-3].key in _LISTS_TAKING_ON
         return own_note or in_list or self._open[-2].key in _TAKES_ON
 
     def _take_key(self, key: str, start: int, end: int) -> None:
