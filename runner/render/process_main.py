@@ -200,7 +200,7 @@ def _observers(options: RenderOptions, files: Iterable[int], *, has_jobs: bool) 
     if options.live:
         from runner.render.progress import ProgressObserver
 
-        observers.append(ProgressObserver(2, colors=options.colors))
+        observers.append(ProgressObserver(2, colors=options.colors, previous=_previous_run))
     return observers
 
 
@@ -212,7 +212,7 @@ def _job_observers(options: RenderOptions, jobs: JobOutputOptions) -> list[Obser
     if options.live:
         from runner.render.progress import ProgressObserver
 
-        observers.append(ProgressObserver(2, colors=options.colors))
+        observers.append(ProgressObserver(2, colors=options.colors, previous=_previous_run))
     return observers
 
 

@@ -25,9 +25,9 @@ from rich.text import Text
 from runner.events.base import Event
 from runner.events.run import RunProgress
 from runner.render.top.drawing import drawn, knows_utf8
-from runner.render.top.parts import eta_words
 from runner.render.top.small import live_lines
 from runner.render.top.view import Surface
+from runner.watch.eta import EtaModel, FindPrevious
 from runner.watch.state import RunState
 
 LEAST_ROWS = 12
@@ -44,8 +44,17 @@ MOST_ROWS_OF_JOBS = 8
 class ProgressObserver:
     """Draws the view on a terminal's descriptor. Writing may block: not for the supervisor's own process."""
 
-    def __init__(self, fd: int, *, colors: bool = True, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        fd: int,
+        *,
+        colors: bool = True,
+        clock: Callable[[], float] = time.time,
+        previous: FindPrevious | None = None,
+    ) -> None:
+        """`previous` says of a run that has begun how long the last one like it took, and when that was."""
         self._state = RunState()
+        self._eta = EtaModel(previous)
         self._footer = Footer(fd)
         self._colors = colors
         self._utf8 = knows_utf8()
@@ -60,6 +69,7 @@ class ProgressObserver:
         if self._trouble is not None:
             raise self._trouble
         self._state.observe(event)
+        self._eta.observe(event)
         if isinstance(event, RunProgress) and not self._state.has_jobs:
             self._has_snapshot = True
             self._next = 0.0
@@ -92,7 +102,7 @@ class ProgressObserver:
     def _lines(self, now: float, columns: int, most: int) -> list[str]:
         most = min(most, MOST_ROWS_OF_JOBS) if self._state.has_jobs else most
         surface = Surface(columns, most, now, has_keys=False)
-        lines = live_lines(self._state, surface, most, eta_words(self._state))
+        lines = live_lines(self._state, surface, most, "" if self._state.phase.is_over else self._eta.line())
         self._height = min(
             max(self._height, len(lines)), most
         )  # it only grows: text above that jumps can't be read
