@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ EXAMPLES = examples(
     "mprun dlq replay 3f2a                 put all of them back where they failed",
     "mprun dlq replay 3f2a --stage eater fixed.yaml",
     "mprun dlq replay 3f2a --kind 2        those alone that failed so",
+    "mprun dlq replay 3f2a --stage eater --number 4",
     "mprun dlq export 3f2a > letters.jsonl",
     "mprun dlq rm 3f2a                     once they are replayed",
 )
@@ -210,6 +211,14 @@ def remove(run: str, stage: str | None, force: bool) -> int:
 @click.argument("file", type=FILE, required=False)
 @_stage
 @_kind
+@click.option(
+    "--number",
+    "numbers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    multiple=True,
+    help="Only this letter of a stage. May be repeated.",
+)
 @values
 @how_shown
 @_trust
@@ -218,6 +227,7 @@ def replay(
     file: Path | None,
     stage: str | None,
     kind: int | None,
+    numbers: Sequence[int],
     params: Sequence[str],
     overrides: Sequence[str],
     trusted: bool,
@@ -238,7 +248,7 @@ def replay(
     """
     chosen = RunOptions(**shown)
     with refusals_told(chosen):
-        queues = _queues_to_replay(run, stage, kind)
+        queues = _queues_to_replay(run, stage, kind, numbers)
         spec = _to_replay(queues, file, params, overrides, trusted=trusted, quiet=chosen.quiet)
     return _replay(spec, queues, chosen)
 
@@ -277,14 +287,21 @@ def letter_text(shown: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _queues_to_replay(run: str, stage: str | None, kind: int | None) -> list[DeadLetterQueue]:
-    queues = _of_kind(find_dead_letter_queues(run), kind)
-    queues = [queue for queue in queues if stage in (None, queue.stage) and queue.left]
+def _queues_to_replay(
+    run: str, stage: str | None, kind: int | None, numbers: Sequence[int]
+) -> list[DeadLetterQueue]:
+    queues = [queue for queue in _of_kind(find_dead_letter_queues(run), kind) if stage in (None, queue.stage)]
+    if numbers:
+        queues = [_numbered(queue, numbers) for queue in queues]
+    queues = [queue for queue in queues if queue.letters and queue.left]
     if not queues:
-        raise UsageError(
-            f"run '{run}' has no{'' if kind is None else ' such'} dead letters that were not replayed"
-        )
+        such = "" if kind is None and not numbers else " such"
+        raise UsageError(f"run '{run}' has no{such} dead letters that were not replayed")
     return queues
+
+
+def _numbered(queue: DeadLetterQueue, numbers: Sequence[int]) -> DeadLetterQueue:
+    return replace(queue, letters=tuple(each for each in queue.letters if each.number in numbers))
 
 
 def _of_kind(queues: list[DeadLetterQueue], kind: int | None) -> list[DeadLetterQueue]:

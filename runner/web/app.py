@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from runner.errors import MprunError
 from runner.render.page.markup import Markup
 from runner.web.access import Access, Refusal
-from runner.web.actions import ACTIONS, Asked
+from runner.web.actions import Actions, Asked
 from runner.web.dashboard import Dashboard, DashboardPage, Find
 from runner.web.frame import SCRIPT, SCRIPT_PATH, framed_page, notice
 from runner.web.guard import Guard, refuse
@@ -47,13 +47,16 @@ class Site:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._views = SharedViews()
+        self._actions = Actions(dashboard.stacks, dashboard.taps).by_name
 
     def routes(self) -> list[Route]:
         """Return all paths."""
         pages = self._dashboard.pages()
         shown = [Route(path, self._shown(find)) for path, find in pages.items()]
         streamed = [Route(f"/stream{path}", self._streamed(find)) for path, find in pages.items()]
-        acting = [Route(f"/runs/{{run}}/{name}", self._acting(name), methods=["POST"]) for name in ACTIONS]
+        acting = [
+            Route(f"/runs/{{run}}/{name}", self._acting(name), methods=["POST"]) for name in self._actions
+        ]
         return [Route(SCRIPT_PATH, _script), *streamed, *shown, *acting]
 
     def _view(self, page: DashboardPage) -> SharedView:
@@ -80,7 +83,7 @@ class Site:
         async def act(request: Request) -> Response:
             run = await asyncio.to_thread(known_run, self._dashboard.runs, request.path_params["run"])
             asked = Asked.parse(await request.body())
-            said = await asyncio.to_thread(ACTIONS[name], run.run_folder, asked)
+            said = await asyncio.to_thread(self._actions[name], run.run_folder, asked)
             return JSONResponse({"said": said})
 
         return act

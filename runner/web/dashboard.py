@@ -25,7 +25,8 @@ from runner.web.pages.jobs import jobs_fragments
 from runner.web.pages.log import KINDS, PER_PAGE, LogAsked, event_log_fragments, job_log_fragments
 from runner.web.pages.run import RunDrawing
 from runner.web.pages.runs import RunsAsked, runs_fragments
-from runner.web.pages.stage import stage_fragments
+from runner.web.pages.stage import StageLook, stage_fragments
+from runner.web.taps import Taps
 from runner.web.watched import StacksAsked, WatchedRun, WatchedRuns, known_run
 
 Query = Mapping[str, str]
@@ -53,6 +54,7 @@ class Dashboard:
     def __init__(self, home: Path, *, may_act: bool) -> None:
         self.runs = WatchedRuns(home)
         self.stacks = StacksAsked()
+        self.taps = Taps()
         self.may_act = may_act
 
     def pages(self) -> Mapping[str, Find]:
@@ -102,7 +104,11 @@ class Dashboard:
             watched,
             "stage",
             name,
-            lambda page: stage_fragments(page, name, time.time(), self.stacks.of(run), may_act=self.may_act),
+            lambda page: stage_fragments(
+                StageLook(
+                    page, name, time.time(), self.stacks.of(run), self.taps.shown(run, name), self.may_act
+                )
+            ),
         )
 
     def _failures(self, path: Query, query: Query) -> DashboardPage:

@@ -10,11 +10,12 @@ Everything here may be called from several threads.
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,11 +30,17 @@ from runner.render.page.model import RunPage
 from runner.render.page.recorded import recorded_page
 from runner.store.run_folder import HOME, RunFolder
 from runner.units import counted
+from runner.watch.client import RunWatch
+from runner.watch.state import RunState
 
 Drawn = TypeVar("Drawn")
 
 OLDEST = 0.2
 """Seconds that a list of runs, or a look into one, may be old."""
+REST_AFTER = 20.0
+"""Seconds after which a run is not watched any more that nobody looks at."""
+MOST_CHUNKS = 64
+"""That are read of what a run has told before a page is drawn."""
 MOST_KEPT = 32
 """Runs that are kept at hand."""
 STACK_SECONDS = 60.0
@@ -47,6 +54,7 @@ class WatchedRun:
 
     run_folder: RunFolder
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _watch: RunWatch | None = None
     _stamp: object = None
     _looked: float = 0.0
     _page: RunPage | None = None
@@ -59,24 +67,70 @@ class WatchedRun:
             RecordDamaged: there is no record of it, or it can't be read.
         """
         with self._lock:
-            now = time.monotonic()
-            if self._page is None or now - self._looked > OLDEST:
-                self._look()
+            if self._page is None or time.monotonic() - self._looked > OLDEST:
+                self._page = self._page_now()
                 self._looked = time.monotonic()
-            assert self._page is not None
             return draw(self._page)
 
-    def _look(self) -> None:
+    def rest(self) -> None:
+        """Look no longer where nobody has asked for a while: what was missed is told when somebody asks again."""
+        if time.monotonic() - self._looked < REST_AFTER or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._look_away()
+        finally:
+            self._lock.release()
+
+    def _look_away(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _page_now(self) -> RunPage:
+        if self._watch is not None and not self._watch.is_over:
+            _catch_up(self._watch)
+        if self._watch is not None and not self._watch.is_over and self._page is not None:
+            state = self._watch.state
+            return replace(self._page, state=state, report=state.report(), outcome=RUNNING)
+        return self._recorded()
+
+    def _recorded(self) -> RunPage:
+        """Return what is written, which of a run that is over is all of it; begin to watch one that goes on."""
         summary = summarize_run(self.run_folder)
         if summary is None:
             raise RecordDamaged(f"nothing is known of run '{self.run_folder.run}'")
         stamp = (stamp_of(self.run_folder), summary.outcome)
         if self._page is not None and stamp == self._stamp:
-            return
+            return self._page
         with RunView(self.run_folder.path) as view:
             note = way_on_from(summary, view.facts(), self.run_folder.home)
-            self._page = recorded_page(summary, view, view.report(), note)
+            page = recorded_page(summary, view, view.report(), note)
+        if summary.outcome == RUNNING and (self._watch is None or not self._watch.is_over):
+            self._look_away()
+            self._watch = RunWatch(self.run_folder)
+            return replace(page, state=self._watch.state, report=self._watch.state.report())
+        if (
+            self._watch is not None and summary.outcome == RUNNING
+        ):  # it has told of its end, and is writing it down
+            return replace(page, state=self._watch.state, outcome=_outcome_of(self._watch.state))
+        self._look_away()
         self._stamp = stamp
+        return page
+
+
+def _catch_up(watch: RunWatch) -> None:
+    """Take all that was told meanwhile, as long as it comes at once."""
+    for _ in range(MOST_CHUNKS):
+        line = watch.fileno()
+        if line >= 0 and not select.select([line], [], [], 0)[0]:
+            return
+        watch.wait(0.0)
+        if line < 0 or watch.is_over:
+            return
+
+
+def _outcome_of(state: RunState) -> str:
+    return KILLED if state.outcome is None else str(state.outcome)
 
 
 class WatchedRuns:
@@ -102,6 +156,9 @@ class WatchedRuns:
         """Return the run of an id, or of the beginning of one. Raises UsageError."""
         with self._lock:
             known = self._runs.get(word)
+            for each in self._runs.values():
+                if each is not known:
+                    each.rest()
         if known is None:
             run = find_run(word, self.all()).id
             with self._lock:

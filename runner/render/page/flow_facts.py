@@ -15,6 +15,9 @@ from runner.facts import dataclass
 from runner.render.page.svg import short_number
 from runner.watch.stages import WatchedQueue, WatchedStage
 
+FULL = 0.9
+"""A queue with less room than that left holds its writers back, or is about to."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlowStage:
@@ -109,6 +112,9 @@ def _box_now(stage: WatchedStage, failed: int) -> FlowBox:
 
 def _edge_now(queue: WatchedQueue) -> FlowEdge:
     bound = "" if queue.maxsize is None else f"/{queue.maxsize:,}"
+    # What is in hand takes room as well: a queue may have none and yet be half empty.
+    held = queue.size if queue.account is None else queue.size + queue.account["leased"]
+    full = max(queue.fill, held / queue.maxsize if queue.maxsize else 0.0)
     story = f"{queue.name}: {queue.size:,}{bound} wait, full {queue.full_share:.0%} of the run"
-    room = len("12.5k/s · ") + 2 * len(bound) - 1
-    return FlowEdge(f"{short_number(queue.put_rate)}/s · {queue.size:,}{bound}", queue.fill, story, room)
+    words = f"{short_number(queue.put_rate)}/s · {queue.size:,}{bound}{' full' if full >= FULL else ''}"
+    return FlowEdge(words, 1.0 if full >= FULL else 0.0, story, len("12.5k/s ·  full") + 2 * len(bound))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from runner.events.item_times import ItemTimes
+from runner.facts import dataclass
 from runner.render.page.charts import shares_bar, time_histogram
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
@@ -14,9 +16,11 @@ from runner.render.page.tables import boxed, count, pairs, share, sheet, text_bl
 from runner.text import clip
 from runner.units import counted, rough_duration
 from runner.watch.stages import WatchedStage
+from runner.watch.tap import ShownItem
 from runner.watch.workers import WatchedWorker, WorkerCondition
 from runner.web.frame import run_path
 from runner.web.pages.run import act
+from runner.web.taps import TapPane
 
 LONG = 10.0
 """Times the 95th percentile: an item that is in hand for longer is told of."""
@@ -24,6 +28,7 @@ SHORTEST = 1.0
 """Seconds that an item is in hand, at the least, to be told of."""
 MOST_WORKERS = 500
 LONGEST_ITEM = 120
+LONGEST_TAPPED = 2000
 TONES: Mapping[WorkerCondition, str] = {
     WorkerCondition.BUSY: "busy",
     WorkerCondition.BLOCKED: "blocked",
@@ -33,22 +38,36 @@ TONES: Mapping[WorkerCondition, str] = {
 }
 
 
-def stage_fragments(
-    page: RunPage, name: str, now: float, stacks: Mapping[str, str], *, may_act: bool
-) -> Mapping[str, Markup]:
-    """Return the fragments of the page; `stacks` are those that somebody has asked for lately, by worker."""
+@dataclass(frozen=True, slots=True)
+class StageLook:
+    """What the page is drawn from."""
+
+    page: RunPage
+    name: str
+    now: float
+    stacks: Mapping[str, str]
+    """Those that somebody has asked for lately, by worker."""
+    tap: TapPane | None
+    """What a tap shows, if one is open."""
+    may_act: bool
+
+
+def stage_fragments(look: StageLook) -> Mapping[str, Markup]:
+    """Return the fragments of the page."""
+    page, name, now = look.page, look.name, look.now
     stage = next((each for each in page.state.stages() if each.name == name), None)
     workers = [each for each in page.state.workers(None if page.is_over else now) if each.stage == name]
     if stage is None:
         gone = element("p", f"The run has no stage '{name}'.")
         return {"stage-heading": element("section", element("h1", name), gone, id="stage-heading")}
+    may_act = look.may_act and not page.is_over
+    own = {worker.name for worker in workers}
     return {
         "stage-heading": _heading(page, stage),
         "stage-stuck": _stuck(stage, workers, now, is_over=page.is_over),
-        "stage-workers": _workers(page, workers, now, may_act=may_act and not page.is_over),
-        "stage-stacks": _stacks(
-            {each: stacks[each] for each in stacks if any(each == w.name for w in workers)}
-        ),
+        "stage-workers": _workers(page, workers, now, may_act=may_act),
+        "stage-stacks": _stacks({each: text for each, text in look.stacks.items() if each in own}),
+        "stage-tap": _tap(page, stage, look.tap, may_act=may_act),
         "stage-times": _times(stage.times),
         "stage-endings": _endings(workers),
     }
@@ -141,6 +160,41 @@ def _stacks(stacks: Mapping[str, str]) -> Markup:
         return element("section", id="stage-stacks", hidden=True)
     shown = [[element("h2", f"Stack of {worker}"), text_block(text)] for worker, text in stacks.items()]
     return element("section", shown, id="stage-stacks")
+
+
+def _tap(page: RunPage, stage: WatchedStage, tap: TapPane | None, *, may_act: bool) -> Markup:
+    """Show some of the items that pass, and open and close the tap."""
+    path = run_path(page.state.run, "tap")
+    buttons = []
+    if may_act and stage.source is not None:
+        buttons.append(act("what goes in", path, stage=stage.name, side="in"))
+    if may_act and stage.targets:
+        buttons.append(act("what comes out", path, stage=stage.name, side="out"))
+    if tap is not None and may_act:
+        buttons.append(act("close", path, label="close the tap", stage=stage.name, side="off"))
+    if not buttons and tap is None:
+        return element("section", id="stage-tap", hidden=True)
+    parts: list[Child] = [element("h2", "Items that pass"), element("div", buttons, class_="acts")]
+    if tap is not None:
+        sampled = "" if tap.shown >= tap.passed else "; sampled"
+        said = f"shown {count(tap.shown)} of {count(tap.passed)} that went {tap.side}{sampled}"
+        parts += [
+            element("p", said, class_="aside"),
+            element("pre", map(_item, tap.items), class_="log", tabindex=0, data_tail=True),
+        ]
+    return element("section", parts, id="stage-tap", data_tap=tap.side if tap else None)
+
+
+def _item(item: ShownItem) -> Markup:
+    at = f"{local_time(item.at)[11:]} "
+    text = json.dumps(item.item, ensure_ascii=False)
+    return element(
+        "div",
+        element("span", f"{at}{item.worker} ", class_="aside"),
+        clip(text, LONGEST_TAPPED),
+        "" if item.whole else " (cut)",
+        data_key=f"{item.at:.6f}-{item.worker}-{item.id}",
+    )
 
 
 def _times(times: ItemTimes) -> Markup:
