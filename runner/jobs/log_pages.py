@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 from runner.facts import dataclass
-from runner.jobs.ansi import LineCleaner
+from runner.jobs.ansi import clean
 
 MOST_LINES = 200
 MOST_BYTES = 256 * 1024
@@ -93,5 +93,4 @@ def _last_lines(raw: bytes, begin: int, size: int, words: str, most: int) -> Log
 
 def _shown(line: bytes) -> str:
     """Return a line as a terminal would leave it."""
-    cleaner = LineCleaner(colors=False)
-    return (cleaner.feed(line) + cleaner.rest()).decode("utf-8", "replace").rstrip("\n")
+    return clean(line.rstrip(b"\r\n") + b"\n", colors=False).decode("utf-8", "replace").rstrip("\n")
