@@ -6,6 +6,7 @@ POST ──► Asked ──► control socket of the run ──► a sentence, o
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import subprocess
 import sys
@@ -18,10 +19,11 @@ from typing import Any
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.record.reader import RunView
+from runner.render.top.stack import stack_text
 from runner.store.control_socket import ask
 from runner.store.run_folder import HOME, RunFolder
 from runner.units import counted
-from runner.web.taps import Taps
+from runner.web.taps import WatchedTaps
 from runner.web.watched import StacksAsked
 
 REPLAY_SECONDS = 5.0
@@ -66,7 +68,7 @@ Action = Callable[[RunFolder, Asked], str]
 class Actions:
     """What can be asked for, each by the name that its path ends with."""
 
-    def __init__(self, stacks: StacksAsked, taps: Taps) -> None:
+    def __init__(self, stacks: StacksAsked, taps: WatchedTaps) -> None:
         self._stacks = stacks
         self._taps = taps
         self.by_name: Mapping[str, Action] = {
@@ -101,7 +103,9 @@ class Actions:
     def stack(self, run_folder: RunFolder, asked: Asked) -> str:
         """Have a worker say where it is."""
         worker = asked.word("worker")
-        text = str(ask(run_folder.path, {"do": "stacks", "worker": worker})["stacks"]).strip()
+        dump = ask(run_folder.path, {"do": "stacks", "worker": worker})["stacks"]
+        linecache.checkcache()
+        text = stack_text(dump, linecache.getline)
         if not text:
             raise UsageError(
                 f"{worker} does not tell its stack: it has just begun, or is held outside of Python"

@@ -26,7 +26,7 @@ from runner.web.pages.log import KINDS, PER_PAGE, LogAsked, event_log_fragments,
 from runner.web.pages.run import RunDrawing
 from runner.web.pages.runs import RunsAsked, runs_fragments
 from runner.web.pages.stage import StageLook, stage_fragments
-from runner.web.taps import Taps
+from runner.web.taps import WatchedTaps
 from runner.web.watched import StacksAsked, WatchedRun, WatchedRuns, known_run
 
 Query = Mapping[str, str]
@@ -54,7 +54,7 @@ class Dashboard:
     def __init__(self, home: Path, *, may_act: bool) -> None:
         self.runs = WatchedRuns(home)
         self.stacks = StacksAsked()
-        self.taps = Taps()
+        self.taps = WatchedTaps()
         self.may_act = may_act
 
     def pages(self) -> Mapping[str, Find]:

@@ -1,6 +1,6 @@
 """What flows, as pages show it: taps that somebody has opened, seen by all who look at the stage.
 
-POST tap ──► Taps.open ──► TapClient ──► run          drawn ──► Taps.shown ──► poll ──► the last items
+POST tap ──► WatchedTaps.open ──► TapClient ──► run          drawn ──► WatchedTaps.shown ──► poll ──► the last items
                                                       nobody looks ──► the run forgets it by itself
 """
 
@@ -18,6 +18,8 @@ from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.watch.tap import ShownItem, TapClient
 
+ANSWER_SECONDS = 2.0
+"""That a run may take to answer: pages wait meanwhile."""
 MOST_ITEMS = 40
 """That a page shows."""
 FORGOTTEN_AFTER = 30.0
@@ -47,7 +49,7 @@ class _Tap:
     looked: float = field(default_factory=time.monotonic)
 
 
-class Taps:
+class WatchedTaps:
     """The taps that are open, by run and stage."""
 
     def __init__(self) -> None:
@@ -56,7 +58,7 @@ class Taps:
 
     def open(self, folder: Path, stage: str, side: Side, *, limit: int = 10) -> None:
         """Open one, in the place of another of the same stage. Raises UsageError."""
-        tap = _Tap(TapClient(folder, stage, side, limit=limit), side)
+        tap = _Tap(TapClient(folder, stage, side, limit=limit, timeout=ANSWER_SECONDS), side)
         with self._lock:
             before = self._open.pop((folder.name, stage), None)
             self._open[folder.name, stage] = tap
