@@ -16,6 +16,7 @@ import click
 from runner import __version__
 from runner.cli.options import FILE, examples
 from runner.cli.output import print_message, write
+from runner.cli.past_runs.recorded import RUN_HELP, chosen_run, how_killed, look_into, report_of, way_on
 from runner.errors import ExitCode, MprunError, UsageError
 from runner.text import visible, write_atomically
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 _BEGINNING = 4096
 """Bytes of a file in which it says what it is."""
-_RUN = "RUN is the beginning of its id, the name of its workflow, whose last run is meant, or `latest`."
 
 
 @click.command(
@@ -39,7 +39,7 @@ _RUN = "RUN is the beginning of its id, the name of its workflow, whose last run
     ),
     help="Write the page of a run: what it came to, what held it back, charts, failures, its file. One HTML file that"
     " needs nothing else, also of a run that goes on, as it is now, or was killed.\n\n"
-    f"{_RUN} An older page is overwritten, another file is not.",
+    f"{RUN_HELP} An older page is overwritten, another file is not.",
 )
 @click.argument("run")
 @click.option("-o", "--output", "file", type=FILE, help="Where to; `-` is standard output.")
@@ -63,7 +63,7 @@ def report(run: str, file: Path | None, opened: bool) -> int:
         "mprun plot 3f2a workers -o - | display",
     ),
     help="Draw one thing of a run as an SVG file: items a second, what waited in queues, how busy stages and workers"
-    f" were, or how long items took.\n\n{_RUN}",
+    f" were, or how long items took.\n\n{RUN_HELP}",
 )
 @click.argument("run")
 @click.argument("what", type=click.Choice(["rate", "fill", "busy", "workers", "latency"]))
@@ -98,7 +98,6 @@ def write_page(run: str, file: Path | None = None) -> tuple[Path, str]:
 
 
 def _recorded(word: str) -> RunPage:
-    from runner.cli.past_runs.recorded import chosen_run, look_into, report_of
     from runner.render.page.recorded import recorded_page
 
     summary, run_folder = chosen_run(word)
@@ -107,7 +106,6 @@ def _recorded(word: str) -> RunPage:
 
 
 def _note(summary: RunSummary) -> str | None:
-    from runner.cli.past_runs.recorded import how_killed, way_on
     from runner.record.summary import KILLED, RUNNING
 
     match summary.outcome:
@@ -205,7 +203,6 @@ def write_page_of(report: Report, file: Path) -> str | None:
 
 
 def _page_of(report: Report) -> RunPage:
-    from runner.cli.past_runs.recorded import report_of
     from runner.record.reader import RecordDamaged, RunView
     from runner.record.summary import summarize_run
     from runner.render.page.recorded import recorded_page, unrecorded_page
