@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, runtime_checkable
@@ -94,6 +94,8 @@ def serve(connection: socket.socket, options: RenderOptions, parent: int) -> NoR
         _exit_with(parent)
         if options.stream_fd is not None:
             _import_ahead(options)
+        if options.metrics is not None or options.trace is not None:
+            _stay_alive(connection, lambda: _import_telemetry(options))
         failures = _show(connection, options, parent).encode()
         connection.setblocking(True)
         connection.sendall(failures)
@@ -130,12 +132,15 @@ def _import_ahead(options: RenderOptions) -> None:
         # Python 3.12 and newer would ask it for a task at once.
         vars(import_module("logging"))["logAsyncioTasks"] = False
     import_module("runner.render.log")
+    if "rich" in sys.modules and not sys.modules["rich"]:
+        del sys.modules["rich"]  # who draws wide characters asks it how wide
+
+
+def _import_telemetry(options: RenderOptions) -> None:
     if options.metrics is not None:
         import_module("runner.telemetry.observer")
     if options.trace is not None:
         import_module("runner.telemetry.opentelemetry.observer")
-    if "rich" in sys.modules and not sys.modules["rich"]:
-        del sys.modules["rich"]  # who draws wide characters asks it how wide
 
 
 def _import_when_used(name: str) -> None:
@@ -166,17 +171,20 @@ def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str
             bus.forward(event)
     _drain(bus, connection, parent)
     bus.close()
-    _close_followers(followers, connection)
+    _stay_alive(connection, followers.close)
     intake.join(_LAST_WATCHERS)
     return _describe_failures([*bus.dropped, *followers.dropped], intake.trouble)
 
 
-def _close_followers(followers: Bus, connection: socket.socket) -> None:
-    """Let each do what is left, for which it has a time of its own; the supervisor waits meanwhile."""
-    closing = threading.Thread(target=followers.close, daemon=True)
-    closing.start()
-    while closing.is_alive():
-        closing.join(_ALIVE_EVERY)
+def _stay_alive(connection: socket.socket, work: Callable[[], None]) -> None:
+    """Do what may take a while, within a time of its own: a supervisor that has come to its end waits meanwhile.
+
+    What others have written may have to be compiled first, which takes seconds where the machine is busy.
+    """
+    working = threading.Thread(target=work, daemon=True)
+    working.start()
+    while working.is_alive():
+        working.join(_ALIVE_EVERY)
         with contextlib.suppress(OSError):
             connection.send(ALIVE, socket.MSG_DONTWAIT)
 
