@@ -66,6 +66,18 @@ class Access:
     takes_addresses: bool = False
     """Whether any address in numbers will do: no page of others can have one lead here."""
     read_only: bool = False
+    metrics_open: bool = False
+    """Whether whoever reaches this server may read the metrics."""
+
+    @property
+    def metrics_token(self) -> str:
+        """What lets a scraper in: to the metrics alone."""
+        return hmac.new(self.token.encode(), b"metrics", hashlib.sha256).hexdigest()[:32]
+
+    def may_scrape(self, given: str, cookies: str | None) -> bool:
+        """Say whether somebody may read the metrics who brings this token, and these cookies."""
+        is_token = hmac.compare_digest(given.encode(), self.metrics_token.encode())
+        return self.metrics_open or is_token or self.is_signed_in(cookies)
 
     @property
     def cookie_name(self) -> str:

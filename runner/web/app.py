@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -37,6 +38,7 @@ from runner.web.streams import (
 )
 from runner.web.watched import known_run
 
+METRICS_PATH = "/metrics"
 RETRY = 1.0
 """Seconds after which a browser comes back whose stream broke off."""
 
@@ -44,8 +46,9 @@ RETRY = 1.0
 class Site:
     """All pages of a dashboard, by their paths."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
+    def __init__(self, dashboard: Dashboard, access: Access) -> None:
         self._dashboard = dashboard
+        self._access = access
         self._views = SharedViews()
         self._actions = Actions(dashboard.stacks, dashboard.taps).by_name
 
@@ -57,7 +60,21 @@ class Site:
         acting = [
             Route(f"/runs/{{run}}/{name}", self._acting(name), methods=["POST"]) for name in self._actions
         ]
-        return [Route(SCRIPT_PATH, _script), *streamed, *shown, *acting]
+        return [Route(SCRIPT_PATH, _script), Route(METRICS_PATH, self._metrics), *streamed, *shown, *acting]
+
+    async def _metrics(self, request: Request) -> Response:
+        """Answer a scraper. It brings its token as `Authorization: Bearer`, or in the query."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        token = given if scheme.lower() == "bearer" else request.query_params.get("token", "")
+        if not self._access.may_scrape(token.strip(), request.headers.get("cookie")):
+            return refuse(Refusal(401, "that is not the token of these metrics"))
+        if find_spec("prometheus_client") is None:
+            return refuse(Refusal(404, "metrics need an extra: pip install 'mprun[metrics]'"))
+        from runner.telemetry.prometheus import exposition
+
+        states = await asyncio.to_thread(lambda: list(self._dashboard.states()))
+        kind, text = await asyncio.to_thread(exposition, states, request.headers.get("accept"))
+        return Response(text, headers={"Content-Type": kind})
 
     def _view(self, page: DashboardPage) -> SharedView:
         return self._views.of(page.key, _careful(page.draw))
@@ -142,7 +159,7 @@ async def _not_found(_: Request, __: Exception) -> Response:
 
 def create_app(home: Path, access: Access) -> ASGIApp:
     """Return the application that serves the runs of a home."""
-    site = Site(Dashboard(home, may_act=not access.read_only))
+    site = Site(Dashboard(home, may_act=not access.read_only), access)
     handlers = {MprunError: _explain, 404: _not_found}
     app = Starlette(routes=site.routes(), exception_handlers=handlers)
-    return Guard(app, access)
+    return Guard(app, access, frozenset({METRICS_PATH}))

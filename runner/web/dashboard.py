@@ -6,18 +6,23 @@ path, query ──► find ──► DashboardPage: a key, by which all who ask 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.jobs.log_pages import NO_LOG, read_log_page
 from runner.record.comparison import ComparedRun
-from runner.record.reader import RunView
+from runner.record.reader import RecordDamaged, RunView
+from runner.record.summary import RUNNING
 from runner.render.page.markup import Markup
 from runner.render.page.model import RunPage
 from runner.store.dead_letters import DeadLetterQueue, letter_files, letters_of
 from runner.store.run_folder import JOB_LOGS
+from runner.watch.state import RunState
 from runner.web.frame import Link, run_path
 from runner.web.pages.compare import compare_fragments
 from runner.web.pages.failures import FailuresAsked, failures_fragments
@@ -56,6 +61,14 @@ class Dashboard:
         self.stacks = StacksAsked()
         self.taps = WatchedTaps()
         self.may_act = may_act
+        self._began = time.time()
+
+    def states(self) -> Iterator[RunState]:
+        """Yield copies of the states of the runs that go on, or have ended since this was started."""
+        for run in self.runs.all():
+            if run.outcome == RUNNING or (run.ended or 0.0) > self._began:
+                with suppress(RecordDamaged):
+                    yield self.runs.of(run.id).drawn(lambda page: deepcopy(page.state))
 
     def pages(self) -> Mapping[str, Find]:
         """Return what finds the pages of each path."""
@@ -187,8 +200,11 @@ def _log_fragments(watched: WatchedRun, page: RunPage, asked: LogAsked) -> Mappi
 
 
 def _compared_run(watched: WatchedRun) -> ComparedRun:
+    outcome = watched.drawn(lambda page: page.outcome)
     with RunView(watched.run_folder.path) as view:
-        return compared_run(view)
+        found = compared_run(view)
+    # Of one that has not ended a report says that something went wrong in mprun.
+    return replace(found, report=replace(found.report, outcome=outcome))
 
 
 def compared_run(view: RunView) -> ComparedRun:

@@ -43,6 +43,7 @@ form.filter input[type=search] {min-width:14em; flex:0 1 22em}
 .acts {display:flex; flex-wrap:wrap; gap:6px; margin:10px 0}
 pre.log {max-height:70vh; white-space:pre-wrap; overflow-wrap:anywhere}
 .cols {display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr)); gap:0 32px}
+#compare h2 {margin-top:22px}
 tr[aria-selected=true] td {background:var(--shade)}
 @media (max-width:600px) {
   header.top {padding:12px 14px 0}

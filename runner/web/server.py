@@ -20,7 +20,7 @@ import uvicorn
 from runner.errors import UsageError
 from runner.facts import dataclass
 from runner.web.access import Access, host_names, is_loopback, token_of
-from runner.web.app import create_app
+from runner.web.app import METRICS_PATH, create_app
 from runner.web.guard import LOGIN
 
 NICENESS = 5
@@ -109,17 +109,29 @@ class Serving:
     @property
     def link(self) -> str:
         """What signs a browser in."""
+        return f"{self._base}{LOGIN}?token={self.access.token}"
+
+    @property
+    def metrics_link(self) -> str:
+        """Where a scraper finds the metrics."""
+        query = "" if self.access.metrics_open else f"?token={self.access.metrics_token}"
+        return f"{self._base}{METRICS_PATH}{query}"
+
+    @property
+    def _base(self) -> str:
         if self.address.uds is not None:
-            return f"http://localhost{LOGIN}?token={self.access.token}"
+            return "http://localhost"
         port = self.listener.getsockname()[1]
         host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(
             self.address.host, self.address.host
         )
         name = f"[{host}]" if ":" in host else host
-        return f"http://{name}:{port}{LOGIN}?token={self.access.token}"
+        return f"http://{name}:{port}"
 
 
-def open_dashboard(home: Path, address: ListenAddress, *, read_only: bool) -> Serving:
+def open_dashboard(
+    home: Path, address: ListenAddress, *, read_only: bool, metrics_open: bool = False
+) -> Serving:
     """
     Listen, and say who may come in.
 
@@ -136,6 +148,7 @@ def open_dashboard(home: Path, address: ListenAddress, *, read_only: bool) -> Se
         place=place,
         takes_addresses=address.is_remote,
         read_only=read_only,
+        metrics_open=metrics_open,
     )
     return Serving(address, listener, access)
 

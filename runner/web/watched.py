@@ -182,7 +182,7 @@ def _row_facts(run_folder: RunFolder) -> Mapping[str, Any]:
     try:
         with RunView(run_folder.path) as view:
             facts = view.facts()
-            return {**facts, "curve": _curve_of(view)}
+            return {**facts, "curve": None if facts.get("jobs") else _curve_of(view)}
     except RecordDamaged:
         return {}
 

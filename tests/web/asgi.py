@@ -50,6 +50,11 @@ class Browser:
             given["content-length"] = str(len(body))
         return asyncio.run(asyncio.wait_for(_asked(self.app, method, path, given, body), ENOUGH))
 
+    def hang(self, path: str) -> str:
+        """Open a stream, and read nothing of it; return once that is given up."""
+        asyncio.run(asyncio.wait_for(_unread(self.app, path, self.headers), ENOUGH))
+        return "dropped"
+
     def stream(self, path: str, events: int, **headers: str) -> list[dict[str, str]]:
         """Return the first events of a stream, each by the names of its fields; then hang up."""
         named = {key.replace("_", "-"): value for key, value in headers.items()}
@@ -112,3 +117,14 @@ async def _streamed(app: Any, path: str, headers: Mapping[str, str], events: int
     gone.set()
     await serving
     return found
+
+
+async def _unread(app: Any, path: str, headers: Mapping[str, str]) -> None:
+    async def wait(_: object = None) -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await wait()
+
+    await app(_scope("GET", path, headers), wait, send)

@@ -259,3 +259,30 @@ def test_the_log_is_shown_two_hundred_lines_at_a_time(browser: Browser, run: str
     assert 20 == said.count("tasted")
     assert "worker.exited" in browser.get(f"/runs/{run}/log?q=exited").text
     assert "Nothing is like that" in browser.get(f"/runs/{run}/log?q=100%25_of").text
+
+
+def test_metrics_have_a_token_of_their_own_that_opens_nothing_else(place: Path, stranger: Browser) -> None:
+    pytest.importorskip("prometheus_client")
+    token = access_to(place).metrics_token
+
+    assert 401 == stranger.get("/metrics").status
+    assert 401 == stranger.get(f"/metrics?token={token_of(place / '.mprun')}").status
+    assert 200 == stranger.get(f"/metrics?token={token}").status
+    assert 200 == stranger.get("/metrics", authorization=f"Bearer {token}").status
+    assert 401 == stranger.get(f"/login?token={token}").status
+
+
+def test_metrics_may_be_open_and_are_for_nobody_who_was_led_here(place: Path, stranger: Browser) -> None:
+    pytest.importorskip("prometheus_client")
+    access = Access(token_of(place / ".mprun"), access_to(place).names, "8765", metrics_open=True)
+    scraper = Browser(create_app(place / ".mprun", access), stranger.headers)
+
+    assert scraper.get("/metrics").headers["content-type"].startswith("text/plain")
+    assert 400 == scraper.get("/metrics", host="evil.example").status
+    assert 401 == scraper.get("/").status
+
+
+def test_who_does_not_read_is_dropped(browser: Browser, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.web.app.LONGEST_SEND", 0.05)
+
+    assert browser.hang(f"/stream/runs/{run}") == "dropped"

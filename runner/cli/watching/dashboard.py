@@ -49,13 +49,24 @@ _NEEDS = ("starlette", "uvicorn")
     help="Let HOST be one that other machines reach. What is sent is not encrypted: whoever reads along gets in.",
 )
 @click.option(
+    "--metrics-open",
+    is_flag=True,
+    help="Let whoever reaches it read /metrics; else that needs the token in the link on stderr, or to be signed in.",
+)
+@click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="The folder of the runs, instead of `.mprun` here or $MPRUN_HOME.",
 )
 def command(
-    port: int, host: str, uds: Path | None, read_only: bool | None, allow_remote: bool, home: Path | None
+    port: int,
+    host: str,
+    uds: Path | None,
+    read_only: bool | None,
+    allow_remote: bool,
+    metrics_open: bool,
+    home: Path | None,
 ) -> int:
     """Show the runs that were started in this folder in a browser, live and past, until Ctrl-C.
 
@@ -78,11 +89,13 @@ def command(
     place = home_of() if home is None else home.absolute()
     is_read_only = address.is_remote if read_only is None else read_only
     try:
-        serving = open_dashboard(place, address, read_only=is_read_only)
+        serving = open_dashboard(place, address, read_only=is_read_only, metrics_open=metrics_open)
     except OSError as error:
         raise MprunError(f"'{place}' can't be written: {error.strerror or error}") from error
     if address.is_remote:
         what = "read" if is_read_only else "read and change"
         print_message(f"mprun: whoever has the link, or reads along on the network, can {what} these runs")
+    if find_spec("prometheus_client") is not None:
+        print_message(f"metrics of these runs, for Prometheus: {serving.metrics_link}")
     number = serve_dashboard(place, serving, lambda link: write(f"{link}\n"))
     return ExitCode.SIGNAL + number if number else ExitCode.DONE

@@ -117,4 +117,4 @@ def _edge_now(queue: WatchedQueue) -> FlowEdge:
     full = max(queue.fill, held / queue.maxsize if queue.maxsize else 0.0)
     story = f"{queue.name}: {queue.size:,}{bound} wait, full {queue.full_share:.0%} of the run"
     words = f"{short_number(queue.put_rate)}/s · {queue.size:,}{bound}{' full' if full >= FULL else ''}"
-    return FlowEdge(words, 1.0 if full >= FULL else 0.0, story, len("12.5k/s ·  full") + 2 * len(bound))
+    return FlowEdge(words, 1.0 if full >= FULL else 0.0, story, len("12.5k/s · ") + 2 * len(bound) - 1)
