@@ -89,30 +89,44 @@ class WatchedRun:
     def _page_now(self) -> RunPage:
         if self._watch is not None and not self._watch.is_over:
             _catch_up(self._watch)
-        if self._watch is not None and not self._watch.is_over and self._page is not None:
-            state = self._watch.state
-            return replace(self._page, state=state, report=state.report(), outcome=RUNNING)
-        return self._recorded()
-
-    def _recorded(self) -> RunPage:
-        """Return what is written, which of a run that is over is all of it; begin to watch one that goes on."""
+            if not self._watch.is_over and self._page is not None:
+                return self._watched(self._page, self._watch.state)
         summary = summarize_run(self.run_folder)
         if summary is None:
             raise RecordDamaged(f"nothing is known of run '{self.run_folder.run}'")
+        if summary.outcome == RUNNING and self._watch is not None and self._page is not None:
+            return self._watched(
+                self._page, self._watch.state
+            )  # it has told of its end, and is writing it down
+        return self._live(summary) if summary.outcome == RUNNING else self._recorded(summary)
+
+    def _watched(self, page: RunPage, state: RunState) -> RunPage:
+        outcome = (
+            RUNNING if not state.phase.is_over else KILLED if state.outcome is None else str(state.outcome)
+        )
+        return replace(page, state=state, report=state.report(), outcome=outcome)
+
+    def _live(self, summary: RunSummary) -> RunPage:
+        """Begin to watch a run that goes on: what it tells itself is had much sooner than what is written of it."""
+        self._look_away()
+        self._watch = RunWatch(self.run_folder)
+        state = self._watch.state
+        try:
+            with RunView(self.run_folder.path) as view:
+                facts, lives = view.facts(), view.incarnations()
+        except RecordDamaged:  # it has only begun
+            facts, lives = {}, []
+        took = summary.seconds if len(lives) > 1 else None
+        return RunPage(state, state.report(), RUNNING, facts, lives, took)
+
+    def _recorded(self, summary: RunSummary) -> RunPage:
+        """Return what is written, which of a run that is over is all of it."""
         stamp = (stamp_of(self.run_folder), summary.outcome)
         if self._page is not None and stamp == self._stamp:
             return self._page
         with RunView(self.run_folder.path) as view:
             note = way_on_from(summary, view.facts(), self.run_folder.home)
             page = recorded_page(summary, view, view.report(), note)
-        if summary.outcome == RUNNING and (self._watch is None or not self._watch.is_over):
-            self._look_away()
-            self._watch = RunWatch(self.run_folder)
-            return replace(page, state=self._watch.state, report=self._watch.state.report())
-        if (
-            self._watch is not None and summary.outcome == RUNNING
-        ):  # it has told of its end, and is writing it down
-            return replace(page, state=self._watch.state, outcome=_outcome_of(self._watch.state))
         self._look_away()
         self._stamp = stamp
         return page
@@ -127,10 +141,6 @@ def _catch_up(watch: RunWatch) -> None:
         watch.wait(0.0)
         if line < 0 or watch.is_over:
             return
-
-
-def _outcome_of(state: RunState) -> str:
-    return KILLED if state.outcome is None else str(state.outcome)
 
 
 class WatchedRuns:
