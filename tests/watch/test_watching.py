@@ -46,7 +46,7 @@ def lister():
 def parse(n, worker):
     worker.log.info("parsed", n=n, filler="x" * (20_000 if Path("loud").exists() else 1))
 """
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that no wait takes even on a busy machine."""
 
 
@@ -83,6 +83,13 @@ class Shop:
         (self.folder / "enough").touch()
         assert self.runner is not None
         return self.runner.wait(PATIENCE)
+
+    def end_watched(self, *watches: RunWatch) -> None:
+        """Let it come to its end, of which those hear who read."""
+        (self.folder / "enough").touch()
+        for each in watches:
+            wait_for(each, lambda each=each: each.is_over)  # type: ignore[misc]
+        assert self.end() == 0
 
     def kill(self) -> None:
         if self.runner is not None and self.runner.poll() is None:
@@ -151,9 +158,7 @@ def test_who_comes_late_sees_the_whole_past_and_then_the_same_as_who_came_early(
             assert (early.state.began, 4) <= (series.start, len(series.values))
             assert "run.started" == late.state.recent[0].kind
 
-            assert 0 == shop.end()
-            for each in (early, late):
-                wait_for(each, lambda each=each: each.is_over)  # type: ignore[misc]
+            shop.end_watched(early, late)
             assert late.state.report() == early.state.report()
             assert (RunPhase.ENDED, WatchSource.LIVE, "done") == (
                 late.state.phase,
@@ -174,9 +179,7 @@ def test_many_watch_and_nothing_of_them_is_left(shop: Shop) -> None:
             each.close()
         until(lambda: len(descriptors(shop.teller())) <= told - 20)
 
-        assert 0 == shop.end()
-        for each in watches[20:]:
-            wait_for(each, lambda each=each: each.is_over)  # type: ignore[misc]
+        shop.end_watched(*watches[20:])
         assert {"done"} == {each.state.outcome for each in watches[20:]}
     assert before == descriptors("self")
 
@@ -252,8 +255,7 @@ def test_a_watcher_that_is_killed_is_missed_by_nobody(
         killed.wait()
         before = parsed(watch)
         wait_for(watch, lambda: parsed(watch) > before + 20)
-        assert 0 == shop.end()
-        wait_for(watch, lambda: watch.is_over)
+        shop.end_watched(watch)
         assert WatchSource.LIVE is watch.source
 
 
@@ -335,6 +337,5 @@ def test_jobs_are_watched_too(shop: Shop) -> None:
             test.state,
             test.needs,
         )
-        assert shop.end() == 0
-        wait_for(watch, lambda: watch.is_over)
+        shop.end_watched(watch)
         assert ["passed", "passed"] == [job.state for job in watch.state.jobs()]
