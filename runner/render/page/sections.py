@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 from runner.events.report_fields import QueueLine, StageLine
 from runner.events.report_view import ledger_sentence
@@ -73,7 +74,7 @@ def summary_section(page: RunPage) -> Child:
     )
     known: dict[str, Child] = {
         "Run": report.run or page.state.run,
-        "Command": element("code", shlex.join(facts["argv"])) if facts.get("argv") else None,
+        "Command": _command(facts["argv"]) if facts.get("argv") else None,
         "Began": local_time(page.began),
         "Ended": local_time(page.state.ended)
         if page.is_over
@@ -90,6 +91,13 @@ def summary_section(page: RunPage) -> Child:
         pairs(known),
         _cause(page),
     ]
+
+
+def _command(argv: Sequence[str]) -> Markup:
+    """Show what was typed: of our own name the shell has made a path, which says nothing."""
+    path = PurePath(argv[0])
+    is_ours = path.name == "mprun" or path.parts[-2:] == ("mprun", "__main__.py")
+    return element("code", shlex.join(["mprun" if is_ours else argv[0], *argv[1:]]))
 
 
 def _items_sentence(page: RunPage) -> str | None:
