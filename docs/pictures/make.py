@@ -70,7 +70,7 @@ _SVG = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg"
 def main() -> None:
     """Make all of them."""
     parser = argparse.ArgumentParser(description="Make the pictures of docs/watching.md.")
-    parser.add_argument("folder", type=Path, nargs="?", default=HERE)
+    parser.add_argument("folder", type=lambda given: Path(given).resolve(), nargs="?", default=HERE)
     parser.add_argument("--items", type=int, default=ITEMS)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def _picture_dashboard(browser: Browser, shop: Path, env: dict[str, str], run: s
     )
     try:
         assert dashboard.stdout is not None
-        link = next(found[0] for line in dashboard.stdout if (found := re.search(r"http://\S+", line)))
+        link = next(found[0] for line in dashboard.stdout if (found := re.search(r"http://\S+/login\S+", line)))
         base = link.partition("/login")[0]
         for name, dark in (("dashboard", False), ("dashboard-dark", True)):
             page = browser.new_page(
@@ -172,7 +172,7 @@ def _picture_dashboard(browser: Browser, shop: Path, env: dict[str, str], run: s
             page.goto(link)
             page.goto(f"{base}/runs/{run}")
             page.wait_for_selector("svg")
-            page.wait_for_timeout(1500)  # some words of the stream
+            page.wait_for_timeout(3000)  # some words of the stream
             page.screenshot(path=folder / f"{name}.png")
             page.close()
     finally:
