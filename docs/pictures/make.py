@@ -1,6 +1,6 @@
 """Makes the pictures of docs/watching.md: of one real run, watched by what they show.
 
-    mprun run shop.yaml ──┬── RunWatch ──► the screens of top ──► top.svg, top-stage.svg, top-failures.svg
+    mprun run shop.yaml ──┬── RunWatch ──► the screen of top ──► top.svg
                           ├── mprun dashboard ──► Chromium ──► dashboard.png, dashboard-dark.png
                           └── its end: mprun report ──► Chromium ──► page.png; mprun plot ──► plot.svg
 
@@ -37,10 +37,6 @@ from runner.watch.client import RunWatch, find_watchable
 from runner.watch.state import RunState
 
 HERE = Path(__file__).resolve().parent
-PICTURES = (
-    *("top.svg", "top-stage.svg", "top-failures.svg"),
-    *("dashboard.png", "dashboard-dark.png", "page.png", "plot.svg"),
-)
 COLUMNS, ROWS = 80, 24
 ITEMS = 4000
 _START_TIMEOUT = 60.0
@@ -138,22 +134,18 @@ def _done(state: RunState) -> int:
 
 
 def _draw_top(state: RunState, folder: Path) -> None:
-    surface = Surface(COLUMNS, ROWS, state.told)
-    kind = View(screen=Screen.FAILURES)
-    stage = View(screen=Screen.STAGE, stage="fetcher")
-    flow = View(chosen={Screen.RUN: "parser"})
-    for name, view in (("top", flow), ("top-stage", stage), ("top-failures", kind)):
-        lines = screen_lines(state, view, surface, Beside(eta=eta_words(state, None)))
-        (folder / f"{name}.svg").write_text(_as_svg(drawn(lines, COLUMNS), name), encoding="utf-8")
+    view = View(chosen={Screen.RUN: "parser"})
+    lines = screen_lines(state, view, Surface(COLUMNS, ROWS, state.told), Beside(eta=eta_words(state, None)))
+    (folder / "top.svg").write_text(_as_svg(drawn(lines, COLUMNS)), encoding="utf-8")
 
 
-def _as_svg(lines: list[str], name: str) -> str:
+def _as_svg(lines: list[str]) -> str:
     console = Console(
         record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor"
     )
     for line in lines:
         console.print(Text.from_ansi(line), no_wrap=True, overflow="crop", crop=True)
-    return console.export_svg(title="", code_format=_SVG, unique_id=name, font_aspect_ratio=0.61)
+    return console.export_svg(title="", code_format=_SVG, unique_id="top", font_aspect_ratio=0.61)
 
 
 def _picture_dashboard(browser: Browser, shop: Path, env: dict[str, str], run: str, folder: Path) -> None:
@@ -163,7 +155,9 @@ def _picture_dashboard(browser: Browser, shop: Path, env: dict[str, str], run: s
     )
     try:
         assert dashboard.stdout is not None
-        link = next(found[0] for line in dashboard.stdout if (found := re.search(r"http://\S+/login\S+", line)))
+        link = next(
+            found[0] for line in dashboard.stdout if (found := re.search(r"http://\S+/login\S+", line))
+        )
         base = link.partition("/login")[0]
         for name, dark in (("dashboard", False), ("dashboard-dark", True)):
             page = browser.new_page(
