@@ -6,11 +6,13 @@ $MPRUN_CONFIG ─── or ─── $XDG_CONFIG_HOME/mprun/config.yaml ──�
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from runner.errors import SpecError, UsageError
-from runner.spec.diagnostics import errors_only, in_file_order
+from runner.spec.diagnostics import LocatedDiagnostic, errors_only, in_file_order
 from runner.spec.keys import Fragment, closed_mapping, values_of
 from runner.spec.notify import UserConfig
 from runner.spec.source.reader import read
@@ -46,16 +48,26 @@ def read_user_config(environ: Mapping[str, str]) -> UserConfig:
         if environ.get(CONFIG_VARIABLE):
             raise UsageError(f"{CONFIG_VARIABLE} names '{path}', and there is no such file")
         return NO_CONFIG
-    if path.is_file() and not path.read_bytes().strip():
-        return NO_CONFIG
     from runner.loader.schema.validate import check_shape  # for those who have one
 
-    source = read(path)
+    try:
+        source = read(path)
+    except SpecError as error:
+        if any(each.code == "empty-file" for each in error.diagnostics):
+            return NO_CONFIG
+        raise SpecError([_of_config(each) for each in error.diagnostics]) from None
     found = [
         *source.place_all(check_shape(user_config_schema(), source.data, source.scalar_text)),
         *source.traps,
     ]
-    diagnostics = tuple(in_file_order(found))
+    diagnostics = tuple(_of_config(each) for each in in_file_order(found))
     if errors_only(diagnostics):
         raise SpecError(diagnostics)
     return UserConfig(**values_of(UserConfig, source.data))
+
+
+def _of_config(told: LocatedDiagnostic) -> LocatedDiagnostic:
+    """Say of a configuration what is said of a file as a whole."""
+    message = re.sub(r"^a workflow( file)?\b", "your configuration", told.message)
+    help_ = "as in 'bell: true'" if told.code == "not-a-mapping" else told.help
+    return dataclasses.replace(told, message=message, help=help_)

@@ -16,8 +16,8 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit
 
 from runner.exit_status import describe_status
 from runner.spec.notify import DELIVERY_TIMEOUT, NotifySpec
@@ -27,7 +27,11 @@ from runner.watch.notifications import environment
 
 _MOST_OUTPUT = 2048
 _LONGEST_NAME = 60
+_CHUNK = 64 * 1024
 _AFTER_KILL = 1.0
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_OF_URLS = "%!#$&'()*+,/:;=?@[]~"
+"""Characters that stay as they are in a URL; what is not ASCII is escaped, as browsers do."""
 
 
 class Deliveries:
@@ -35,7 +39,7 @@ class Deliveries:
 
     def __init__(self, timeout: float = DELIVERY_TIMEOUT) -> None:
         self._timeout = timeout
-        self._threads: list[threading.Thread] = []
+        self._threads: list[tuple[int, str, threading.Thread]] = []
         self._programs: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._is_over = False
@@ -46,13 +50,15 @@ class Deliveries:
         """Tell one of the list, beside whatever the caller does next."""
         self._deadline = time.monotonic() + self._timeout
         thread = threading.Thread(target=self._deliver, args=(place, entry, facts), daemon=True)
-        self._threads.append(thread)
+        self._threads.append((place, _name_of(entry), thread))
         thread.start()
 
     def finish(self) -> list[str]:
         """Wait for all, to the bound of the last; return what went wrong."""
-        for thread in self._threads:
+        for place, name, thread in self._threads:
             thread.join(max(self._deadline - time.monotonic(), 0.0) + _AFTER_KILL)
+            if thread.is_alive():  # as where an answer comes a byte at a time, or a name is not resolved
+                self._troubles.setdefault(place, f"notify: {name} {_late()}")
         self.end()
         return [self._troubles[place] for place in sorted(self._troubles)]
 
@@ -75,14 +81,14 @@ class Deliveries:
             self._troubles.setdefault(place, f"notify: {name} {trouble}")
 
     def _run(self, argv: tuple[str, ...], payload: bytes, facts: Mapping[str, Any]) -> str | None:
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as given:
             given.write(payload)
             given.seek(0)
             try:
                 program = subprocess.Popen(
                     argv,
                     stdin=given,
-                    stdout=said,
+                    stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **environment(facts)},
                     start_new_session=True,
@@ -91,13 +97,14 @@ class Deliveries:
                 return f"could not be run: {error.strerror}"
             with self._lock:
                 self._programs.add(program)
-            try:
-                return self._wait(program, said)
-            finally:
-                _end_group(program)
-                self._programs.discard(program)
+            with _Tail(program.stdout) as said:
+                try:
+                    return self._wait(program, said)
+                finally:
+                    _end_group(program)
+                    self._programs.discard(program)
 
-    def _wait(self, program: subprocess.Popen[bytes], said: Any) -> str | None:
+    def _wait(self, program: subprocess.Popen[bytes], said: _Tail) -> str | None:
         try:
             code = program.wait(self._timeout)
         except subprocess.TimeoutExpired:
@@ -106,14 +113,23 @@ class Deliveries:
             return f"did not end within {format_duration(self._timeout)}, and was ended"
         if code == 0:
             return None
-        size = said.seek(0, os.SEEK_END)
-        said.seek(max(size - _MOST_OUTPUT, 0))
-        lines = said.read().decode("utf-8", "replace").strip().splitlines()
+        _end_group(program)
+        lines = said.text().strip().splitlines()
         return describe_status(code) + (f": {visible(lines[-1].strip())}" if lines else "")
 
     def _post(self, url: str, payload: bytes) -> str | None:
         from urllib.error import HTTPError
-        from urllib.request import Request, urlopen  # ssl and all: for those who have a URL
+        from urllib.request import (
+            HTTPRedirectHandler,
+            Request,
+            build_opener,
+        )  # ssl and all: for those with a URL
+
+        class Refusing(HTTPRedirectHandler):
+            """Follows nobody elsewhere: the facts would not get there by GET, and a password is not for others."""
+
+            def redirect_request(self, *_: Any) -> None:
+                return None
 
         parts = urlsplit(url)
         user, _, host = parts.netloc.rpartition("@")
@@ -121,12 +137,46 @@ class Deliveries:
         if user:
             headers["Authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
             url = parts._replace(netloc=host).geturl()
+        request = Request(quote(url, safe=_OF_URLS), payload, headers, method="POST")
         try:
-            with urlopen(Request(url, payload, headers, method="POST"), timeout=self._timeout) as answer:
+            with build_opener(Refusing).open(request, timeout=self._timeout) as answer:
                 answer.read(1)
         except HTTPError as error:
-            return f"answered {error.code}"
+            moved = ", which is elsewhere: name the URL where it is" if error.code in _MOVED else ""
+            return f"answered {error.code}{moved}"
         return None
+
+
+class _Tail:
+    """The end of what a program says, read as it comes: however much that is, no more is kept."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        assert stream is not None
+        self._stream = stream
+        self._kept = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> _Tail:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(_AFTER_KILL)
+        if not self._thread.is_alive():  # else somebody has it still who has left the group
+            self._stream.close()
+
+    def text(self) -> str:
+        """What was said last, once the program has ended and with it whoever else could say something."""
+        self._thread.join(_AFTER_KILL)
+        return self._kept.decode("utf-8", "replace")
+
+    def _read(self) -> None:
+        while chunk := os.read(self._stream.fileno(), _CHUNK):
+            self._kept = (self._kept + chunk)[-_MOST_OUTPUT:]
+
+
+def _late() -> str:
+    return f"did not answer within {format_duration(DELIVERY_TIMEOUT)}"
 
 
 def _end_group(program: subprocess.Popen[bytes]) -> None:
@@ -145,5 +195,5 @@ def _name_of(entry: NotifySpec) -> str:
 def _describe(error: Exception) -> str:
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
-        return f"did not answer within {format_duration(DELIVERY_TIMEOUT)}"
+        return _late()
     return f"could not be reached: {visible(getattr(cause, 'strerror', None) or str(cause) or type(cause).__name__)}"

@@ -177,6 +177,14 @@ class Answering(http.server.BaseHTTPRequestHandler):
         kept: Any = self.server
         kept.got.append((self.headers.get("Authorization"), json.loads(self.rfile.read(length))))
         self.send_response(kept.status)
+        if kept.status == 302:
+            self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        kept: Any = self.server
+        kept.got.append((self.headers.get("Authorization"), None))
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -219,6 +227,24 @@ def test_a_url_that_refuses_is_one_warning_without_what_may_be_secret(shop: Shop
     assert "secret" not in done.stderr
 
 
+def test_a_url_that_sends_elsewhere_is_a_warning_as_nobody_there_was_told(shop: Shop, service: Any) -> None:
+    service.status = 302
+    shop.write(f'{{on: finished, http: "http://me:secret@127.0.0.1:{service.server_port}/hook"}}')
+
+    done = shop.run()
+
+    assert 0 == done.returncode
+    assert f"127.0.0.1:{service.server_port} answered 302, which is elsewhere" in done.stderr
+    assert 1 == len(service.got)  # neither the facts nor the password went on
+
+
+def test_a_url_may_have_any_character(shop: Shop, service: Any) -> None:
+    shop.write(f'{{on: finished, http: "http://127.0.0.1:{service.server_port}/包子?a=%20b"}}')
+
+    assert "notify" not in shop.run().stderr
+    assert 1 == len(service.got)
+
+
 def test_whoever_is_told_of_all_runs_is_told_of_those_that_are_refused_too(shop: Shop) -> None:
     shop.configure(f"notify:\n  - {program('failed', KEEP.format('mine'))}\n")
     shop.write(program("failed", KEEP.format("files")))
@@ -258,6 +284,27 @@ def test_a_configuration_that_does_not_check_is_shown_as_a_file_is(shop: Shop) -
     assert "config.yaml:2:10: error[" in refused.stderr
     assert "did you mean 'bell'" in refused.stderr
     assert "3 errors in" in refused.stderr
+    assert "workflow" not in refused.stderr
+
+
+def test_a_configuration_of_comments_alone_says_nothing(shop: Shop) -> None:
+    shop.configure("# bell: true\n")
+    shop.write(program("finished", "true"))
+
+    done = shop.run()
+
+    assert (0, "mprun: 1 item failed and was dropped\n") == (done.returncode, done.stderr)
+
+
+def test_a_configuration_that_is_a_list_is_not_taken_for_a_workflow(shop: Shop) -> None:
+    shop.configure("- bell\n")
+    shop.write(program("finished", "true"))
+
+    refused = shop.run()
+
+    assert 3 == refused.returncode
+    assert "your configuration is a mapping of keys to values; this is a list" in refused.stderr
+    assert "stages" not in refused.stderr
 
 
 def test_the_configuration_may_be_named_and_must_then_be_there(shop: Shop) -> None:
