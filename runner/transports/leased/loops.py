@@ -120,15 +120,15 @@ class FrameLoops:
         words = self.session.status.words
         frame = outbox.open_safe()
         append, quick, texts, stop = frame.append, outbox.quick, TEXTS, Word.STOP
-        numbers, text, whole, flat = quick.numbers, quick.text, quick.whole, quick.flat
+        numbers, text, flat, least, most = quick.numbers, quick.text, quick.flat, -quick.whole, quick.whole
         are_atoms = ATOMS.issuperset
         for item in iterator:
             kind = type(item)
             if (
                 kind in numbers
+                or (kind is int and least < item < most)  # type: ignore[operator]
                 or (kind in texts and len(item) < text)  # type: ignore[arg-type]
                 or (kind is flat and are_atoms(map(type, item)))  # type: ignore[call-overload]
-                or (kind is int and -whole < item < whole)  # type: ignore[operator]
             ):
                 append(item)
                 if len(frame) < outbox.room:

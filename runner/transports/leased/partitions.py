@@ -22,7 +22,7 @@ from runner.transports.leased.big_items import SharedFrame
 from runner.transports.leased.connection import Output, plain_output
 
 _BATCHES = 2
-"""Batches of each writer that there should be room for, and as many again are left."""
+"""Batches of each writer that there should be room for, and as many again are left. One where a batch is shared out."""
 _MOST_ITEMS = 1 << 12
 _QUIET = 0.25
 """Seconds between two words about what one queue drops."""
@@ -55,11 +55,14 @@ class PartitionedQueues:
         if queue is None:
             return None
         shares = _BATCHES * (len(queue.writers) + 1)
-        items = _MOST_ITEMS if queue.spec.maxsize is None else min(_MOST_ITEMS, queue.spec.maxsize // shares)
+        shards = max(1, len(_policy(queue).readers))
+        # Each shard gets a frame of its own, and a short frame costs what a long one does.
+        parts = shares if shards == 1 else shares // _BATCHES
+        items = _MOST_ITEMS if queue.spec.maxsize is None else min(_MOST_ITEMS, queue.spec.maxsize // parts)
         share = FRAME_BYTES if queue.spec.max_bytes is None else queue.spec.max_bytes // shares
         return BatchPolicy(
             shard_by=queue.shard_by,
-            shards=max(1, len(_policy(queue).readers)),
+            shards=shards,
             max_bytes=queue.spec.max_bytes,
             batch_items=max(1, items),
             batch_bytes=min(FRAME_BYTES, share),

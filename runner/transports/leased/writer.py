@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from runner.transports.leased.samples import ItemSampler
 
 FILL_SECONDS = 0.001
-"""How long a frame may take to fill where items come quickly."""
+"""How long a frame may take to fill where items come quickly; a batch that is shared out has twice that, since each
+shard gets a frame of its own."""
 _GROWTH = 8
 STORED_BYTES = 1 << 18
 """About how long a frame may be that lies in shared memory. It should fit into a core's cache: else it costs more."""
@@ -212,6 +213,7 @@ class FrameOutbox(OutboxEnd):
         """Items that may be sent at once where leave is not given."""
         self._lock = threading.Lock()
         self._packer = self._packer_for(big_items, policy, routed)
+        self._fill_seconds = FILL_SECONDS * (1 if policy is None or policy.shards == 1 else 2)
         self._ahead = _ON_THEIR_WAY - 1 if asks and self._asks_for > 1 and routed is None else 0
         """What may be unanswered while more is gathered."""
         self._flusher: threading.Thread | None = None
@@ -432,7 +434,7 @@ class FrameOutbox(OutboxEnd):
         if self._stops and sent:
             self._count_made(sent, int(now * 1e9))
         took, self._began = max(now - self._began, 1e-6), now
-        in_time, known = int(sent * FILL_SECONDS / took), self._fitting
+        in_time, known = int(sent * self._fill_seconds / took), self._fitting
         most_bytes = FRAME_BYTES if self._asks else STORED_BYTES
         fitting = min(in_time, _GROWTH * sent, sent * most_bytes // max(1, self._packer.taken_bytes))
         if self._asks:  # a batch that was sent early, by the flusher, does not make the next one small
