@@ -32,6 +32,9 @@ from runner.watch.state import RunState
 
 READ_AGAIN: Final = 1.0
 """Seconds between two looks at the record of a run that goes on."""
+_FIRST_WORD_SECONDS: Final = 10.0
+"""Of a run that has just begun there is neither a socket nor a record yet: so long it is given on a busy machine."""
+_LOOK_SECONDS: Final = 0.05
 _CONNECT_SECONDS: Final = 1.0
 _HELLO_SECONDS: Final = 5.0
 _CHUNK: Final = 256 * 1024
@@ -51,7 +54,8 @@ class RunWatch:
 
     def __init__(self, run_folder: RunFolder, line: socket.socket | None = None) -> None:
         """
-        Begin to watch: with the run itself, over a `line` to it if there is one, or else with its record.
+        Begin to watch: with the run itself, over a `line` to it if there is one, or else with its record. One that has
+        just begun is waited for until it has either.
 
         Raises:
             RecordDamaged: there is neither.
@@ -65,15 +69,13 @@ class RunWatch:
         self._line = line
         self._rest = b""
         self._next_look = 0.0
-        try:
-            self._line = line or connect_to(run_folder.path, WATCH_SOCKET, _CONNECT_SECONDS)
-            self.state = self._hello()
-        except (OSError, NoHello) as error:
-            self.trouble = "" if isinstance(error, FileNotFoundError | ConnectionRefusedError) else str(error)
-            self.close()
-            self.source = WatchSource.RECORD
-            self.state = recorded_state(run_folder)
-            self._next_look = time.monotonic() + READ_AGAIN
+        self._may_tell = True
+        deadline = time.monotonic() + _FIRST_WORD_SECONDS
+        while not self._begin():
+            if time.monotonic() > deadline or not self._runner_is_there():
+                self.state = recorded_state(run_folder)
+                break
+            time.sleep(_LOOK_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +99,33 @@ class RunWatch:
     def fileno(self) -> int:
         """What can be read once there is something new; -1 where only `wait` finds out."""
         return -1 if self._line is None else self._line.fileno()
+
+    def _begin(self) -> bool:
+        """Take what is known of it from whoever tells; False where there is nothing yet."""
+        if self._connect():
+            return True
+        try:
+            self.state = recorded_state(self.run_folder)
+        except RecordDamaged:
+            return False
+        return True
+
+    def _connect(self) -> bool:
+        """Have the run itself tell, if there is somebody who does."""
+        try:
+            self._line = self._line or connect_to(self.run_folder.path, WATCH_SOCKET, _CONNECT_SECONDS)
+            self.state = self._hello()
+        except (OSError, NoHello) as error:
+            is_nobody = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+            self._may_tell = is_nobody
+            self.trouble = "" if is_nobody else str(error)
+            self.close()
+            self._rest = b""
+            self.source = WatchSource.RECORD
+            self._next_look = time.monotonic() + READ_AGAIN
+            return False
+        self.source = WatchSource.LIVE
+        return True
 
     def wait(self, seconds: float) -> list[Event]:
         """Wait for something new, so long at the most, and take it into `state`; return the events that have come."""
@@ -144,7 +173,7 @@ class RunWatch:
     def _lose(self) -> None:
         """The line has ended, and nobody has told of an end of the run."""
         self.close()
-        self.source = WatchSource.RECORD
+        self.source, self._may_tell = WatchSource.RECORD, False
         if self._runner_is_there():
             self.trouble = self.trouble or "the process that tells of it is gone"
         self._read_record()
@@ -167,7 +196,7 @@ class RunWatch:
     def _look_again(self, seconds: float) -> None:
         left = self._next_look - time.monotonic()
         time.sleep(max(min(left, seconds), 0.0))
-        if left <= seconds:
+        if left <= seconds and not (self._may_tell and self._connect()):
             self._read_record()
 
 

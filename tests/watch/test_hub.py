@@ -6,8 +6,10 @@ import os
 import pickle
 import select
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from runner.events.jobs import JobStarted, StepStarted
 from runner.events.run import ItemFailed, RunResumed, RunStopping, RunWorkers, StageTimed, WorkerLogged
 from runner.record.reader import RecordDamaged
 from runner.spec.failures import OnError
-from runner.store.run_folder import RunFolder
+from runner.store.run_folder import RunFacts, RunFolder
 from runner.store.run_socket import WATCH_SOCKET, listen_in
 from runner.watch import hub as hub_module
 from runner.watch.client import RunWatch, WatchSource
@@ -213,6 +215,32 @@ def test_who_is_gone_is_forgotten_and_too_many_are_refused(run: Run) -> None:
         each.close()
     run.tell(finished())
     assert 0 == run.hub.watchers
+
+
+def test_a_run_that_has_just_begun_is_waited_for_until_it_tells_of_itself(tmp_path: Path) -> None:
+    folder = RunFolder("d5fc", tmp_path / "home")
+    folder.write_facts(RunFacts("d5fc", "shop", "shop.yaml", os.getpid(), 1.0))
+    with ThreadPoolExecutor() as pool:
+        begun = pool.submit(RunWatch, folder)
+        with pytest.raises(TimeoutError):
+            begun.result(0.2)
+        hub = RunHub(listen_in(folder.path, WATCH_SOCKET, 64))
+        hub.observe(started().stamped(1.0, "d5fc"))
+        while not begun.done():
+            hub.serve()
+    with begun.result() as watch:
+        assert (WatchSource.LIVE, "") == (watch.source, watch.trouble)
+    hub.close()
+
+
+def test_a_run_that_was_killed_before_it_told_anything_is_not_waited_for(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    folder = RunFolder("d5fc", tmp_path / "home")
+    folder.write_facts(RunFacts("d5fc", "shop", "shop.yaml", gone.pid, 1.0))
+
+    with pytest.raises(RecordDamaged, match="can't be read"):
+        RunWatch(folder)
 
 
 def test_the_end_waits_for_nobody_who_does_not_read(run: Run) -> None:
