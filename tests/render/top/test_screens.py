@@ -24,13 +24,14 @@ from watched_runs import (
 )
 
 from runner.events.run import RunOutcome, RunStopping, RunWorkers
-from runner.render.top.drawing import drawn, in_words, per_second, sparkline, stacked_bar
+from runner.render.top.drawing import drawn, in_ascii, in_words, per_second, sparkline, stacked_bar
 from runner.render.top.flow_table import Order
 from runner.render.top.keys import Choices, pressed
 from runner.render.top.screens import keys_of_rows, screen_lines
 from runner.render.top.small import live_lines
 from runner.render.top.view import Beside, Question, Screen, Surface, View
 from runner.render.top.view import Effect as Asked
+from runner.units import short_time
 from runner.watch.state import RunState
 
 SIZES = [(80, 24), (60, 20), (120, 40), (200, 60)]
@@ -253,6 +254,12 @@ def test_colours_are_beside_words_and_can_be_left_out() -> None:
     assert any("\x1b[32m" in line for line in drawn(lines, 80))
     assert not any("\x1b" in line for line in drawn(lines, 80, colors=False))
     assert "".join(drawn(lines, 80, colors=False, utf8=False)).isascii()
+
+
+def test_times_of_any_length_are_ascii_where_the_locale_is() -> None:
+    times = " ".join(short_time(10.0**power) for power in range(-9, 6))
+
+    assert in_ascii(times).isascii(), times
 
 
 def test_the_small_size_has_the_same_rows() -> None:
