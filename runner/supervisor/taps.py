@@ -111,7 +111,7 @@ def tap_point(plan: Plan, of: str, asked: str | None) -> TapPoint:
     Raises:
         UsageError: there is no such thing, or nothing passes there.
     """
-    queues, stages = [queue.name for queue in plan.queues], [stage.name for stage in plan.stages]
+    queues, stages = [queue.name for queue in plan.queues], [stage.name for stage in reversed(plan.stages)]
     prefix, _, rest = of.partition(":")
     as_queue, as_stage = of in queues, of in stages
     if as_queue and as_stage:

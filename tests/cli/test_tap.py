@@ -23,7 +23,8 @@ from pathlib import Path
 def pages():
     number = 0
     while not Path("enough").exists():
-        yield {"url": f"https://host/{number}", "status": 500 if number % 3 else 200, "n": number, "\\x1b[31m": 1}
+        status = 500 if number % 3 else 200
+        yield {"url": f"https://host/{number}", "status": status, "n": number, "\\x1b[31m": 1, "\\x9b": "\\u202e"}
         number += 1
         time.sleep(0.002)
 
@@ -116,6 +117,16 @@ def test_a_program_gets_a_line_of_json_for_each(shop: Run) -> None:
     assert first["item"].startswith("https://host/")
 
 
+def test_no_form_has_a_terminal_obey_what_items_say(shop: Run) -> None:
+    lines = shop("tap", "shop", "pages", "--count", "1", "--format", "jsonl").stdout
+    documents = shop("tap", "shop", "pages", "--count", "1", "--format", "yaml").stdout
+    text = shop("tap", "shop", "pages", "--count", "1").stdout
+
+    assert "\u202e" == json.loads(lines)["item"]["\x9b"]
+    for each in (lines, documents, text):
+        assert each.replace("\n", "").isprintable(), each
+
+
 def test_conditions_choose_and_fields_pick(shop: Run) -> None:
     said = shop(
         *("tap", "shop", "pages", "--count", "3", "--format", "jsonl", "--raw"),
@@ -145,7 +156,7 @@ def test_nothing_in_its_time_is_a_failure(shop: Run) -> None:
     said = shop("tap", "shop", "none", "--for", "300ms")
 
     assert (1, "") == (said.returncode, said.stdout)
-    assert re.fullmatch(r"no item passed at queue 'none' in 0\.\ds\n", said.stderr)
+    assert re.fullmatch(r"no item passed at queue 'none' in \d+\.\ds\n", said.stderr)
 
 
 def test_something_in_its_time_is_none(shop: Run) -> None:
@@ -158,6 +169,15 @@ def test_something_in_its_time_is_none(shop: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
+        (
+            ["nosuchplace"],
+            "the run has no queue or stage 'nosuchplace'; known here: pages, urls, none, "
+            "lister, silent, fetcher, waiting, saver",
+        ),
+        (
+            ["pages", "--where", " "],
+            "--where: expected a condition such as 'item.status >= 500', got nothing",
+        ),
         (["pags"], "the run has no queue or stage 'pags'; did you mean 'pages'?"),
         (["saver", "--out"], "stage 'saver' puts nothing on a queue; without --out what it takes is shown"),
         (["lister", "--in"], "stage 'lister' reads no queue; without --in what it makes is shown"),

@@ -58,3 +58,12 @@ def test_values_of_one_origin_share_a_line_and_others_have_their_own() -> None:
     text = emit({"a": {"b": {"c": 1, "d": 2}, "e": [1, 2]}}, lambda path: "x" if path[-1] != 1 else "y")
 
     assert "a:\n  b: {c: 1, d: 2}  # x\n  e:\n    - 1            # x\n    - 2            # y\n" == text
+
+
+def test_marks_of_the_direction_of_text_are_spelled_out() -> None:
+    texts = {"a": ["a\u202eb", "a\u2066b\n\nc" + "d" * 200]}
+
+    written = emit(texts)
+
+    assert written.replace("\n", "").isprintable(), written
+    assert texts == read_text(written, "x").data

@@ -139,6 +139,8 @@ def _condition(written: str | None) -> Callable[[object], bool] | None:
     """
     if written is None:
         return None
+    if not written.strip():
+        raise UsageError("--where: expected a condition such as 'item.status >= 500', got nothing")
     condition, mistakes = parse_condition(written, ())
     if condition is not None:
         mistakes = check_condition(condition, replace(names_for_items({}), contexts=(ITEM,)), ())
@@ -267,7 +269,11 @@ def _as_text(shown: ShownItem) -> str:
 
 
 def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"
+    """Write it so that it is the same to a program, and a terminal obeys nothing of it."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return text + "\n"
 
 
 def _as_yaml(value: Any) -> str:

@@ -25,14 +25,14 @@ WIDTH = 110
 _STEP = "  "
 _COMMENT_COLUMN = 60
 _FIRST = re.compile(r"\w|[/$(]|\.{1,2}[/\w]")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]|: |:$| #|^ | $")
+_HIDDEN = r"\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff"
+"""What readers of YAML do not take as it is, or a terminal obeys: marks of the direction of text are among it."""
+_UNSAFE = re.compile(rf"[\x00-\x1f{_HIDDEN}]|: |:$| #|^ | $")
 _UNSAFE_IN_FLOW = re.compile(r"[,\[\]{}]")
 _NO_TEXT = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|\.inf|\.nan|[\d.][\d_:.e+ tz-]*|0[xob]\w+")
 """What readers of YAML 1.1 take for no text: numbers and dates are among it."""
-_ODD = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff]")
-_PRINTABLE_LINES = re.compile(
-    r"(?:[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\t\r]*\n)*[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]*"
-)
+_ODD = re.compile(f"[{_HIDDEN}]")
+_PRINTABLE_LINES = re.compile(rf"(?:[^\x00-\x08\x0b-\x1f{_HIDDEN}\t\r]*\n)*[^\x00-\x1f{_HIDDEN}]*")
 
 
 @dataclass(frozen=True, slots=True)
