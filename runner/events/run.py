@@ -202,6 +202,15 @@ class RunProgress(Event, kind="run.progress", level="debug"):
     elapsed: float = carries("Seconds since the start.")
     stages: Sequence[StageCounts] = carries("One object a stage, with the sums of its workers' counters.")
     queues: Sequence[QueueProgress] = carries("One object a queue: the ledger's counts, and its `size` now.")
+    cut_at: float | None = carries(
+        "When the last cut was taken from which `mprun resume` could go on, in seconds since 1970. Left out where this "
+        "runner has kept none yet, or keeps none.",
+        default=None,
+    )
+    record_trouble: str | None = carries(
+        "What is missing in the record by now, and why. Left out where nothing is, or where no record is wanted.",
+        default=None,
+    )
 
 
 class RunWorkers(Event, kind="run.workers", level="debug"):

@@ -384,13 +384,15 @@ class CutSender:
         """The same where somebody waits for it."""
         self.kept: Sequence[WriterCut] = () if cut is None else cut.writers
         """How far producers are by the last one that is kept."""
+        self.kept_at: float | None = None
+        """When that was sent, in seconds since the epoch; None where it was an earlier runner's."""
         self.is_under_way = False
         self.trouble: str | None = None
         """Why the last one could not be kept."""
         self.reached = None if cut is None else cut.reached
         """How far the run was at the cut that somebody could go on from, be it an old one; None where there is none."""
-        self._now: tuple[Reached | None, Sequence[WriterCut]] = self.reached, self.kept
-        """Both, of the one under way."""
+        self._now: tuple[Reached | None, Sequence[WriterCut], float | None] = self.reached, self.kept, None
+        """All three, of the one under way."""
 
     def cut(self, cut: Cut, began: float) -> bool:
         """Send one; `began` is when it was begun to be taken. None may be under way.
@@ -411,8 +413,9 @@ class CutSender:
             self._failed(f"there is no memory for it: {error.strerror or error}")
             return False
         self._held, self.is_under_way, self._began = encoded.held, True, began
-        self._now = cut.reached, cut.writers
-        self._send({"cut": {**place, "number": self._number, "at": time.time(), "fsync": self._pace.fsync}})
+        at = time.time()
+        self._now = cut.reached, cut.writers, at
+        self._send({"cut": {**place, "number": self._number, "at": at, "fsync": self._pace.fsync}})
         self._sent_whole = encoded.is_whole
         self._count_cost(time.monotonic() - began)
         return encoded.is_whole
@@ -437,7 +440,7 @@ class CutSender:
             if self._sent_whole:
                 self._cost = 0.0
                 if answer["committed"] == self._number:  # else it was superseded, and this one may yet fail
-                    self.reached, self.kept = self._now
+                    self.reached, self.kept, self.kept_at = self._now
         else:
             self._failed(str(answer["why"]))
 

@@ -44,6 +44,7 @@ CLOSE_TIMEOUT = 15.0
 CUT_EVERY = 0.1
 """Seconds between two cuts, where none is asked for."""
 _CHUNK = 64 * 1024
+_INCOMPLETE = "the record of the run is incomplete"
 
 
 About = tuple[Mapping[str, Any], Mask | None]
@@ -95,6 +96,15 @@ class NoRecord:
 
     kept: Sequence[WriterCut] = ()
     """How far producers are by the last cut that is known to be kept: another object for each."""
+
+    @property
+    def kept_at(self) -> float | None:
+        """When that cut was taken, in seconds since the epoch; None where this runner has kept none."""
+        return None
+
+    def trouble_so_far(self) -> str | None:
+        """Say, while the run goes on, what is missing in the record by now and why; None if nothing is known to be."""
+        return self.trouble
 
     def cut_due(self, *, soon: bool = False) -> float:  # noqa: ARG002 - as recorders have it
         """When the next cut is wanted, by the monotonic clock; infinity for never. `soon`: somebody waits for it."""
@@ -215,6 +225,26 @@ class Recorder(NoRecord):
             self._settle()
         known = [] if self._not_again is None else [Hindrance(self._not_again)]
         return known + in_the_way(self._obstacles, Reached() if self._has_jobs else self._cuts.reached)
+
+    @property
+    def kept_at(self) -> float | None:
+        """Ask the child's answers, as far as they have been heard."""
+        return None if self._cuts is None else self._cuts.kept_at
+
+    def trouble_so_far(self) -> str | None:
+        """Say what `finish` would say, as far as it shows already; and that the last cut could not be kept."""
+        if self.trouble is not None or self._folder is None:
+            return self.trouble
+        if self._lines.lost or not self.keeps_cuts:
+            return f"{_INCOMPLETE}: {self._farewell or 'the process that keeps it is gone'}"
+        if self._missing:
+            return f"{_INCOMPLETE}: {self._missing_events()}"
+        if self._cuts is not None and self._cuts.trouble is not None:
+            return f"{_INCOMPLETE}: the last cut could not be kept: {self._cuts.trouble}"
+        return None
+
+    def _missing_events(self) -> str:
+        return f"{self._missing:,} events came too fast for it"
 
     def _has_database(self, folder: Path) -> bool:
         from runner.record.schema import (
@@ -360,12 +390,10 @@ class Recorder(NoRecord):
         farewell, status = self._reap(time.monotonic() + CLOSE_TIMEOUT)
         if status != 0:
             why = farewell or self._ending(status)
-            self.trouble = f"the record of the run is incomplete: {why}"
+            self.trouble = f"{_INCOMPLETE}: {why}"
             self._say_ended(why)
         elif self._missing:
-            self.trouble = (
-                f"the record of the run is incomplete: {self._missing:,} events came too fast for it"
-            )
+            self.trouble = f"{_INCOMPLETE}: {self._missing_events()}"
         elif self._cuts is not None and self._cuts.trouble and self._end["outcome"] != RunOutcome.DONE:
             self.trouble = f"the run can't be gone on with from its end: {self._cuts.trouble}"
         self._release(gone=status != 0)

@@ -135,7 +135,7 @@ class Supervisor:
         self._failures = ItemFailures(bus.publish, self._letters, budget, crash_loops)
         parts = CutParts(transport, letters, self._letters, outputs, workers, self._failures, self._spawner)
         self._cuts = RunCuts(plan, parts, recorder)
-        self._hindrances = recorder.hindrances
+        self._recorder = recorder
         self._stop = Stop()
         self._cause: Cause | None = None
         self._resumed: RunResumed | None = None
@@ -193,12 +193,16 @@ class Supervisor:
         self._cause = self._final_cause()
         self._tell_times()
         seconds, resumable = self._elapsed(), self._is_resumable()
-        self._publish(self._metrics.progress(seconds))  # who draws what was counted has all of it
+        self._tell_progress(seconds)  # who draws what was counted has all of it
         self._publish(self._metrics.finished(self._cause, seconds, resumable=resumable))
         return self._cause
 
+    def _tell_progress(self, elapsed: float) -> None:
+        recorder = self._recorder
+        self._publish(self._metrics.progress(elapsed, recorder.kept_at, recorder.trouble_so_far()))
+
     def _is_resumable(self) -> bool:
-        if self._cause is None or self._hindrances():
+        if self._cause is None or self._recorder.hindrances():
             return False
         inputs, accounts = self._spawner.inputs, self._metrics.accounts()
         return is_way_on(self._plan, self._cause, accounts, inputs, self._cuts.ended, self._cuts.closed)
@@ -341,7 +345,7 @@ class Supervisor:
         with self._failing_where_none_can_start():
             self._spawner.respawn_due(now)
         if self._progress.is_due(now, self._transport.moves()):
-            self._publish(self._metrics.progress(self._elapsed()))
+            self._tell_progress(self._elapsed())
             if rows := self._sampler.rows(self._workers.alive()):
                 self._publish(RunWorkers(workers=rows))
             if now >= self._next_times:

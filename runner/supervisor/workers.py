@@ -449,12 +449,20 @@ class RunMetrics:
             ended=sorted(cut.ended),
         )
 
-    def progress(self, elapsed: float) -> RunProgress:
-        """Return what the run has done up to now."""
+    def progress(
+        self, elapsed: float, cut_at: float | None = None, record_trouble: str | None = None
+    ) -> RunProgress:
+        """Return what the run has done up to now, and how its record stands."""
         queues: list[QueueProgress] = [
             {**account.as_fields(), "size": account.waiting} for account in self.accounts()
         ]
-        return RunProgress(elapsed=elapsed, stages=self.stage_lines(), queues=queues)
+        return RunProgress(
+            elapsed=elapsed,
+            stages=self.stage_lines(),
+            queues=queues,
+            cut_at=cut_at,
+            record_trouble=record_trouble,
+        )
 
     def finished(self, cause: Cause | None, seconds: float, *, resumable: bool) -> RunFinished:
         """Return what the run came to, and whether somebody may go on with it."""

@@ -203,6 +203,17 @@ CONTRACT: Final = (
         "job",
         unit="seconds",
     ),
+    _gauge(
+        "mprun_record_cut_age_seconds",
+        "How much of the run would be done once more if it were killed: seconds since the last kept cut, from which "
+        "`mprun resume` goes on. Where nothing happens it grows to some 20; of a run that keeps no cuts, or is over, "
+        "it is not told.",
+        unit="seconds",
+    ),
+    _gauge(
+        "mprun_record_incomplete",
+        "Whether something is missing in the record of the run by now: 1, or 0, which it is with `--no-record` too.",
+    ),
     _counter(
         "mprun_events_dropped_total", "Events that whoever counts them here has missed: the run was too fast."
     ),
@@ -251,7 +262,7 @@ _LABELS = (
     "Every metric has the label `workflow`, the workflow's name, beside its own. No label holds an item, the text of",
     "an error or a worker; the id of the run is one of `mprun_run_info` alone, so that a workflow that runs each hour",
     "goes on with its series. The sum over a label is a number that means something. Where several runs of one",
-    "workflow are told together, as by the dashboard, their numbers are added up.",
+    "workflow are told together, as by the dashboard, their numbers are added up; of cuts the oldest is told.",
     "",
 )
 

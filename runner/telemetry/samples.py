@@ -6,7 +6,7 @@ RunState ──► measure ──► Sample(declaration, labels, value) ──�
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from runner import __version__
@@ -75,6 +75,9 @@ def _of_run(state: RunState) -> Iterator[Named]:
     now = phase_of(state)
     for phase in PHASES:
         yield "mprun_run_phase", (phase,), float(phase == now)
+    if state.cut_at is not None and not state.phase.is_over:
+        yield "mprun_record_cut_age_seconds", (), max(state.told - state.cut_at, 0.0)
+    yield "mprun_record_incomplete", (), float(state.record_trouble is not None)
     yield "mprun_events_dropped_total", (), float(state.missed)
 
 
@@ -186,10 +189,17 @@ def totals(
     return {declaration: of_metric for declaration, of_metric in found.items() if of_metric}
 
 
+_NOT_ADDED: Final[Mapping[str, Callable[[float, float], float]]] = {
+    "mprun_run_start_time_seconds": min,
+    "mprun_record_cut_age_seconds": max,
+}
+"""Of several runs of a workflow: the first that began, and the one that would lose most."""
+
+
 def _added(declaration: MetricDeclaration, before: Any, value: Any) -> Any:
     if isinstance(before, Buckets):
         counts = tuple(a + b for a, b in zip(before.counts, value.counts, strict=True))
         return Buckets(counts, before.total + value.total)
-    if declaration.name == "mprun_run_start_time_seconds":
-        return min(before, value)
+    if declaration.name in _NOT_ADDED:
+        return _NOT_ADDED[declaration.name](before, value)
     return before + value

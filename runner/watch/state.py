@@ -222,6 +222,16 @@ class RunState:
         since = 0.0 if self.started is None else max(self.told - self.started.at, 0.0)
         return max(since, 0.0 if last is None else last.elapsed)
 
+    @property
+    def cut_at(self) -> float | None:
+        """When the last cut was taken that is known to be kept; None where there is none."""
+        return None if (last := self._snapshots.last) is None else last.cut_at
+
+    @property
+    def record_trouble(self) -> str | None:
+        """What is missing in its record, at the last word of it; None if nothing is, or no record is wanted."""
+        return None if (last := self._snapshots.last) is None else last.record_trouble
+
     # What it is made of.
 
     def stages(self) -> tuple[WatchedStage, ...]:

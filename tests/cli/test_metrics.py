@@ -107,6 +107,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, mprun: Path, plain_env: dict[
         until(
             lambda: 'mprun_stage_items_done_total{stage="eater",workflow="kitchen"} 28.0' in ask(address)[1]
         )
+        until(lambda: "\nmprun_record_cut_age_seconds{" in ask(address)[1])
         during = ask(address)[1]
         content_type, openmetrics = ask(address, "application/openmetrics-text; version=1.0.0")
         with pytest.raises(urllib.request.HTTPError, match="404"):
@@ -171,7 +172,7 @@ def test_what_is_told_of_stages_and_of_jobs_is_the_contract_no_more_and_no_less(
     of_jobs = (tmp_path / "ci.prom").read_text()
 
     seen = [require_as_declared(text, "kitchen") for text in (told.during, told.openmetrics, told.at_end)]
-    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == seen[1] == seen[2] | {"mprun_record_cut_age_seconds"}
     assert {each.name for each in CONTRACT} == seen[0] | require_as_declared(of_jobs, "ci")
     assert 1 == done.returncode
     states = {state: number(of_jobs, "mprun_jobs", state=state) for state in ("passed", "failed", "skipped")}
@@ -226,6 +227,12 @@ def test_gauges_tell_what_is_there_while_it_runs_and_what_is_left_at_the_end(tol
     assert 5.0 == number(told.during, "mprun_queue_capacity_items", queue="plates")
     assert 1e6 == number(told.during, "mprun_queue_capacity_bytes", queue="plates")
     assert 1.0 == number(told.during, "mprun_run_phase", phase="running")
+    assert 0.0 <= number(told.during, "mprun_record_cut_age_seconds") < PATIENCE
+    assert (
+        0.0
+        == number(told.during, "mprun_record_incomplete")
+        == number(told.at_end, "mprun_record_incomplete")
+    )
 
 
 def test_what_only_grows_does_not_fall_at_the_end(told: Told) -> None:

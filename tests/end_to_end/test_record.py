@@ -338,6 +338,25 @@ def test_a_recorder_that_is_killed_costs_one_warning(shop: Shop) -> None:
 
 
 @pytest.mark.slow
+def test_metrics_tell_that_the_recorder_was_killed_while_the_run_goes_on(shop: Shop) -> None:
+    shop.write_gate(1)
+    process = shop.start("run", "shop.yaml", "-q", "--metrics", "run.prom")
+    file = shop.folder / "run.prom"
+
+    def is_told(what: str) -> bool:
+        return file.exists() and f"mprun_record_{what}" in file.read_text()
+
+    wait_for(lambda: is_told("cut_age_seconds{") and is_told('incomplete{workflow="shop"} 0.0'))
+    os.kill(shop.recorder_of(process), signal.SIGKILL)
+    wait_for(lambda: is_told('incomplete{workflow="shop"} 1.0'))
+    (shop.folder / "go").touch()
+    process.communicate(timeout=_LONG)
+
+    assert 0 == process.returncode
+    assert is_told('incomplete{workflow="shop"} 1.0') and not is_told("cut_age_seconds{")
+
+
+@pytest.mark.slow
 def test_a_record_that_is_removed_in_mid_run_costs_one_warning(shop: Shop) -> None:
     shop.write_gate(1)
     process = shop.start("run", "shop.yaml", "-q")

@@ -37,6 +37,29 @@ def test_the_last_cut_is_there_when_the_recorder_says_so_and_the_next_is_due(run
     assert (None, cut) == (recorder.trouble, run.kept())
 
 
+def test_while_a_run_goes_on_it_is_known_when_its_last_cut_was_taken_and_that_nothing_is_missing(
+    run: RecordedRun,
+) -> None:
+    recorder = run.begin()
+    assert (None, None) == (recorder.kept_at, recorder.trouble_so_far())
+    wait_until_due(recorder)
+    recorder.cut(cut_with(b"a"))
+    assert recorder.kept_at is None
+    wait_until_due(recorder)
+
+    assert (run.kept_at(), None) == (recorder.kept_at, recorder.trouble_so_far())
+
+
+def test_that_the_recorder_is_gone_is_known_while_the_run_goes_on(run: RecordedRun) -> None:
+    recorder = run.begin()
+    os.kill(recorder.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, recorder.pid, os.WEXITED | os.WNOWAIT)
+    run.say(recorder)
+
+    expected = "the record of the run is incomplete: the process that keeps it is gone"
+    assert expected == recorder.trouble_so_far()
+
+
 def test_what_the_recorder_has_already_is_not_sent_again_and_what_comes_after_is(run: RecordedRun) -> None:
     recorder = run.begin()
     moments = []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shop_events import finished, item_failed, item_retried, letter, progress, started, timed, watched
 
 from runner.events.item_times import BUCKETS, ItemTimes, begin_of, bucket_of
+from runner.events.run import RunProgress
 from runner.spec.failures import OnError
 from runner.telemetry.contract import BY_NAME, TIME_BOUNDS, Action
 from runner.telemetry.samples import Buckets, attempts_failed, bucketed, measure, totals
@@ -18,7 +19,7 @@ from runner.watch.state import RunState
 
 
 def value(states: list[RunState], name: str, *labels: str) -> object:
-    return totals(states)[BY_NAME[name]].get(("shop", *labels))
+    return totals(states).get(BY_NAME[name], {}).get(("shop", *labels))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,30 @@ def test_a_run_tells_its_phase_and_an_ended_one_its_outcome() -> None:
     assert 1.0 == value([watched(started())], "mprun_run_phase", "running")
     assert 1.0 == value([watched(started(), *finished())], "mprun_run_phase", "done")
     assert 0.0 == value([watched(started(), *finished())], "mprun_run_phase", "running")
+
+
+def test_a_record_tells_how_old_its_last_cut_is_and_whether_anything_is_missing() -> None:
+    kept = watched(started(), _recorded(998.5))
+    broken = watched(started(), _recorded(999.0, "the disk is full"))
+    names = "mprun_record_cut_age_seconds", "mprun_record_incomplete"
+
+    assert [2.5, 0.0] == [value([kept], name) for name in names]
+    assert [2.5, 1.0] == [value([kept, broken], name) for name in names]
+    assert [None, 0.0] == [value([watched(started(), progress())], name) for name in names]
+    assert [None, 1.0] == [value([_ended(broken)], name) for name in names]
+
+
+def _recorded(cut_at: float, trouble: str | None = None) -> RunProgress:
+    known = progress()
+    return RunProgress(
+        elapsed=1.0, stages=known.stages, queues=known.queues, cut_at=cut_at, record_trouble=trouble
+    )
+
+
+def _ended(state: RunState) -> RunState:
+    for event in finished():
+        state.observe(event.stamped(1100.0, state.run))
+    return state
 
 
 def test_an_event_counts_once_whatever_snapshots_say() -> None:
