@@ -18,7 +18,8 @@ from runner.errors import UsageError
 from runner.facts import dataclass
 
 SUFFIX = ".prom"
-_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^:\[\]/]*)):(?P<port>\d+)")
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^:\[\]/]*)):(?P<port>[0-9]+)")
+_IN_URL = re.compile(r"(?:https?://)?(?P<address>(?:\[[0-9a-f:]+\]|[^:\[\]/]+):[0-9]+)(?:/.*)?")
 _EXPECTED = (
     f"expected an address such as 127.0.0.1:9464 or [::1]:9464, or a file whose name ends in {SUFFIX}, got "
 )
@@ -76,9 +77,11 @@ def parse_destination(text: str) -> MetricsAddress | MetricsFile:
 def _nearest(text: str) -> str:
     if text.isdecimal() and int(text) <= _MOST_PORT:
         return f": did you mean 127.0.0.1:{text}?"
-    if text.count(":") > 1 and (bare := text.rpartition(":"))[2].isdecimal():
+    if found := _IN_URL.fullmatch(text):
+        return f": did you mean {found['address']}?"
+    if text.count(":") > 1 and "[" not in text and (bare := text.rpartition(":"))[2].isdecimal():
         return f": an address of IPv6 stands in brackets, as in [{bare[0]}]:{bare[2]}"
-    if "/" in text or Path(text).suffix:
+    if ":" not in text and ("/" in text or Path(text).suffix.strip(".0123456789")):
         return (
             f": no collector reads a file of another name; did you mean '{Path(text).with_suffix(SUFFIX)}'?"
         )

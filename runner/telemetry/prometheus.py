@@ -47,7 +47,10 @@ def exposition(states: Iterable[RunState], accept: str | None = None) -> tuple[s
     Of several runs of one workflow the numbers are added up; hand in those that have ended too, so that what only grows
     does not fall.
     """
-    encode, content_type = choose_encoder(accept or "")
+    try:
+        encode, content_type = choose_encoder(accept or "")
+    except (TypeError, ValueError):  # a version that is none: whoever asks has what everybody reads
+        encode, content_type = choose_encoder("")
     return content_type, encode(cast("Collector", RunCollector(lambda: states)))
 
 

@@ -44,7 +44,12 @@ def test_an_address_and_a_file_are_told_apart(text: str, expected: MetricsAddres
         ("out/metrics", "did you mean 'out/metrics.prom'?"),
         ("127.0.0.1:99999", "expected a port of at most 65535, got 99999"),
         ("127.0.0.1", "expected an address such as 127.0.0.1:9464"),
-        ("http://127.0.0.1:9464", "expected an address such as 127.0.0.1:9464"),
+        ("http://127.0.0.1:9464", "did you mean 127.0.0.1:9464?"),
+        ("127.0.0.1:9464/metrics", "did you mean 127.0.0.1:9464?"),
+        ("http://[::1]:9464/metrics", "did you mean [::1]:9464?"),
+        ("127.0.0.1:-1", "got '127.0.0.1:-1'"),
+        ("[::1:9464", "got '[::1:9464'"),
+        ("127.0.0.1:\u0663", "expected an address such as 127.0.0.1:9464"),
         ("", "expected an address such as 127.0.0.1:9464"),
     ],
 )
@@ -53,6 +58,8 @@ def test_what_is_neither_is_refused_with_what_was_meant(text: str, expected: str
         parse_destination(text)
 
     assert "--metrics: " in str(refused.value) and expected in str(refused.value)
+    assert ".prom'?" not in str(refused.value) or ".prom'?" in expected
+    assert "[[" not in str(refused.value)
 
 
 def test_what_listens_has_a_number_that_no_standard_stream_has() -> None:

@@ -29,6 +29,8 @@ def openmetrics(states: list[RunState]) -> dict[str, Metric]:
         ("*/*", "text/plain; version=0.0.4"),
         (OPENMETRICS, "application/openmetrics-text"),
         ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=x", "text/plain; version=0.0.4"),
+        ("\xff;;;q=zz,,text/plain;version=1.;escaping=what", "text/plain; version=0.0.4"),
     ],
 )
 def test_who_asks_is_answered_in_the_format_that_he_reads(accept: str | None, content_type: str) -> None:
