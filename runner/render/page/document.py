@@ -36,6 +36,7 @@ SECTIONS = (
     Section("bottleneck", "", sections.bottleneck_section),
     Section("critical-path", "", jobs.critical_path_section),
     Section("gantt", "When each job ran", jobs.gantt_section),
+    Section("needs-graph", "What needs what", jobs.needs_graph_section),
     Section("jobs", "Jobs", jobs.job_table_section),
     Section("logs", "What failed, and its last words", jobs.logs_section),
     Section("graph", "What flowed where", sections.graph_section),

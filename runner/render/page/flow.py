@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from runner.render.graph_layout import Layout, Net, Node, groups, lay_out
 from runner.render.page.flow_facts import FlowBox, FlowEdge, FlowFacts, FlowStage
-from runner.render.page.markup import Child, Markup, element, joined
+from runner.render.page.markup import NOTHING, Child, Markup, element, joined
 from runner.render.page.svg import FONT, fill, stroke, told, words
 from runner.spec.graph import LoopMap
 from runner.text import cells, cut_middle
@@ -59,6 +59,11 @@ def written_back(stages: Sequence[FlowStage]) -> frozenset[tuple[str, str]]:
     )
 
 
+def box_width(name: str, box: FlowBox) -> float:
+    """Return how wide a box has to be for what stands in it."""
+    return max(max(cells(_short(name)), cells(box.words), box.room) * _CELL + 22, 96)
+
+
 class _Drawing:
     """One group of stages at its pixels: `along` is the way that items go, `aside` lies across it."""
 
@@ -83,10 +88,8 @@ class _Drawing:
         return [node for layer in self._layout.layers for node in layer if node.text is not None]
 
     def box_width(self, node: Node) -> float:
-        """Return how wide a box has to be for what stands in it."""
-        box = self._facts.box(node.text or "")
-        wide = max(cells(_short(node.text or "")), cells(box.words), box.room)
-        return max(wide * _CELL + 22, 96)
+        """Return how wide the box of a node has to be."""
+        return box_width(node.text or "", self._facts.box(node.text or ""))
 
     def _depth(self, layer: Sequence[Node], *, is_down: bool) -> float:
         if is_down:
@@ -111,8 +114,10 @@ class _Drawing:
     def label_width(self, net: Net) -> float:
         """Return how wide a queue's name is with what is said of it."""
         edge = self._facts.edge(net.label)
+        if not net.label or not edge.is_named:
+            return 0.0
         letters = cells(_short(net.label)) + 1 + max(cells(edge.words), edge.room)
-        return letters * _CELL if net.label else 0.0
+        return letters * _CELL
 
     def picture(self) -> Markup:
         """Return it as wide as it is: where there is less room, its box is scrolled."""
@@ -124,7 +129,7 @@ class _Drawing:
         for number, layer in enumerate(self._layout.layers, self._layout.first):
             parts += [self._lane(number, node) for node in layer if node.text is None]
             parts += [self._box(number, node) for node in layer if node.text is not None]
-        return _canvas(width, height, parts)
+        return _canvas(self._facts, width, height, parts)
 
     def _at(self, along: float, row: float) -> tuple[float, float]:
         aside = row * self._row - self._top + self._edge + _MARGIN
@@ -156,7 +161,9 @@ class _Drawing:
         begin, end = self._far(number), self._begin.get(number + 1, self._end)
         room = self.label_width(net) / 2
         middle = (begin + end) / 2
-        near, far = (middle - room, middle + room) if not self.is_down else (middle - 7, middle + 7)
+        if self.is_down:
+            room = 7.0 if room else 0.0
+        near, far = middle - room, middle + room
         curves = [self._curve((begin, node.row), (near, net.row)) for node in net.sources]
         ends = [node for node in net.targets if node.text is not None]
         curves += [self._curve((far, net.row), (end - 5, node.row)) for node in ends]
@@ -209,7 +216,7 @@ class _Chain:
             parts.append(_stage_box(node.text or "", self._facts.box(node.text or ""), x, y, own))
             x += own
             wide = max(wide, x)
-        return _canvas(wide + _INDENT + _MARGIN, y + _BOX + _MARGIN, parts)
+        return _canvas(self._facts, wide + _INDENT + _MARGIN, y + _BOX + _MARGIN, parts)
 
     def _straight(self, net: Net, begin: float, end: float, y: float) -> Markup:
         return self._queue(net, f"M{begin:.1f} {y:.1f}H{end - 5:.1f}", (end, y), ((begin + end - 5) / 2, y))
@@ -233,7 +240,21 @@ class _Chain:
         return element("g", told(edge.story), drawn, arrow, label)
 
 
-def _canvas(width: float, height: float, parts: Sequence[Child]) -> Markup:
+def row_of_boxes(facts: FlowFacts, names: Sequence[str]) -> Markup:
+    """Draw boxes that no line joins to others side by side, in as many rows as they need."""
+    parts: list[Child] = []
+    x, y, wide = float(_MARGIN), float(_MARGIN), 0.0
+    for name in names:
+        own = box_width(name, facts.box(name))
+        if x + own > _WIDEST and x > _MARGIN:
+            x, y = float(_MARGIN), y + _BOX + _INDENT
+        parts.append(_stage_box(name, facts.box(name), x, y, own))
+        wide = max(wide, x + own)
+        x += own + _INDENT
+    return _canvas(facts, wide + _MARGIN, y + _BOX + _MARGIN, parts)
+
+
+def _canvas(facts: FlowFacts, width: float, height: float, parts: Sequence[Child]) -> Markup:
     return element(
         "svg",
         parts,
@@ -241,20 +262,19 @@ def _canvas(width: float, height: float, parts: Sequence[Child]) -> Markup:
         height=round(height),
         viewBox=f"0 0 {width:.6g} {height:.6g}",
         role="img",
-        aria_label="stages and queues, and how many items went through each",
-        data_chart="graph",
+        aria_label=facts.told,
+        data_chart=facts.chart,
         font_family=FONT,
         font_size=12,
     )
 
 
 def _stage_box(name: str, box: FlowBox, x: float, y: float, wide: float) -> Markup:
-    shade = "bad" if box.is_bad else "starved"
     return element(
         "g",
         told(name),
-        element("rect", x=x, y=y, width=wide, height=_BOX, rx=5, **_box_look(shade)),
-        element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * box.busy, height=4, **fill("busy")),
+        element("rect", x=x, y=y, width=wide, height=_BOX, rx=5, **_box_look(box.tone)),
+        element("rect", x=x + 1, y=y + _BOX - 5, width=(wide - 2) * box.busy, height=4, **fill(box.bar)),
         element("text", _short(name), x=x + 11, y=y + 17, font_weight=600, **fill("ink")),
         element("text", box.words, x=x + 11, y=y + 33, font_size=11, **fill("muted")),
     )
@@ -267,6 +287,8 @@ def _edge_look(edge: FlowEdge) -> tuple[str, float]:
 
 def _queue_words(net: Net, edge: FlowEdge, x: float, y: float, wide: float) -> Markup:
     """Write a queue's name with its count into a gap of its line."""
+    if not edge.is_named:
+        return NOTHING
     count = element("tspan", edge.words, font_weight=600, **fill("ink"))
     text: list[Child] = [_short(net.label), " ", count]
     gap = element("rect", x=x - wide / 2, y=y - 7, width=wide, height=14, **fill("paper"))

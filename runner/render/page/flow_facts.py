@@ -30,25 +30,30 @@ class FlowStage:
 
 @dataclass(frozen=True, slots=True)
 class FlowBox:
-    """What is written in the box of a stage."""
+    """What is written in the box of a stage, or of a job."""
 
     words: str
     busy: float
     """0 to 1."""
-    is_bad: bool = False
+    tone: str = "starved"
+    """The colour of its frame."""
+    bar: str = "busy"
+    """The colour of the bar that tells how busy it is."""
     room: int = 0
     """Letters that there is room for at the least: what changes all the time must not move the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowEdge:
-    """What is written on the line of a queue."""
+    """What is written on the line of a queue, or of a need."""
 
     words: str
     full: float
     """How full it is, or what share of the time it was full: 0 to 1."""
     story: str
     room: int = 0
+    is_named: bool = True
+    """Whether its name and its words stand in a gap of the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,10 @@ class FlowFacts:
     """In the order in which data flows."""
     boxes: Mapping[str, FlowBox]
     edges: Mapping[str, FlowEdge]
+    chart: str = "graph"
+    """Which chart it is."""
+    told: str = "stages and queues, and how many items went through each"
+    """What the picture tells, in words."""
 
     def box(self, stage: str) -> FlowBox:
         """Return what is written in a box; nothing, where nothing is known."""
@@ -82,7 +91,7 @@ def _box_of(line: StageLine) -> FlowBox:
     """Say in a box how many workers there are and how busy they were, and whether anything failed."""
     failed = f" · {short_number(line.failed)} failed" if line.failed else ""
     words = f"×{line.workers} · {line.busy:.0%} busy{failed}"
-    return FlowBox(words, line.busy, is_bad=bool(line.failed or line.lost))
+    return FlowBox(words, line.busy, "bad" if line.failed or line.lost else "starved")
 
 
 def _edge_of(line: QueueLine, seconds: float) -> FlowEdge:
@@ -107,7 +116,7 @@ def flow_of_now(
 def _box_now(stage: WatchedStage, failed: int) -> FlowBox:
     bad = f" · {short_number(failed)} failed" if failed else ""
     words = f"{stage.alive}/{stage.workers} · {stage.now.busy:.0%} busy{bad}"
-    return FlowBox(words, stage.now.busy, is_bad=bool(failed), room=len("10/10 · 100% busy"))
+    return FlowBox(words, stage.now.busy, "bad" if failed else "starved", room=len("10/10 · 100% busy"))
 
 
 def _edge_now(queue: WatchedQueue) -> FlowEdge:

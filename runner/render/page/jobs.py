@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 
-from runner.events.job_report import JobLine, JobReport, JobState, by_cause
+from runner.events.job_report import JobLine, JobReport, by_cause
 from runner.render.page.charts import job_bar, time_axis
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
+from runner.render.page.needs_graph import needs_graph, tone_of
 from runner.render.page.svg import TEXT, picture
 from runner.render.page.tables import boxed, folded, row_name, sheet, text_block, took
 from runner.units import rough_duration
 
 MOST_LOGS = 20
-_TONES: Mapping[JobState, str] = {
-    JobState.PASSED: "busy",
-    JobState.FAILED: "bad",
-    JobState.TIMED_OUT: "bad",
-    JobState.ALLOWED: "blocked",
-    JobState.RUNNING: "accent",
-    JobState.RETRYING: "accent",
-}
 
 
 def critical_path_section(page: RunPage) -> Child:
@@ -56,7 +48,7 @@ def _span(page: RunPage, jobs: JobReport) -> float:
 
 
 def _row(line: JobLine, seconds: float, *, is_critical: bool) -> Markup:
-    tone = _TONES.get(line.state, "starved")
+    tone = tone_of(line.state)
     bar: Child = None
     if line.started_after is not None:
         end = line.ended_after if line.ended_after is not None else seconds
@@ -75,6 +67,12 @@ def _row(line: JobLine, seconds: float, *, is_critical: bool) -> Markup:
         data_job=line.job,
         data_critical=is_critical or None,
     )
+
+
+def needs_graph_section(page: RunPage) -> Child:
+    """Draw which job needs which, each in the colour of its state."""
+    jobs = page.report.jobs
+    return None if jobs is None else needs_graph(jobs.jobs)
 
 
 def job_table_section(page: RunPage) -> Child:

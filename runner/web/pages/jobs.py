@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from runner.events.job_report import JobState
 from runner.render.page.document import SECTIONS, fragment_of
 from runner.render.page.markup import Child, Markup, element
 from runner.render.page.model import RunPage
+from runner.render.page.needs_graph import tone_of
 from runner.render.page.tables import boxed, count
 from runner.text import clip
 from runner.units import rough_duration
@@ -16,15 +16,7 @@ from runner.watch.jobs import WatchedJob
 from runner.web.frame import link, run_path
 from runner.web.pages.run import act
 
-_SHOWN = ("critical-path", "gantt")
-_TONES: Mapping[JobState, str] = {
-    JobState.PASSED: "busy",
-    JobState.FAILED: "bad",
-    JobState.TIMED_OUT: "bad",
-    JobState.ALLOWED: "blocked",
-    JobState.RUNNING: "accent",
-    JobState.RETRYING: "accent",
-}
+_SHOWN = ("critical-path", "gantt", "needs-graph")
 
 
 def jobs_fragments(page: RunPage, *, may_act: bool) -> Mapping[str, Markup]:
@@ -62,7 +54,7 @@ def _row(page: RunPage, job: WatchedJob, *, may_act: bool) -> Markup:
         cancel = act("cancel", run_path(run, "stop"), label=f"cancel {job.name}", confirm=ask, job=job.name)
     cells: list[tuple[Child, str | None]] = [
         (job.name, None),
-        (str(job.state).replace("_", " "), f"c-{_TONES.get(job.state, 'muted')}"),
+        (str(job.state).replace("_", " "), f"c-{tone_of(job.state, 'muted')}"),
         (took, "n"),
         (str(job.attempts or "-"), "n"),
         (job.step or "", None),

@@ -23,7 +23,7 @@ from runner.watch.stages import WatchedStage
 from runner.watch.state import RunPhase
 from runner.web.frame import link, run_path
 
-QUICK_SECTIONS = frozenset({"summary", "bottleneck", "critical-path", "gantt", "jobs"})
+QUICK_SECTIONS = frozenset({"summary", "bottleneck", "critical-path", "gantt", "needs-graph", "jobs"})
 """What is drawn each time; the rest, which shows how it went so far, once a second."""
 SLOW_EVERY = 1.0
 LEFT_OUT = frozenset({"graph", "stages", "jobs", "logs"})
