@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "mprun dlq ls                          runs, stages, how many letters",
-    "mprun dlq ls 3f2a --kinds             what they failed on, and how many of each kind",
+    "mprun dlq ls 3f2a --kinds             what they failed on: kinds, and counts",
     "mprun dlq show 3f2a --stage eater     the first letter of a stage",
     "mprun dlq show 3f2a --stage eater --number 4 --format json",
     "mprun dlq replay 3f2a                 put all of them back where they failed",

@@ -16,11 +16,11 @@ from runner.errors import ExitCode, MprunError, UsageError
 from runner.store.run_folder import home as home_of
 
 EXAMPLES = examples(
-    "mprun dashboard                      print a link, which opens it in a browser here",
+    "mprun dashboard                      print a link to open in a browser",
     "mprun dashboard --port 8765          on the same port each time",
     "mprun dashboard --read-only          shows runs, changes none",
     "ssh -L 8765:localhost:8765 HOST mprun dashboard --port 8765",
-    "                                     that of another machine, in a browser here",
+    "                                     that of another machine, here",
     "mprun dashboard --uds /run/user/1000/mprun.sock",
 )
 _NEEDS = ("starlette", "uvicorn")

@@ -33,7 +33,7 @@ _LEAST_INTERVAL = 0.1
 _WIDTH_OF_A_PIPE = 120
 EXAMPLES = examples(
     "mprun top                     the run under way in this folder",
-    "mprun top shop                the last run of a workflow, by its name or the beginning of its id",
+    "mprun top shop                the last run of a workflow, or one by its id",
     "mprun top --once              one look, as text, for a pipe or a log",
     "mprun top --once --format json | jq '.stages[] | {name, busy_share}'",
 )
