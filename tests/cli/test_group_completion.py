@@ -47,7 +47,7 @@ def test_an_unknown_shell_is_a_usage_error(run_mprun: RunMprun) -> None:
     [
         ("mprun val", 1, ["plain,validate"]),
         ("mprun work", 1, ["file,work"]),
-        ("mprun schema ", 2, ["plain,workflow", "plain,event", "plain,report"]),
+        ("mprun schema ", 2, ["plain,workflow", "plain,event", "plain,report", "plain,top"]),
         ("mprun run b", 2, ["file,b"]),
         ("mprun run --events e", 3, ["file,e"]),
         ("mprun run --report r", 3, ["file,r"]),

@@ -21,6 +21,7 @@ RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 OF_A_FILE = ("plan", "validate", "expand")
 OF_A_NAME = {
     "ps": ["ps", "nowhere"],
+    "top": ["top", "--once", "nowhere"],
     "handlers": ["handlers", "nokindatall"],
     "show": ["show", "nowhere"],
     "resume": ["resume", "--check", "nowhere"],

@@ -435,8 +435,9 @@ def test_a_worker_that_finishes_with_its_last_message_cut_off_has_not_done_its_w
                 yield from range(n)
             finally:
                 gc.unfreeze()
-                (stream,) = (each for each in gc.get_objects() if isinstance(each, WorkerStream))
-                os.write(stream.fileno(), {begun!r})
+                streams = [each for each in gc.get_objects() if isinstance(each, WorkerStream)]
+                (own,) = (each.fileno() for each in streams if each.fileno() >= 0)
+                os.write(own, {begun!r})
         """
     )
 
