@@ -310,6 +310,7 @@ def test_a_file_that_vanishes_under_the_run_is_one_warning_and_no_failure(
     ] == warnings
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_holds_up_nobody_who_asks(
     tmp_path: Path, mprun: Path, plain_env: dict[str, str]
 ) -> None:

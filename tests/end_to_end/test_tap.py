@@ -312,6 +312,7 @@ def test_what_is_put_on_one_of_several_queues_is_told_from_the_others(scene: Sce
 
 @pytest.mark.parametrize("transport", ["leased", "joinable"])
 @pytest.mark.quick("leased")
+@pytest.mark.slow
 def test_for_who_is_killed_while_looking_nobody_shows_anything_any_more(scene: Scene, transport: str) -> None:
     folder = scene.start(SIMPLE.replace("COUNT", "2") + f"transport: {transport}\n")
     pid = status(folder)["pid"]

@@ -63,6 +63,7 @@ def test_of_all_that_a_program_says_the_last_line_is_told_and_nothing_is_kept_in
     assert trouble.endswith("exited with code 3: last")
 
 
+@pytest.mark.slow
 def test_who_left_the_group_of_a_program_and_holds_its_output_holds_nobody_up() -> None:
     script = "setsid sleep 6 & echo oh; exit 3"
 

@@ -281,6 +281,7 @@ def test_it_is_the_same_in_whichever_order_stages_and_queues_are_told(chain: Cha
     max_examples=25, suppress_health_check=[HealthCheck.filter_too_much]
 )  # most chains are over too soon
 @given(chains, st.floats(0.2, 0.7))
+@pytest.mark.slow
 def test_another_runner_that_goes_on_tells_the_same_end_once_it_has_run_for_a_while(
     chain: Chain, killed_at: float
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+import pytest
 from run_events import started
 
 from runner.events.base import Event
@@ -71,6 +72,7 @@ def test_what_was_written_comes_first_and_then_what_is_told() -> None:
     assert [1.0, 2.0, 3.0, 4.0, 5.0] == play.shown()
 
 
+@pytest.mark.slow
 def test_what_the_record_has_already_of_what_is_told_is_not_shown_twice() -> None:
     play = Play([3.0], [4.0])
     play.written, play.state.said = [1.0, 2.0, 3.0], 2.0
@@ -78,6 +80,7 @@ def test_what_the_record_has_already_of_what_is_told_is_not_shown_twice() -> Non
     assert [1.0, 2.0, 3.0, 4.0] == play.shown()
 
 
+@pytest.mark.slow
 def test_what_was_missed_is_read_from_the_record() -> None:
     play = Play([2.0], ("written", 1.0, 2.0, 3.0, 4.0, 5.0), ("gap", 5.0), [6.0])
 
@@ -85,6 +88,7 @@ def test_what_was_missed_is_read_from_the_record() -> None:
     assert 5 == len(Play([2.0], ("written", 2.0, 3.0, 4.0, 5.0), ("gap", 5.0), [6.0]).shown())
 
 
+@pytest.mark.slow
 def test_where_the_run_tells_no_more_its_record_is_read_to_the_end() -> None:
     play = Play([2.0], ("written", 2.0, 3.0), "lost", ("written", 4.0), "end")
 
