@@ -41,6 +41,14 @@ def long(i):
 
 def two(): yield from range(2)
 """
+SAYING = """
+import os, time
+
+def talk(worker):
+    worker.log.info("hello")
+    while not os.path.exists("end"):
+        time.sleep(0.05)
+"""
 SHOP = """
 name: shop
 stages:
@@ -58,6 +66,10 @@ stages:
 """
 
 
+def _text_of(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
 class Watched:
     """A folder in which runs go on, and `mprun` to look at them."""
 
@@ -65,7 +77,7 @@ class Watched:
         self.folder = folder
         self._mprun = mprun
         self._run_mprun = run_mprun
-        self._env = {**env, "MPRUN_HOME": str(folder / "home"), "LC_ALL": "C.UTF-8"}
+        self.env = {**env, "MPRUN_HOME": str(folder / "home"), "LC_ALL": "C.UTF-8"}
         self.started: list[subprocess.Popen[bytes]] = []
         (folder / "h.py").write_text(HANDLERS)
 
@@ -76,7 +88,7 @@ class Watched:
         process = subprocess.Popen(
             [self._mprun, name, "-q", *options],
             cwd=self.folder,
-            env=self._env,
+            env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -86,11 +98,11 @@ class Watched:
         return process
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {"MPRUN_HOME": self._env["MPRUN_HOME"], "LC_ALL": "C.UTF-8"}
+        env = {"MPRUN_HOME": self.env["MPRUN_HOME"], "LC_ALL": "C.UTF-8"}
         return self._run_mprun(*arguments, cwd=self.folder, env=env)
 
     def top(self, *arguments: str, size: tuple[int, int] = (80, 24)) -> TopOnTerminal:
-        return TopOnTerminal([self._mprun, "top", *arguments], self.folder, self._env, size)
+        return TopOnTerminal([self._mprun, "top", *arguments], self.folder, self.env, size)
 
     def snapshot(self) -> dict[str, Any]:
         done = self.command("top", "--once", "--format", "json")
@@ -301,6 +313,26 @@ def test_keys_go_through_the_screens_and_change_the_run(watched: Watched) -> Non
 
     assert (0, 143) == (code, run.wait(PATIENCE))
     assert "shop  interrupted after" in left
+
+
+@pytest.mark.slow
+def test_what_a_worker_said_is_read_in_the_pager_and_then_top_goes_on(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(watched.env, "PAGER", "cat > read.txt; echo paged")
+    (watched.folder / "s.py").write_text(SAYING)
+    watched.start("name: says\nstages: {talker: {run: 's:talk'}}\n")
+    with watched.top() as top:
+        top.wait_for(lambda lines: any("▸ talker" in line for line in lines), "the table")
+        top.press("\r")
+        top.wait_for(lambda lines: "says › talker" in lines[0], "the stage")
+        watched.wait_for(lambda: "hello" in watched.command("logs", "says").stdout)
+        top.press("l")
+        watched.wait_for(lambda: "hello" in _text_of(watched.folder / "read.txt"))
+        top.wait_for(lambda lines: "says › talker" in lines[0], "the stage again")
+        top.press("q")
+        code, _ = top.wait_for_end()
+        assert (0, top.modes_before) == (code, top.modes)
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ effects ──► the control socket of the run ──► what came of it, in th
 from __future__ import annotations
 
 import linecache
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,8 @@ from runner.watch.state import RunPhase, RunState
 from runner.watch.tap import POLL, TapClient
 
 _ANSWER_SECONDS = 2.0
+_PAGER = "less -R"
+"""Without `-F`: what fits the screen is read there, too."""
 _ASK_JOBS_EVERY = 2.0
 """Seconds between two questions to the run, which alone knows what its jobs wait for."""
 _SAID_SECONDS = 15.0
@@ -68,10 +72,12 @@ class TopSession:
         self._tap: TapClient | None = None
         self._tapped: Tapped | None = None
         self._replay: Replay | None = None
+        self._terminal: TopTerminal | None = None
         self._previous = None if watch is None else previous_run(watch.state)
 
     def run(self, terminal: TopTerminal) -> RunState | None:
         """Show the run until it is over, or somebody has seen enough."""
+        self._terminal = terminal
         try:
             return self._loop(terminal)
         finally:
@@ -209,7 +215,24 @@ class TopSession:
                 return f"a run of its own puts items of kind {name} back"
             case "tap":
                 return self._open_tap(name)
+            case "log":
+                return self._show_log(name)
         return self._take_stacks(name)
+
+    def _show_log(self, name: str) -> str:
+        """Show what a worker or a job has said, in the reader's own pager."""
+        assert self._terminal is not None
+        pager = os.environ.get("PAGER") or (_PAGER if shutil.which("less") else "")
+        command = [sys.executable, "-m", "mprun", "logs", self._state.run, name]
+        with self._terminal.lent():
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode == 0 and done.stdout and pager:
+                subprocess.run(pager, shell=True, input=done.stdout, check=False)
+        if done.returncode:
+            return done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if not done.stdout:
+            return f"{name} has said nothing"
+        return "" if pager else f"there is no pager: mprun logs {self._state.run} '{name}'"
 
     def _open_tap(self, of: str) -> str:
         assert self._watch is not None

@@ -16,7 +16,7 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -69,6 +69,17 @@ class TopTerminal:
         """Show lines, and nothing else."""
         self.is_stale = False
         self._write(frame(lines))
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give it back for as long as another program has it. A Ctrl-C is that program's then."""
+        self._give_back()
+        try:
+            yield
+        finally:
+            self._signals.discard(signal.SIGINT)
+            self._take()
+            self.is_stale = True
 
     def wait(self, seconds: float, *others: int) -> str:
         """Wait for keys, a signal, or something to read from others, so long at the most; return what was typed."""

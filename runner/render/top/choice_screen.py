@@ -20,7 +20,7 @@ HELP = (
     ("⎋", "back; on the first screen, leave", False),
     ("f", "what failed, by kinds", False),
     ("t", "what passes in the chosen queue, or what a stage makes", False),
-    ("r", "write the page of the run, WORKFLOW-ID.html, here", False),
+    ("r l", "write the page of the run, WORKFLOW-ID.html; the log of a worker or job", False),
     ("/", "only rows whose name has what you type", False),
     ("o", "sort by flow, busy, rate, failed (s is for stop)", False),
     ("+ −", "one worker more or fewer for the chosen stage, at once", True),

@@ -126,6 +126,9 @@ def _other(view: View, key: str, choices: Choices) -> Pressed:
             return _tapping(view, choices)
         case "r" if view.screen in (Screen.RUN, Screen.STAGE, Screen.FAILURES):
             return view, Effect("report")
+        case "l" if view.screen is Screen.STAGE or (view.screen is Screen.RUN and choices.has_jobs):
+            chosen = _chosen(view, choices)
+            return view, Effect("log", chosen) if chosen else None
     return _acting(view, key, choices)
 
 

@@ -37,6 +37,7 @@ _KEYS = {
         ("⏎", "stack", False),
         ("k", "stop worker", True),
         ("t", "tap its output", False),
+        ("l", "its log", False),
         ("+ −", "scale", True),
         ("f", "failures", False),
     ),
@@ -47,6 +48,7 @@ _KEYS = {
 """Keys by screen, what they do, and whether that changes the run."""
 _JOB_KEYS = (
     ("↑↓", "choose", False),
+    ("l", "its log", False),
     ("x", "cancel the job", True),
     ("s", "stop", True),
     ("/", "filter", False),

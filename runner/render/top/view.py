@@ -26,7 +26,7 @@ class Effect:
     """What somebody wants to be done outside of the screen."""
 
     name: str
-    """quit, stop, stop-worker, stop-job, scale, stacks, open, tap, replay, report."""
+    """quit, stop, stop-worker, stop-job, scale, stacks, open, tap, replay, report, log."""
     target: str = ""
     count: int = 0
 

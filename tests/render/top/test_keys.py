@@ -83,6 +83,12 @@ def test_enter_on_a_worker_asks_for_its_stack() -> None:
     assert after(ON_STAGE, ["down", "enter"], WORKERS)[1] == [Effect("stacks", "parser-2")]
 
 
+def test_the_log_of_a_worker_or_a_job_is_asked_for_and_of_a_stage_there_is_none() -> None:
+    assert after(ON_STAGE, ["down", "l"], WORKERS)[1] == [Effect("log", "parser-2")]
+    assert after(View(), ["l"], Choices(rows=["lint"], has_jobs=True))[1] == [Effect("log", "lint")]
+    assert after(View(), ["l"])[1] == []
+
+
 def test_help_goes_back_to_where_it_was_asked_for() -> None:
     assert Screen.STAGE is after(ON_STAGE, ["?", "x"], WORKERS)[0].screen
 
