@@ -86,6 +86,22 @@ class ComparedRun:
     report: Report
     kinds: tuple[Mapping[str, Any], ...] = ()
 
+    @classmethod
+    def of(
+        cls, run: str, facts: Mapping[str, Any], report: Report, kinds: Iterable[Mapping[str, Any]]
+    ) -> ComparedRun:
+        """Take what is compared from the facts of a run, its report, and the kinds of its failures."""
+        given = [*(f"--param {each}" for each in facts.get("params") or ())]
+        given += [f"--set {each}" for each in facts.get("overrides") or ()]
+        return cls(
+            id=run,
+            file=str(facts.get("file", "")).rpartition("/")[2],
+            text="".join((facts.get("text") or "", *(facts.get("included") or {}).values())),
+            given=tuple(sorted(given)),
+            report=report,
+            kinds=tuple(kinds),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

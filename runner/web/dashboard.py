@@ -202,21 +202,7 @@ def _log_fragments(watched: WatchedRun, page: RunPage, asked: LogAsked) -> Mappi
 def _compared_run(watched: WatchedRun) -> ComparedRun:
     outcome = watched.drawn(lambda page: page.outcome)
     with RunView(watched.run_folder.path) as view:
-        found = compared_run(view)
-    # Of one that has not ended a report says that something went wrong in mprun.
-    return replace(found, report=replace(found.report, outcome=outcome))
-
-
-def compared_run(view: RunView) -> ComparedRun:
-    """Return what is compared of a run."""
-    facts = view.facts()
-    given = [*(f"--param {each}" for each in facts.get("params") or ())]
-    given += [f"--set {each}" for each in facts.get("overrides") or ()]
-    return ComparedRun(
-        id=view.run,
-        file=str(facts.get("file", "")).rpartition("/")[2],
-        text="".join((facts.get("text") or "", *(facts.get("included") or {}).values())),
-        given=tuple(sorted(given)),
-        report=view.report(facts),
-        kinds=tuple(view.kinds()),
-    )
+        facts = view.facts()
+        # Of one that has not ended a report says that something went wrong in mprun.
+        report = replace(view.report(facts), outcome=outcome)
+        return ComparedRun.of(view.run, facts, report, view.kinds())

@@ -69,17 +69,7 @@ def _share(limit: str) -> float:
 def _compared(word: str) -> ComparedRun:
     run, run_folder = chosen_run(word)
     with look_into(run, run_folder) as view:
-        facts = view.facts()
-        given = [*(f"--param {each}" for each in facts.get("params") or ())]
-        given += [f"--set {each}" for each in facts.get("overrides") or ()]
-        return ComparedRun(
-            id=run.id,
-            file=str(facts.get("file", "")).rpartition("/")[2],
-            text="".join((facts.get("text") or "", *(facts.get("included") or {}).values())),
-            given=tuple(sorted(given)),
-            report=report_of(run, view),
-            kinds=tuple(view.kinds()),
-        )
+        return ComparedRun.of(run.id, view.facts(), report_of(run, view), view.kinds())
 
 
 def _lines(comparison: Comparison, before: ComparedRun, after: ComparedRun) -> list[str]:
