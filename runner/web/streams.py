@@ -80,6 +80,8 @@ class SharedView:
             self._work = asyncio.create_task(self._go_on())
         known = seen.version if seen.epoch == self.epoch else 0
         try:
+            if not self.version:
+                await self._redraw()
             while True:
                 news = {name: html for name, (at, html) in self._fragments.items() if at > known}
                 known = self.version

@@ -376,7 +376,7 @@ def test_a_total_is_right_wherever_the_worker_was_killed(
     kitchen: Kitchen, place: str, nth: int, start: str
 ) -> None:
     # Who waits for an item now and then keeps its state more often than once.
-    chef = f"kitchen:count, with: {{last: 1000, slowly: {0.0005 if 'flush' in place else 0}}}"
+    chef = f"kitchen:count, with: {{last: 1000, slowly: {0.002 if 'flush' in place else 0}}}"
     kitchen.write(f"run: kitchen:Total, state: checkpoint, start_method: {start}", chef=chef)
 
     done = kitchen.strike(place, nth)

@@ -301,7 +301,7 @@ def check(strike: Strike, failpoint: Failpoint, shape: Shape, role: str) -> None
     if closes:
         assert "it was in its close(), and what that was to make safe of" in str(report.reason)
     elif fails:
-        what = f"{put} item{'s' * (put != 1)}, is worked off"
+        what = f"{put:,} item{'s' * (put != 1)}, is worked off"
         assert "worker 'chef'" in str(report.reason)
         assert ("it had put nothing" if put == 0 else what) in str(report.reason)
     else:

@@ -266,7 +266,7 @@ def test_what_was_on_its_way_over_a_connection_is_gone_with_its_reader_and_the_r
     assert 1 == done.returncode
     found = list(map(int, got(tmp_path)))
     assert list(range(len(found))) == found, "what came before is there, once"
-    assert f"killed by SIGKILL; what it had put, {len(found)} items, is worked off" in done.stderr
+    assert f"killed by SIGKILL; what it had put, {len(found):,} items, is worked off" in done.stderr
 
 
 def send_lines(server: socket.socket, count: int) -> None:

@@ -186,7 +186,7 @@ def test_a_producer_that_is_stopped_is_cut_short_and_the_run_says_so(scene: Scen
 
     assert (1, list(range(len(printed)))) == (code, printed)
     assert "was stopped by `mprun stop --worker`; what it had put, " in report["reason"]
-    assert f"{len(printed)} items, is worked off" in report["reason"]
+    assert f"{len(printed):,} items, is worked off" in report["reason"]
 
 
 def test_under_joinable_a_worker_at_a_queue_is_not_stopped_alone(scene: Scene) -> None:

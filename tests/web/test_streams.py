@@ -36,7 +36,6 @@ def test_who_comes_first_gets_all_and_then_what_has_changed() -> None:
     async def look() -> tuple[Any, Any]:
         pen = Pen(a="1", b="1")
         changes = SharedView(pen).changes(Seen(), 0.01)
-        await anext(changes)  # nothing has been drawn yet
         first, _ = await anext(changes)
         pen.fragments["b"] = "2"
         second, _ = await anext(changes)
