@@ -25,7 +25,7 @@ from typing import Any
 _MOST = 1 << 20
 _BEFOREHAND = (
     *("mprun.__main__", "runner.cli.main", "runner.cli.group", "runner.cli.checking", "runner.composition"),
-    *("runner.cli.run", "runner.cli.run_jobs", "runner.cli.validate", "runner.cli.plan", "runner.cli.graph"),
+    *("runner.cli.run", "runner.cli.jobs.run", "runner.cli.validate", "runner.cli.plan", "runner.cli.graph"),
     *(
         "runner.loader.load",
         "runner.loader.load_jobs",

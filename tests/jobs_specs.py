@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runner.spec.jobs import CommandSpec, JobSpec, LegSpec, NeedSpec, StepSpec
+from runner.spec.jobs.commands import CommandSpec, StepSpec
+from runner.spec.jobs.model import JobSpec, LegSpec, NeedSpec
 
 STEP = StepSpec("true", CommandSpec(("true",)))
 

@@ -19,7 +19,8 @@ from runner.handlers.listeners import address_of
 from runner.jobs.templates import display_command
 from runner.render.graph import needs_words, waves
 from runner.render.tables import table, width_of
-from runner.spec.jobs import JobSpec, LegSpec, StepSpec
+from runner.spec.jobs.commands import StepSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.plan import Plan, StagePlan, WorkerPlan, done_label, size_label
 from runner.text import summarize, visible
 from runner.units import counted

@@ -272,7 +272,7 @@ def run_prepared(prepare: Callable[..., Prepared], chosen: RunOptions) -> int:
     from runner.process.signals import first_signal_ignored
 
     if plan.jobs and in_github(os.environ):
-        from runner.cli.run_jobs import hide_secrets
+        from runner.cli.jobs.run import hide_secrets
 
         hide_secrets(plan.jobs, os.environ, output=chosen.output)
     resume_collection()
@@ -467,7 +467,7 @@ def keep(report: Report, chosen: RunOptions) -> list[str]:
     if chosen.report_file is not None:
         files["report"] = chosen.report_file, partial(_write_report, report)
     if report.jobs is not None and chosen.junit is not None:
-        from runner.cli.run_jobs import write_junit
+        from runner.cli.jobs.run import write_junit
 
         files["JUnit file"] = chosen.junit, partial(write_junit, report, report.jobs)
     lost = []
@@ -482,7 +482,7 @@ def keep(report: Report, chosen: RunOptions) -> list[str]:
 def _show(report: Report, watching: Watchers, chosen: RunOptions) -> None:
     text = chosen.log != "json"
     if report.jobs is not None:
-        from runner.cli.run_jobs import show_jobs
+        from runner.cli.jobs.run import show_jobs
 
         show_jobs(report, report.jobs, quiet=chosen.quiet, screen=chosen.log != "json", output=chosen.output)
     elif text and (report.exit_code != ExitCode.DONE or not chosen.quiet):

@@ -27,7 +27,7 @@ from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe_result, need_
 from runner.jobs.slots import ConcurrencySlots
 from runner.jobs.templates import TemplateFiller
 from runner.spec.expressions import evaluate as conditions
-from runner.spec.jobs import JobSpec, LegSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.model import JobResult
 from runner.units import backoff, counted, format_duration
 

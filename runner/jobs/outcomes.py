@@ -19,7 +19,7 @@ from typing import Any
 from runner.facts import dataclass
 from runner.jobs.files import outputs_by_leg
 from runner.spec.expressions.evaluate import NeedContext, StatusContext
-from runner.spec.jobs import JobSpec, NeedSpec
+from runner.spec.jobs.model import JobSpec, NeedSpec
 from runner.spec.model import JobResult
 from runner.text import summarize
 

@@ -15,7 +15,7 @@ from typing import Final
 from runner.errors import UsageError
 from runner.spec.failures import OnError, RestartPolicy
 from runner.spec.graph import reachable
-from runner.spec.jobs import JobSpec
+from runner.spec.jobs.model import JobSpec
 from runner.spec.model import HandlerRef, Role, StageSpec, WorkflowSpec
 from runner.spec.plan import Plan, QueuePlan, StagePlan, WorkerPlan, make_plan
 from runner.spec.resources import QueueSpec

@@ -24,7 +24,8 @@ from runner.jobs.masking import Masker, unfit_secrets
 from runner.jobs.templates import TemplateFiller
 from runner.jobs.up_to_date import UpToDateCheck
 from runner.spec.expressions.evaluate import Context, NeedContext
-from runner.spec.jobs import CommandSpec, JobSpec, LegSpec, ReadySpec, ServiceSpec, StepSpec
+from runner.spec.jobs.commands import CommandSpec, ReadySpec, ServiceSpec, StepSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.plan import Plan
 from runner.spec.shell_quoting import POSIX
 

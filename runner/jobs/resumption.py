@@ -20,7 +20,7 @@ from runner.facts import dataclass
 from runner.jobs.outcomes import JobOutcome, LegOutcomes, need_context
 from runner.spec.expressions.evaluate import NeedContext
 from runner.spec.graph import depths
-from runner.spec.jobs import JobSpec, LegSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.model import JobResult
 
 WAITING, RUNNING, RETRYING = "waiting", "running", "retrying"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import field
 
 from runner.facts import dataclass
-from runner.spec.jobs import JobSpec, LegSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 
 
 @dataclass(slots=True)

@@ -29,7 +29,8 @@ from runner.spec.dotted_names import follow
 from runner.spec.expressions.ast import Reference as InCondition
 from runner.spec.expressions.ast import walk
 from runner.spec.expressions.evaluate import NeedContext, parse_condition
-from runner.spec.jobs import CommandSpec, LegSpec
+from runner.spec.jobs.commands import CommandSpec
+from runner.spec.jobs.model import LegSpec
 from runner.spec.references import TextReference, fill_text, is_one_reference
 from runner.spec.shell_quoting import as_script
 

@@ -27,16 +27,8 @@ from runner.loader.recovery import drop_paths, unusable_paths
 from runner.loader.schema.validate import check_shape
 from runner.loader.schema.wording import as_written
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic
-from runner.spec.jobs import (
-    SHELLS,
-    USUAL_SHELL,
-    CommandSpec,
-    JobSpec,
-    LegSpec,
-    ReadySpec,
-    ServiceSpec,
-    StepSpec,
-)
+from runner.spec.jobs.commands import SHELLS, USUAL_SHELL, CommandSpec, ReadySpec, ServiceSpec, StepSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.keys import as_tuple, values_of
 from runner.spec.references import (
     AT_RUN,

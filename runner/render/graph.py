@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from runner.render.ascii_graph import draw_ascii
 from runner.render.graph_layout import ends
 from runner.spec.graph import depths
-from runner.spec.jobs import JobSpec, NeedSpec
+from runner.spec.jobs.model import JobSpec, NeedSpec
 from runner.spec.plan import Plan, StagePlan, queue_label, stage_label
 from runner.text import columns
 

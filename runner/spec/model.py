@@ -53,7 +53,7 @@ from runner.spec.routes import ON_ERROR, ON_ERROR_MEANS, TO, TO_MEANS, RouteSpec
 from runner.units import format_duration
 
 if TYPE_CHECKING:  # whoever has no jobs need not wait for them
-    from runner.spec.jobs import JobSpec
+    from runner.spec.jobs.model import JobSpec
 
 
 MOST_WORKERS = 10_000

@@ -30,7 +30,7 @@ from runner.spec.routes import RoutePlan, RouteSpec
 if TYPE_CHECKING:
     from runner.spec.expressions.ast import Node
     from runner.spec.file_tests.faults import PlannedFault
-    from runner.spec.jobs import JobSpec
+    from runner.spec.jobs.model import JobSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ from runner.jobs.outcomes import JobOutcome
 from runner.jobs.plan import QUEUE
 from runner.jobs.requests import JobMessage, RequestBuilder
 from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, digests_of
-from runner.spec.jobs import LegSpec
+from runner.spec.jobs.model import LegSpec
 from runner.spec.model import JobResult
 from runner.spec.plan import Plan
 from runner.spec.suggestions import did_you_mean

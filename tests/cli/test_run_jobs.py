@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import pytest
 from job_histories import finished, fold, one_job, run_finished, run_started, service_exited, started
 
-from runner.cli.run_jobs import hide_secrets, show_jobs, write_junit
+from runner.cli.jobs.run import hide_secrets, show_jobs, write_junit
 from runner.events.job_report import JobReport
 from runner.events.report import Report
-from runner.spec.jobs import JobSpec, LegSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 

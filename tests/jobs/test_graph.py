@@ -13,7 +13,7 @@ from jobs_specs import job
 
 from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, RetryLeg, StartLeg
 from runner.jobs.outcomes import JobOutcome
-from runner.spec.jobs import AttemptsSpec, ConcurrencySpec, JobSpec, NeedSpec
+from runner.spec.jobs.model import AttemptsSpec, ConcurrencySpec, JobSpec, NeedSpec
 from runner.spec.model import JobResult
 
 PASSED = JobOutcome(JobResult.PASSED, "it exited with code 0", 0)

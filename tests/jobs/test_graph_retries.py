@@ -7,7 +7,7 @@ from jobs_specs import leg
 
 from runner.jobs.graph import retry_after
 from runner.jobs.outcomes import JobOutcome
-from runner.spec.jobs import AttemptsSpec
+from runner.spec.jobs.model import AttemptsSpec
 from runner.spec.model import JobResult
 
 FAILED = JobOutcome(JobResult.FAILED, "it exited with code 75", 75)

@@ -9,7 +9,7 @@ from jobs_specs import job
 
 from runner.jobs.outcomes import JobOutcome, need_context, result_of, root_of, status_of
 from runner.spec.expressions.evaluate import StatusContext
-from runner.spec.jobs import NeedSpec
+from runner.spec.jobs.model import NeedSpec
 from runner.spec.model import JobResult
 
 

@@ -9,7 +9,7 @@ import pytest
 from jobs_specs import job
 
 from runner.jobs.plan import QUEUE, STAGE, plan_for, plan_jobs
-from runner.spec.jobs import JobSpec
+from runner.spec.jobs.model import JobSpec
 from runner.spec.model import HandlerRef, StageSpec, WorkflowSpec
 from runner.spec.resume import ResumePolicy
 

@@ -13,7 +13,8 @@ from runner.jobs.graph import StartLeg
 from runner.jobs.plan import plan_jobs
 from runner.jobs.requests import JobRequest, RequestBuilder, Secrets, attempts_beside
 from runner.spec.expressions.evaluate import NeedContext
-from runner.spec.jobs import SHELLS, CommandSpec, JobSpec, LegSpec, ReadySpec, ServiceSpec, StepSpec
+from runner.spec.jobs.commands import SHELLS, CommandSpec, ReadySpec, ServiceSpec, StepSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.model import WorkflowSpec
 
 NASTY = 'x\'; rm -rf / "$HOME"'

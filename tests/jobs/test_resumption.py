@@ -25,7 +25,8 @@ from runner.jobs.resumption import (
     past_of,
     with_unrecorded,
 )
-from runner.spec.jobs import AttemptsSpec, CommandSpec, JobSpec, NeedSpec, StepSpec
+from runner.spec.jobs.commands import CommandSpec, StepSpec
+from runner.spec.jobs.model import AttemptsSpec, JobSpec, NeedSpec
 from runner.spec.model import JobResult
 
 CHAIN = (job("build"), job("test", needs="build"), job("ship", needs="test"), job("lint"))

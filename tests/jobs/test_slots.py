@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs_specs import job
 
 from runner.jobs.slots import ConcurrencySlots
-from runner.spec.jobs import ConcurrencySpec, JobSpec, LegSpec
+from runner.spec.jobs.model import ConcurrencySpec, JobSpec, LegSpec
 
 
 def got_slots(slots: ConcurrencySlots) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from runner.jobs.templates import display_command, is_script, restore_scripts
-from runner.spec.jobs import CommandSpec
+from runner.spec.jobs.commands import CommandSpec
 
 NASTY = "\"; echo pwned; ' $(echo pwned) `echo pwned` #"
 

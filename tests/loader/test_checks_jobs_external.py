@@ -9,7 +9,7 @@ import pytest
 from runner.loader.checks.jobs import check_outside
 from runner.loader.load import check
 from runner.spec.diagnostics import LocatedDiagnostic, Severity
-from runner.spec.jobs import JobSpec, LegSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.source.reader import read_text
 
 ALONE = "name: w\njobs:\n  a: {dotenv: ci.env, secrets: TOKEN}\n"

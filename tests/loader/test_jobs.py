@@ -8,17 +8,8 @@ import pytest
 
 from runner.jobs.matrix import Leg
 from runner.loader.jobs import Expanded, LaidOut, build_jobs, step_name
-from runner.spec.jobs import (
-    SHELLS,
-    AttemptsSpec,
-    CommandSpec,
-    ConcurrencySpec,
-    JobSpec,
-    LegSpec,
-    NeedSpec,
-    ReadySpec,
-    ServiceSpec,
-)
+from runner.spec.jobs.commands import SHELLS, CommandSpec, ReadySpec, ServiceSpec
+from runner.spec.jobs.model import AttemptsSpec, ConcurrencySpec, JobSpec, LegSpec, NeedSpec
 
 
 def built(data: dict[str, Any], env: dict[str, str] | None = None) -> JobSpec:

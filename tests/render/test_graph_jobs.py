@@ -6,7 +6,7 @@ import pytest
 from jobs_specs import job
 
 from runner.render.graph import draw_jobs, waves
-from runner.spec.jobs import NeedSpec
+from runner.spec.jobs.model import NeedSpec
 
 JOBS = (
     job("deploy", needs="test"),

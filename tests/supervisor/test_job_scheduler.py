@@ -20,7 +20,7 @@ from runner.jobs.masking import Masker
 from runner.jobs.plan import QUEUE, plan_jobs
 from runner.jobs.requests import JobRequest, RequestBuilder, Secrets
 from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, RunLeg
-from runner.spec.jobs import AttemptsSpec, JobSpec
+from runner.spec.jobs.model import AttemptsSpec, JobSpec
 from runner.spec.model import WorkflowSpec
 from runner.supervisor import outcome
 from runner.supervisor.job_scheduler import JobScheduler

@@ -23,7 +23,7 @@ from runner.jobs.resumption import (
 from runner.jobs.up_to_date import UP_TO_DATE, find_files
 from runner.record.reader import RunView
 from runner.spec.expressions.evaluate import NeedContext
-from runner.spec.jobs import LegSpec
+from runner.spec.jobs.model import LegSpec
 from runner.spec.model import JobResult
 from runner.spec.plan import Plan
 from runner.text import visible

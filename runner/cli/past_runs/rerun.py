@@ -25,7 +25,7 @@ from runner.spec.suggestions import did_you_mean
 from runner.text import visible
 
 if TYPE_CHECKING:
-    from runner.spec.jobs import JobSpec
+    from runner.spec.jobs.model import JobSpec
 
 _MOST_LINES = 60
 EXAMPLES = examples(

@@ -34,7 +34,7 @@ from runner.jobs.resumption import (
 from runner.loader.load import check as check_file
 from runner.record.reader import RunView
 from runner.record.resumption import take_up
-from runner.spec.jobs import JobSpec
+from runner.spec.jobs.model import JobSpec
 from runner.spec.model import WorkflowSpec
 from runner.spec.obstacles import Reached, in_the_way, run_obstacles
 from runner.spec.plan import Plan

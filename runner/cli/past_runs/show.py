@@ -91,7 +91,7 @@ def _show_end(run: RunSummary, report: Report, view: RunView) -> None:
         write(f"its last numbers are not known: these are of {when(run.broke_off)}\n")
     write("\n")
     if report.jobs is not None:
-        from runner.cli.run_jobs import show_screen
+        from runner.cli.jobs.run import show_screen
 
         show_screen(report, report.jobs, sys.stdout)
         return

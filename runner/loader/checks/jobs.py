@@ -31,7 +31,8 @@ from runner.loader.jobs import Expanded, LaidOut
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Severity, UnknownPaths
 from runner.spec.expressions.evaluate import KnownNames, check_condition, parse_condition
 from runner.spec.graph import find_cycle
-from runner.spec.jobs import SHELLS, CommandSpec, JobSpec, LegSpec
+from runner.spec.jobs.commands import SHELLS, CommandSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.model import USUAL_TRANSPORT, JobResult
 from runner.spec.references import (
     AT_RUN,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runner.spec.jobs import JobSpec, LegSpec, ServiceSpec
+from runner.spec.jobs.commands import ServiceSpec
+from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.keys import Fragment, closed, closed_mapping, description_of, fragments_of, named
 
 

@@ -21,7 +21,7 @@ from runner.jobs.log import last_lines
 from runner.jobs.masking import unfit_secrets
 from runner.render.job_summary import MOST_TAIL, Grid, Part, final_summary
 from runner.render.lines import OutputLine
-from runner.spec.jobs import JobSpec
+from runner.spec.jobs.model import JobSpec
 from runner.text import write_document
 
 _LONG_TAIL = 200

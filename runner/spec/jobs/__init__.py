@@ -1,0 +1,1 @@
+"""What the user wrote under `jobs`, as frozen facts: jobs and their legs, and the commands that they run."""
