@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -30,12 +31,14 @@ _UNSETTLING = (
 _READ_AT_START = ("PYTHON", "LC_", "LANG")
 
 # How long an example takes says how busy the machine is, and nothing of what is tested. The same examples come each
-# time, so that a change is judged by what it changes; MPRUN_EXPLORE=1 looks for others.
+# time, so that a change is judged by what it changes; MPRUN_EXPLORE=1 looks for others, and for more.
+_EXPLORES = "MPRUN_EXPLORE" in os.environ
 settings.register_profile(
     "any machine",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    derandomize="MPRUN_EXPLORE" not in os.environ,
+    derandomize=not _EXPLORES,
+    max_examples=200 if _EXPLORES else 40,
 )
 settings.load_profile("any machine")
 
@@ -55,7 +58,22 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` looks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to the slow run what `quick` does not name."""
+    """Leave to the slow run what `quick` does not name, and of a sweep what nobody asks for out of it."""
+    _leave_to_the_slow_run(config, items)
+    asked = os.environ.get("MPRUN_SWEEP") == "all" or any("::" in argument for argument in config.args)
+    left_out = [item for item in items if not asked and not _is_of_the_sample(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_of_the_sample(item)]
+
+
+def _is_of_the_sample(item: pytest.Item) -> bool:
+    """Say whether a case of a sweep is one of those that always run: the same ones each time, spread over all."""
+    marker = item.get_closest_marker("sweep")
+    return marker is None or zlib.crc32(item.name.encode()) % int(marker.args[0]) == 0
+
+
+def _leave_to_the_slow_run(config: pytest.Config, items: list[pytest.Item]) -> None:
     unnamed: dict[tuple[str, str], bool] = {}
     for item in items:
         if (marker := item.get_closest_marker("quick")) is None:

@@ -178,9 +178,15 @@ def tree(module: str) -> ast.Module:
 
 
 @cache
+def nodes(module: str) -> tuple[ast.AST, ...]:
+    """All of its tree: to walk it takes as long as to parse it, and half of these tests do."""
+    return tuple(ast.walk(tree(module)))
+
+
+@cache
 def own_imports(module: str) -> tuple[Import, ...]:
     """The modules of the package that `module` imports: at its top, in functions, for types, by name."""
-    found = [i for node in ast.walk(tree(module)) for i in imports_of(node, module)]
+    found = [i for node in nodes(module) for i in imports_of(node, module)]
     own = [i for i in found if i.module == "runner" or i.module.startswith("runner.")]
     return tuple(resolve(i) for i in own)
 
@@ -299,7 +305,7 @@ def test_each_borrowed_library_has_its_owner() -> None:
 
 def borrowed(module: str) -> Iterator[tuple[str, int]]:
     """The libraries from elsewhere that a module imports, with the lines."""
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         for found in imports_of(node, module):
             library = found.module.partition(".")[0]
             if library != "runner" and library not in sys.stdlib_module_names:
@@ -330,7 +336,7 @@ def test_no_module_takes_the_underscore_names_of_another() -> None:
     reached = [
         f"runner.{module}, line {node.lineno}: {ast.unparse(node)}"
         for module in modules()
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Attribute) and is_private(node.attr)
         if not (isinstance(node.value, ast.Name) and node.value.id in OWN)
         if node.attr not in defined_in(module) | FOREIGN_PRIVATE["*"] | FOREIGN_PRIVATE.get(module, set())
@@ -343,7 +349,7 @@ def test_no_module_takes_the_underscore_names_of_another() -> None:
 def defined_in(module: str) -> frozenset[str]:
     """The private names that a module itself defines: its functions, methods, fields and attributes."""
     found: set[str] = set()
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         match node:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
@@ -362,7 +368,7 @@ def test_modules_are_imported_where_it_can_be_seen() -> None:
         f"runner.{module}, line {node.lineno}: {ast.unparse(node)}"
         for module in modules()
         if module not in IMPORTS_BY_NAME
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Call) and called(node) in ("import_module", "__import__")
     ]
 
@@ -402,7 +408,7 @@ def test_no_class_takes_the_underscore_names_of_a_base_in_another_module() -> No
 
 def private_inheritance(module: str) -> Iterator[tuple[str, int, str, str]]:
     """Each private name of a base class from another module that a class of `module` uses or overrides."""
-    for cls in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
+    for cls in (node for node in nodes(module) if isinstance(node, ast.ClassDef)):
         for home, base in bases_of(module, cls):
             private = private_names(home, base) if home != module else set()
             yield from ((cls.name, line, base, name) for name, line in own_names(cls) if name in private)
@@ -412,7 +418,7 @@ def bases_of(module: str, cls: ast.ClassDef) -> Iterator[tuple[str, str]]:
     """The classes of ours that a class inherits from, each with the module that it is in, and their own."""
     for node in map(unsubscripted, cls.bases):
         home, name = class_of(module, node)
-        for base in (n for n in ast.walk(tree(home)) if isinstance(n, ast.ClassDef) and n.name == name):
+        for base in (n for n in nodes(home) if isinstance(n, ast.ClassDef) and n.name == name):
             yield home, name
             yield from bases_of(home, base)
 
@@ -433,7 +439,7 @@ def class_of(module: str, node: ast.expr) -> tuple[str, str]:
 def imported_as(module: str) -> dict[str, Import]:
     """What a module imports from the package, by the name that it has for it."""
     found: dict[str, Import] = {}
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports = [resolve(i) for i in imports_of(node, module)]
             found |= {a.asname or a.name: i for a, i in zip(node.names, imports, strict=True)}
@@ -445,7 +451,7 @@ def unsubscripted(node: ast.expr) -> ast.expr:
 
 
 def private_names(module: str, cls: str) -> set[str]:
-    found = [n for n in ast.walk(tree(module)) if isinstance(n, ast.ClassDef) and n.name == cls]
+    found = [n for n in nodes(module) if isinstance(n, ast.ClassDef) and n.name == cls]
     return {name for node in found for name, _ in own_names(node)}
 
 
@@ -473,7 +479,7 @@ def test_no_function_is_too_long_to_see_at_once() -> None:
     long = {
         f"runner.{module}, line {node.lineno}: {node.name}": lines
         for module in modules()
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if (lines := (node.end_lineno or 0) - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION
     }
@@ -521,7 +527,7 @@ def test_docstrings_name_no_file_of_python_that_is_not_there() -> None:
 
 
 def files_in_docstrings(module: str) -> Iterator[str]:
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield from re.findall(r"\b\w+\.py\b", ast.get_docstring(node) or "")
 

@@ -103,6 +103,7 @@ def test_items_are_made_in_the_thread_that_asks_for_results() -> None:
     assert {threading.get_ident()} == threads
 
 
+@pytest.mark.slow
 def test_a_result_is_not_held_back_by_items_that_come_slowly() -> None:
     yielded = 0
 

@@ -148,6 +148,7 @@ def test_a_handler_that_does_not_fit_is_a_problem_before_anything_starts() -> No
         mprun.Flow("tea").source([1]).sink(brew).run()
 
 
+@pytest.mark.slow
 def test_what_lives_in_the_program_cannot_be_spawned_and_what_is_imported_runs_no_file_twice(
     place: Path,
 ) -> None:

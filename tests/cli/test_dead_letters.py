@@ -386,6 +386,7 @@ def test_letters_are_counted_by_kind_under_the_numbers_that_the_record_gives(two
     }
 
 
+@pytest.mark.slow
 def test_a_replay_of_a_kind_puts_back_those_and_no_others(two_kinds: Canteen) -> None:
     number = str(kinds(two_kinds)["ValueError"][0])
     shown = two_kinds.mprun("dlq", "show", "canteen", "--kind", number, "--format", "json")

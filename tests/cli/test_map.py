@@ -50,6 +50,7 @@ def piped(mprun: Path, plain_env: dict[str, str]) -> Callable[..., subprocess.Co
     return run
 
 
+@pytest.mark.slow
 def test_items_come_from_standard_input_by_lines_or_by_nul(
     piped: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_name_that_no_module_can_have_is_refused(run_mprun: RunMprun, tmp_path
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 def test_every_example_checks_where_it_is_copied_to(run_mprun: RunMprun, tmp_path: Path) -> None:
     """One command checks them all: each lies alone in a folder of its own, as its user has it."""
     made = {

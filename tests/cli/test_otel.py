@@ -76,6 +76,7 @@ def named(collector: Collector, name: str) -> list[dict[str, Any]]:
     return [span for span in collector.spans() if span["name"] == name]
 
 
+@pytest.mark.slow
 def test_a_run_is_a_span_below_its_caller_and_workers_are_below_it(
     kitchen: Path, collector: Collector, run_mprun: RunMprun
 ) -> None:
@@ -202,6 +203,7 @@ def test_nothing_is_sent_unless_it_is_asked_for(
     assert [] == collector.requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [False, True], ids=["refused", "silent"])
 def test_a_collector_that_cannot_be_reached_costs_one_warning_and_nothing_else(
     answers: bool, kitchen: Path, run_mprun: RunMprun
@@ -220,6 +222,7 @@ def test_a_collector_that_cannot_be_reached_costs_one_warning_and_nothing_else(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_told_of_as_far_as_it_came(
     kitchen: Path, collector: Collector, mprun: Path, plain_env: dict[str, str]
 ) -> None:

@@ -162,6 +162,7 @@ def test_some_jobs_are_run_again_and_what_they_need_is_kept(
     assert (0, expected, kept) == (again.returncode, sorted(place.jobs()), sorted(place.kept()))
 
 
+@pytest.mark.slow
 def test_what_is_kept_hands_on_what_it_had_and_is_shown_as_kept_with_the_log_of_then(place: Place) -> None:
     place.mprun("run", "ci.yaml")
     first = place.last()["id"]
@@ -180,6 +181,7 @@ def test_what_is_kept_hands_on_what_it_had_and_is_shown_as_kept_with_the_log_of_
     assert (0, {"build": first}) == (logs.returncode, place.kept())
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_kept_again_and_its_log_outlives_the_run_that_made_it(place: Place) -> None:
     place.mprun("run", "ci.yaml")
     place.mprun("rerun", "ci", "--failed")
@@ -224,6 +226,7 @@ def test_what_has_lost_its_files_since_or_has_other_inputs_is_run_with_those_tha
     assert (0, expected) == (again.returncode, sorted(place.jobs())), again.stdout
 
 
+@pytest.mark.slow
 def test_a_job_that_hands_on_a_secret_is_not_kept(place: Place) -> None:
     (place.folder / "deploy.yaml").write_text(
         "name: deploy\njobs:\n"
@@ -299,6 +302,7 @@ def test_what_cannot_be_run_again_is_refused(place: Place, words: tuple[str, ...
     assert expected in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_job_that_is_not_there_is_refused_with_the_nearest(place: Place) -> None:
     place.mprun("run", "ci.yaml")
 
@@ -331,6 +335,7 @@ def test_of_a_folder_that_was_renamed_it_is_said_how_to_begin_anew(place: Place)
     assert (2, True) == (refused.returncode, way in refused.stderr)
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_and_the_gate_is_an_exit_code(place: Place) -> None:
     place.mprun("run", "shop.yaml", "-q", "--param", "count=3")
     first = place.last()["id"]
@@ -354,6 +359,7 @@ def test_two_runs_are_compared_and_the_gate_is_an_exit_code(place: Place) -> Non
     assert (0, "") == (back.returncode, back.stderr)
 
 
+@pytest.mark.slow
 def test_how_long_items_take_is_shown_and_part_of_the_gate(place: Place) -> None:
     (place.folder / "slow.py").write_text(
         "import time\n\ndef items():\n    yield from range(25)\n\n"

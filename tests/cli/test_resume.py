@@ -454,6 +454,7 @@ def test_what_a_handler_has_written_as_it_closed_is_not_written_over_unless_that
     assert first != (place.folder / "sum.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_bounds_are_given_anew_and_stay_and_what_the_rest_stands_on_is_refused(place: Place) -> None:
     place.kill()
     given = ("--set", "limits.timeout=50s", "--set", "stages.worker.count=2")

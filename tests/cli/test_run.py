@@ -263,6 +263,7 @@ def test_a_file_with_errors_starts_nothing(run_mprun: RunMprun, folder: Path) ->
     assert not (folder / "started").exists()
 
 
+@pytest.mark.slow
 def test_a_reader_of_stderr_that_leaves_does_not_change_the_verdict(
     mprun: Path, folder: Path, plain_env: dict[str, str]
 ) -> None:

@@ -129,6 +129,7 @@ def test_github_is_told_with_commands_and_a_summary_and_hides_secrets(
     assert lines[2].startswith("::stop-commands::")
 
 
+@pytest.mark.slow
 def test_a_secret_is_shown_nowhere_whatever_is_printed_inside_it(run_mprun: RunMprun, folder: Path) -> None:
     script = r"printf 's3cret\033[31m/pass+word\ns3cret\000/pass+word\ns3cret\007/pass+word\n'; exit 1"
     (folder / "leak.sh").write_text(script, encoding="utf-8")

@@ -159,6 +159,7 @@ def test_nothing_in_its_time_is_a_failure(shop: Run) -> None:
     assert re.fullmatch(r"no item passed at queue 'none' in \d+\.\ds\n", said.stderr)
 
 
+@pytest.mark.slow
 def test_something_in_its_time_is_none(shop: Run) -> None:
     said = shop("tap", "shop", "lister", "--for", "1s", "--limit", "3")
 

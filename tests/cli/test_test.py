@@ -119,6 +119,7 @@ def test_a_file_that_can_not_be_updated_does_not_keep_the_next_one_from_its_test
     assert "[2]" in other.read_text()
 
 
+@pytest.mark.slow
 def test_a_first_test_is_written_and_passes(run_mprun: RunMprun, tmp_path: Path) -> None:
     path = write(tmp_path, "")
     path.write_text(FILE)

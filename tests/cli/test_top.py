@@ -164,6 +164,7 @@ def test_what_can_not_be_is_refused(watched: Watched, arguments: list[str], said
     assert (2, True) == (done.returncode, said in refused)
 
 
+@pytest.mark.slow
 def test_of_a_run_that_is_over_the_table_is_printed(watched: Watched) -> None:
     (watched.folder / "w.yaml").write_text(SHOP)
     (watched.folder / "end").touch()
@@ -185,6 +186,7 @@ def test_of_a_run_that_is_over_the_table_is_printed(watched: Watched) -> None:
         assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_one_look_as_json_meets_its_schema_also_of_a_run_that_is_over(
     watched: Watched, checkout: Path
 ) -> None:
@@ -409,6 +411,7 @@ def test_a_killed_top_is_nobodys_trouble(watched: Watched) -> None:
     assert watched.wait_for(lambda: _done(watched) > done)
 
 
+@pytest.mark.slow
 def test_without_a_terminal_a_run_under_way_is_not_watched(watched: Watched) -> None:
     watched.start(SLOW)
 

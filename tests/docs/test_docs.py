@@ -37,17 +37,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 HOME = "/home/me"
 """What a page calls the folder in which its commands are run."""
 
-MANY_RUNS = {
-    "concepts.md",
-    "errors.md",
-    "handlers.md",
-    "history.md",
-    "jobs.md",
-    "python.md",
-    "resume.md",
-    "sources-and-sinks.md",
-}
-"""Pages with so many runs that the quick suite leaves them out."""
+MOST_QUICK_RUNS = 5
+"""A page with more commands that start processes is left to the slow suite; README never is."""
 
 TIMEOUT = 60.0
 # These start no process, so they need none themselves.
@@ -116,6 +107,13 @@ def steps_of(block: Block) -> list[Step]:
         else:
             steps[-1].expected.append(line)
     return steps
+
+
+def has_many_runs(page: Path) -> bool:
+    """Say whether a page has so many commands that start processes that the quick suite leaves it out."""
+    consoles = (block for block in blocks_of(page) if block.language == "console")
+    commands = [step.command for block in consoles for step in steps_of(block)]
+    return page.name != "README.md" and sum(not IN_PROCESS.fullmatch(c) for c in commands) > MOST_QUICK_RUNS
 
 
 def run_here(command: str, folder: Path) -> str:
@@ -196,7 +194,7 @@ def terminal_env(plain_env: dict[str, str], mprun: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] * (page.name in MANY_RUNS), id=page.name) for page in PAGES],
+    [pytest.param(page, marks=[pytest.mark.slow] * has_many_runs(page), id=page.name) for page in PAGES],
 )
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, terminal_env: dict[str, str]) -> None:
     wrong: list[str] = []

@@ -135,6 +135,7 @@ def test_who_takes_several_items_and_puts_them_in_the_end_loses_none(tmp_path: P
     assert (0, EACH_ONCE) == (report.exit_code, eaten)
 
 
+@pytest.mark.slow
 def test_more_than_a_frame_holds_goes_through_a_queue_with_little_room(tmp_path: Path) -> None:
     handler = """
         def fill(inbox, outbox):

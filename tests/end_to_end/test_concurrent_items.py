@@ -257,6 +257,7 @@ def test_what_is_made_of_each_item_goes_on(folder: Path, middle: str) -> None:
     assert halves(100) == sorted(lines(folder, "done.txt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "middle",
     [

@@ -241,6 +241,7 @@ def test_a_state_that_cannot_be_pickled_fails_the_run(kitchen: Kitchen) -> None:
     assert "Locked can't be pickled: `self.rows` (sqlite3.Connection)" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["joinable", "inline"])
 def test_a_class_is_flushed_under_every_transport(kitchen: Kitchen, transport: str) -> None:
     kitchen.write("run: kitchen:Rows", chef="kitchen:count, with: {last: 100}")
@@ -356,6 +357,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.parametrize(("place", "nth"), PLACES)
@@ -369,6 +371,7 @@ def test_rows_are_all_there_wherever_the_worker_was_killed(
     assert (0, ALL) == (done.returncode, sorted(set(kitchen.rows)))
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.parametrize(("place", "nth"), PLACES)
@@ -384,6 +387,7 @@ def test_a_total_is_right_wherever_the_worker_was_killed(
     assert (0, f"total {sum(ALL)}") == (done.returncode, done.stdout.splitlines()[-1])
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ", order: keep", ", shard_by: item"])
 @pytest.mark.parametrize(("place", "nth"), PLACES)
@@ -400,6 +404,7 @@ def test_what_a_pipe_stage_makes_from_its_state_comes_once_wherever_it_was_kille
     assert (0, [sum(range(n + 1)) for n in range(1000)]) == (done.returncode, kitchen.lines)
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ", order: keep", ", shard_by: item"])
 @pytest.mark.parametrize(("place", "nth"), PLACES)

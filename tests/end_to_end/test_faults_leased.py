@@ -421,6 +421,7 @@ def test_a_handler_that_writes_into_its_workers_stream_ends_the_run_with_the_rea
     assert "wrote to a descriptor that it does not own" in report.reason
 
 
+@pytest.mark.slow
 @leased_only
 def test_a_worker_that_finishes_with_its_last_message_cut_off_has_not_done_its_work(scene: Scene) -> None:
     """As by what it forgot to wait for: a lost frame that nobody tells of would be items lost with exit code 0."""
@@ -445,6 +446,7 @@ def test_a_worker_that_finishes_with_its_last_message_cut_off_has_not_done_its_w
     assert "its last message to the supervisor is cut off: items may be lost" in report.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [("-v", 1_500_000), ("-f", 1_000_000)], ids=["addresses", "size of files"])
 def test_a_run_under_a_limit_of_the_shell_runs_or_says_why_not(
     tmp_path: Path, mprun: Path, plain_env: dict[str, str], limit: tuple[str, int]

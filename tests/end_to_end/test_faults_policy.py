@@ -258,6 +258,7 @@ def test_a_thread_that_keeps_a_worker_from_ending_is_called_by_its_name(scene: S
     )
 
 
+@pytest.mark.slow
 def test_what_stages_took_did_and_put_agrees_with_the_ledger_whoever_was_killed(scene: Scene) -> None:
     report = scene.run(
         """

@@ -142,6 +142,7 @@ def test_an_item_that_takes_too_long_costs_its_worker_and_no_other_item_suffers(
     assert "in eat" in stacks.stacks
 
 
+@pytest.mark.slow
 def test_an_item_that_always_takes_too_long_is_a_dead_letter_and_the_rest_is_done(scene: Scene) -> None:
     scene.handlers(SLEEPER)
     eater = stage("eater", "hang", "q", timeout=0.3, on_error=OnError.DEAD_LETTER)

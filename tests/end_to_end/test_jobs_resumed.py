@@ -92,6 +92,7 @@ def until_in_test(runs: Runs) -> None:
     wait_until(lambda: {"build": "passed", "lint": "passed", "test": "running"} == recorded(runs))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_with_all_that_watched_over_it_goes_on_where_it_was(runs: Runs) -> None:
     run = runs.start(CHAIN)
     until_in_test(runs)
@@ -267,6 +268,7 @@ def test_an_attempt_that_was_lost_with_the_runner_does_not_count(runs: Runs) -> 
     assert 3 == len(list(runs.folder.glob("home/runs/*/jobs/0001-a*.log")))
 
 
+@pytest.mark.slow
 def test_an_attempt_that_was_lost_before_it_was_recorded_keeps_its_log_and_its_number(runs: Runs) -> None:
     run = runs.start(CHAIN)
     until_in_test(runs)
@@ -509,6 +511,7 @@ def test_one_whose_file_says_that_nothing_is_kept_cannot_go_on(runs: Runs) -> No
     assert ("mprun rerun" in shown, "mprun resume" in shown) == (True, False)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_that_is_not_to_be_gone_on_with_names_no_way_to_do_that(runs: Runs) -> None:
     run = runs.start(f"resume: none\n{CHAIN}")
     run.wait_for("job.started", job="test")

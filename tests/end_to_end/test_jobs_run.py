@@ -83,6 +83,7 @@ def test_a_signal_stops_what_runs_lets_clean_up_run_and_tells_what_was_done(
     assert "1 cancelled" in run.said or "2 cancelled" in run.said
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_everything_at_once(runs: Runs) -> None:
     run = runs.start(
         "name: r\nlimits: {stop_timeout: 1m}\njobs:\n  a: {run: \"trap '' TERM; echo up; sleep 600\"}\n"
@@ -132,6 +133,7 @@ def test_sigkill_of_the_runner_leaves_nobody_wherever_they_went_and_whole_logs(r
     assert "".join(f"{number}\n" for number in range(1, 51)) == log.read_text()
 
 
+@pytest.mark.slow
 def test_a_secret_is_for_its_own_job_and_shown_nowhere(runs: Runs) -> None:
     run = runs.start(
         "name: r\njobs:\n"
@@ -146,6 +148,7 @@ def test_a_secret_is_for_its_own_job_and_shown_nowhere(runs: Runs) -> None:
     assert "s3cr3t" not in run.said + run.events_file.read_text()
 
 
+@pytest.mark.slow
 def test_logs_are_for_their_owner_alone(runs: Runs, tmp_path: Path) -> None:
     run = runs.start("name: r\njobs:\n  a: {run: echo x}\n")
     assert 0 == run.finish()

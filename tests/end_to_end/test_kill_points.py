@@ -333,6 +333,7 @@ def test_a_worker_that_is_struck_loses_and_repeats_nothing(
     check(strike, failpoint, shape, role)
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(("failpoint", "shape", "role"), SWEEP)
 def test_a_worker_struck_at_any_boundary_loses_and_repeats_nothing(

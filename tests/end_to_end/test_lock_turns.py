@@ -204,6 +204,7 @@ def births_and_deaths(shown: Showing, stage: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @TRANSPORTS
 def test_serial_workers_are_born_when_the_one_before_is_gone(
     transport: str, kitchen: Path, capfd: Capture

@@ -47,6 +47,7 @@ def run_apart(
     )
 
 
+@pytest.mark.slow
 def test_a_run_under_the_proc_of_another_namespace_is_refused(
     kitchen: Path, mprun: Path, plain_env: Mapping[str, str]
 ) -> None:

@@ -72,6 +72,7 @@ def most_in_a_second(folder: Path) -> dict[int, int]:
     return {key: max(sum(a <= t < a + 1 for t in each) for a in each) for key, each in times.items()}
 
 
+@pytest.mark.slow
 def test_many_workers_share_one_rate_however_they_die(folder: Path) -> None:
     report = run(
         folder,

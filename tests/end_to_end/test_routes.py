@@ -467,6 +467,7 @@ STOPPED = """
     """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "ends", "dropped"),
     [

@@ -85,6 +85,7 @@ def told_by(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_leaves_no_secret_in_its_home(runs: Runs) -> None:
     run = start(runs)
     code = run.finish()
@@ -96,6 +97,7 @@ def test_a_run_that_ends_leaves_no_secret_in_its_home(runs: Runs) -> None:
     assert {"run.db", "run.json"} <= {path.name for path in runs.folder.glob("home/runs/*/*")}
 
 
+@pytest.mark.slow
 def test_nor_has_what_a_run_tells_of_itself(runs: Runs) -> None:
     run = start(runs)
     code = run.finish()

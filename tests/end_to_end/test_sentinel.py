@@ -146,6 +146,7 @@ def test_a_pipe_stage_sees_its_mark_and_may_still_put(transport: str, kitchen: P
     assert (0, ["chef-1 0", "chef-1 1", "the end was seen"]) == (shown.exit_code, shown.lines)
 
 
+@pytest.mark.slow
 @TRANSPORTS
 def test_a_reader_that_acknowledges_at_the_end_gets_its_mark_too(
     transport: str, kitchen: Path, capfd: Capture

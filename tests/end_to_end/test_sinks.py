@@ -383,6 +383,7 @@ def test_a_full_disk_is_said_with_the_file_and_nothing_that_is_done_is_lost(fold
     assert "OSError: /dev/full: no space is left on the device: make room" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_said(folder: Folder, mprun: Path, plain_env: Mapping[str, str]) -> None:
     folder.write("{print: {}}", source="source:endless")
 

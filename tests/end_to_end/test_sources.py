@@ -165,6 +165,7 @@ def test_so_do_numbers_and_files(
     assert sorted(expected) == sorted(found)
 
 
+@pytest.mark.slow
 def test_what_was_read_of_a_pipe_is_gone_with_its_reader_and_the_run_says_so(
     tmp_path: Path, run_mprun: RunMprun
 ) -> None:

@@ -241,6 +241,7 @@ def test_a_skipped_job_is_not_on_the_critical_path() -> None:
     assert ("build", "test") == job_report.critical_path
 
 
+@pytest.mark.slow
 def test_the_report_holds_the_story_and_meets_its_schema() -> None:
     for history, *_ in HISTORIES.values():
         jsonschema.validate(json.loads(json.dumps(fold(history).as_dict())), report_schema())

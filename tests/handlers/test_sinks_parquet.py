@@ -173,6 +173,7 @@ def test_a_whole_number_is_one_whatever_it_is_called(tmp_path: Path, value: Any)
     assert [{"n": 5}] == written(tmp_path, [{"n": value}], columns={"n": "int64"})
 
 
+@pytest.mark.slow
 def test_a_run_without_items_leaves_a_file_with_the_columns_that_are_declared(tmp_path: Path) -> None:
     assert [] == written(tmp_path, columns={"n": "int64"})
     (field,) = parquet.read_schema(tmp_path / "out")

@@ -82,6 +82,7 @@ def test_it_has_no_word_that_a_strict_validator_or_an_editor_stumbles_over() -> 
     assert {"number", "integer"} >= {fragment["type"][0] for fragment in typed}
 
 
+@pytest.mark.slow
 def test_every_file_that_mprun_takes_fits(checkout: Path) -> None:
     files = [*checkout.glob("workflows/**/*.yaml"), *checkout.glob("tests/conformance/jobs/*.yaml")]
     good = [file for file in files if check(file).spec is not None]

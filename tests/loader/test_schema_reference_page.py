@@ -96,6 +96,7 @@ def test_the_page_of_workflows_shows(line: str) -> None:
     assert line in schema_page(workflow_schema(built_in_kinds()))
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_page(run_mprun: Callable[..., Any]) -> None:
     done = run_mprun("schema", "report", "--format", "markdown")
 

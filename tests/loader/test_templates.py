@@ -251,6 +251,7 @@ def test_a_circle_of_templates_is_told_with_all_its_files() -> None:
     assert "templates use each other: one.yaml → two.yaml → one.yaml" == found.diagnostics[0].message
 
 
+@pytest.mark.slow
 def test_a_template_that_multiplies_itself_is_stopped() -> None:
     files = {
         f"t{n}": f"stages: {{a: {{use: t{n + 1}.yaml}}, b: {{use: t{n + 1}.yaml}}}}\n" for n in range(12)

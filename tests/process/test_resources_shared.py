@@ -196,6 +196,7 @@ def test_the_manager_gone_is_the_reason_that_the_run_fails_for(
     assert reason == shown.one("manager.exited")["reason"]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_talks_to_the_manager_harms_nobody(run: Callable[..., Showing]) -> None:
     """
     Those who count are killed in the middle of it, with one that waits in the manager all the time; others go on.
@@ -234,6 +235,7 @@ def test_an_object_may_hold_things_of_classes_beside_the_workflow(
     assert (0, ["3"]) == (shown.exit_code, shown.lines)
 
 
+@pytest.mark.slow
 def test_no_manager_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "objects.py").write_text(HANDLERS)
     (tmp_path / "objects.yaml").write_text(

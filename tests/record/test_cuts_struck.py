@@ -68,6 +68,7 @@ def is_whole(run: RecordedRun) -> bool:
         return [("ok",)] == list(database.execute("PRAGMA integrity_check"))
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_full_disk_leaves_the_last_cut_and_the_next_that_fits_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -105,6 +105,7 @@ def read_until(fd: int, wanted: bytes) -> bytes:
     return seen
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_each_event_as_a_json_line_in_order(pipe: Pipe) -> None:
     observer = start(pipe)
 
@@ -199,6 +200,7 @@ def test_a_reader_that_goes_away_stops_the_log_and_nothing_else(pipe: Pipe, tmp_
     assert len(path.read_bytes().splitlines()) == 500
 
 
+@pytest.mark.slow
 def test_a_reader_that_does_not_read_never_holds_up_the_work_and_learns_what_it_missed(pipe: Pipe) -> None:
     observer = start(pipe)
     total = 3 * MOST_LINES

@@ -111,6 +111,7 @@ READERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", READERS)
 def test_whatever_a_shell_obeys_is_warned_of_and_nothing_else_is(text: str, tmp_path: Path) -> None:
     script, _ = as_script(text, lambda _: "VALUE")

@@ -153,6 +153,7 @@ def test_an_alias_to_nothing_suggests_the_nearest_anchor() -> None:
     assert ("unknown-alias", "did you mean 'steamer'?") == (diagnostic.code, diagnostic.help)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_c", [True, False], ids=["c", "python"])
 @pytest.mark.parametrize("levels", [101, 1500], ids=str)
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ def post(
     yield Post(tmp_path, mprun, run_mprun, plain_env)
 
 
+@pytest.mark.slow
 def test_a_replay_has_what_its_run_was_given_and_what_it_is_given_itself_goes_first(post: Post) -> None:
     first = post.mprun("post.yaml", "-q", "--param", "suffix=甲", "--set", "stages.carrier.count=2")
     failed = post.mprun("dlq", "replay", "post", "--param", "suffix=乙")
@@ -184,6 +185,7 @@ def test_a_replay_has_what_its_run_was_given_and_what_it_is_given_itself_goes_fi
     assert '"worker": "carrier-2"' in done.stderr
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_interrupted_marks_what_got_through(post: Post) -> None:
     post.mprun("post.yaml", "-q")
     post.mend()

@@ -134,6 +134,7 @@ FLOOD = "  p: {run: 'h:flood', with: {count: 40}, to: q}\n"
 EATERS = "  c: {run: 'h:take', count: 2, from: q}\n"
 
 
+@pytest.mark.slow
 def test_a_consumer_that_is_stopped_leaves_its_items_to_the_others(scene: Scene) -> None:
     process = scene.start(FLOOD + EATERS, head="limits: {close_timeout: 100ms}")
     scene.wait_for(lambda: scene.worker("c-1")["received"])
@@ -163,6 +164,7 @@ def test_a_consumer_that_is_stopped_closes(scene: Scene) -> None:
     assert (0, 2, 60) == (code, len(printed), sum(printed))
 
 
+@pytest.mark.slow
 def test_the_last_reader_of_a_queue_is_not_stopped(scene: Scene) -> None:
     process = scene.start(FLOOD + EATERS)
     first = scene.command("stop", "w", "--worker", "c-2")
@@ -174,6 +176,7 @@ def test_the_last_reader_of_a_queue_is_not_stopped(scene: Scene) -> None:
     assert (0, list(range(40))) == scene.end(process)[:2]
 
 
+@pytest.mark.slow
 def test_a_producer_that_is_stopped_is_cut_short_and_the_run_says_so(scene: Scene) -> None:
     scene.go()
     process = scene.start(
@@ -189,6 +192,7 @@ def test_a_producer_that_is_stopped_is_cut_short_and_the_run_says_so(scene: Scen
     assert f"{len(printed):,} items, is worked off" in report["reason"]
 
 
+@pytest.mark.slow
 def test_under_joinable_a_worker_at_a_queue_is_not_stopped_alone(scene: Scene) -> None:
     process = scene.start(FLOOD + EATERS, head="transport: joinable")
 
@@ -200,6 +204,7 @@ def test_under_joinable_a_worker_at_a_queue_is_not_stopped_alone(scene: Scene) -
     assert (0, list(range(40))) == scene.end(process)[:2]
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_heed_the_first_request_is_killed_by_the_second(scene: Scene) -> None:
     process = scene.start("  d: {run: 'h:deaf'}\n")
     scene.wait_for((scene.folder / "deaf").exists)
@@ -211,6 +216,7 @@ def test_a_worker_that_does_not_heed_the_first_request_is_killed_by_the_second(s
     assert (0, "done") == (code, report["outcome"])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_exits_as_after_a_sigterm(scene: Scene) -> None:
     scene.go()
     process = scene.start(

@@ -395,6 +395,7 @@ def test_a_producer_that_dies_fails_the_run_after_what_it_had_put_is_done(bench:
     assert (50, 50) == (report.queue("q").put, report.queue("q").done)
 
 
+@pytest.mark.slow
 def test_a_producer_that_asks_for_its_offset_goes_on_where_it_was(bench: Bench) -> None:
     bench.handlers("""
         def bake(n, offset, worker):
@@ -443,6 +444,7 @@ def test_the_runner_leaves_out_what_a_deterministic_producer_had_put(bench: Benc
     assert Counter(str(n) for n in range(2000) if n != 10) == Counter(bench.notes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["made", "put"])
 def test_a_deterministic_producer_that_gives_something_else_ends_the_run_with_code_6(
     bench: Bench, how: str
@@ -487,6 +489,7 @@ def test_the_runner_leaves_out_what_a_deterministic_producer_had_put_by_hand(ben
     assert Counter(map(str, range(2000))) == Counter(bench.notes())
 
 
+@pytest.mark.slow
 def test_a_spawned_worker_is_replaced_like_a_forked_one(bench: Bench) -> None:
     bench.handlers("""
         def taste(item, worker):

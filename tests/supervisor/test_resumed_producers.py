@@ -156,6 +156,7 @@ _MAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", _MAKERS.values(), ids=_MAKERS)
 def test_each_item_is_put_once_over_both_runners(bench: Bench, source: str) -> None:
     report = bench.run_twice(source)
@@ -166,6 +167,7 @@ def test_each_item_is_put_once_over_both_runners(bench: Bench, source: str) -> N
     assert 3000 == report.queue("q").put == report.queue("q").done
 
 
+@pytest.mark.slow
 def test_several_workers_are_each_compared_with_what_they_made_themselves(bench: Bench) -> None:
     report = bench.run_twice(
         """

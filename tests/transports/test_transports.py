@@ -424,6 +424,7 @@ def test_fan_in_and_fan_out_hand_over_each_item_once(bench: Bench) -> None:
     assert sorted(list(map(str, range(30))) * 3) == sorted(bench.notes())
 
 
+@pytest.mark.slow
 def test_a_row_of_stages_hands_on_every_item(bench: Bench) -> None:
     stages = (
         counting(40, "a", workers=2),
@@ -516,6 +517,7 @@ def test_a_daemonic_producer_does_not_keep_the_run_alive(bench: Bench) -> None:
     assert report.queue("q").put == report.queue("q").done > 0
 
 
+@pytest.mark.slow
 def test_a_stage_starts_when_those_it_needs_have_ended(bench: Bench) -> None:
     bench.handlers("def first():\n    note(1)\ndef second():\n    note(2)")
 
@@ -548,6 +550,7 @@ def test_fifty_workers_share_the_work(bench: Bench) -> None:
 # Where the worker lives.
 
 
+@pytest.mark.slow
 @processes_only
 def test_a_worker_gets_its_environment_folder_and_niceness(bench: Bench) -> None:
     bench.handlers("def look():\n    note(f\"{os.environ['WHERE']} {Path.cwd().name} {os.nice(0)}\")")
@@ -614,6 +617,7 @@ def test_a_timeout_ends_the_run(bench: Bench) -> None:
     assert "limits.timeout" in str(report.reason)
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_process_do_not_meet(bench: Bench) -> None:
     stages = (counting(5), stage("eater", "eat", "q", daemon=True))
 
@@ -639,6 +643,7 @@ def test_a_bug_of_ours_is_raised_and_leaves_nobody_alive(
         bench.run(counting(1000), stage("eater", "eat", "q"), stage("idler", "rest"))
 
 
+@pytest.mark.slow
 def test_what_a_producer_raises_when_it_is_closed_fails_the_run(bench: Bench) -> None:
     bench.handlers("""
         def endless():

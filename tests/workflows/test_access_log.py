@@ -42,6 +42,7 @@ def same(made: Path, expected: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_the_statistics_are_those_of_the_script_and_what_is_no_line_is_kept(
     tmp_path: Path, run_mprun: RunMprun
 ) -> None:
@@ -60,6 +61,7 @@ def test_the_statistics_are_those_of_the_script_and_what_is_no_line_is_kept(
     assert len(exported) == len(rejected) > 0
 
 
+@pytest.mark.slow
 def test_the_sample_is_the_same_each_time(tmp_path: Path, run_mprun: RunMprun) -> None:
     for folder in ("one", "other"):
         (tmp_path / folder).mkdir()

@@ -68,6 +68,7 @@ def crawled(folder: Path, pages: int, storm: Storm | None = None, **more: object
     return run_file(WORKFLOW, params=params, overrides=overrides, observers=observers), start
 
 
+@pytest.mark.slow
 def test_each_page_is_had_once_and_what_is_missing_or_broken_is_apart(tmp_path: Path) -> None:
     report, start = crawled(tmp_path / "out", 30)
 

@@ -156,6 +156,7 @@ def test_five_hundred_clients_at_once_are_all_answered_by_no_more_processes(
     assert 3 == len(running.of("worker.spawned"))
 
 
+@pytest.mark.slow
 def test_a_client_that_says_nothing_or_breaks_off_harms_nobody(serve: Serve) -> None:
     running = serve("--param", "idle=300ms")
     with running.connect() as silent, running.connect() as rude, running.connect() as polite:
@@ -254,6 +255,7 @@ def test_workers_that_are_spawned_serve_the_one_port_too(serve: Serve) -> None:
     assert 128 + signal.SIGTERM == running.end()
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_refused_before_anything_starts(serve: Serve, run_mprun: Any) -> None:
     running = serve()
 

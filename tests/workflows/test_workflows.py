@@ -264,6 +264,7 @@ def test_a_slip_in_any_key_is_found_where_it_is_with_the_right_word(path: Path, 
     assert {} == missed_slips(path, key, desk, slips(key.name)[:1])
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "key"), every_key())
 def test_every_slip_in_any_key_is_found_where_it_is(path: Path, key: Key, desk: Path) -> None:

@@ -209,6 +209,7 @@ def test_whatever_the_terminal_all_fits(
     assert max(cell_len(line) for line in drawn(small, columns, colors=False)) <= columns
 
 
+@pytest.mark.slow
 def test_rows_can_be_sorted_and_keep_their_queues_and_filtered_by_what_is_typed() -> None:
     surface = Surface(80, 24, BEGAN + 2832)
     assert keys_of_rows(shop(), View(order=Order.BUSY), surface)[:3] == [
@@ -220,6 +221,7 @@ def test_rows_can_be_sorted_and_keep_their_queues_and_filtered_by_what_is_typed(
     assert "only names with 'AGE'" in shown(shop(), (80, 24), View(wanted="AGE"))[3]
 
 
+@pytest.mark.slow
 def test_the_last_line_asks_and_tells() -> None:
     asks = View(question=Question("Stop the run?", Asked("stop")))
 
@@ -228,6 +230,7 @@ def test_the_last_line_asks_and_tells() -> None:
     assert shown(shop(), (80, 24), View(is_typing=True, wanted="pa"))[-1].startswith("/pa")
 
 
+@pytest.mark.slow
 def test_keys_that_act_are_not_told_of_where_they_are_off() -> None:
     for screen in (Screen.RUN, Screen.STAGE, Screen.HELP):
         lines = shown(shop(), (120, 40), View(screen=screen, stage="fetcher", is_read_only=True))
@@ -236,6 +239,7 @@ def test_keys_that_act_are_not_told_of_where_they_are_off() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_run_that_is_over_tells_what_it_came_to() -> None:
     ended = observed([(2833.0, finished(RunOutcome.FAILED, 2833.0, "saver-1 raised OSError"))], shop())
     killed = shop()
@@ -262,6 +266,7 @@ def test_times_of_any_length_are_ascii_where_the_locale_is() -> None:
     assert in_ascii(times).isascii(), times
 
 
+@pytest.mark.slow
 def test_the_small_size_has_the_same_rows() -> None:
     surface = Surface(79, 12, BEGAN + 2832, has_keys=False)
     small = [line.rstrip() for line in drawn(live_lines(shop(), surface, 12, ETA), 79, colors=False)]
@@ -304,6 +309,7 @@ def test_a_stage_that_is_not_there_is_told() -> None:
     assert "no stage 'gone'" in shown(shop(), (80, 24), replace(View(), screen=Screen.STAGE, stage="gone"))[0]
 
 
+@pytest.mark.slow
 def test_the_page_on_watching_shows_screens_as_they_are(checkout: Path) -> None:
     """But for the time of the day, which is that of who reads it."""
     page = (checkout / "docs" / "watching.md").read_text(encoding="utf-8").split("## When it is done")[0]
