@@ -64,8 +64,10 @@ class Deliveries:
 
     def end(self) -> None:
         """End what is under way."""
-        self._is_over = True
-        for program in tuple(self._programs):
+        with self._lock:
+            self._is_over = True
+            programs = tuple(self._programs)
+        for program in programs:
             _end_group(program)
 
     def _deliver(self, place: int, entry: NotifySpec, facts: Mapping[str, Any]) -> None:
@@ -97,6 +99,9 @@ class Deliveries:
                 return f"could not be run: {error.strerror}"
             with self._lock:
                 self._programs.add(program)
+                is_too_late = self._is_over
+            if is_too_late:
+                _end_group(program)
             with _Tail(program.stdout) as said:
                 try:
                     return self._wait(program, said)

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 import json
 import linecache
-import os
-import subprocess
-import sys
-import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from runner.errors import UsageError
 from runner.facts import dataclass
-from runner.record.reader import RunView
 from runner.render.top.stack import stack_text
 from runner.store.control_socket import ask
-from runner.store.run_folder import HOME, RunFolder
+from runner.store.run_folder import RunFolder
 from runner.units import counted
+from runner.watch.replay import Replay
 from runner.web.taps import WatchedTaps
 from runner.web.watched import StacksAsked
 
@@ -138,29 +132,11 @@ def start_replay(run_folder: RunFolder, options: Sequence[str]) -> str:
     Raises:
         UsageError: it was refused, in its own words, or has failed at once.
     """
-    command = [sys.executable, "-m", "mprun", "dlq", "replay", run_folder.run, *options, "--quiet"]
-    with RunView(run_folder.path) as view:
-        folder = Path(str(view.facts().get("cwd") or "."))
-    if not folder.is_dir():
-        raise UsageError(f"the run was started in '{folder}', which is not there any more")
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, HOME: str(run_folder.home)},
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=words,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(REPLAY_SECONDS)
-        except subprocess.TimeoutExpired:
-            threading.Thread(target=process.wait, daemon=True).start()  # so that it is buried
-            return ""
-        words.seek(0)
-        said = words.read().decode("utf-8", "replace").strip()
-    last = said.splitlines()[-1].removeprefix("mprun: ") if said else ""
-    if code:
-        raise UsageError(last or f"it was not put back: exit code {code}")
-    return last
+    replay = Replay(run_folder, options)
+    result = replay.result(REPLAY_SECONDS)
+    if result is None:
+        replay.let_go()
+        return ""
+    if result.exit_code:
+        raise UsageError(result.last_words or f"it was not put back: exit code {result.exit_code}")
+    return result.last_words

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from runner.store.control_socket import ask
 from runner.store.run_folder import RunFolder, home
 from runner.units import counted
 from runner.watch.client import RunWatch, WatchSource
+from runner.watch.replay import Replay
 from runner.watch.state import RunPhase, RunState
 from runner.watch.tap import POLL, TapClient
 
@@ -211,7 +211,7 @@ class TopSession:
             case "report":
                 return write_page(self._state.run)[1]
             case "replay":
-                self._replay = Replay(self._state.run, name)
+                self._replay = self._put_back(name)
                 return f"a run of its own puts items of kind {name} back"
             case "tap":
                 return self._open_tap(name)
@@ -264,9 +264,16 @@ class TopSession:
             tap.close()
 
     def _poll_replay(self) -> None:
-        if self._replay is not None and (said := self._replay.ended()) is not None:
+        if self._replay is not None and (said := self._replay.result()) is not None:
             self._replay = None
-            self._say(said)
+            self._say(str(said))
+
+    def _put_back(self, kind: str) -> Replay:
+        assert self._watch is not None
+        try:
+            return Replay(self._watch.run_folder, ["--kind", kind])
+        except OSError as error:
+            raise UsageError(f"nothing was put back: {error.strerror}") from None
 
     def _take_stacks(self, worker: str) -> str:
         dump = self._request(do="stacks", worker=worker)["stacks"]
@@ -280,31 +287,6 @@ class TopSession:
     def _request(self, **request: Any) -> dict[str, Any]:
         assert self._watch is not None
         return ask(self._watch.run_folder.path, request, timeout=_ANSWER_SECONDS)
-
-
-class Replay:
-    """`mprun dlq replay` of one kind, in a process of its own, which outlives top."""
-
-    def __init__(self, run: str, kind: str) -> None:
-        """Begin. Raises OSError where there can be no further process."""
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has ended
-        command = [sys.executable, "-m", "mprun", "dlq", "replay", run, "--kind", kind, "--quiet"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._words, stderr=self._words, start_new_session=True
-        )
-
-    def ended(self) -> str | None:
-        """Say what came of it; None as long as it goes on."""
-        code = self._process.poll()
-        if code is None:
-            return None
-        self._words.seek(0)
-        lines = self._words.read().decode("utf-8", "replace").split("\n")
-        self._words.close()
-        last = next((line for line in reversed(lines) if line.strip()), "")
-        return f"putting back ended with {'success' if code == 0 else f'exit code {code}'}: {last.strip()}".rstrip(
-            ": "
-        )
 
 
 def previous_run(state: RunState) -> tuple[float, float] | None:
