@@ -20,6 +20,7 @@ from runner.cli.refusals import refusals_told
 from runner.cli.run import Prepared, check_writable, finish, how_shown, run_plan, watchers
 from runner.errors import MprunError, UsageError
 from runner.render.tables import table, width_of
+from runner.spec.suggestions import did_you_mean
 from runner.store.dead_letters import (
     DeadLetter,
     DeadLetterQueue,
@@ -290,7 +291,7 @@ def letter_text(shown: dict[str, Any]) -> str:
 def _queues_to_replay(
     run: str, stage: str | None, kind: int | None, numbers: Sequence[int]
 ) -> list[DeadLetterQueue]:
-    queues = [queue for queue in _of_kind(find_dead_letter_queues(run), kind) if stage in (None, queue.stage)]
+    queues = _found(run, stage, kind)
     if numbers:
         queues = [_numbered(queue, numbers) for queue in queues]
     queues = [queue for queue in queues if queue.letters and queue.left]
@@ -353,10 +354,18 @@ def _one_queue(run: str, stage: str | None, kind: int | None) -> DeadLetterQueue
 
 
 def _queues(run: str, stage: str | None, kind: int | None = None) -> list[DeadLetterQueue]:
-    queues = [q for q in _of_kind(find_dead_letter_queues(run), kind) if stage in (None, q.stage)]
+    queues = _found(run, stage, kind)
     if not queues:
         raise UsageError("no such dead letters")
     return queues
+
+
+def _found(run: str, stage: str | None, kind: int | None) -> list[DeadLetterQueue]:
+    """Return what is asked for, which may be nothing. Raises `UsageError` where no such stage has any letters."""
+    every = find_dead_letter_queues(run)
+    if stage is not None and every and stage not in (known := {queue.stage for queue in every}):
+        raise UsageError(f"stage '{stage}' has no dead letters in run '{run}'; {did_you_mean(stage, known)}")
+    return [queue for queue in _of_kind(every, kind) if stage in (None, queue.stage)]
 
 
 def _fields_of(letter: DeadLetter) -> dict[str, Any]:
