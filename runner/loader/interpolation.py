@@ -133,7 +133,7 @@ class _Replacing:
         if name == "jobs" and isinstance(data, dict):
             return {job: self._of_job(keys, (name, job)) for job, keys in data.items()}
         if name == "defaults" and isinstance(data, dict):
-            return {key: self._stage(keys, (name, key)) for key, keys in data.items()}
+            return {key: self._of_defaults(keys, (name, key)) for key, keys in data.items()}
         return self._env(data, path) if name == "env" else self._replace(data, path)
 
     def _stage(self, keys: Any, path: DataPath) -> Any:
@@ -151,6 +151,9 @@ class _Replacing:
         }
         self.scopes["env"] = outer
         return done
+
+    def _of_defaults(self, keys: Any, path: DataPath) -> Any:
+        return self._of_job(keys, path) if path == ("defaults", "job") else self._stage(keys, path)
 
     def _of_stage(self, key: str, value: Any, path: DataPath) -> Any:
         if key == "to" and isinstance(value, dict):  # conditions stay: they are asked of each item

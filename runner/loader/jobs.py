@@ -106,7 +106,10 @@ def waits_for_matrix(data: Any) -> frozenset[DataPath]:
     """Return the paths of texts in some workflow's jobs that can't be judged before the matrix is put in."""
     jobs = data.get("jobs") if isinstance(data, dict) else None
     named = jobs.items() if isinstance(jobs, dict) else ()
-    return frozenset(path for name, job in named for path, _ in _of_job(job, ("jobs", name)))
+    defaults = data.get("defaults") if isinstance(data, dict) else None
+    usual = defaults.get("job") if isinstance(defaults, dict) else None
+    owners = [*((("jobs", name), job) for name, job in named), (("defaults", "job"), usual)]
+    return frozenset(path for owner, job in owners for path, _ in _of_job(job, owner))
 
 
 def expand_jobs(source: SourceDocument, jobs: Any, schema: Mapping[str, Any]) -> Expanded:

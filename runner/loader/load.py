@@ -37,6 +37,7 @@ from runner.loader.checks.pace import check_pace
 from runner.loader.checks.resources import check_contracts, check_objects
 from runner.loader.checks.resume import check_committed, check_resume, with_over_death
 from runner.loader.checks.stages import (
+    check_defaults,
     check_effect,
     check_flow,
     check_policy,
@@ -110,7 +111,7 @@ def check(
         return Checked(None, tuple(in_file_order(error.diagnostics)), None)
     checking = _Checking(source, path)
     spec = checking.run(params, overrides)
-    diagnostics = tuple(in_file_order(_once_for_slips(checking.diagnostics)))
+    diagnostics = tuple(in_file_order(_once_for_slips([*checking.told()])))
     return Checked(None if errors_only(diagnostics) else spec, diagnostics, checking.source, checking.tests)
 
 
@@ -196,6 +197,24 @@ class _Checking:
         if any(path[0] == "stages" and path[2:] == (USE,) for path in self.renamed):
             self._put_templates_in(given)
         self.diagnostics += [trap for trap in self.source.traps if not self._is_told_of(trap)]
+        if self._has_job_defaults:
+            from runner.loader.job_defaults import with_job_defaults  # only those who have some wait for it
+
+            self.source = with_job_defaults(self.source)
+            self.diagnostics += self.source.place_all(check_defaults(self.source))
+
+    @property
+    def _has_job_defaults(self) -> bool:
+        defaults = self.source.data.get("defaults") if isinstance(self.source.data, dict) else None
+        return isinstance(defaults, dict) and "job" in defaults
+
+    def told(self) -> Iterable[LocatedDiagnostic]:
+        """Return the problems, each once."""
+        if not self._has_job_defaults:
+            return self.diagnostics
+        from runner.loader.job_defaults import told_once
+
+        return told_once(self.source, self.diagnostics)
 
     def _is_told_of(self, trap: LocatedDiagnostic) -> bool:
         """Say whether it is that of a pasted `on`, which has a problem of its own with what to do."""

@@ -28,12 +28,17 @@ def with_jobs(
     around = JobCheckContext(spec.params, spec.transport, unknowns)
     diagnostics = [
         *expanded.diagnostics,
-        *source.place_all(check_keys(source.data)),
+        *source.place_all(each for each in check_keys(source.data) if not _is_for_others(source, each)),
         *source.place_all(check_jobs(expanded, built, around)),
         *check_texts(source, expanded, built),
         *check_outside(source, built, spec.path.parent, os.environ),
     ]
     return replace(spec, jobs=built), diagnostics
+
+
+def _is_for_others(source: SourceDocument, diagnostic: Diagnostic) -> bool:
+    """Say whether it is about defaults of a file that is included: others that include it may have stages."""
+    return diagnostic.path[0] == "defaults" and source.locate(diagnostic.path).file != source.file
 
 
 def judged_by_now(diagnostics: Iterable[Diagnostic], data: Any) -> list[Diagnostic]:

@@ -136,7 +136,7 @@ def test_all_mistakes_of_all_jobs_are_told_at_once_in_file_order(tmp_path: Path)
     ("head", "column", "words"),
     [
         ("queues: {q: {}}\n", 1, "'queues' is for stages"),
-        ("defaults: {stage: {count: 2}}\n", 1, "'defaults' is for stages"),
+        ("defaults: {stage: {count: 2}}\n", 12, "'defaults.stage' is for stages"),
         ("limits: {max_errors: 3}\n", 10, "'limits.max_errors' is for stages"),
         ("limits: {stall_timeout: 3s}\n", 10, "'limits.stall_timeout' is for stages"),
         ("resume: {every: 1s}\n", 10, "'resume.every' is for stages"),

@@ -192,3 +192,29 @@ def test_a_section_that_is_no_mapping_is_a_problem_where_it_is() -> None:
 def test_a_main_file_that_is_missing_still_raises() -> None:
     with pytest.raises(SpecError):
         read(Path("main.yaml"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_job_is_changed_key_by_key_by_the_file_that_includes_it() -> None:
+    source, diagnostics = included(
+        main="include: one.yaml\njobs:\n  a: {env: {X: 1, Y: null}, needs: null, steps: [c]}\n  b: {if: null}\n",
+        one="jobs: {a: {needs: b, env: {Y: 2, Z: 3}, run: c}, b: {run: d}}\n",
+    )
+
+    assert [] == diagnostics
+    assert {"a": {"env": {"Z": 3, "X": 1}, "steps": ["c"]}, "b": {"run": "d", "if": None}} == source.data[
+        "jobs"
+    ]
+    assert ("one.yaml", "main.yaml") == tuple(
+        source.locate(("jobs", "a", "env", name)).file for name in ("Z", "X")
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_taken_from_a_job_takes_a_default_along() -> None:
+    source, _ = included(
+        main="include: one.yaml\ndefaults: {job: {timeout: 1m}}\njobs: {a: {timeout: null, needs: null}}\n",
+        one="jobs: {a: {timeout: 1s, needs: b}}\n",
+    )
+
+    assert {"a": {"timeout": None}} == source.data["jobs"]

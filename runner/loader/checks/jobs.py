@@ -189,7 +189,8 @@ _OTHER_SHELLS = ("zsh", "ash", "dash", "ksh", "csh", "fish", "python3", "rbash")
 
 _FOR_STAGES = {
     ("queues",): "take it out: jobs hand on values and files",
-    ("defaults",): "take it out, and say it in each job",
+    ("defaults", "stage"): "write defaults: {job: …} for what all jobs have in common",
+    ("defaults", "queue"): "take it out: jobs hand on values and files",
     ("limits", "max_errors"): "say `continue-on-error` in the jobs that may fail",
     ("limits", "stall_timeout"): "say `idle-timeout` in the jobs",
     ("resume", "every"): "take it out: what a job came to is kept as it ends",

@@ -6,6 +6,7 @@ check_effect     keys without effect where they stand, since another beside them
                  not what is meant by default, so this one looks at the data
 check_turns      stages whose workers run one after the other, and the locks that they hold in turns
 check_sentinels  marks at the end of queues that nobody would see
+check_defaults   defaults of jobs, where there are stages
 check_servers    stages that listen can't take turns, since a server never ends, or share a port
 
 `may_ask` and `may_drive` tell what only the handlers' source knows.
@@ -23,6 +24,7 @@ from runner.spec.diagnostics import DataPath, Diagnostic, Severity, UnknownPaths
 from runner.spec.failures import OnError, RestartOn
 from runner.spec.model import Role, StageSpec, StartMode
 from runner.spec.resources import LockSpec, QueueSpec, WhenFull
+from runner.spec.source.positions import SourceDocument
 from runner.spec.suggestions import did_you_mean, nearest
 from runner.units import duration
 
@@ -436,3 +438,11 @@ def _waits_for_ever(stage: StageSpec, unknowns: UnknownPaths) -> Iterator[Diagno
 def _collide(one: Address, other: Address) -> bool:
     hosts = {one.host, other.host}
     return one.port == other.port != 0 and (len(hosts) == 1 or bool(hosts & _EVERYWHERE))
+
+
+def check_defaults(source: SourceDocument) -> Iterator[Diagnostic]:
+    """Find defaults of jobs in a file that has stages; those that it includes may be for others too."""
+    path = ("defaults", "job")
+    if "stages" in source.data and source.locate(path).file == source.file:
+        message = "'defaults.job' is for jobs, and this workflow has stages"
+        yield Diagnostic(path, "not-for-stages", message, "key", "write defaults: {stage: …}")

@@ -35,7 +35,8 @@ _IN_A_JOB: Mapping[str, str] = {
     "uses": "no other workflow can be called: put its jobs into a file, and `include` that",
     "with": "no other workflow can be called: use `params`",
     "name": "the key above is its name; what it is for is said in `description`",
-    "defaults": "say `shell` and `working-directory` in the job itself",
+    "defaults": "say `shell` and `working-directory` in the job itself, or for all jobs in `defaults: {job: …}` at the "
+    "top",
     "stage": "take it out: the order comes from `needs`",
     "before_script": "make it the first of the `steps`",
     "after_script": "write `ensure`",
@@ -55,6 +56,17 @@ _IN_A_SERVICE: Mapping[str, str] = {
     "image": "write what starts it, such as run: docker run --rm -p 5432:5432 postgres",
     "ports": "write ready: {port: …}, and hand the port on where it is started",
     "options": "hand them on where it is started, in `run`",
+}
+_IN_DEFAULTS: Mapping[str, str] = {
+    "run": "write defaults: {job: {shell: …, working-directory: …}}",
+    "jobs": "write defaults: {job: …}",
+}
+_OF_ONE_JOB = "no two jobs have it in common: say it in the job"
+_IN_JOB_DEFAULTS: Mapping[str, str] = {
+    **dict.fromkeys(("run", "steps", "needs", "strategy", "description", "inputs", "outputs"), _OF_ONE_JOB),
+    "if": "a condition for all jobs would skip the clean-up too: say it in the jobs, or in the first that others need",
+    "services": "say it in the jobs, or share it by an anchor: services start anew for each job",
+    "ensure": "say it in the jobs, or share it by an anchor: it cleans up after the steps of one job",
 }
 _CHECKOUT = "take the step out: the files are here already"
 _MINUTES = "timeout-minutes"
@@ -90,6 +102,10 @@ def _table(owner: DataPath, value: Mapping[str, Any]) -> Mapping[str, str] | Non
     match owner:
         case ():
             return _AT_THE_TOP if "jobs" in value else None
+        case ("defaults",):
+            return _IN_DEFAULTS
+        case ("defaults", "job"):
+            return _IN_JOB_DEFAULTS
         case ("jobs", _):
             return _IN_A_JOB
         case ("jobs", _, "steps" | "ensure", _):

@@ -6,6 +6,7 @@ its own. Others see what is written, so theirs differs in this:
     port: "${{ params.port }}"      stands for a value of any kind: a text with a reference may stand there
     use: resize.yaml                stands for stages, and has keys of its own beside it
     include: more.yaml              may have the stages; and what is included need not have a name
+    jobs: {a: {timeout: null}}      changes what a default or an included file says, and need not say what it runs
     x-also-known-as, maxProperties  a strict validator refuses the one; by the other editors propose no key
 """
 
@@ -35,6 +36,7 @@ def published(schema: Fragment) -> Fragment:
         for name, each in schema["properties"].items()
     }
     properties["stages"] = _with_uses(properties["stages"])
+    properties["jobs"] = _with_changes(properties["jobs"])
     own = {key: value for key, value in schema.items() if key != "required"}
     either: list[Fragment] = [*schema["anyOf"], {"required": ["include"]}, {"not": {"required": ["name"]}}]
     return {**own, "properties": properties, "anyOf": either}
@@ -50,6 +52,23 @@ def _with_uses(stages: Fragment) -> Fragment:
         **stages,
         "additionalProperties": {**own, "properties": {**uses, **stage["properties"]}, "anyOf": either},
     }
+
+
+def _with_changes(jobs: Fragment) -> Fragment:
+    """Return the schema of jobs of which some say what is other than in a file that is included."""
+    if "additionalProperties" not in jobs:
+        return jobs
+    job = jobs["additionalProperties"]
+    keys = {name: _or_null(each) for name, each in job["properties"].items()}
+    own = {key: value for key, value in job.items() if key != "anyOf"}
+    return {**jobs, "additionalProperties": {**own, "properties": keys}}
+
+
+def _or_null(fragment: Fragment) -> Fragment:
+    types = fragment.get("type")
+    if types is None:
+        return fragment
+    return {**fragment, "type": [*([types] if isinstance(types, str) else types), "null"]}
 
 
 def _portable(fragment: Fragment, name: str, refers: bool) -> Fragment:

@@ -52,7 +52,7 @@ def workflow_schema(
         "stages": named(_stage(kinds), "Stages by name: pools of worker processes.", minProperties=1),
         "jobs": _jobs(with_jobs),
         **_shared_sections(),
-        "defaults": _defaults(),
+        "defaults": _defaults(with_jobs),
         "limits": own["limits"],
         "resume": own["resume"],
         "notify": own["notify"],
@@ -144,7 +144,7 @@ def _shared_sections() -> Fragment:
     }
 
 
-def _defaults() -> Fragment:
+def _defaults(with_jobs: bool) -> Fragment:
     """The keys that make sense as defaults, each described where it belongs."""
     keys = {
         "stage": {
@@ -155,8 +155,18 @@ def _defaults() -> Fragment:
             "description": "For every queue that does not say otherwise.",
             **closed(usual_fragments_of(QueueSpec)),
         },
+        "job": _job_defaults() if with_jobs else {"type": "object"},
     }
-    return {"description": "What stages and queues have if they leave it out.", **closed(keys)}
+    return {"description": "What stages, queues and jobs have if they leave it out.", **closed(keys)}
+
+
+def _job_defaults() -> Fragment:
+    from runner.spec.jobs.model import LegSpec  # only those who have jobs wait for it
+
+    return {
+        "description": "For every job that does not say otherwise; `env` is joined. In a job `null` takes one away.",
+        **closed(usual_fragments_of(LegSpec)),
+    }
 
 
 def _include() -> Fragment:

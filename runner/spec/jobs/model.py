@@ -150,7 +150,7 @@ class LegSpec:
                 default=None,
                 by_hand=True,
             ),
-            shell_key("its steps"),
+            shell_key("its steps")._replace(usual=True),
         )
     )
     label: str = ""
@@ -161,13 +161,14 @@ class LegSpec:
         metadata=declares(
             folder_key(
                 "The folder in which its steps run. A relative path starts at the workflow file's folder."
-            )
+            )._replace(usual=True)
         ),
     )
     env: Mapping[str, str] = key(
         ENV,
         "Environment variables of all its steps, on top of the workflow's own.",
         default_factory=dict,
+        usual=True,
         by_hand=True,
     )
     """The workflow's, and over it the job's own. Each step's is laid over this."""
@@ -193,17 +194,20 @@ class LegSpec:
         texts(_GLOB, "the path of a file, or a list of paths"),
         "Files of variables, under `env`. Paths start at the workflow file's folder.",
         default=(),
+        usual=True,
     )
     secrets: tuple[str, ...] = key(
         texts(text(pattern=ENV_NAME_PATTERN), "a variable's name, or a list of names"),
         "Names of environment variables whose values are secret. The job gets them, other jobs don't, and wherever a "
         "value would be shown there is `***`. In texts: `${{ secrets.NAME }}`.",
         default=(),
+        usual=True,
     )
     timeout: float | None = key(
         DURATION,
         "The longest it may take once it has begun, with services, all attempts and the waits between them.",
         default=None,
+        usual=True,
         more={ALSO_KNOWN_AS: ["deadline"]},
     )
     idle_timeout: float | None = key(
@@ -211,6 +215,7 @@ class LegSpec:
         "The longest that it may print nothing, from the last that it printed. It is then stopped, and fails.",
         name="idle-timeout",
         default=None,
+        usual=True,
     )
     attempts: AttemptsSpec = key(
         mapping(
@@ -224,6 +229,7 @@ class LegSpec:
         "How often the job is tried before it has failed. A number is short for `max`.",
         default=AttemptsSpec(),
         shown=None,
+        usual=True,
         more={ALSO_KNOWN_AS: ["retry", "retries"]},
     )
     may_fail: bool = key(
@@ -232,6 +238,7 @@ class LegSpec:
         "the end of the run says so.",
         name="continue-on-error",
         default=False,
+        usual=True,
         more={ALSO_KNOWN_AS: ["allow-failure", "allow_failure"]},
     )
     concurrency: ConcurrencySpec | None = key(
@@ -245,6 +252,7 @@ class LegSpec:
         ),
         "A group of which only so many jobs run at once: what can't share a port or a database.",
         default=None,
+        usual=True,
     )
     inputs: tuple[str, ...] = key(
         texts(_GLOB, "a glob, or a list of globs"),

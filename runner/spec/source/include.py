@@ -3,7 +3,11 @@
     main ──include──► a, b ──include──► c        c is under a, a under b, b under main
 
 What is under gives way: the including file wins, and of two included ones the later. Stages and queues
-give way to nobody, so a second definition of one is a problem.
+give way to nobody, so a second definition of one is a problem. A job is changed by the file that includes it:
+
+    a: {test: {run: make, env: {A: 1}, timeout: 5m}}       mappings are joined, all else is replaced,
+    main: {test: {env: {B: 2}, timeout: null}}             and null takes away what is under it
+    ──► {test: {run: make, env: {A: 1, B: 2}}}
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ DEFINED_ONCE = {
 MERGED = ("params", "env", "defaults", "limits")
 """Sections that are put together key by key."""
 
+_WHAT_IT_DOES = ("run", "steps", "uses")
+"""Keys of a job of which it has one: where a file says another, that goes."""
+
 MAX_CHAIN = 32
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -45,7 +52,7 @@ def include_all(source: SourceDocument) -> tuple[SourceDocument, list[LocatedDia
     if "include" not in source.data:
         return source, []
     gathering = _Gathering()
-    entries = gathering.gather(source, (_real_path(source),))
+    entries = gathering.without_removed(gathering.gather(source, (_real_path(source),)))
     traps = (*source.traps, *gathering.traps)
     whole = source.with_root(source.root.with_entries(entries), traps)
     return replace(whole, included=(*source.included, *gathering.texts)), gathering.diagnostics
@@ -59,6 +66,8 @@ class _Gathering:
     traps: list[LocatedDiagnostic] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
+    removed: set[tuple[str, str]] = field(default_factory=set)
+    """Keys of jobs that a file takes away from one that it includes."""
 
     def gather(self, source: SourceDocument, chain: tuple[Path, ...]) -> _Entries:
         """Return the top-level entries of a file with those of the files it includes under them."""
@@ -70,7 +79,27 @@ class _Gathering:
             if other is not None:
                 self.texts.append(other.mark.text)
                 under = self._lay(self.gather(other, (*chain, _real_path(other))), under)
-        return self._lay(own, under)
+        return self._lay(own, under, is_own=True)
+
+    def without_removed(self, entries: _Entries) -> _Entries:
+        """Leave out the keys of jobs that were taken away; where there is a default of that, it is to see so."""
+        if not self.removed:
+            return entries
+        defaults = entries["defaults"].entries() if "defaults" in entries else {}
+        usual = defaults["job"].entries() if "job" in defaults else {}
+        jobs = {
+            name: job.with_entries(
+                {
+                    key: node
+                    for key, node in job.entries().items()
+                    if node.data is not None or key in usual or (name, key) not in self.removed
+                }
+            )
+            if isinstance(job.data, dict)
+            else job
+            for name, job in entries["jobs"].entries().items()
+        }
+        return {**entries, "jobs": entries["jobs"].with_entries(jobs)}
 
     def _paths_to_include(self, source: SourceDocument) -> list[tuple[DataPath, str]]:
         if "include" not in source.data:
@@ -126,15 +155,15 @@ class _Gathering:
         self.traps += other.traps
         return True
 
-    def _lay(self, over: _Entries, under: _Entries) -> _Entries:
-        """Put the entries of one file over those of another."""
+    def _lay(self, over: _Entries, under: _Entries, *, is_own: bool = False) -> _Entries:
+        """Put the entries of one file over those of another; `is_own`: it includes that."""
         laid = {**under, **over}
         for section in (*DEFINED_ONCE, *MERGED):
             if section in over and section in under:
-                laid[section] = self._lay_section(section, over[section], under[section])
+                laid[section] = self._lay_section(section, over[section], under[section], is_own)
         return laid
 
-    def _lay_section(self, section: str, over: SourceNode, under: SourceNode) -> SourceNode:
+    def _lay_section(self, section: str, over: SourceNode, under: SourceNode, is_own: bool) -> SourceNode:
         if under.data is None or not (over.data is None or isinstance(over.data, dict)):
             return over
         if not isinstance(under.data, dict):
@@ -143,9 +172,23 @@ class _Gathering:
                 where.diagnostic("include-section", f"'{section}' is a mapping, here it is not")
             )
             return over
-        if section in DEFINED_ONCE:
-            self._refuse_doubles(DEFINED_ONCE[section], over.entries(), under.entries())
-        return (over if over.data else under).with_entries({**under.entries(), **over.entries()})
+        mine, theirs = over.entries(), under.entries()
+        if section == "jobs" and is_own:
+            mine = {name: self._lay_job(name, job, theirs.get(name)) for name, job in mine.items()}
+        elif section in DEFINED_ONCE:
+            self._refuse_doubles(DEFINED_ONCE[section], mine, theirs)
+        return (over if over.data else under).with_entries({**theirs, **mine})
+
+    def _lay_job(self, name: str, over: SourceNode, under: SourceNode | None) -> SourceNode:
+        """Return a job of an included file with what the including one says of it."""
+        if under is None or not isinstance(under.data, dict) or not isinstance(over.data, dict):
+            return over
+        mine, theirs = over.entries(), under.entries()
+        if any(mine[key].data is not None for key in _WHAT_IT_DOES if key in mine):
+            theirs = {key: node for key, node in theirs.items() if key not in _WHAT_IT_DOES or key in mine}
+        self.removed |= {(name, key) for key, node in mine.items() if node.data is None and key in theirs}
+        changed = {k: _joined(node, theirs[k]) if k in theirs else node for k, node in mine.items()}
+        return over.with_entries({**theirs, **changed})
 
     def _refuse_doubles(self, what: str, over: _Entries, under: _Entries) -> None:
         for name in [name for name in over if name in under]:
@@ -155,6 +198,17 @@ class _Gathering:
             self.diagnostics.append(
                 where.diagnostic("defined-twice", message, help="rename or remove one of them")
             )
+
+
+def _joined(over: SourceNode, under: SourceNode) -> SourceNode:
+    """Return mappings as one, without what `over` has as null; of all else what is over."""
+    if not isinstance(over.data, dict) or not isinstance(under.data, dict):
+        return over
+    mine, theirs = over.entries(), under.entries()
+    kept = {key: node for key, node in mine.items() if node.data is not None or key not in theirs}
+    rest = {key: node for key, node in theirs.items() if key not in mine}
+    changed = {key: _joined(node, theirs[key]) if key in theirs else node for key, node in kept.items()}
+    return under.with_entries({**rest, **changed})
 
 
 def not_yaml_by_name(file: Path) -> str | None:
