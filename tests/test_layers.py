@@ -28,6 +28,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "runner"
 PACKAGES = (
     "testing",
     "cli",
+    "importers",
     "file_tests",
     "api",
     "composition",

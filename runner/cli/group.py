@@ -39,6 +39,10 @@ COMMANDS = {
     ),
     "handlers": Entry("List the kinds of handlers, or explain one.", "runner.cli.handlers:command"),
     "new": Entry("Write a first workflow with a test, or copy an example.", "runner.cli.new:command"),
+    "import": Entry(
+        "Make an mprun file of a workflow of GitHub, a Taskfile and others.",
+        "runner.cli.jobs.importing:command",
+    ),
     "dlq": Entry("Look at dead letters, and put them back.", "runner.cli.dead_letters:command"),
     "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
     "top": Entry("Watch a run on a terminal, and act on it.", "runner.cli.watching.top:command"),

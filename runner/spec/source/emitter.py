@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from runner.facts import dataclass
 from runner.spec.diagnostics import DataPath
@@ -46,13 +46,41 @@ Comment = Callable[[DataPath], str]
 """Returns what to say behind the value at a path; the empty text is nothing."""
 
 
+Above = Callable[[DataPath], Sequence[str]]
+"""Returns the lines of comment to write above the entry at a path; the empty text is an empty line."""
+
+
 def _nothing(_: DataPath) -> str:
     return ""
 
 
-def emit(value: Any, comment: Comment = _nothing) -> str:
+def _no_lines(_: DataPath) -> Sequence[str]:
+    return ()
+
+
+class _Said(NamedTuple):
+    """What is said of values: behind them on their lines, and on lines of its own."""
+
+    behind: Comment = _nothing
+    above: Above = _no_lines
+
+    def lines(self, path: DataPath, indent: str) -> Iterator[tuple[str, str]]:
+        yield from ((f"{indent}# {line}" if line else "", "") for line in self.above(path))
+
+    def is_above_any(self, value: Any, path: DataPath) -> bool:
+        """Say whether a line of comment belongs into a value, which then can't stand on one line."""
+        return self.above is not _no_lines and any(
+            self.above((*path, key)) or self.is_above_any(each, (*path, key)) for key, each in _entries(value)
+        )
+
+
+def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+
+
+def emit(value: Any, comment: Comment = _nothing, above: Above = _no_lines) -> str:
     """Return a document. Values that one comment holds for may share a line, with the comment behind them."""
-    lines = [*_block(value, (), "", comment)]
+    lines = [*_block(value, (), "", _Said(comment, above))]
     widths = (cells(line) for line, said in lines if said)
     longest = max((width for width in widths if width <= _COMMENT_COLUMN), default=0)
     padded = ((line + " " * (longest - cells(line)), said) if said else (line, "") for line, said in lines)
@@ -61,7 +89,7 @@ def emit(value: Any, comment: Comment = _nothing) -> str:
 
 def emit_block(value: Any, indent: str) -> list[str]:
     """Return the lines of a collection, or of a text of several lines, each behind `indent`."""
-    return [line for line, _ in _block(value, (), indent, _nothing)]
+    return [line for line, _ in _block(value, (), indent, _Said())]
 
 
 def emit_flow(value: Any) -> str:
@@ -110,43 +138,54 @@ def _quoted(text: str) -> str:
     return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _block(value: Any, path: DataPath, indent: str, comment: Comment) -> Iterator[tuple[str, str]]:
+def _block(value: Any, path: DataPath, indent: str, said: _Said) -> Iterator[tuple[str, str]]:
     """Yield the lines of a value that is the whole document, or stands below its key, each with what to say of it."""
     if isinstance(value, dict) and value:
         for key, each in value.items():
-            yield from _entry(f"{indent}{emit_scalar(key)}:", each, (*path, key), indent, comment)
+            yield from said.lines((*path, key), indent)
+            yield from _entry(f"{indent}{emit_scalar(key)}:", each, (*path, key), indent, said)
     elif isinstance(value, list | tuple) and value:
         for number, each in enumerate(value):
-            yield from _listed(each, (*path, number), indent, comment)
+            yield from said.lines((*path, number), indent)
+            yield from _listed(each, (*path, number), indent, said)
     else:
-        yield f"{indent}{emit_flow(value)}", comment(path)
+        yield f"{indent}{emit_flow(value)}", said.behind(path)
 
 
-def _entry(head: str, value: Any, path: DataPath, indent: str, comment: Comment) -> Iterator[tuple[str, str]]:
-    said = _said_of_all(value, path, comment)
+def _entry(head: str, value: Any, path: DataPath, indent: str, said: _Said) -> Iterator[tuple[str, str]]:
+    behind = _said_of_all(value, path, said.behind)
     if isinstance(value, str) and "\n" in value.rstrip("\n") and _fits_block(value):
-        yield f"{head} |{'' if value.endswith(chr(10)) else '-'}", said[0]
+        yield f"{head} |{'' if value.endswith(chr(10)) else '-'}", behind[0]
         yield from (
             (f"{indent}{_STEP}{line}".rstrip(" "), "") for line in value.removesuffix("\n").split("\n")
         )
         return
     flow = f"{head} {emit_flow(value)}"
     if not isinstance(value, dict | list | tuple):
-        yield f"{head} {emit_scalar(value)}", said[0]
-    elif not value or (len(said) == 1 and len(flow) <= WIDTH and len(path) > 1 and _depth(value) <= 3):
-        yield flow, said[0]
+        yield f"{head} {emit_scalar(value)}", behind[0]
+    elif not value or (
+        len(behind) == 1
+        and len(flow) <= WIDTH
+        and len(path) > 1
+        and _depth(value) <= 3
+        and not said.is_above_any(value, path)
+        and not _has_lines(value)
+    ):
+        yield flow, behind[0]
     else:
         yield head, ""
-        yield from _block(value, path, indent + _STEP, comment)
+        yield from _block(value, path, indent + _STEP, said)
 
 
-def _listed(value: Any, path: DataPath, indent: str, comment: Comment) -> Iterator[tuple[str, str]]:
-    said = _said_of_all(value, path, comment)
+def _listed(value: Any, path: DataPath, indent: str, said: _Said) -> Iterator[tuple[str, str]]:
+    behind = _said_of_all(value, path, said.behind)
     flow = f"{indent}- {emit_flow(value)}"
-    if not isinstance(value, dict | list | tuple) or not value or (len(said) == 1 and len(flow) <= WIDTH):
-        yield flow, said[0]
+    is_short = len(behind) == 1 and len(flow) <= WIDTH and not said.is_above_any(value, path)
+    is_short = is_short and not _has_lines(value)
+    if not isinstance(value, dict | list | tuple) or not value or is_short:
+        yield flow, behind[0]
         return
-    lines = [*_block(value, path, indent + _STEP, comment)]
+    lines = [*_block(value, path, indent + _STEP, said)]
     first, its = lines[0]
     yield f"{indent}- {first.lstrip(' ')}", its
     yield from lines[1:]
@@ -167,6 +206,16 @@ def _depth(value: Any) -> int:
     below = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return (
         1 + max((_depth(each) for each in below), default=0) if isinstance(value, dict | list | tuple) else 0
+    )
+
+
+def _has_lines(value: Any) -> bool:
+    """Say whether a value of a mapping in a collection is a text of several lines, which reads best as a block."""
+    if isinstance(value, str):
+        return "\n" in value.rstrip("\n") and _fits_block(value)
+    return any(
+        _has_lines(each) and not (isinstance(value, list) and isinstance(each, str))
+        for _, each in _entries(value)
     )
 
 

@@ -21,7 +21,17 @@ from runner.spec.source.parser import compose
 from runner.spec.source.positions import Location, Mark, SourceDocument, SourceNode, Text
 from runner.spec.suggestions import nearest
 
-__all__ = ["DataPath", "Location", "Part", "SourceDocument", "SourceNode", "read", "read_text", "read_value"]
+__all__ = [
+    "DataPath",
+    "Location",
+    "Part",
+    "SourceDocument",
+    "SourceNode",
+    "read",
+    "read_characters",
+    "read_text",
+    "read_value",
+]
 
 MAX_BYTES = 16 * 1024 * 1024
 _STDIN = Path("/dev/stdin")
@@ -38,6 +48,11 @@ def read(path: Path, shown: str | None = None, used: tuple[UseSite, ...] = ()) -
     """
     file = str(path) if shown is None else shown
     return _source(Text(file, _decode(file, _read_bytes(path, file)), used), path)
+
+
+def read_characters(path: Path) -> str:
+    """Return the text of a file that need be no YAML. Raises SpecError as `read` does."""
+    return _decode(str(path), _read_bytes(path, str(path)))
 
 
 def read_text(text: str, file: str, path: Path | None = None) -> SourceDocument:
