@@ -33,7 +33,7 @@ from runner.cli.main import main
 from runner.loader.load import check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 HOME = "/home/me"
 """What a page calls the folder in which its commands are run."""
 
@@ -107,6 +107,11 @@ def steps_of(block: Block) -> list[Step]:
         else:
             steps[-1].expected.append(line)
     return steps
+
+
+def name_of(page: Path) -> str:
+    """What a case is called: `docs/recipes/rate.md` and `docs/README.md` are two pages."""
+    return str(page.relative_to(ROOT))
 
 
 def has_many_runs(page: Path) -> bool:
@@ -194,7 +199,7 @@ def terminal_env(plain_env: dict[str, str], mprun: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] * has_many_runs(page), id=page.name) for page in PAGES],
+    [pytest.param(page, marks=[pytest.mark.slow] * has_many_runs(page), id=name_of(page)) for page in PAGES],
 )
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, terminal_env: dict[str, str]) -> None:
     wrong: list[str] = []
@@ -230,7 +235,7 @@ def played(block: Block, folder: Path, env: dict[str, str]) -> Iterator[str]:
         block.page.write_text(text.replace(block.text, "\n".join(printed) + "\n", 1), encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_block_that_could_be_tested_is_left_out(page: Path) -> None:
     """A block without `file=` is an extract, and only pictures, shell for elsewhere and output may be that."""
     loose = [
@@ -242,7 +247,7 @@ def test_no_block_that_could_be_tested_is_left_out(page: Path) -> None:
     assert [] == loose
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     broken = [link for link in links if not leads_somewhere(page, link)]
@@ -352,7 +357,7 @@ def test_every_module_that_a_page_names_is_there() -> None:
     assert [] == lost
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_workflow_of_a_page_keeps_what_a_death_would_lose(page: Path, tmp_path: Path) -> None:
     """But for the one that shows the warning: who recommends a class recommends what to say of its state too."""
     blocks = [block for block in blocks_of(page) if block.file is not None]
