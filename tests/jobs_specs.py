@@ -25,6 +25,7 @@ def job(
     fail_fast: bool = True,
     max_parallel: int | None = None,
     values: tuple[str, ...] = (),
+    manual: bool = False,
     **facts: Any,
 ) -> JobSpec:
     """A job. `needs` are names with spaces between; with `legs` it has a matrix, and legs `a (1)`, `a (2)` …"""
@@ -38,4 +39,5 @@ def job(
         has_matrix=bool(legs),
         fail_fast=fail_fast,
         max_parallel=max_parallel,
+        manual=manual,
     )

@@ -25,7 +25,15 @@ class JobsChoice:
     """Which jobs are to run, and how many at once; None is one for each core."""
 
     names: Sequence[str] = ()
+    """These with what they need; without any, those that run without being named."""
     at_once: int | None = None
+    only: Sequence[str] = ()
+    """Just these."""
+    skip: Sequence[str] = ()
+    force: bool = False
+    """Also what is up to date."""
+    all: bool = False
+    """All of the file, also what runs only where it is named."""
 
 
 def checked_plan(
@@ -68,26 +76,35 @@ def checked_spec(
 
 def plan_chosen(spec: WorkflowSpec, choice: JobsChoice) -> Plan:
     """Return the plan of a checked workflow, or of some of its jobs. Raises `UsageError` where it has none of them."""
-    spec = _chosen(spec, choice)
     if not spec.jobs:
+        if choice not in (JobsChoice(), JobsChoice(all=True)):
+            raise UsageError(f"'{spec.path}' has stages and no jobs: {_options_of(choice)} for those")
         from runner.spec.plan import make_plan
 
         return make_plan(spec)
     from runner.jobs.plan import plan_for
+    from runner.jobs.selection import Selection
 
-    return plan_for(spec, choice.at_once)
+    names, only, skip = (tuple(map(_as_utf8, each)) for each in (choice.names, choice.only, choice.skip))
+    if names and only:
+        raise UsageError(
+            "--only runs just what it names, and a job named without it runs with what it needs: keep one of the two"
+        )
+    given = replace(spec.given, exact=bool(only or skip), force=choice.force)
+    selection = None if choice.all else Selection(names, only, skip)
+    return plan_for(replace(spec, given=given), choice.at_once, selection)
 
 
-def _chosen(spec: WorkflowSpec, choice: JobsChoice) -> WorkflowSpec:
-    if choice == JobsChoice():
-        return spec
-    if not spec.jobs:
-        raise UsageError(f"'{spec.path}' has stages and no jobs: --job and --jobs are for those")
-    if not choice.names:
-        return spec
-    from runner.jobs.plan import select_jobs
-
-    return replace(spec, jobs=select_jobs(spec.jobs, map(_as_utf8, choice.names)))
+def _options_of(choice: JobsChoice) -> str:
+    given = {
+        "names": choice.names,
+        "--only": choice.only,
+        "--skip": choice.skip,
+        "--force": choice.force,
+        "--jobs": choice.at_once,
+    }
+    found = [option for option, value in given.items() if value]
+    return f"{' and '.join(found)} {'is' if found != ['names'] and len(found) == 1 else 'are'}"
 
 
 def _as_utf8(name: str) -> str:

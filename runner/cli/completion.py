@@ -1,6 +1,9 @@
-"""`mprun completion`: the script that a shell needs to complete mprun's commands, options and files."""
+"""`mprun completion`: the script that a shell needs to complete mprun's commands, options, files and names of jobs."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +11,9 @@ from runner.cli import COMPLETE_VARIABLE
 from runner.cli.options import examples
 from runner.cli.output import write
 from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 EXAMPLES = examples(
     'eval "$(mprun completion bash)"       in ~/.bashrc',
@@ -31,3 +37,21 @@ def command(shell: str) -> int:
     group = click.get_current_context().find_root().command
     write(found(group, {}, "mprun", COMPLETE_VARIABLE).source())
     return 0
+
+
+def complete_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the jobs of FILE that begin so; none where it is no file of jobs, or is not right yet."""
+    from click.shell_completion import CompletionItem
+
+    from runner.loader.load import MISSING_PARAM, check
+
+    file = ctx.params.get("file")
+    if not isinstance(file, Path) or not file.is_file():
+        return []
+    spec = check(file, forgiven=frozenset({MISSING_PARAM})).spec
+    typed = set(ctx.params.get(param.name or "") or ())
+    return [
+        CompletionItem(job.name, help=" ".join(job.description.split()))
+        for job in (() if spec is None else spec.jobs)
+        if job.name.startswith(incomplete) and job.name not in typed
+    ]

@@ -30,9 +30,9 @@ def command(file: Path, form: str, params: Sequence[str], overrides: Sequence[st
 
     Jobs are drawn by what they need: as text in waves, else with an arrow from each job to those that need it.
     """
-    from runner.cli.checking import checked_plan
+    from runner.cli.checking import JobsChoice, checked_plan
 
-    plan = checked_plan(file, params, overrides)
+    plan = checked_plan(file, params, overrides, choice=JobsChoice(all=True))
     if plan.jobs:
         from runner.render.graph import draw_jobs
 

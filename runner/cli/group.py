@@ -27,6 +27,7 @@ COMMANDS = {
     "run": Entry("Run a workflow. `mprun FILE` does the same.", "runner.cli.run:command"),
     "map": Entry("Run a command for each of many items, as xargs and parallel do.", "runner.cli.map:command"),
     "validate": Entry("Check files and show every problem; start nothing.", "runner.cli.validate:command"),
+    "list": Entry("List what a file has to run, and the params it takes.", "runner.cli.jobs.list:command"),
     "plan": Entry("Show every worker and queue that a run would have.", "runner.cli.plan:command"),
     "expand": Entry(
         "Print a file with all that it is put together from, and where each value is from.",

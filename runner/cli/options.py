@@ -80,6 +80,9 @@ class RunOptions:
     junit: Path | None = None
     job: Sequence[str] = ()
     jobs: int | None = None
+    only: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    force: bool = False
     record: bool = True
     bell: bool | None = None
     metrics: Sequence[str] = ()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli import CLOSE_TIMEOUT
+from runner.cli.completion import complete_jobs
 from runner.cli.gc_tuning import resume_collection
 from runner.cli.options import FILE, Decorated, RunOptions, examples, values, workflow_file
 from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
@@ -180,6 +181,26 @@ def how_jobs_run(command: Decorated) -> Decorated:
     return command
 
 
+_only = click.option(
+    "--only",
+    metavar="NAME",
+    multiple=True,
+    help="Run just this job, leg or glob, without what it needs: as if that had passed. May be repeated.",
+)
+_skip = click.option(
+    "--skip",
+    metavar="NAME",
+    multiple=True,
+    help="Leave out this job, leg or glob: what needs it runs as if it had passed, and what it alone needs does not"
+    " run. May be repeated.",
+)
+_force = click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Run the jobs though they are up to date, with those that they need.",
+)
+
 EXAMPLES = examples(
     "mprun run workflows/baozi.yaml",
     "mprun run workflows/baozi.yaml --param buns=5",
@@ -187,14 +208,14 @@ EXAMPLES = examples(
     "mprun run workflows/baozi.yaml --transport inline    in one process, for pdb",
     "mprun run workflows/baozi.yaml --log json 2> events.jsonl",
     "mprun run workflows/jobs-demo.yaml --output group --junit junit.xml",
-    "mprun run workflows/jobs-demo.yaml --job lint        that, and what it needs",
-    "mprun workflows/jobs-demo.yaml lint                  the same",
+    "mprun workflows/jobs-demo.yaml lint 'test*'          these, and what they need",
+    "mprun workflows/jobs-demo.yaml --skip lint --force   all but that, up to date or not",
 )
 
 
 @click.command(epilog=EXAMPLES)
 @workflow_file
-@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs)
 @values
 @click.option(
     "--transport", type=click.Choice(["leased", "joinable", "inline"]), help="Run on this transport instead."
@@ -204,13 +225,19 @@ EXAMPLES = examples(
     "--job",
     metavar="NAME",
     multiple=True,
-    help="Run only this job, or this leg such as 'test (3.11)', and what it needs. May be repeated.",
+    help="Run this job, or this leg such as 'test (3.11)', or all that are like a glob such as 'test*', and what they"
+    " need. May be repeated.",
 )
+@_only
+@_skip
+@_force
 @how_jobs_run
 def command(
     file: Path, names: Sequence[str], params: Sequence[str], overrides: Sequence[str], **options: Any
 ) -> int:
     """Run a workflow to its end. FILE may be `-`, which is standard input; a JOB is the same as --job JOB.
+
+    Without any JOB the jobs that `default` names run, or all that are not `manual`. `mprun list FILE` shows them.
 
     The file is checked first; if anything is wrong, every problem is shown and nothing starts. stdout belongs
     to the handlers, and to what jobs print; events, the live view and the end of the run go to stderr.
@@ -223,7 +250,10 @@ def command(
     chosen = RunOptions(**options)
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
-    return run_as_chosen(file, params, overrides, chosen, JobsChoice((*chosen.job, *names), chosen.jobs))
+    choice = JobsChoice(
+        (*chosen.job, *names), chosen.jobs, only=chosen.only, skip=chosen.skip, force=chosen.force
+    )
+    return run_as_chosen(file, params, overrides, chosen, choice)
 
 
 def run_as_chosen(

@@ -120,6 +120,8 @@ class JobRequest:
     """Seconds between the signal that asks to end and the one that can't be refused."""
     up_to_date: UpToDateCheck | None = None
     """For a job with `inputs`."""
+    force: bool = False
+    """Whether it runs though it is up to date."""
     notice: str = ""
     """What its log says first, where it has been begun before by a runner that is gone."""
 
@@ -278,6 +280,7 @@ class RequestBuilder:
             idle_timeout=leg.idle_timeout,
             grace=self._plan.limits.stop_timeout,
             up_to_date=self._up_to_date(leg, fill, directory, dotenv) if leg.inputs else None,
+            force=self._plan.given.force,
             notice=notice,
         )
 

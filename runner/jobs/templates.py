@@ -19,8 +19,8 @@ Only where a script is one reference and nothing else is it that value: `run: ${
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field, fields, is_dataclass, replace
 from typing import Any
 
 from runner.facts import dataclass
@@ -30,10 +30,12 @@ from runner.spec.expressions.ast import Reference as InCondition
 from runner.spec.expressions.ast import walk
 from runner.spec.expressions.evaluate import NeedContext, parse_condition
 from runner.spec.jobs.commands import CommandSpec
-from runner.spec.jobs.model import LegSpec
-from runner.spec.references import TextReference, fill_text, is_one_reference
+from runner.spec.jobs.model import JobSpec, LegSpec
+from runner.spec.references import TextReference, fill_text, is_one_reference, names_used
 from runner.spec.shell_quoting import as_script
 
+ARGS = "args"
+"""The name of what stands behind `--` on the command line: a list of words."""
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -90,6 +92,36 @@ class TemplateFiller:
 def names_in_conditions(jobs: Any) -> set[tuple[str, ...]]:
     """Return the names that the conditions of some jobs refer to, such as `("params", "speed")`."""
     return {names for text in _conditions(jobs) for names in _names_in(text)}
+
+
+def names_of_leg(leg: LegSpec) -> set[tuple[str, ...]]:
+    """Return the names that the texts and the conditions of a leg refer to, such as `("needs", "build", "result")`."""
+    return {names for condition, text in _texts_of(leg, "") for names in _names_of(condition, text)}
+
+
+def takes_arguments(job: JobSpec) -> bool:
+    """Say whether a job does something with the arguments after `--`."""
+    return any(names == (ARGS,) for leg in job.legs for names in names_of_leg(leg))
+
+
+def _names_of(field: str, text: str) -> Iterable[tuple[str, ...]]:
+    return _names_in(text) if field == "condition" else names_used(text)
+
+
+def _texts_of(fact: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the texts in some facts that may refer to something, each with the field that it is in."""
+    if isinstance(fact, str):
+        if "${{" in fact or (name == "condition" and fact):
+            yield name, fact
+    elif is_dataclass(fact):
+        for each in fields(fact):
+            yield from _texts_of(getattr(fact, each.name), each.name)
+    elif isinstance(fact, Mapping):
+        for value in fact.values():
+            yield from _texts_of(value, name)
+    elif isinstance(fact, tuple):
+        for value in fact:
+            yield from _texts_of(value, name)
 
 
 def _variable(number: int) -> str:

@@ -69,6 +69,9 @@ from runner.spec.source.reader import read, read_text
 if TYPE_CHECKING:
     from runner.spec.file_tests.model import FileTest
 
+MISSING_PARAM = "missing-param"
+"""The code of the problem that a param has no value, as nobody has given it one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -98,12 +101,18 @@ def load(path: str | Path, *, params: Sequence[str] = (), overrides: Sequence[st
 
 
 def check(
-    path: Path, *, params: Sequence[str] = (), overrides: Sequence[str] = (), text: str | None = None
+    path: Path,
+    *,
+    params: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    text: str | None = None,
+    forgiven: frozenset[str] = frozenset(),
 ) -> Checked:
     """
     Check a file and return its spec with its problems. Bad input is a problem, never an exception.
 
-    With `text` that is what stands in the file, whatever it holds now.
+    With `text` that is what stands in the file, whatever it holds now. Errors whose code is `forgiven` do not cost the
+    spec, which is then for looking at, and not for running.
     """
     try:
         source = read(path) if text is None else read_text(text, str(path), path)
@@ -112,7 +121,8 @@ def check(
     checking = _Checking(source, path)
     spec = checking.run(params, overrides)
     diagnostics = tuple(in_file_order(_once_for_slips([*checking.told()])))
-    return Checked(None if errors_only(diagnostics) else spec, diagnostics, checking.source, checking.tests)
+    grave = [each for each in errors_only(diagnostics) if each.code not in forgiven]
+    return Checked(None if grave else spec, diagnostics, checking.source, checking.tests)
 
 
 def _once_for_slips(diagnostics: Sequence[LocatedDiagnostic]) -> Iterator[LocatedDiagnostic]:
@@ -201,7 +211,7 @@ class _Checking:
             from runner.loader.job_defaults import with_job_defaults  # only those who have some wait for it
 
             self.source = with_job_defaults(self.source)
-            self.diagnostics += self.source.place_all(check_defaults(self.source))
+        self.diagnostics += self.source.place_all(check_defaults(self.source))
 
     @property
     def _has_job_defaults(self) -> bool:

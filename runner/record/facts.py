@@ -37,6 +37,7 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "included": dict(plan.given.included),
         "params": plan.given.params,
         "overrides": plan.given.overrides,
+        **({"exact": True} if plan.given.exact else {}),
         "argv": sys.argv,
         "cwd": _current_folder(),
         "transport": plan.transport,

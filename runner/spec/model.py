@@ -475,6 +475,10 @@ class Given:
     """The file itself."""
     included: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The files that it includes, each with its text."""
+    exact: bool = False
+    """Of jobs, whether some run without all that they need, as `--only` and `--skip` have it."""
+    force: bool = False
+    """Whether jobs run though they are up to date."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -516,6 +520,13 @@ class WorkflowSpec:
         NOTIFY_MEANS,
         default=(),
         more={"examples": [[{"on": "failed", "run": ["notify-send", "mprun"]}]]},
+    )
+    default: tuple[str, ...] = key(
+        texts(text(minLength=1), "the name of a job, a glob of names, or a list of these"),
+        "The jobs of a run that names none, by name or glob, with what they need. Without it these are all that are "
+        "not `manual`. For files with jobs.",
+        default=(),
+        more={"examples": [["lint", "test*"]]},
     )
     params: Mapping[str, Any] = field(default_factory=dict)
     """Values by name, after `--param` and defaults."""

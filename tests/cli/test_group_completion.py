@@ -12,9 +12,9 @@ import pytest
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def completions(run_mprun: RunMprun, words: str, index: int) -> list[str]:
+def completions(run_mprun: RunMprun, words: str, index: int, **where: Path) -> list[str]:
     asked = {"_MPRUN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index)}
-    return run_mprun(env=asked).stdout.split()
+    return run_mprun(env=asked, **where).stdout.split()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -58,3 +58,25 @@ def test_commands_choices_and_files_are_completed(
     run_mprun: RunMprun, words: str, index: int, expected: list[str]
 ) -> None:
     assert completions(run_mprun, words, index) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "expected"),
+    [
+        ("mprun shop.yaml ", 2, ["plain,lint", "plain,test"]),
+        ("mprun run shop.yaml te", 3, ["plain,test"]),
+        ("mprun run shop.yaml lint ", 4, ["plain,test"]),
+        ("mprun none.yaml ", 2, []),
+    ],
+)
+def test_the_jobs_of_the_file_are_completed(
+    run_mprun: RunMprun,
+    tmp_path: Path,
+    words: str,
+    index: int,
+    expected: list[str],
+) -> None:
+    file = "name: shop\nparams: {v: {type: string}}\njobs: {lint: {run: 'true'}, test: {run: '${{ params.v }}'}}\n"
+    (tmp_path / "shop.yaml").write_text(file, encoding="utf-8")
+
+    assert completions(run_mprun, words, index, cwd=tmp_path) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.errors import UsageError
 from runner.facts import dataclass
@@ -13,6 +14,9 @@ from runner.record.reader import RunView
 from runner.record.summary import RunSummary
 from runner.store.run_folder import RunFolder, home
 from runner.text import visible
+
+if TYPE_CHECKING:
+    from runner.cli.checking import JobsChoice
 
 STDIN = Path("-")
 """What stands for standard input where a file is named."""
@@ -31,6 +35,8 @@ class Past:
     overrides: Sequence[str]
     jobs: Sequence[str]
     """The ids of its legs."""
+    exact: bool = False
+    """Whether some of these had to do without what they need."""
     more_params: Sequence[str] = ()
     """What it is given now, on top of that."""
     more_overrides: Sequence[str] = ()
@@ -51,6 +57,12 @@ class Past:
         gone = [f"-{word} {each}" for word, then, now in pairs for each in then if each not in now]
         new = [f"+{word} {each}" for word, then, now in pairs for each in now if each not in then]
         return ["--- given then", "+++ given now", *gone, *new] if gone or new else []
+
+    def choice(self, jobs: Sequence[str], at_once: int | None) -> JobsChoice:
+        """Return what has these jobs run, with or without what they need, as the run had its own."""
+        from runner.cli.checking import JobsChoice
+
+        return JobsChoice(only=jobs, at_once=at_once) if self.exact and jobs else JobsChoice(jobs, at_once)
 
     @property
     def was_piped(self) -> bool:
@@ -102,6 +114,7 @@ def past_run(summary: RunSummary, view: RunView, more: More | None = None) -> Pa
         params=params,
         overrides=overrides,
         jobs=facts.get("jobs") or (),
+        exact=bool(facts.get("exact")),
         more_params=given.params,
         more_overrides=given.overrides,
     )

@@ -59,8 +59,6 @@ EXAMPLES = examples(
 def command(run: str, failed: bool, start: str | None, only: str | None, as_then: bool, **shown: Any) -> int:
     if sum((failed, start is not None, only is not None)) > 1:
         raise UsageError("--failed, --from and --only exclude one another")
-    from runner.cli.checking import JobsChoice
-
     summary, run_folder = chosen_run(run)
     with look_into(summary, run_folder) as view:
         past = past_run(summary, view)
@@ -71,7 +69,7 @@ def command(run: str, failed: bool, start: str | None, only: str | None, as_then
                 raise UsageError(f"run '{past.run}' has stages and no jobs: --from and --only are for those")
         text, chosen = _text_to_run(past, as_then=as_then), RunOptions(**shown)
         if not failed and start is None and only is None:
-            choice = JobsChoice(tuple(past.jobs), chosen.jobs)
+            choice = past.choice(tuple(past.jobs), chosen.jobs)
             return run_as_chosen(past.file, past.params, past.overrides, chosen, choice, text)
         part = _Part(past, past_legs(view), start=start, only=only)
     if failed and not part.failed:
@@ -121,13 +119,13 @@ class _Part:
 
     def prepare(self, text: str | None, at_once: int | None, home: Path, *, show_warnings: bool) -> Prepared:
         """Lay out the run of these. Raises `SpecError`, and `UsageError` where there is no such job."""
-        from runner.cli.checking import JobsChoice, checked_spec, plan_chosen
+        from runner.cli.checking import checked_spec, plan_chosen
 
         past = self.past
         spec = checked_spec(past.file, past.params, past.overrides, show_warnings=show_warnings, text=text)
         if (named := self.only or self.start) is not None:
             _require_job(named, spec.jobs)
-        plan = plan_chosen(spec, JobsChoice(self._names(spec.jobs), at_once))
+        plan = plan_chosen(spec, past.choice(self._names(spec.jobs), at_once))
         asked = f"`--{'only' if self.only else 'from'} {named}` asks for it"
         again = {leg.id: asked for job in plan.jobs for leg in job.legs if named in (job.name, leg.id)}
         return Prepared(plan, past_of(past.run, judge_jobs(plan, self.legs, home, again), goes_on=False))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.cli.checking import JobsChoice, checked_spec, plan_chosen
+from runner.cli.checking import checked_spec, plan_chosen
 from runner.cli.options import RunOptions
 from runner.cli.output import print_message, write
 from runner.cli.past_runs.kept_jobs import decision_lines, judge_jobs, past_legs
@@ -31,6 +31,7 @@ from runner.jobs.resumption import (
     past_of,
     with_unrecorded,
 )
+from runner.jobs.selection import plain_run
 from runner.loader.load import check as check_file
 from runner.record.reader import RunView
 from runner.record.resumption import take_up
@@ -145,7 +146,7 @@ def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, cho
     spec = checked_spec(past.file, past.params_now, past.overrides_now, show_warnings=warn, text=text)
     now = _legs_of(spec.jobs)
     gone = [leg for leg in past.jobs if leg not in now]
-    plan = plan_chosen(spec, JobsChoice(_wanted(past, spec, now), chosen.jobs))
+    plan = plan_chosen(spec, past.choice(_wanted(past, spec, now), chosen.jobs))
     if hindrances := in_the_way(run_obstacles(plan), Reached()):
         why = f"run '{past.run}' can't be gone on with: {hindrances[0].why}"
         raise ResumeRefused(f"{why}; `mprun rerun {past.run}` begins anew")
@@ -157,16 +158,21 @@ def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, cho
 
 
 def _wanted(past: Past, spec: WorkflowSpec, now: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the jobs that the run is about: where it had all of its file then, all that the file has now."""
+    """Return the jobs that the run is about: none where it named none, so that it has what the file has now."""
     if set(past.jobs) == set(now):
-        return ()
+        return tuple(past.jobs)
     then = check_file(past.file, params=past.params, overrides=past.overrides, text=past.text).spec
-    if then is None or set(_legs_of(then.jobs)) == set(past.jobs):
+    if then is None or (not past.exact and _legs_of_plain_run(then) == set(past.jobs)):
         return ()
     left = tuple(leg for leg in past.jobs if leg in now)
     if not left:
         raise ResumeRefused(f"'{spec.path}' has none of the jobs that run '{past.run}' had")
     return left
+
+
+def _legs_of_plain_run(spec: WorkflowSpec) -> set[str]:
+    names = plain_run(spec.jobs, spec.default)
+    return set(_legs_of([job for job in spec.jobs if job.name in names]))
 
 
 def _legs_of(jobs: Sequence[JobSpec]) -> dict[str, str]:

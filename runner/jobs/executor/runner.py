@@ -26,6 +26,8 @@ from runner.jobs.up_to_date import Fingerprint, UpToDate, UpToDateCheck
 from runner.process.child import adopt_orphans
 from runner.spec.model import JobResult
 
+_FORCED = "--force: it is up to date"
+
 
 class JobRunner:
     """Runs requests, one at a time."""
@@ -70,7 +72,8 @@ def _is_up_to_date(request: JobRequest) -> tuple[UpToDate, Fingerprint]:
     if request.up_to_date is None:
         return UpToDate(False, ""), Fingerprint()
     try:
-        return request.up_to_date.decide()
+        decision, before = request.up_to_date.decide()
+        return (UpToDate(False, _FORCED) if request.force and decision.holds else decision), before
     except OSError as error:
         return UpToDate(False, f"'{error.filename}' can't be read: {error.strerror}"), Fingerprint()
 

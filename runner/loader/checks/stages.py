@@ -441,8 +441,10 @@ def _collide(one: Address, other: Address) -> bool:
 
 
 def check_defaults(source: SourceDocument) -> Iterator[Diagnostic]:
-    """Find defaults of jobs in a file that has stages; those that it includes may be for others too."""
-    path = ("defaults", "job")
-    if "stages" in source.data and source.locate(path).file == source.file:
-        message = "'defaults.job' is for jobs, and this workflow has stages"
-        yield Diagnostic(path, "not-for-stages", message, "key", "write defaults: {stage: …}")
+    """Find what is said of jobs in a file that has stages; what it includes may be for others too."""
+    helps = {("defaults", "job"): "write defaults: {stage: …}", ("default",): "take it out: all stages run"}
+    for path, help_ in helps.items() if isinstance(source.data, dict) and "stages" in source.data else ():
+        above = source.data if len(path) == 1 else source.data.get(path[0])
+        if isinstance(above, dict) and path[-1] in above and source.locate(path).file == source.file:
+            message = f"'{'.'.join(path)}' is for jobs, and this workflow has stages"
+            yield Diagnostic(path, "not-for-stages", message, "key", help_)

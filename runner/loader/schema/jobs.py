@@ -24,6 +24,7 @@ def _job_keys() -> Fragment:
     services = named(closed_mapping(ServiceSpec), leg["services"]["description"])
     return {
         "description": job["description"],
+        "manual": job["manual"],
         "needs": job["needs"],
         "if": leg["if"],
         "strategy": _strategy(job),

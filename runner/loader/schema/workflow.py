@@ -51,6 +51,7 @@ def workflow_schema(
         ),
         "stages": named(_stage(kinds), "Stages by name: pools of worker processes.", minProperties=1),
         "jobs": _jobs(with_jobs),
+        "default": own["default"],
         **_shared_sections(),
         "defaults": _defaults(with_jobs),
         "limits": own["limits"],

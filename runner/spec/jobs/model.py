@@ -325,4 +325,10 @@ class JobSpec:
         name="strategy.max-parallel",
         default=None,
     )
+    manual: bool = key(
+        BOOLEAN,
+        "Whether the job is a task of its own, such as a release: it runs only where it is named, as in `mprun FILE "
+        "JOB`, or where a job that runs needs it.",
+        default=False,
+    )
     description: str = key(TEXT, "What the job is for.", default="")
