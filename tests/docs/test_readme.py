@@ -57,4 +57,4 @@ def test_what_people_ask_are_questions() -> None:
 
 
 def test_it_is_short_enough_to_be_read() -> None:
-    assert len(text().splitlines()) <= 400
+    assert len(text().splitlines()) <= 250
