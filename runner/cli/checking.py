@@ -30,6 +30,8 @@ class JobsChoice:
     only: Sequence[str] = ()
     """Just these."""
     skip: Sequence[str] = ()
+    args: Sequence[str] = ()
+    """For `${{ args }}`."""
     force: bool = False
     """Also what is up to date."""
     all: bool = False
@@ -50,9 +52,11 @@ def checked_plan(
 
     Raises:
         SpecError: the file does not check. Nothing was printed yet; `main` prints the problems.
-        UsageError: the file has no such job, or none at all.
+        UsageError: the file has no such job, or none at all, or nobody takes the arguments that are given.
     """
-    return plan_chosen(checked_spec(file, params, overrides, show_warnings=show_warnings, text=text), choice)
+    plan = plan_chosen(checked_spec(file, params, overrides, show_warnings=show_warnings, text=text), choice)
+    _check_arguments(plan)
+    return plan
 
 
 def checked_spec(
@@ -90,9 +94,20 @@ def plan_chosen(spec: WorkflowSpec, choice: JobsChoice) -> Plan:
         raise UsageError(
             "--only runs just what it names, and a job named without it runs with what it needs: keep one of the two"
         )
-    given = replace(spec.given, exact=bool(only or skip), force=choice.force)
+    given = replace(spec.given, args=tuple(choice.args), exact=bool(only or skip), force=choice.force)
     selection = None if choice.all else Selection(names, only, skip)
     return plan_for(replace(spec, given=given), choice.at_once, selection)
+
+
+def _check_arguments(plan: Plan) -> None:
+    """Refuse arguments that nobody would get. Raises UsageError."""
+    from runner.jobs.templates import takes_arguments
+
+    if plan.given.args and not any(takes_arguments(leg) for job in plan.jobs for leg in job.legs):
+        raise UsageError(
+            "no job that runs takes arguments, and there are some behind `--`: a job does where its `run` has "
+            "`${{ args }}`"
+        )
 
 
 def _options_of(choice: JobsChoice) -> str:
@@ -101,10 +116,11 @@ def _options_of(choice: JobsChoice) -> str:
         "--only": choice.only,
         "--skip": choice.skip,
         "--force": choice.force,
+        "arguments behind `--`": choice.args,
         "--jobs": choice.at_once,
     }
     found = [option for option, value in given.items() if value]
-    return f"{' and '.join(found)} {'is' if found != ['names'] and len(found) == 1 else 'are'}"
+    return f"{' and '.join(found)} {'is' if len(found) == 1 and found[0].startswith('--') else 'are'}"
 
 
 def _as_utf8(name: str) -> str:

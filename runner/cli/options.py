@@ -90,6 +90,29 @@ class RunOptions:
     otel: bool = False
 
 
+class WithArguments(click.Command):
+    """A command in whose words those behind `--` are for what it runs, and none of its own."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """As `click` has it, with what is behind `--`."""
+        return [*super().collect_usage_pieces(ctx), "[-- ARG...]"]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take them away before the others are looked at."""
+        if "--" in args:
+            at = args.index("--")
+            args, ctx.meta[_ARGUMENTS] = args[:at], args[at + 1 :]
+        return super().parse_args(ctx, args)
+
+
+_ARGUMENTS = "mprun.arguments"
+
+
+def arguments_given() -> tuple[str, ...]:
+    """Return what stands behind `--` on the command line of a `WithArguments`."""
+    return tuple(click.get_current_context().meta.get(_ARGUMENTS, ()))
+
+
 def _refusing_in_json(command: Decorated) -> Decorated:
     @functools.wraps(command)
     def called(*args: Any, **given: Any) -> Any:

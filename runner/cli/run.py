@@ -20,7 +20,16 @@ import click
 from runner.cli import CLOSE_TIMEOUT
 from runner.cli.completion import complete_jobs
 from runner.cli.gc_tuning import resume_collection
-from runner.cli.options import FILE, Decorated, RunOptions, examples, values, workflow_file
+from runner.cli.options import (
+    FILE,
+    Decorated,
+    RunOptions,
+    WithArguments,
+    arguments_given,
+    examples,
+    values,
+    workflow_file,
+)
 from runner.cli.output import abandon_output, discard_output, has_room, in_github, output_mode, print_message
 from runner.cli.refusals import refusals_told
 from runner.cli.watching.notifying import finish_notifier, open_notifier, ring, tell_refused
@@ -213,7 +222,7 @@ EXAMPLES = examples(
 )
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, cls=WithArguments, options_metavar="[OPTIONS]")
 @workflow_file
 @click.argument("names", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs)
 @values
@@ -237,7 +246,8 @@ def command(
 ) -> int:
     """Run a workflow to its end. FILE may be `-`, which is standard input; a JOB is the same as --job JOB.
 
-    Without any JOB the jobs that `default` names run, or all that are not `manual`. `mprun list FILE` shows them.
+    Without any JOB the jobs that `default` names run, or all that are not `manual`. `mprun list FILE` shows them. What
+    stands behind `--` are the words of `${{ args }}` in the commands of the jobs: `mprun FILE test -- -k name`.
 
     The file is checked first; if anything is wrong, every problem is shown and nothing starts. stdout belongs
     to the handlers, and to what jobs print; events, the live view and the end of the run go to stderr.
@@ -251,7 +261,12 @@ def command(
     if chosen.transport:
         overrides = [*overrides, f"transport={chosen.transport}"]
     choice = JobsChoice(
-        (*chosen.job, *names), chosen.jobs, only=chosen.only, skip=chosen.skip, force=chosen.force
+        (*chosen.job, *names),
+        chosen.jobs,
+        only=chosen.only,
+        skip=chosen.skip,
+        args=arguments_given(),
+        force=chosen.force,
     )
     return run_as_chosen(file, params, overrides, chosen, choice)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from runner.facts import dataclass
 from runner.jobs.graph import StartLeg
 from runner.jobs.masking import Masker, unfit_secrets
-from runner.jobs.templates import TemplateFiller
+from runner.jobs.templates import TemplateFiller, takes_arguments
 from runner.jobs.up_to_date import UpToDateCheck
 from runner.spec.expressions.evaluate import Context, NeedContext
 from runner.spec.jobs.commands import CommandSpec, ReadySpec, ServiceSpec, StepSpec
@@ -235,7 +235,7 @@ class RequestBuilder:
 
     def up_to_date_check(self, leg: LegSpec, needs: Mapping[str, NeedContext]) -> UpToDateCheck:
         """Return what decides whether a leg has to run, given what the jobs that it needs came to."""
-        fill, _ = TemplateFiller(needs, self._secrets.values).of_leg(leg)
+        fill, _ = self._filler(needs).of_leg(leg)
         directory = self._directory(leg, fill)
         return self._up_to_date(leg, fill, directory, self._dotenv(leg))
 
@@ -244,7 +244,7 @@ class RequestBuilder:
     ) -> JobRequest:
         """Return the request for an attempt."""
         leg = start.leg
-        fill, env = TemplateFiller(needs, self._secrets.values).of_leg(leg)
+        fill, env = self._filler(needs).of_leg(leg)
         if self._trace is not None:
             env = {"TRACEPARENT": self._trace.below_job(leg.id, start.attempt), **env}
         log = self.log_of(leg, start.attempt)
@@ -284,6 +284,9 @@ class RequestBuilder:
             notice=notice,
         )
 
+    def _filler(self, needs: Mapping[str, NeedContext]) -> TemplateFiller:
+        return TemplateFiller(needs, self._secrets.values, self._plan.given.args)
+
     def _directory(self, leg: LegSpec, fill: TemplateFiller) -> str:
         return os.path.normpath(os.path.join(self._beside, fill.text(leg.directory)))  # noqa: PTH118
 
@@ -303,6 +306,8 @@ class RequestBuilder:
             "values": list(self._jobs[leg.job].values),
             "needs": {name: need["outputs"] for name, need in fill.needs.items()},
         }
+        if fill.args and takes_arguments(leg):
+            definition["args"] = list(fill.args)
         return UpToDateCheck(
             job=leg.id,
             root=directory,
@@ -357,7 +362,8 @@ def _command(command: CommandSpec, fill: TemplateFiller) -> CommandRequest:
     fill, env = fill.for_process(command.env)
     directory = None if command.directory is None else fill.text(command.directory)
     if not isinstance(command.run, str):
-        return CommandRequest(tuple(map(fill.text, command.run)), None, env, directory)
+        words = tuple(word for each in command.run for word in fill.words(each))
+        return CommandRequest(words, None, env, directory)
     # In another language a script has no reference but `$${{`: the check has refused it.
     is_posix = command.shell[0].rpartition("/")[2] in POSIX
     text, variables = fill.script(command.run, command.values) if is_posix else (fill.text(command.run), {})

@@ -4,7 +4,7 @@
                                         an X that itself refers to what comes later: with that
     `${{ matrix.x }}`                   when the legs are laid out      loader/jobs.py
     `${{ needs.x.outputs.y }}`          when the job starts             TemplateFiller, here
-    `${{ secrets.X }}`
+    `${{ secrets.X }}`  `${{ args }}`
     any of them, in a script            when the job starts             TemplateFiller, here
 
 No value ever becomes part of a shell's script, where a quote or a `;` in it would be obeyed: the script gets a variable
@@ -19,7 +19,7 @@ Only where a script is one reference and nothing else is it that value: `run: ${
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass, replace
 from typing import Any
 
@@ -30,12 +30,10 @@ from runner.spec.expressions.ast import Reference as InCondition
 from runner.spec.expressions.ast import walk
 from runner.spec.expressions.evaluate import NeedContext, parse_condition
 from runner.spec.jobs.commands import CommandSpec
-from runner.spec.jobs.model import JobSpec, LegSpec
-from runner.spec.references import TextReference, fill_text, is_one_reference, names_used
+from runner.spec.jobs.model import LegSpec
+from runner.spec.references import ARGS, TextReference, fill_text, is_one_reference, names_used
 from runner.spec.shell_quoting import as_script
 
-ARGS = "args"
-"""The name of what stands behind `--` on the command line: a list of words."""
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -45,6 +43,8 @@ class TemplateFiller:
 
     needs: Mapping[str, NeedContext] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    args: Sequence[str] = ()
+    """What stands behind `--`: where they are referred to, each is a word of its own."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables of its own, filled: what `env.X` is where that could not be known earlier."""
 
@@ -77,7 +77,24 @@ class TemplateFiller:
             found = known.get(reference.expression)
             return self._value(reference) if found is None else found
 
-        return script, {_variable(n): fill_text(raw, value) for n, raw in enumerate(references, start=1)}
+        variables: dict[str, str] = {}
+        for n, raw in enumerate(references, start=1):
+            if is_arguments(raw):
+                script, own = self._with_arguments(script, _variable(n))
+                variables |= own
+            else:
+                variables[_variable(n)] = fill_text(raw, value)
+        return script, variables
+
+    def words(self, template: str) -> Sequence[str]:
+        """Return the words that an entry of a list stands for: one, or as many as there are arguments."""
+        return self.args if is_arguments(template) else [self.text(template)]
+
+    def _with_arguments(self, script: str, name: str) -> tuple[str, dict[str, str]]:
+        """Put a variable for each argument in the place of the one, with the quotes that were round that."""
+        own = {f"{name}_{number}": word for number, word in enumerate(self.args, start=1)}
+        words, one = " ".join(f'"${{{each}}}"' for each in own), f'"${{{name}}}"'
+        return script.replace(f"''{one}''", words).replace(one, words), own
 
     def _value(self, reference: TextReference) -> str:
         root, *names = reference.names
@@ -87,6 +104,11 @@ class TemplateFiller:
             return ""
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         return str(reference.apply(text))
+
+
+def is_arguments(text: str) -> bool:
+    """Say whether a text is the reference to the arguments behind `--`, and nothing else."""
+    return "${{" in text and is_one_reference(text) and (ARGS,) in names_used(text)
 
 
 def names_in_conditions(jobs: Any) -> set[tuple[str, ...]]:
@@ -99,9 +121,9 @@ def names_of_leg(leg: LegSpec) -> set[tuple[str, ...]]:
     return {names for condition, text in _texts_of(leg, "") for names in _names_of(condition, text)}
 
 
-def takes_arguments(job: JobSpec) -> bool:
-    """Say whether a job does something with the arguments after `--`."""
-    return any(names == (ARGS,) for leg in job.legs for names in names_of_leg(leg))
+def takes_arguments(leg: LegSpec) -> bool:
+    """Say whether a leg does something with the arguments behind `--`."""
+    return (ARGS,) in names_of_leg(leg)
 
 
 def _names_of(field: str, text: str) -> Iterable[tuple[str, ...]]:

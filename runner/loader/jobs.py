@@ -31,6 +31,7 @@ from runner.spec.jobs.commands import SHELLS, USUAL_SHELL, CommandSpec, ReadySpe
 from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.keys import as_tuple, values_of
 from runner.spec.references import (
+    ARGS,
     AT_RUN,
     TextReference,
     as_template,
@@ -78,7 +79,7 @@ def missing_values(texts: Iterable[tuple[DataPath, str]], legs: Sequence[Leg]) -
 
 JobData = Mapping[str, Any]
 
-_OF_OTHERS = AT_RUN | KNOWN_EARLY
+_OF_OTHERS = AT_RUN | KNOWN_EARLY | {ARGS}
 """The roots of references that are not filled here."""
 _ALIKE = (("strategy",), ("needs",), ("outputs", "values"))
 """Keys that all legs of a job share, and that no matrix can change."""

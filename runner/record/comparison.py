@@ -93,6 +93,7 @@ class ComparedRun:
         """Take what is compared from the facts of a run, its report, and the kinds of its failures."""
         given = [*(f"--param {each}" for each in facts.get("params") or ())]
         given += [f"--set {each}" for each in facts.get("overrides") or ()]
+        given += [f"-- {each}" for each in facts.get("args") or ()]
         return cls(
             id=run,
             file=str(facts.get("file", "")).rpartition("/")[2],

@@ -24,6 +24,7 @@ MASK = "***"
 """What stands where a secret stood."""
 SECRET_LOST = "was given a secret by --param or --set, which was not kept"
 """Why a run can't be run once more of which not all is known that it was given."""
+ARGUMENT_LOST = "was given a secret behind `--`, which was not kept"
 
 
 def begin_facts(plan: Plan) -> dict[str, Any]:
@@ -37,7 +38,8 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "included": dict(plan.given.included),
         "params": plan.given.params,
         "overrides": plan.given.overrides,
-        **({"exact": True} if plan.given.exact else {}),
+        "args": plan.given.args,
+        "exact": plan.given.exact,
         "argv": sys.argv,
         "cwd": _current_folder(),
         "transport": plan.transport,
@@ -59,6 +61,8 @@ def why_not_again(facts: Mapping[str, Any]) -> str | None:
         return "has put dead letters back, and can't be run again: `mprun dlq replay` puts those back that are left"
     if any(MASK in each for each in (*(facts.get("params") or ()), *(facts.get("overrides") or ()))):
         return SECRET_LOST
+    if any(MASK in each for each in facts.get("args") or ()):
+        return ARGUMENT_LOST
     return None
 
 

@@ -35,6 +35,7 @@ _JSON_FACTS = frozenset(
         "included",
         "params",
         "overrides",
+        "args",
         "argv",
         "jobs",
         "modules",

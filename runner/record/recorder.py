@@ -202,7 +202,7 @@ class Recorder(NoRecord):
         else:
             forget_ended(folder)
         self._obstacles, self._has_jobs = obstacles_of_facts(facts.get("obstacles")), bool(facts.get("jobs"))
-        given = ("text", "replays_letters", "params", "overrides")
+        given = ("text", "replays_letters", "params", "overrides", "args")
         kept = {key: facts.get(key) for key in given}
         self._not_again = why_not_again(kept if self._mask is None else self._mask(kept))
         incarnation = 1 if taken is None else taken.incarnation

@@ -475,6 +475,8 @@ class Given:
     """The file itself."""
     included: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The files that it includes, each with its text."""
+    args: tuple[str, ...] = ()
+    """What stood behind `--`: the words of `${{ args }}` in jobs."""
     exact: bool = False
     """Of jobs, whether some run without all that they need, as `--only` and `--skip` have it."""
     force: bool = False

@@ -28,7 +28,9 @@ ITEM = "item"
 """The root of references that are filled in a worker, once for each item."""
 AT_RUN = frozenset({"needs", "secrets"})
 """The roots of references that are filled when a job starts."""
-IN_JOBS = AT_RUN | {"matrix"}
+ARGS = "args"
+"""What stands behind `--` on the command line: a list of words, for the commands of jobs."""
+IN_JOBS = AT_RUN | {"matrix", ARGS}
 """The roots that stay in a job's texts when the file is read."""
 
 _OPENING = late_pattern(r"\$?\$\{\{")

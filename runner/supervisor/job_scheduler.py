@@ -299,6 +299,7 @@ class JobScheduler(Feeder):
 
     def _finished(self, leg: LegSpec, outcome: JobOutcome, attempt: int) -> JobFinished:
         given = map(self._masked, self._plan.given.arguments)
+        args = ["--", *map(self._masked, self._plan.given.args)] if self._plan.given.args else []
         return JobFinished(
             job=leg.id,
             result=outcome.result,
@@ -308,7 +309,7 @@ class JobScheduler(Feeder):
             attempt=attempt,
             reason=outcome.reason,
             log=self._builder.log_of(leg, attempt),
-            command=["mprun", "run", str(self._plan.path), *given, "--job", leg.id],
+            command=["mprun", "run", str(self._plan.path), *given, "--job", leg.id, *args],
         )
 
     # What workers report.

@@ -122,7 +122,7 @@ def _job_rows(spec: WorkflowSpec) -> list[list[str]]:
 
 def _about(job: JobSpec) -> str:
     legs = counted(len(job.legs), "leg") if job.has_matrix else ""
-    more = ", ".join(filter(None, (legs, "takes arguments after --" if takes_arguments(job) else "")))
+    more = ", ".join(filter(None, (legs, "takes arguments after --" if _takes_arguments(job) else "")))
     said = _one_line(job.description)
     return f"{said} ({more})" if said and more else said or more or "-"
 
@@ -156,8 +156,12 @@ def _job_dict(job: JobSpec, is_plain: bool) -> dict[str, Any]:
         "runs_by_default": is_plain,
         "needs": [need.job for need in job.needs],
         "legs": [leg.id for leg in job.legs] if job.has_matrix else [],
-        "takes_arguments": takes_arguments(job),
+        "takes_arguments": _takes_arguments(job),
     }
+
+
+def _takes_arguments(job: JobSpec) -> bool:
+    return any(map(takes_arguments, job.legs))
 
 
 def _one_line(text: str) -> str:

@@ -35,6 +35,8 @@ class Past:
     overrides: Sequence[str]
     jobs: Sequence[str]
     """The ids of its legs."""
+    args: Sequence[str] = ()
+    """What stood behind `--`."""
     exact: bool = False
     """Whether some of these had to do without what they need."""
     more_params: Sequence[str] = ()
@@ -62,7 +64,8 @@ class Past:
         """Return what has these jobs run, with or without what they need, as the run had its own."""
         from runner.cli.checking import JobsChoice
 
-        return JobsChoice(only=jobs, at_once=at_once) if self.exact and jobs else JobsChoice(jobs, at_once)
+        names, only = ((), jobs) if self.exact else (jobs, ())
+        return JobsChoice(names, at_once, only=only, args=self.args)
 
     @property
     def was_piped(self) -> bool:
@@ -114,6 +117,7 @@ def past_run(summary: RunSummary, view: RunView, more: More | None = None) -> Pa
         params=params,
         overrides=overrides,
         jobs=facts.get("jobs") or (),
+        args=facts.get("args") or (),
         exact=bool(facts.get("exact")),
         more_params=given.params,
         more_overrides=given.overrides,

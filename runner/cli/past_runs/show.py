@@ -30,6 +30,7 @@ _TOLD = (
     "host",
     "params",
     "overrides",
+    "args",
     "transport",
     "sha256",
     "modules",

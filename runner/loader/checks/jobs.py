@@ -27,6 +27,7 @@ from runner.jobs.masking import unfit_secrets
 from runner.jobs.matrix import matrix_keys
 from runner.jobs.templates import KNOWN_EARLY
 from runner.loader.checks.scripts import OF_JOBS, check_pipes, check_program, check_script, check_stdin
+from runner.loader.checks.tasks import check_arguments
 from runner.loader.jobs import Expanded, LaidOut
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Severity, UnknownPaths
 from runner.spec.expressions.evaluate import KnownNames, check_condition, parse_condition
@@ -35,6 +36,7 @@ from runner.spec.jobs.commands import SHELLS, CommandSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.model import USUAL_TRANSPORT, JobResult
 from runner.spec.references import (
+    ARGS,
     AT_RUN,
     JsonMapping,
     interpolate,
@@ -287,7 +289,7 @@ def _groups(jobs: Sequence[JobSpec]) -> Iterator[Diagnostic]:
                 )
 
 
-_TOLD = KNOWN_EARLY | {"matrix"}
+_TOLD = KNOWN_EARLY | {"matrix", ARGS}
 """The roots of references that others have looked at."""
 _UNFILLED = ("if", "strategy", "needs", "secrets")
 """Keys whose texts nobody fills."""
@@ -308,6 +310,7 @@ def check_texts(
                 filled = {key: value for key, value in data.items() if key not in _UNFILLED}
                 base = ("jobs", laid_out.name)
                 diagnostics += interpolate(source, filled, scopes, base=base, runtime=_TOLD)[1]
+        diagnostics += check_arguments(source, laid_out.name, laid_out.data)
         diagnostics += _in_scripts(source, laid_out, specs[laid_out.name])
     return diagnostics
 

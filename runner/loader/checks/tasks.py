@@ -3,6 +3,7 @@
     default: [lint, "tets*"]    job test: {needs: build}    job build: {manual: true}
 
 unknown-job           an entry of `default` that means no job
+arguments-place       `${{ args }}`, which is a list of words, where no list can stand
 manual-all-the-same   a warning of a job that is `manual`, and that a run without names has all the same
 """
 
@@ -13,8 +14,12 @@ from typing import Any
 
 from runner.errors import UsageError
 from runner.jobs.selection import legs_meant, plain_run
-from runner.spec.diagnostics import DataPath, Diagnostic, Severity
+from runner.jobs.templates import is_arguments, is_script
+from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Severity
 from runner.spec.jobs.model import JobSpec
+from runner.spec.references import ARGS, TextReference, references
+from runner.spec.shell_quoting import parts_of_words
+from runner.spec.source.positions import SourceDocument
 
 
 def check_tasks(data: Mapping[str, Any], jobs: Sequence[JobSpec], default: Sequence[str]) -> list[Diagnostic]:
@@ -58,3 +63,43 @@ def _manual_all_the_same(jobs: Sequence[JobSpec], default: Sequence[str]) -> Ite
                 help=help_,
                 severity=Severity.WARNING,
             )
+
+
+def check_arguments(
+    source: SourceDocument, name: str, data: Mapping[str, Any]
+) -> Iterator[LocatedDiagnostic]:
+    """Find references to the arguments behind `--` in a job that are no words of a command."""
+    for path, text in _texts(data, ("jobs", name)):
+        found = [each for each in references(text) if each.names[0] == ARGS]
+        parts = {at for at, _ in parts_of_words(text)} if found and is_script(path) else set()
+        for each in found:
+            is_word = each.at not in parts if is_script(path) else is_script(path[:-1]) and is_arguments(text)
+            if each.names != (ARGS,) or each.functions:
+                message = f"'{each.expression}': the arguments behind `--` are taken all together"
+                yield _at(source, path, each, message, "write ${{ args }}")
+            elif not is_word:
+                message = "'args' is a list of words, and this is no place for one"
+                help_ = (
+                    "let it be a word of its own in a command: run: pytest ${{ args }}, or an entry of a list"
+                )
+                yield _at(source, path, each, message, help_)
+
+
+def _at(
+    source: SourceDocument, path: DataPath, each: TextReference, message: str, help_: str
+) -> LocatedDiagnostic:
+    return source.within(path, each.start, each.width).diagnostic("arguments-place", message, help=help_)
+
+
+def _texts(data: Any, path: DataPath) -> Iterator[tuple[DataPath, str]]:
+    """Yield the texts that refer to something, conditions apart, which have a language of their own."""
+    if isinstance(data, str):
+        if "${{" in data:
+            yield path, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            if key != "if":
+                yield from _texts(value, (*path, key))
+    elif isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from _texts(value, (*path, number))
