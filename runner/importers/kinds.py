@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from runner.errors import SpecError
 from runner.importers.github.workflow import read_workflow
 from runner.importers.model import ImportedFile
+from runner.importers.process_compose import read_process_compose
+from runner.importers.procfile import read_procfile
 from runner.spec.source.positions import SourceDocument, Text
 from runner.spec.source.reader import read_text
 
@@ -52,6 +54,15 @@ KINDS: Mapping[str, Kind] = {
         re.compile(r"(?:^|/)\.(?:github|gitea|forgejo)/workflows/[^/]+\.ya?ml$"),
         lambda data: _some_job(data, "runs-on", "uses") or ("on" in data and "jobs" in data),
         _yaml(read_workflow),
+    ),
+    "process-compose": Kind(
+        "a file of process-compose",
+        re.compile(r"(?:^|/)process-compose[\w.-]*\.ya?ml$"),
+        _has("processes"),
+        _yaml(read_process_compose),
+    ),
+    "procfile": Kind(
+        "a Procfile", re.compile(r"(?:^|/)Procfile[\w.-]*$|\.procfile$"), lambda _: False, read_procfile
     ),
 }
 

@@ -20,6 +20,7 @@ RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 OF_A_FILE = ("plan", "validate", "expand")
 OF_A_NAME = {
+    "import": ["import", "nowhere"],
     "ps": ["ps", "nowhere"],
     "top": ["top", "--once", "nowhere"],
     "handlers": ["handlers", "nokindatall"],

@@ -26,7 +26,7 @@ EXAMPLES = examples(
     "mprun import .github/workflows/ci.yml -o ci.yaml",
     "mprun import .gitlab-ci.yml | less",
     "mprun import jobs.txt --from procfile -o services.yaml",
-    "mprun import .github/workflows/ci.yml --format json | jq '.notes[] | select(.outcome == \"left\")'",
+    "mprun import .gitlab-ci.yml --format json | jq .counts",
 )
 
 
