@@ -33,6 +33,8 @@ _SOFT_OF_JOBS = frozenset(
 """Keys without which a job does the same, or fails, or does more than it had to."""
 _LONGEST = 90
 _MOST_LINES = 60
+_DEEPEST_ABOVE = 3
+"""As far down as `defaults.job.env` goes."""
 
 Head = Callable[[ImportedFile], list[str]]
 
@@ -74,17 +76,20 @@ class _Leaving:
                     self._as_a_whole(job, error)
 
     def _of_file(self, path: DataPath, error: LocatedDiagnostic) -> None:
-        """Take out an entry of `params` or `env`, or the key as a whole."""
-        key, *below = path
-        value = self._imported.keys[str(key)]
-        if below and isinstance(value, dict) and below[0] in value and not self._whole:
-            taken = value.pop(below[0])
-            shown = f"{key}.{below[0]}"
-            if not value:
-                del self._imported.keys[str(key)]
-        else:
-            taken, shown = self._imported.keys.pop(str(key)), str(key)
-        self._imported.notes.append(Note(1, Outcome.LEFT, f"{shown}: {_shown(taken)}", _why(error)))
+        """Take out what stands at a path above the jobs, and what is empty without it."""
+        around: list[tuple[dict[Any, Any], Any]] = []
+        value: Any = self._imported.keys
+        for key in path[:_DEEPEST_ABOVE]:
+            if not isinstance(value, dict) or key not in value or (around and self._whole):
+                break
+            around.append((value, key))
+            value = value[key]
+        for inside, key in reversed(around):
+            del inside[key]
+            if inside:
+                break
+        shown = ".".join(str(key) for _, key in around)
+        self._imported.notes.append(Note(1, Outcome.LEFT, f"{shown}: {_shown(value)}", _why(error)))
 
     def _of_job(self, job: ImportedJob, below: list[Any], error: LocatedDiagnostic) -> None:
         match below:

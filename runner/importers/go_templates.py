@@ -15,6 +15,9 @@ _NAME = re.compile(r"\.([A-Za-z_]\w*)")
 _DEFAULT = re.compile(
     r"""\.([A-Za-z_]\w*)\s*\|\s*default\s+(?:"([^"]*)"|'([^']*)'|`([^`]*)`|(\d+))|default\s+"([^"]*)"\s+\.([A-Za-z_]\w*)"""
 )
+_DEFAULT_NAME = re.compile(
+    r"default\s+\.([A-Za-z_]\w*)\s+\.([A-Za-z_]\w*)|\.([A-Za-z_]\w*)\s*\|\s*default\s+\.([A-Za-z_]\w*)"
+)
 _NOTHING_HERE = frozenset({"exeExt"})
 """What is empty on any system but Windows."""
 
@@ -48,6 +51,8 @@ def _replaced(inside: str, value: Value) -> str | None:
         return quoted[1] if quoted[1] is not None else quoted[2]
     if name := _NAME.fullmatch(inside):
         return value(name[1], None)
+    if either := _DEFAULT_NAME.fullmatch(inside):
+        return value(either[2] or either[3], value(either[1] or either[4], None))
     if usual := _DEFAULT.fullmatch(inside):
         default = next(
             (text for text in (usual[2], usual[3], usual[4], usual[5], usual[6]) if text is not None), ""

@@ -16,6 +16,7 @@ from runner.importers.github.workflow import read_workflow
 from runner.importers.model import ImportedFile
 from runner.importers.process_compose import read_process_compose
 from runner.importers.procfile import read_procfile
+from runner.importers.taskfile.taskfile import read_taskfile
 from runner.spec.source.positions import SourceDocument, Text
 from runner.spec.source.reader import read_text
 
@@ -54,6 +55,12 @@ KINDS: Mapping[str, Kind] = {
         re.compile(r"(?:^|/)\.(?:github|gitea|forgejo)/workflows/[^/]+\.ya?ml$"),
         lambda data: _some_job(data, "runs-on", "uses") or ("on" in data and "jobs" in data),
         _yaml(read_workflow),
+    ),
+    "taskfile": Kind(
+        "a Taskfile",
+        re.compile(r"(?:^|/)[Tt]askfile[\w.-]*\.ya?ml$"),
+        _has("version", "tasks"),
+        _yaml(read_taskfile),
     ),
     "process-compose": Kind(
         "a file of process-compose",

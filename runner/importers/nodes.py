@@ -12,6 +12,8 @@ from runner.spec.source.positions import SourceNode
 from runner.text import clip
 
 _LONGEST = 80
+_BLOCK = re.compile(r"[|>][+-]?\d?[+-]?(?:\s+#.*)?$")
+"""Behind which the lines of a text begin."""
 _ENV_NAME = re.compile(ENV_NAME_PATTERN)
 
 
@@ -23,6 +25,8 @@ def source_line(node: SourceNode) -> int:
 def shown(node: SourceNode) -> str:
     """Return the line that a node stands in, in short."""
     text = node.mark.at_key().snippet.strip().removeprefix("- ")
+    if isinstance(node.data, str) and (begun := _BLOCK.search(text)):
+        text = text[: begun.start()] + next((line for line in node.data.splitlines() if line.strip()), "")
     return clip(" ".join(text.split()), _LONGEST)
 
 
