@@ -89,3 +89,12 @@ def test_what_is_not_understood_says_what_it_looks_like(run_mprun: RunMprun, tmp
     assert "this looks like a Makefile" in make.stderr
     assert "an mprun file already" in mine.stderr
     assert "broken.yml:2:" in broken.stderr
+
+
+def test_what_is_refused_is_a_document_for_programs(run_mprun: RunMprun, tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("all:\n\ttrue\n")
+
+    done = run_mprun("import", "Makefile", "--format", "json", cwd=tmp_path)
+
+    assert 3 == done.returncode
+    assert ["unknown-kind"] == [each["code"] for each in json.loads(done.stdout)["problems"]]

@@ -29,7 +29,7 @@ _MOST_FILES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WrittenTask:
     """A task as it is written, with what its file says of all."""
 
     name: str
@@ -46,7 +46,7 @@ class Task:
 class Tasks:
     """All tasks, and what their files say beside them."""
 
-    tasks: dict[str, Task] = field(default_factory=dict)
+    tasks: dict[str, WrittenTask] = field(default_factory=dict)
     vars: dict[str, SourceNode] = field(default_factory=dict)
     env: dict[str, SourceNode] = field(default_factory=dict)
     dotenv: list[SourceNode] = field(default_factory=list)
@@ -70,7 +70,7 @@ def _read(root: SourceNode, found: Tasks, prefix: str, folder: str, file: str, p
         if key == "tasks":
             for name, each in node.entries().items():
                 full = f"{prefix}{name}"
-                found.tasks.setdefault(full, Task(full, prefix, each, folder, file))
+                found.tasks.setdefault(full, WrittenTask(full, prefix, each, folder, file))
         elif key == "vars":
             found.vars = {**node.entries(), **found.vars}
         elif key == "env":
@@ -131,7 +131,7 @@ def _find(path: Path | None, written: str) -> Path | None:
     return None
 
 
-def task_called(name: str, prefix: str, tasks: Mapping[str, Task]) -> Task | None:
+def task_called(name: str, prefix: str, tasks: Mapping[str, WrittenTask]) -> WrittenTask | None:
     """Return the task that a task of a file with this prefix calls `name`."""
     return next((tasks[each] for each in _candidates(name, prefix) if each in tasks), None)
 

@@ -33,17 +33,17 @@ _DEEPEST = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Shell:
+class PrintedValue:
     """A variable whose value a command prints."""
 
     command: str
 
 
-Variable = str | Shell
+Variable = str | PrintedValue
 
 
 @dataclass(slots=True)
-class Scope:
+class TemplateScope:
     """What the names in the templates of one job stand for."""
 
     params: dict[str, Any]
@@ -72,7 +72,11 @@ class Scope:
 
     def _value(self, name: str, default: str | None, depth: int) -> str | None:
         known = self._known(name)
-        if isinstance(known, Shell) or depth > _DEEPEST or (known is None and _UNKNOWN.fullmatch(name)):
+        if (
+            isinstance(known, PrintedValue)
+            or depth > _DEEPEST
+            or (known is None and _UNKNOWN.fullmatch(name))
+        ):
             return None
         if name in _SPECIAL and known is None:
             return None
@@ -90,7 +94,7 @@ class Scope:
             return None
         if known is None and name in _SPECIAL:
             return _SPECIAL[name]
-        if isinstance(known, Shell):
+        if isinstance(known, PrintedValue):
             return self._printed(name, known.command, used, depth)
         if name == "CLI_ARGS":
             return "${{ args }}"

@@ -6,7 +6,7 @@ from runner.importers.go_templates import has_templates
 from runner.importers.model import ImportedFile, Outcome
 from runner.importers.nodes import note, text_of, texts_of
 from runner.importers.taskfile.reading import read_tasks
-from runner.importers.taskfile.scripts import Shell
+from runner.importers.taskfile.scripts import PrintedValue
 from runner.importers.taskfile.tasks import TaskReader
 from runner.spec.source.positions import SourceDocument, SourceNode
 
@@ -49,9 +49,9 @@ def read_taskfile(source: SourceDocument) -> ImportedFile:
     return imported
 
 
-def _variable(name: str, node: SourceNode) -> dict[str, str | Shell]:
+def _variable(name: str, node: SourceNode) -> dict[str, str | PrintedValue]:
     if isinstance(node.data, dict) and "sh" in node.data:
-        return {name: Shell(text_of(node.entries()["sh"]))}
+        return {name: PrintedValue(text_of(node.entries()["sh"]))}
     return {} if isinstance(node.data, dict | list) else {name: text_of(node)}
 
 

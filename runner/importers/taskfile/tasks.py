@@ -9,8 +9,8 @@ from typing import Any
 
 from runner.importers.model import ImportedFile, ImportedJob, ImportedStep, Note, Outcome, to_do
 from runner.importers.nodes import hand_out, note, source_line, text_of, texts_of
-from runner.importers.taskfile.reading import Task, Tasks, task_called
-from runner.importers.taskfile.scripts import Scope, Shell, Variable
+from runner.importers.taskfile.reading import Tasks, WrittenTask, task_called
+from runner.importers.taskfile.scripts import PrintedValue, TemplateScope, Variable
 from runner.spec.source.positions import SourceNode
 
 _SYSTEMS = {"windows": "Windows", "darwin": "macOS", "linux": "Linux"}
@@ -35,11 +35,11 @@ class TaskReader:
         self.shared = shared
         self._made: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
 
-    def scope(self, own: dict[str, Variable]) -> Scope:
+    def scope(self, own: dict[str, Variable]) -> TemplateScope:
         """Return what names stand for in a task with vars of its own."""
-        return Scope(self.imported.keys["params"], self.shared, own)
+        return TemplateScope(self.imported.keys["params"], self.shared, own)
 
-    def job(self, task: Task, given: dict[str, Variable], depth: int = 0) -> str:
+    def job(self, task: WrittenTask, given: dict[str, Variable], depth: int = 0) -> str:
         """Return the name of the job of a task, called with some vars."""
         shown = tuple((name, str(value)) for name, value in given.items())
         key = (task.name, shown)
@@ -53,7 +53,7 @@ class TaskReader:
 
 class _TaskJob:
     def __init__(
-        self, reader: TaskReader, job: ImportedJob, task: Task, given: dict[str, Variable], depth: int
+        self, reader: TaskReader, job: ImportedJob, task: WrittenTask, given: dict[str, Variable], depth: int
     ) -> None:
         self._reader = reader
         self._job = job
@@ -89,7 +89,9 @@ class _TaskJob:
         if self._guard:
             self._put_guard()
 
-    def _scope_of(self, task: Task, entries: dict[str, SourceNode], given: dict[str, Variable]) -> Scope:
+    def _scope_of(
+        self, task: WrittenTask, entries: dict[str, SourceNode], given: dict[str, Variable]
+    ) -> TemplateScope:
         own = variables_of(entries["vars"]) if "vars" in entries else {}
         return self._reader.scope({**own, **given, "TASK": task.name})
 
@@ -174,7 +176,7 @@ class _TaskJob:
             self._needs[self._reader.job(task, given, self._depth + 1)] = None
             self._note(each, Outcome.TRANSLATED, "needs")
 
-    def _called_with(self, node: SourceNode | None, scope: Scope) -> dict[str, Variable]:
+    def _called_with(self, node: SourceNode | None, scope: TemplateScope) -> dict[str, Variable]:
         """Return the vars of a call, with the names in them replaced by what they stand for where it stands."""
         given: dict[str, Variable] = {}
         for name, value in (variables_of(node) if node is not None else {}).items():
@@ -276,13 +278,17 @@ class _TaskJob:
             self._job.keys["if"] = condition
         self._note(node, Outcome.TRANSLATED, condition or "any")
 
-    def _commands(self, node: SourceNode, task: Task, scope: Scope, depth: int) -> list[ImportedStep]:
+    def _commands(
+        self, node: SourceNode, task: WrittenTask, scope: TemplateScope, depth: int
+    ) -> list[ImportedStep]:
         steps: list[ImportedStep] = []
         for each in node.items() if isinstance(node.data, list) else [node]:
             steps += self._command(each, task, scope, depth)
         return steps
 
-    def _command(self, node: SourceNode, task: Task, scope: Scope, depth: int) -> list[ImportedStep]:
+    def _command(
+        self, node: SourceNode, task: WrittenTask, scope: TemplateScope, depth: int
+    ) -> list[ImportedStep]:
         entries = node.entries()
         if "for" in entries:
             return self._loop(node, entries, task, scope, depth)
@@ -298,7 +304,7 @@ class _TaskJob:
         return self._script(node, text_of(entries.get("cmd")) if entries else text_of(node), entries, scope)
 
     def _script(
-        self, node: SourceNode, text: str, entries: dict[str, SourceNode], scope: Scope
+        self, node: SourceNode, text: str, entries: dict[str, SourceNode], scope: TemplateScope
     ) -> list[ImportedStep]:
         line = source_line(node)
         if not text.strip():
@@ -324,7 +330,12 @@ class _TaskJob:
         return [ImportedStep(line, keys, [made])]
 
     def _call(
-        self, node: SourceNode, entries: dict[str, SourceNode], task: Task, scope: Scope, depth: int
+        self,
+        node: SourceNode,
+        entries: dict[str, SourceNode],
+        task: WrittenTask,
+        scope: TemplateScope,
+        depth: int,
     ) -> list[ImportedStep]:
         """Return the steps of a task that is called: they stand where the call stood."""
         name, left = scope.text(text_of(entries.get("task")))
@@ -345,7 +356,7 @@ class _TaskJob:
         told = ImportedStep(line, {}, [self.note(node, Outcome.TRANSLATED, f"the steps of '{called.name}'")])
         return [told, *steps]
 
-    def _deps_of(self, called: Task, node: SourceNode, scope: Scope) -> None:
+    def _deps_of(self, called: WrittenTask, node: SourceNode, scope: TemplateScope) -> None:
         for each in node.items():
             entries = each.entries()
             name = text_of(entries.get("task")) if entries else text_of(each)
@@ -354,7 +365,9 @@ class _TaskJob:
                 given = self._called_with(entries.get("vars"), scope)
                 self._needs[self._reader.job(task, given, self._depth + 1)] = None
 
-    def _in_place(self, step: ImportedStep, called: Task, about: dict[str, SourceNode], scope: Scope) -> None:
+    def _in_place(
+        self, step: ImportedStep, called: WrittenTask, about: dict[str, SourceNode], scope: TemplateScope
+    ) -> None:
         """Give a step of another task that task's folder and variables."""
         folder, left = scope.text(text_of(about.get("dir")))
         folder = f"{called.folder}/{folder}" if called.folder and folder else folder or called.folder
@@ -367,7 +380,12 @@ class _TaskJob:
                 step.keys.setdefault("env", {}).setdefault(name, text)
 
     def _loop(
-        self, node: SourceNode, entries: dict[str, SourceNode], task: Task, scope: Scope, depth: int
+        self,
+        node: SourceNode,
+        entries: dict[str, SourceNode],
+        task: WrittenTask,
+        scope: TemplateScope,
+        depth: int,
     ) -> list[ImportedStep]:
         """Return the steps of a list that stands there, one after the other."""
         listed = entries["for"]
@@ -398,7 +416,7 @@ def variables_of(node: SourceNode) -> dict[str, Variable]:
     for name, each in node.entries().items():
         entries = each.entries()
         if "sh" in entries:
-            found[name] = Shell(text_of(entries["sh"]))
+            found[name] = PrintedValue(text_of(entries["sh"]))
         elif not isinstance(each.data, dict | list):
             found[name] = text_of(each)
     return found
