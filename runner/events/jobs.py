@@ -38,6 +38,12 @@ class JobStarted(JobEvent, kind="job.started"):
     needs: Sequence[str] = carries(_NEEDS)
 
 
+class JobReady(JobEvent, kind="job.ready"):
+    """A job in the background is ready: those that need it may start."""
+
+    duration: float = carries("Seconds that this took, from the beginning of its attempt.")
+
+
 class JobSkipped(JobEvent, kind="job.skipped"):
     """A job is not going to run."""
 

@@ -5,6 +5,8 @@
        └─ its `if` is false       └──── backoff ◄──┘ failed, and an attempt is left
           ─► over: skipped
 
+    in the background: running ──ready──► those behind it are asked ──who holds it is over──► released ──► over: passed
+
 Time is handed in. There is a slot when `max-parallel`, the concurrency group and `--jobs` leave one: see slots.py. A
 leg that is cancelled while it runs is over when its worker says so; one that waits is over at once.
 
@@ -23,6 +25,7 @@ from functools import lru_cache
 from typing import Any
 
 from runner.facts import dataclass
+from runner.jobs.background import BackgroundUse
 from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe_result, need_context, root_of, status_of
 from runner.jobs.slots import ConcurrencySlots
 from runner.jobs.templates import TemplateFiller
@@ -64,6 +67,13 @@ class CancelLeg:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseLeg:
+    """A leg in the background is needed no longer, and is to be ended; `attempt_ended` says when it is over."""
+
+    leg: LegSpec
+
+
+@dataclass(frozen=True, slots=True)
 class FinishLeg:
     """What became of a leg. Nothing of it will happen any more."""
 
@@ -84,7 +94,11 @@ class LegStatus:
     attempt: int
     """The last that has begun; 0 for none."""
     waits_for: tuple[str, ...]
-    """Jobs that it needs and that are not over."""
+    """Jobs that it needs and that are not over, or not ready."""
+    background: bool = False
+    """It goes on while others use it."""
+    is_ready: bool = False
+    """Those that need it need not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ class KeepLeg:
     attempt: int
 
 
-Decision = StartLeg | RetryLeg | CancelLeg | FinishLeg | KeepLeg
+Decision = StartLeg | RetryLeg | CancelLeg | ReleaseLeg | FinishLeg | KeepLeg
 
 
 class _LegPhase(Enum):
@@ -123,6 +137,10 @@ class _LegState:
     deadline: float = math.inf
     cancelled: str | None = None
     """Why it was cancelled."""
+    is_ready: bool = False
+    """It runs in the background, and those that need it may start."""
+    is_released: bool = False
+    """It was to be ended, as nobody needs it any more."""
     outcome: JobOutcome | None = None
     """Of its last attempt, once that has ended."""
 
@@ -132,9 +150,11 @@ class _Job:
     spec: JobSpec
     legs: list[_LegState]
     unmet: int
-    """Needs that are not over."""
+    """Needs that are not settled."""
     open: int
     """Legs that are not over."""
+    unsettled: int
+    """Legs that those who need them wait for: neither over nor, in the background, ready."""
     dependents: list[_Job] = field(default_factory=list)
     outcomes: dict[str, JobOutcome] = field(default_factory=dict)
 
@@ -152,19 +172,24 @@ class JobGraph:
     ) -> None:
         """`capacity` legs run at once; `params`, `env` and the `secrets` of a job are what conditions may ask for."""
         self._jobs = {
-            j.name: _Job(j, [_LegState(g) for g in j.legs], len(j.needs), len(j.legs)) for j in jobs
+            j.name: _Job(j, [_LegState(g) for g in j.legs], len(j.needs), len(j.legs), len(j.legs))
+            for j in jobs
         }
         self._legs = {leg.spec.id: leg for job in self._jobs.values() for leg in job.legs}
         for job in self._jobs.values():
             for need in job.spec.needs:
                 self._jobs[need.job].dependents.append(job)
+        self._use = BackgroundUse(jobs)
         self._slots = ConcurrencySlots(jobs, capacity)
         self._params, self._secrets = params or {}, secrets or {}
         self._env = {name: value for name, value in (env or {}).items() if name not in self._secrets}
         self._backoffs: list[tuple[float, int, _LegState]] = []
         self._backoff_count = 0
-        self._closed: deque[_Job] = deque()
-        """Jobs that are over, whose dependents have not been asked."""
+        self._settled: deque[_Job] = deque()
+        """Jobs that nobody need wait for, whose dependents have not been asked."""
+        self._unheld: deque[_Job] = deque()
+        """Jobs in the background that nobody needs any longer, and that have not been ended."""
+        self._begun = False
         self._open = len(self._jobs)
         self._stopping: str | None = None
         self._decisions: list[Decision] = []
@@ -186,6 +211,7 @@ class JobGraph:
 
     def begin(self) -> None:
         """The run begins: what needs nothing is asked first."""
+        self._begun = True
         for job in self._jobs.values():
             if job.unmet == 0:
                 self._evaluate(job)
@@ -196,6 +222,21 @@ class JobGraph:
         state = self._legs[leg]
         if state.spec.timeout is not None and state.deadline == math.inf:
             state.deadline = now + state.spec.timeout
+
+    def leg_ready(self, leg: str, attempt: int, outputs: Mapping[str, str]) -> bool:
+        """A leg in the background is ready, and hands this on. False if that is stale, or it is to end anyway."""
+        state = self._legs[leg]
+        is_under_way = state.phase is _LegPhase.RUNNING and state.attempt == attempt
+        if not (is_under_way and state.spec.background) or state.is_ready or state.cancelled is not None:
+            return False
+        job = self._jobs[state.spec.job]
+        state.is_ready = True
+        job.outcomes[leg] = JobOutcome(JobResult.PASSED, "it is ready", outputs=outputs, goes_on=True)
+        self._settle(job)
+        if self._use.is_over_for(state.spec.job):
+            self._release(state)
+        self._move_on()
+        return True
 
     def attempt_ended(self, leg: str, attempt: int, outcome: JobOutcome, now: float) -> None:
         """An attempt is over. What is reported of one that is not under way is stale, and ignored."""
@@ -218,10 +259,9 @@ class JobGraph:
         self._stopping = reason
         for job in self._jobs.values():
             for state in job.legs:
-                if (
-                    state.phase not in (_LegPhase.WAITING, _LegPhase.OVER)
-                    and not self._judge(job, state).runs
-                ):
+                if state.phase in (_LegPhase.WAITING, _LegPhase.OVER) or self._is_in_use(job, state):
+                    continue
+                if not self._judge(job, state).runs:
                     self._cancel(job, state, reason)
         self._move_on()
 
@@ -250,7 +290,7 @@ class JobGraph:
                     state.cancelled = reason
                     self._decisions.append(CancelLeg(state.spec, reason, running=False))
                 self._finish(job, state, _cancelled(state, state.cancelled))
-        self._closed.clear()
+        self._settled.clear()
         self._open = 0
 
     def tick(self, now: float) -> None:
@@ -283,11 +323,16 @@ class JobGraph:
         return [self._status_of(job, state) for job in self._jobs.values() for state in job.legs]
 
     def _status_of(self, job: _Job, state: _LegState) -> LegStatus:
-        outcome = job.outcomes.get(state.spec.id)
+        outcome = job.outcomes.get(state.spec.id) if state.phase is _LegPhase.OVER else None
         word = state.phase.name.lower() if outcome is None else str(outcome.result)
         needs = [need.job for need in job.spec.needs] if state.phase is _LegPhase.WAITING else []
         return LegStatus(
-            state.spec.id, word, state.attempt, tuple(name for name in needs if self._jobs[name].open)
+            state.spec.id,
+            word,
+            state.attempt,
+            tuple(name for name in needs if self._jobs[name].unsettled),
+            state.spec.background,
+            state.is_ready,
         )
 
     def needs_of(self, leg: LegSpec) -> list[str]:
@@ -302,11 +347,12 @@ class JobGraph:
     # How it moves.
 
     def _move_on(self) -> None:
-        """Ask the dependents of what is over, which may be over at once themselves; then fill the free slots."""
-        while self._closed:
-            job = self._closed.popleft()
-            self._open -= 1
-            for dependent in job.dependents:
+        """Ask the dependents of what is settled, which may be over at once themselves; then fill the free slots."""
+        while self._settled or self._unheld:
+            if not self._settled:
+                self._free(self._unheld.popleft())
+                continue
+            for dependent in self._settled.popleft().dependents:
                 dependent.unmet -= 1
                 if dependent.unmet == 0:
                     self._evaluate(dependent)
@@ -316,7 +362,8 @@ class JobGraph:
     def _evaluate(self, job: _Job) -> None:
         """All needs of a job are over: ask of each leg whether it runs."""
         if not job.legs:
-            self._closed.append(job)
+            self._settled.append(job)
+            self._end_job(job)
         for state in job.legs:
             if state.phase is _LegPhase.OVER:  # it was cancelled while it waited
                 continue
@@ -330,6 +377,8 @@ class JobGraph:
                 self._skip(job, state, verdict.reason)
 
     def _judge(self, job: _Job, state: _LegState) -> conditions.ConditionResult:
+        if self._stopping is not None and state.spec.background and not job.dependents:
+            return conditions.ConditionResult(False, self._stopping)  # nothing but the stop ends it
         status = status_of(job.spec.needs, self._outcomes_of_needs(job), self._stopping)
         if not state.spec.condition:
             return conditions.evaluate(None, conditions.Context(status))
@@ -360,11 +409,12 @@ class JobGraph:
         state.phase = _LegPhase.RUNNING
         state.attempt += 1
         state.outcome = None
+        state.is_ready = False
         self._decisions.append(StartLeg(state.spec, state.attempt, state.reason, state.deadline))
 
     def _retry(self, state: _LegState, outcome: JobOutcome, now: float) -> RetryLeg | None:
-        if state.cancelled is not None or self._stopping is not None:
-            return None
+        if state.cancelled is not None or self._stopping is not None or state.is_ready:
+            return None  # what has used one that was ready would find another
         counting = state.attempt - state.lost
         retry = retry_after(state.spec, counting, outcome, now=now, deadline=state.deadline)
         return retry and replace(retry, attempt=state.attempt + 1)
@@ -414,8 +464,61 @@ class JobGraph:
         state.phase = _LegPhase.OVER
         job.outcomes[state.spec.id] = outcome
         job.open -= 1
+        if not state.is_ready:
+            self._settle(job)
+        elif not job.unsettled and (outcome.result.is_failure or outcome.result is JobResult.CANCELLED):
+            self._lose(job, state, outcome)
         if job.open == 0:
-            self._closed.append(job)
+            self._end_job(job)
+
+    def _settle(self, job: _Job) -> None:
+        """Nobody need wait for one more leg of a job."""
+        job.unsettled -= 1
+        if job.unsettled == 0:
+            self._settled.append(job)
+
+    def _end_job(self, job: _Job) -> None:
+        """A job is over, and holds no other any longer."""
+        self._open -= 1
+        freed = self._use.job_over(job.spec.name)
+        if self._begun:
+            self._unheld += (self._jobs[name] for name in freed)
+
+    # In the background.
+
+    def _is_in_use(self, job: _Job, state: _LegState) -> bool:
+        """Whether a leg is ended in time by itself: those that need it are over first."""
+        return state.is_released or (
+            state.is_ready and bool(job.dependents) and not self._use.is_over_for(job.spec.name)
+        )
+
+    def _free(self, job: _Job) -> None:
+        """Nobody holds a job any longer. A leg that is not ready, and that nobody needed, gets so first."""
+        for state in job.legs:
+            if not state.spec.background or state.phase is _LegPhase.OVER or state.cancelled is not None:
+                continue
+            if state.is_ready:
+                self._release(state)
+            elif job.dependents:
+                self._cancel(job, state, "all jobs that need it are over")
+
+    def _release(self, state: _LegState) -> None:
+        state.is_released = True
+        self._decisions.append(ReleaseLeg(state.spec))
+
+    def _lose(self, job: _Job, lost: _LegState, outcome: JobOutcome) -> None:
+        """A leg has ended badly after it was ready: who needs it and is not over is asked again whether it runs."""
+        why = f"'{lost.spec.id}', which it needs, {describe_result(outcome.result)}: {outcome.reason}"
+        for dependent in job.dependents:
+            for state in dependent.legs:
+                if state.phase in (_LegPhase.WAITING, _LegPhase.OVER) or state.is_released:
+                    continue
+                verdict = self._judge(dependent, state)
+                if not verdict.runs and state.phase is _LegPhase.READY and state.attempt == state.had:
+                    self._slots.withdraw(state.spec)
+                    self._skip(dependent, state, verdict.reason)
+                elif not verdict.runs:
+                    self._cancel(dependent, state, why)
 
 
 def retry_after(

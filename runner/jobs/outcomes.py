@@ -12,7 +12,7 @@ as a failure for those behind it, one that was skipped by its own `if`, or as it
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -54,6 +54,8 @@ class JobOutcome:
     outputs: Mapping[str, str] = field(default_factory=dict)
     for_good: bool = False
     """No further attempt would help: the job as a whole is out of time."""
+    goes_on: bool = False
+    """It runs in the background, and is ready."""
     blocked_by: str | None = None
     """For one that was skipped because of a failure before it: what failed first, such as `'build' failed`."""
 
@@ -120,7 +122,8 @@ def status_of(
         f"need '{name}' did not run, as {why}" for name in counted if (why := blocked_by(outcomes[name]))
     ]
     cancelled = [f"need '{name}' was cancelled" for name in counted if results[name] is JobResult.CANCELLED]
-    return StatusContext(_needs_are_done(results), tuple(failed), tuple(cancelled), stopping)
+    going_on = {name for name in outcomes if any(leg.goes_on for leg in outcomes[name].values())}
+    return StatusContext(_needs_are_done(results, going_on), tuple(failed), tuple(cancelled), stopping)
 
 
 def blocked_by(outcomes: LegOutcomes) -> str | None:
@@ -146,11 +149,14 @@ def describe_result(result: JobResult) -> str:
     )
 
 
-def _needs_are_done(results: Mapping[str, JobResult]) -> str:
+def _needs_are_done(results: Mapping[str, JobResult], going_on: Collection[str]) -> str:
     if not results:
         return "it needs nothing"
     one = "need is" if len(results) == 1 else "needs are"
-    ended = [f"{name} {describe_result(result)}" for name, result in results.items()]
+    ended = [
+        f"{name} {'is ready' if name in going_on else describe_result(result)}"
+        for name, result in results.items()
+    ]
     return f"{one} done: {summarize(ended, _MOST_NAMED)}"
 
 

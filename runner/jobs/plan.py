@@ -45,8 +45,12 @@ def plan_for(
 
 def plan_jobs(spec: WorkflowSpec, workers: int) -> Plan:
     """Lay out a run of the jobs of `spec`, of which up to `workers` run at once."""
-    legs = sum(len(job.legs) for job in spec.jobs)
-    names = [f"worker-{number}" for number in range(1, max(1, min(workers, legs)) + 1)]
+    legs = [leg for job in spec.jobs for leg in job.legs]
+    beyond = sum(
+        leg.background for leg in legs
+    )  # each goes on for as long as others run: it has a worker of its own
+    count = max(1, min(workers, len(legs) - beyond) + beyond)
+    names = [f"worker-{number}" for number in range(1, count + 1)]
     stage = StageSpec(
         STAGE, _HANDLER, workers=tuple(names), receives=QUEUE, description="Workers that run jobs."
     )
@@ -65,6 +69,11 @@ def plan_jobs(spec: WorkflowSpec, workers: int) -> Plan:
         resume=spec.resume,
         notify=spec.notify,
     )
+
+
+def most_at_once(plan: Plan) -> int:
+    """Return how many jobs of a plan run at once, beside those in the background."""
+    return len(plan.workers) - sum(leg.background for job in plan.jobs for leg in job.legs)
 
 
 def _worker(name: str) -> WorkerPlan:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.facts import dataclass
 from runner.jobs.graph import StartLeg
@@ -65,6 +65,7 @@ class ReadinessRequest:
     prints: str | None
     every: float
     timeout: float
+    http: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,14 @@ class JobRequest:
     """Absolute paths."""
     ensure: tuple[StepRequest, ...] = ()
     services: tuple[ServiceRequest, ...] = ()
+    background: bool = False
+    """The last step goes on until it is released, or called off."""
+    release: int = 0
+    """The number whose revocation asks such a job to end, as nobody needs it any more."""
+    is_needed: bool = False
+    """Whether other jobs need it."""
+    ready: ReadinessRequest | None = None
+    """How to find out that such a job is."""
     secrets: tuple[str, ...] = ()
     """Values to mask in what it prints."""
     missing: tuple[str, ...] = ()
@@ -134,6 +143,8 @@ class JobMessage(StrEnum):
     """What a worker reports of a request, beside the events of its steps and services."""
 
     BEGUN = "begun"
+    READY = "ready"
+    """With the seconds that took, and what it hands on."""
     ENDED = "ended"
     """With the fields of its `JobOutcome`."""
     RETURNED = "returned"
@@ -188,6 +199,7 @@ class RequestBuilder:
         self._beside = str(plan.path.parent.absolute())
         self._jobs = {job.name: job for job in plan.jobs}
         self._masked = Masker(secrets.values.values()).text
+        self._needed = {need.job for job in plan.jobs for need in job.needs}
         self._numbers = {leg.id: n for n, leg in enumerate((g for j in plan.jobs for g in j.legs), start=1)}
 
     @property
@@ -240,9 +252,15 @@ class RequestBuilder:
         return self._up_to_date(leg, fill, directory, self._dotenv(leg))
 
     def build_request(
-        self, number: int, start: StartLeg, needs: Mapping[str, NeedContext], notice: str = ""
+        self,
+        number: int,
+        start: StartLeg,
+        needs: Mapping[str, NeedContext],
+        notice: str = "",
+        *,
+        release: int = 0,
     ) -> JobRequest:
-        """Return the request for an attempt."""
+        """Return the request for an attempt. With the number `release` one in the background is asked to end."""
         leg = start.leg
         fill, env = self._filler(needs).of_leg(leg)
         if self._trace is not None:
@@ -250,7 +268,6 @@ class RequestBuilder:
         log = self.log_of(leg, start.attempt)
         directory = self._directory(leg, fill)
         dotenv = self._dotenv(leg)
-        files = tuple(map(fill.text, leg.outputs))
         return JobRequest(
             number=number,
             leg=leg.id,
@@ -267,13 +284,12 @@ class RequestBuilder:
                 _service(service, fill, f"{log.removesuffix('.log')}.{n}-{self._file_name(service.name)}.log")
                 for n, service in enumerate(leg.services, 1)
             ),
+            **(self._in_background(leg, fill, release) if leg.background else {}),
             secrets=tuple(self._secrets.values.values()),
             missing=tuple(self._secrets.missing(leg.secrets)),
             values=self._jobs[leg.job].values,
-            files=files,
-            context=Context(needs=needs, matrix=leg.matrix, params=self._plan.params)
-            if _asks(leg)
-            else Context(),
+            files=tuple(map(fill.text, leg.outputs)),
+            context=self._context(leg, needs),
             deadline=start.deadline,
             job_timeout=leg.timeout,
             attempt_timeout=leg.attempts.timeout,
@@ -286,6 +302,17 @@ class RequestBuilder:
 
     def _filler(self, needs: Mapping[str, NeedContext]) -> TemplateFiller:
         return TemplateFiller(needs, self._secrets.values, self._plan.given.args)
+
+    def _context(self, leg: LegSpec, needs: Mapping[str, NeedContext]) -> Context:
+        return Context(needs=needs, matrix=leg.matrix, params=self._plan.params) if _asks(leg) else Context()
+
+    def _in_background(self, leg: LegSpec, fill: TemplateFiller, release: int) -> dict[str, Any]:
+        return {
+            "background": True,
+            "release": release,
+            "is_needed": leg.job in self._needed,
+            "ready": None if leg.ready is None else _ready(leg.ready, fill),
+        }
 
     def _directory(self, leg: LegSpec, fill: TemplateFiller) -> str:
         return os.path.normpath(os.path.join(self._beside, fill.text(leg.directory)))  # noqa: PTH118
@@ -355,7 +382,10 @@ def _service(service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceReq
 
 def _ready(ready: ReadySpec, fill: TemplateFiller) -> ReadinessRequest:
     command = None if ready.command is None else _command(ready.command, fill)
-    return ReadinessRequest(ready.port, ready.host, command, ready.prints, ready.every, ready.timeout)
+    http = None if ready.http is None else fill.text(ready.http)
+    return ReadinessRequest(
+        ready.port, fill.text(ready.host), command, ready.prints, ready.every, ready.timeout, http
+    )
 
 
 def _command(command: CommandSpec, fill: TemplateFiller) -> CommandRequest:

@@ -4,7 +4,8 @@
                  └─ one is not: waits there, in order
 
 A leg takes all its semaphores at once or none, so that nobody holds one and waits for another. Whoever waits for a
-slot has passed its semaphores: a free slot is never kept from a leg that may have it.
+slot has passed its semaphores: a free slot is never kept from a leg that may have it. A leg in the background takes
+nothing of all this: it would keep it for as long as others run, which might wait for just that.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class ConcurrencySlots:
         self._free_slots = capacity
         self._queue: deque[LegSpec] = deque()
         self._queued: set[str] = set()
+        self._background: deque[LegSpec] = deque()
         self._withdrawn: set[str] = set()
         self._by_job = {
             job.name: _Semaphore(job.max_parallel)
@@ -49,6 +51,9 @@ class ConcurrencySlots:
 
     def enter(self, leg: LegSpec) -> None:
         """A leg is ready."""
+        if leg.background:
+            self._background.append(leg)
+            return
         semaphores = self._semaphores(leg)
         full = next((semaphore for semaphore in semaphores if not semaphore.has_room), None)
         if full is not None:
@@ -61,6 +66,10 @@ class ConcurrencySlots:
 
     def next(self) -> LegSpec | None:
         """Return the leg that runs next, which has its slot now; None if none waits, or there is no slot."""
+        while self._background:
+            leg = self._background.popleft()
+            if leg.id not in self._withdrawn:
+                return leg
         while self._free_slots and self._queue:
             leg = self._queue.popleft()
             self._queued.discard(leg.id)
@@ -71,6 +80,8 @@ class ConcurrencySlots:
 
     def release(self, leg: LegSpec) -> None:
         """A leg has ended: its slot, and its room at each semaphore, are for others."""
+        if leg.background:
+            return
         self._free_slots += 1
         self._release(leg)
 

@@ -219,6 +219,7 @@ def _leg(leg: Leg, job: str, keys: JobData, env: Mapping[str, str], known: Scope
         steps=_steps(steps, usual),
         ensure=_steps(keys.get("ensure", ()), usual),
         services=tuple(_service(name, own, usual) for name, own in keys.get("services", {}).items()),
+        ready=_ready(keys["ready"], usual) if "ready" in keys else None,
         env={**{name: as_template(value) for name, value in env.items()}, **own},
         outputs=_files(keys.get("outputs", ())),
         **values_of(LegSpec, keys),

@@ -24,6 +24,7 @@ from runner.events.jobs import (
     JobEvent,
     JobFinished,
     JobKept,
+    JobReady,
     JobRetried,
     JobSilent,
     JobSkipped,
@@ -35,10 +36,19 @@ from runner.events.jobs import (
 )
 from runner.facts import dataclass
 from runner.ipc.messages import Reported
-from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, KeepLeg, RetryLeg, StartLeg
+from runner.jobs.graph import (
+    CancelLeg,
+    Decision,
+    FinishLeg,
+    JobGraph,
+    KeepLeg,
+    ReleaseLeg,
+    RetryLeg,
+    StartLeg,
+)
 from runner.jobs.masking import Masker
 from runner.jobs.outcomes import JobOutcome
-from runner.jobs.plan import QUEUE
+from runner.jobs.plan import QUEUE, most_at_once
 from runner.jobs.requests import JobMessage, RequestBuilder
 from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, digests_of
 from runner.spec.jobs.model import LegSpec
@@ -71,6 +81,10 @@ class _ActiveRequest:
     since: float = 0.0
     """When, by `time.monotonic`."""
     cancelled: bool = False
+    release: int = 0
+    """The number that asks one in the background to end."""
+    ready_after: float | None = None
+    """Seconds from then until it was ready."""
     step: str = ""
     """Which it is at, of those that it has told."""
 
@@ -109,7 +123,7 @@ class JobScheduler(Feeder):
         self._masked = masker.text
         self._end_orphans = end_orphans
         env, secrets = {**os.environ, **plan.env}, builder.secrets
-        self._graph = JobGraph(plan.jobs, len(plan.workers), plan.params, env, secrets)
+        self._graph = JobGraph(plan.jobs, most_at_once(plan), plan.params, env, secrets)
         self._past, self._note = past, note
         self._take_over(past)
         self._requests: dict[int, _ActiveRequest] = {}
@@ -151,6 +165,8 @@ class JobScheduler(Feeder):
         match report.what:
             case JobMessage.BEGUN:
                 self._request_begun(number, request, report.worker, fields)
+            case JobMessage.READY:
+                self._request_ready(request, fields)
             case JobMessage.ENDED:
                 self._request_ended(number, request, JobOutcome.from_message(fields))
             case JobMessage.RETURNED:
@@ -173,6 +189,7 @@ class JobScheduler(Feeder):
                 **asdict(leg),
                 "elapsed": active[leg.job].elapsed if leg.job in active else None,
                 "step": active[leg.job].step if leg.job in active else "",
+                "ready_after": active[leg.job].ready_after if leg.job in active else None,
             }
             for leg in self._graph.status()
         ]
@@ -238,6 +255,8 @@ class JobScheduler(Feeder):
                 self._bus.publish(JobCancelled(job=leg.id, reason=reason))
                 if running:
                     self._cancel(leg)
+            case ReleaseLeg(leg):
+                self._release(leg)
             case FinishLeg(leg, outcome, attempt):
                 self._publish_end(leg, outcome, attempt)
             case KeepLeg(leg, outcome):
@@ -245,7 +264,10 @@ class JobScheduler(Feeder):
 
     def _dispatch(self, start: StartLeg) -> None:
         self._number += 1
-        self._requests[self._number] = _ActiveRequest(start.leg, start.attempt, start.reason)
+        number, release = self._number, 0
+        if start.leg.background:
+            self._number = release = number + 1
+        self._requests[number] = _ActiveRequest(start.leg, start.attempt, start.reason, release=release)
         before = self._past.begun.get(start.leg.id)
         is_first = before is not None and start.attempt == before.attempts + 1
         notice = (
@@ -254,7 +276,14 @@ class JobScheduler(Feeder):
             else ""
         )
         needs = self._graph.outputs_for(start.leg)
-        self._transport.feed(QUEUE, self._builder.build_request(self._number, start, needs, notice))
+        request = self._builder.build_request(number, start, needs, notice, release=release)
+        self._transport.feed(QUEUE, request)
+
+    def _release(self, leg: LegSpec) -> None:
+        """Only one that said that it is ready, and so has a worker, is released."""
+        for request in self._requests.values():
+            if request.leg.id == leg.id and request.worker is not None and not request.cancelled:
+                self._transport.revoke(request.worker, request.release)
 
     def _cancel(self, leg: LegSpec) -> None:
         for number, request in self._requests.items():
@@ -334,6 +363,14 @@ class JobScheduler(Feeder):
         )
         if request.cancelled:
             self._transport.revoke(worker, number)
+
+    def _request_ready(self, request: _ActiveRequest, fields: Mapping[str, Any]) -> None:
+        outputs, duration = fields.get("outputs"), fields.get("duration")
+        outputs = outputs if isinstance(outputs, dict) else {}
+        if self._graph.leg_ready(request.leg.id, request.attempt, outputs):
+            request.ready_after = duration if isinstance(duration, float) else request.elapsed
+            self._note(JobNote(request.leg.id, self._digests(request.leg), outputs=outputs))
+            self._bus.publish(JobReady(job=request.leg.id, duration=request.ready_after))
 
     def _request_ended(self, number: int, request: _ActiveRequest, outcome: JobOutcome) -> None:
         del self._requests[number]

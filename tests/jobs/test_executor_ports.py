@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from runner.jobs.executor.ports import listeners
+from runner.jobs.executor.ports import Peer, listeners
 
 
 def test_a_port_is_the_servers_before_it_is_that_of_what_the_server_has_started(
@@ -21,7 +21,7 @@ def test_a_port_is_the_servers_before_it_is_that_of_what_the_server_has_started(
     ):
         monkeypatch.setattr(os, "listdir", lambda _folder: [str(child.pid), str(os.getpid())])
 
-        found = listeners(server.getsockname()[1])
+        found = listeners(Peer(*server.getsockname(), is_here=True))
 
         child.kill()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.jobs.executor.services import LineSearch
+from runner.jobs.executor.readiness import LineSearch
 
 MIB = 1024 * 1024
 

@@ -3,92 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs_plays import CANCELLED, FAILED, PASSED, TIMED_OUT, UP_TO_DATE, Play, play
 from jobs_specs import job
 
-from runner.jobs.graph import CancelLeg, Decision, FinishLeg, JobGraph, RetryLeg, StartLeg
+from runner.jobs.graph import CancelLeg, FinishLeg, RetryLeg, StartLeg
 from runner.jobs.outcomes import JobOutcome
 from runner.spec.jobs.model import AttemptsSpec, ConcurrencySpec, JobSpec, NeedSpec
 from runner.spec.model import JobResult
-
-PASSED = JobOutcome(JobResult.PASSED, "it exited with code 0", 0)
-FAILED = JobOutcome(JobResult.FAILED, "it exited with code 1", 1)
-TIMED_OUT = JobOutcome(JobResult.TIMED_OUT, "it took too long")
-CANCELLED = JobOutcome(JobResult.CANCELLED, "it was called off")
-UP_TO_DATE = JobOutcome(JobResult.SKIPPED, "up to date")
-
-
-@dataclass
-class Play:
-    """A run without processes: every attempt ends as it is told, in the order in which it began."""
-
-    jobs: tuple[JobSpec, ...]
-    capacity: int = 100
-    endings: Mapping[str, list[JobOutcome]] = field(default_factory=dict)
-    now: float = 0.0
-    decisions: list[Decision] = field(default_factory=list)
-    running: dict[str, int] = field(default_factory=dict)
-    most: int = 0
-
-    def __post_init__(self) -> None:
-        self.graph = JobGraph(self.jobs, self.capacity)
-        self.graph.begin()
-        self.take()
-
-    def end(self, leg: str, ended: JobOutcome = PASSED) -> None:
-        self.graph.attempt_ended(leg, self.running.pop(leg), ended, self.now)
-        self.take()
-
-    def stop(self, reason: str = "stopped by SIGINT") -> None:
-        self.graph.stop(reason)
-        self.take()
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.graph.tick(self.now)
-        self.take()
-
-    def play(self) -> Play:
-        """Go on to the end; a leg that nothing is told of passes."""
-        tally: dict[str, int] = {}
-        while not self.graph.over:
-            if self.running:
-                leg = next(iter(self.running))
-                told = self.endings.get(leg, [PASSED])
-                tally[leg] = tally.get(leg, 0) + 1
-                self.end(leg, told[min(tally[leg], len(told)) - 1])
-            else:
-                assert self.graph.due < math.inf, "nothing runs, and nothing is due"
-                self.wait(self.graph.due - self.now)
-        return self
-
-    def take(self) -> None:
-        for decision in self.graph.decide():
-            self.decisions.append(decision)
-            if isinstance(decision, StartLeg):
-                self.running[decision.leg.id] = decision.attempt
-        self.most = max(self.most, len(self.running))
-
-    @property
-    def results(self) -> dict[str, str]:
-        return {d.leg.id: str(d.outcome.result) for d in self.decisions if isinstance(d, FinishLeg)}
-
-    @property
-    def reasons(self) -> dict[str, str]:
-        return {d.leg.id: d.outcome.reason for d in self.decisions if isinstance(d, FinishLeg)}
-
-    @property
-    def started(self) -> list[str]:
-        return [decision.leg.id for decision in self.decisions if isinstance(decision, StartLeg)]
-
-
-def play(*jobs: JobSpec, capacity: int = 100, **endings: list[JobOutcome]) -> Play:
-    return Play(jobs, capacity, endings).play()
 
 
 def test_a_chain_runs_in_its_order_whatever_the_order_of_the_file() -> None:

@@ -138,7 +138,10 @@ def test_a_service_with_all_its_keys() -> None:
     (service,) = leg({"services": {"db": keys}}).services
 
     command = CommandSpec(("db", "5"), env={"A": "true"}, directory="sub")
-    assert ServiceSpec("db", command, ReadySpec(5, "h", None, "up", 0.01, 3.0)) == service
+    assert (
+        ServiceSpec("db", command, ReadySpec(port=5, host="h", prints="up", every=0.01, timeout=3.0))
+        == service
+    )
 
 
 def test_the_environment_of_the_job_is_laid_over_that_of_the_workflow() -> None:

@@ -17,14 +17,16 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from runner.facts import dataclass
+from runner.jobs.executor.background import BackgroundStep
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup, kill_orphans
+from runner.jobs.executor.readiness import ReadinessCheck
 from runner.jobs.executor.services import Services
-from runner.jobs.executor.wait import CommandWaiter, Deadline, WakeupPipe
+from runner.jobs.executor.wait import RELEASED, CommandWaiter, Deadline, WakeupPipe
 from runner.jobs.files import VARIABLES, read_dotenv, read_outputs
 from runner.jobs.graph import parsed
 from runner.jobs.log import LogWriter
 from runner.jobs.outcomes import JobOutcome
-from runner.jobs.requests import CommandRequest, JobRequest, StepRequest
+from runner.jobs.requests import CommandRequest, JobMessage, JobRequest, StepRequest
 from runner.jobs.up_to_date import find_files
 from runner.spec.expressions.evaluate import StatusContext, evaluate
 from runner.spec.model import JobResult
@@ -71,16 +73,25 @@ class JobAttempt:
     """Runs one request."""
 
     def __init__(
-        self, request: JobRequest, report: Reporter, wakeup: WakeupPipe, is_revoked: Callable[[], bool]
+        self,
+        request: JobRequest,
+        report: Reporter,
+        wakeup: WakeupPipe,
+        is_revoked: Callable[[], bool],
+        is_released: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_released`: it runs in the background, and nobody needs it any more."""
         self._request = request
         self._report = report
         self._wakeup = wakeup
         self._is_revoked = is_revoked
+        self._is_released = is_released
         self._began = time.monotonic()
         self._deadline = min(request.deadline, self._began + (request.job_timeout or 0.0))
         self._so_far = _StepsSoFar()
         self._steps_done = 0
+        self._handed_on: Mapping[str, str] | None = None
+        """The outputs, where others have got them already."""
 
     def run(self) -> JobOutcome:
         """Run it to its end; blocks. No process of it is left, and nothing is raised but what is a bug."""
@@ -95,10 +106,13 @@ class JobAttempt:
             except (CannotRun, OSError) as error:
                 self._fail(_in_words(error))
             kill_orphans()  # before the log is closed: an orphan may hold the other end of its pipe
-        outputs = self._outputs() if self._so_far.outcome is None else {}
+        outputs = self._handed_on
+        if outputs is None:
+            outputs = self._outputs() if self._so_far.outcome is None else {}
         with suppress(OSError):  # what is handed on may be secret, and is not left lying about
             os.unlink(self._request.output)  # noqa: PTH108 - one call for each job of thousands
-        passed = JobOutcome(JobResult.PASSED, self._passed(), 0, outputs=outputs)
+        exitcode = 0 if self._handed_on is None else None  # one that was ended has no say in it
+        passed = JobOutcome(JobResult.PASSED, self._passed(), exitcode, outputs=outputs)
         return replace(self._so_far.outcome or passed, duration=self._elapsed)
 
     def _fail(self, reason: str) -> None:
@@ -120,6 +134,7 @@ class JobAttempt:
             grace=request.grace,
             idle_timeout=request.idle_timeout,
             silent=lambda seconds: self._report("job.silent", seconds=seconds),
+            is_released=self._is_released,
         )
         self._env = self._environment()
         services = Services(request, self._waiter, self._start, self._report, logs)
@@ -128,7 +143,10 @@ class JobAttempt:
         if cut is not None:
             self._cut_short(cut)
         for step in request.steps:
-            self._run_or_skip(step)
+            if not (request.background and step is request.steps[-1]):
+                self._run_or_skip(step)
+            elif self._so_far.outcome is None:  # else it would go on for nobody
+                self._run_or_skip(step, background=True)
         lost = self._waiter.lost_service()  # it may have died unseen: the last step was quicker
         if lost is not None:
             self._cut_short(lost)
@@ -137,13 +155,15 @@ class JobAttempt:
 
     # Steps.
 
-    def _run_or_skip(self, step: StepRequest, *, cleans_up: bool = False) -> None:
+    def _run_or_skip(self, step: StepRequest, *, cleans_up: bool = False, background: bool = False) -> None:
         """Run a step, if its condition has it so; clean-up without one runs whatever became of the others."""
         env = {**self._env, **step.command.env} if step.condition else {}
         context = replace(self._request.context, status=self._so_far.status, env=env)
         verdict = evaluate(parsed(step.condition or ("always()" if cleans_up else "")), context)
         if verdict.runs:
-            self._run_step(step, uninterruptible=cleans_up or self._so_far.cut is not None)
+            self._run_step(
+                step, uninterruptible=cleans_up or self._so_far.cut is not None, background=background
+            )
             return
         self._steps_done += 1
         if step.condition and self._so_far.outcome is None:
@@ -154,20 +174,39 @@ class JobAttempt:
                 with suppress(OSError):
                     self._log.say(f"{self._called(step, self._steps_done)} was skipped: {verdict.reason}")
 
-    def _run_step(self, step: StepRequest, *, uninterruptible: bool) -> None:
+    def _run_step(self, step: StepRequest, *, uninterruptible: bool, background: bool) -> None:
         self._steps_done += 1
         number, began = self._steps_done, time.monotonic()
         self._report("step.started", step=number, name=step.name)
         timeout = step.timeout or (CLEAN_UP if uninterruptible else None)
         try:
-            group = self._start(step.command, self._log)
             deadlines = self._deadlines(timeout, uninterruptible=uninterruptible)
-            ended = self._waiter.wait_for(group, deadlines, uninterruptible=uninterruptible)
+            if background:
+                ended = self._background().run(step.command, self._log, deadlines)
+            else:
+                group = self._start(step.command, self._log)
+                ended = self._waiter.wait_for(group, deadlines, uninterruptible=uninterruptible)
         except (CannotRun, OSError) as error:
             reason = f"could not start: {_in_words(error)}"
             ended = CommandExit(None, None, Interruption(JobResult.FAILED, reason, of_step=True))
         result = self._judge(step, number, ended)
         self._report_end(step, number, result, ended, time.monotonic() - began)
+
+    def _background(self) -> BackgroundStep:
+        request = self._request
+        check = None
+        if request.ready is not None:
+            check = ReadinessCheck(request.ready, "it", request.log, self._waiter, self._start)
+        return BackgroundStep(self._waiter, self._start, check, self._announce, is_needed=request.is_needed)
+
+    def _announce(self) -> str | None:
+        """Say that a job in the background is ready; return why it is not, where it has not made what it hands on."""
+        outputs = self._outputs()
+        if self._so_far.outcome is not None:
+            return self._so_far.outcome.reason
+        self._handed_on = outputs
+        self._report(JobMessage.READY, duration=self._elapsed, outputs=dict(outputs))
+        return None
 
     def _report_end(
         self, step: StepRequest, number: int, result: JobResult, ended: CommandExit, seconds: float = 0.0
@@ -294,6 +333,8 @@ class JobAttempt:
         return found.values
 
     def _passed(self) -> str:
+        if self._handed_on is not None:
+            return RELEASED
         count = len(self._request.steps)
         return "it exited with code 0" if count == 1 else f"all {count} steps passed"
 

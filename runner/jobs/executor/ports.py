@@ -1,6 +1,6 @@
 """Whose a TCP port is: whether somebody answers there, and which process listens.
 
-    knock ──► answers        /proc/net/tcp* ──► sockets that listen ──► /proc/<pid>/fd ──► who holds them
+    knock ──► Peer           /proc/net/tcp* ──► sockets that listen ──► /proc/<pid>/fd ──► PortHolder
 
 A port that answers proves that somebody listens, not that the service does: a server that was forgotten in another
 terminal, or that of another leg, answers as well. What can't be read is not held against anybody.
@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+
+from runner.facts import dataclass
 
 _PROC = Path("/proc")
 _CONNECT_TIMEOUT = 1.0
@@ -24,31 +28,64 @@ _FORWARDERS = frozenset(
 """Programs that hold a port for a container, which no child of whoever started the container does."""
 
 
-def answers(host: str, port: int) -> bool:
-    """Say whether a connection is taken; blocks for a second at most."""
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection that was taken."""
+
+    address: str
+    port: int
+    is_here: bool
+    """It is this machine: whose it is can be found out."""
+
+    @classmethod
+    def of(cls, connection: socket.socket) -> Peer:
+        """Return who has taken a connection."""
+        (address, port), own = connection.getpeername()[:2], connection.getsockname()[0]
+        return cls(address, port, address == own or ip_address(_plain(address)).is_loopback)
+
+
+@dataclass(frozen=True, slots=True)
+class PortHolder:
+    """A process that listens."""
+
+    pid: int
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({self.name})"
+
+
+def knock(host: str, port: int) -> Peer | None:
+    """Return who takes a connection, None if nobody does; blocks for a second at most, for each address of a name."""
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT).close()
-    except OSError:
-        return False
-    return True
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT) as connection:
+            return Peer.of(connection)
+    except (OSError, UnicodeError):  # a name that none can be
+        return None
 
 
-def listeners(port: int) -> list[int]:
-    """Return the processes that listen on a port of this machine, as far as that can be read.
+def holder_at(peer: Peer) -> PortHolder | None:
+    """Return who listens on this machine where somebody has answered, as far as that can be read."""
+    return next((_holder(pid, peer.port) for pid in listeners(peer)), None) if peer.is_here else None
+
+
+def stranger_at(peer: Peer) -> PortHolder | None:
+    """Return who has answered if that is known, and is nobody that this process has started, however long ago."""
+    found = listeners(peer) if peer.is_here else []
+    if not found or any(_descends(pid) or name_of(pid) in _FORWARDERS for pid in found):
+        return None
+    return _holder(found[0], peer.port)
+
+
+def listeners(peer: Peer) -> list[int]:
+    """Return the processes that listen there, as far as that can be read.
 
     Those that have it from another of them come last: a server is named, not what it has started.
     """
-    sockets = set(_listening(port))
+    sockets = _listening(peer)
     found = [pid for pid in _pids() if not sockets.isdisjoint(_sockets_of(pid))] if sockets else []
     return sorted(found, key=lambda pid: _parent_of(pid) in found)
-
-
-def stranger(port: int) -> int | None:
-    """Return who listens on a port if that is known, and is nobody that this process has started, however long ago."""
-    found = listeners(port)
-    if any(_descends(pid) or name_of(pid) in _FORWARDERS for pid in found):
-        return None
-    return found[0] if found else None
 
 
 def name_of(pid: int) -> str:
@@ -56,13 +93,48 @@ def name_of(pid: int) -> str:
     return _read(_PROC / str(pid) / "comm").strip()
 
 
-def _listening(port: int) -> Iterator[str]:
-    """Yield the sockets that listen on a port, as links to them read."""
+def _holder(pid: int, port: int) -> PortHolder:
+    return PortHolder(pid, name_of(pid), port)
+
+
+def _listening(peer: Peer) -> set[str]:
+    """
+    Return the sockets that a connection to there comes to, as links to them read.
+
+    One that is bound to the address itself has it before one that is bound to all; and of those, one for IPv4 alone
+    before one for both.
+    """
+    address = ip_address(_plain(peer.address))
+    wanted = [address, IPv6Address(0)]
+    if isinstance(address, IPv4Address):
+        wanted = [address, IPv6Address(f"::ffff:{address}"), IPv4Address(0), IPv6Address(0)]
+    bound: dict[IPv4Address | IPv6Address, set[str]] = {}
+    for at, inode in _bound_to(peer.port):
+        bound.setdefault(at, set()).add(f"socket:[{inode}]")
+    return next((bound[each] for each in wanted if each in bound), set())
+
+
+def _bound_to(port: int) -> Iterator[tuple[IPv4Address | IPv6Address, str]]:
     for table in ("tcp", "tcp6"):
         for line in _read(_PROC / "net" / table).splitlines()[1:]:
             words = line.split()
-            if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == port:
-                yield f"socket:[{words[9]}]"
+            address, _, number = words[1].rpartition(":")
+            if words[3] == _LISTENS and int(number, 16) == port:
+                yield _address(address), words[9]
+
+
+def _address(written: str) -> IPv4Address | IPv6Address:
+    """Read an address of the kernel's table: words of four bytes, each in the order of this machine."""
+    words = [int(written[at : at + 8], 16) for at in range(0, len(written), 8)]
+    packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+
+
+def _plain(address: str) -> str:
+    """Return an address without its zone, and as one of IPv4 if it is one."""
+    address = address.partition("%")[0]
+    mapped = IPv6Address(address).ipv4_mapped if ":" in address else None
+    return address if mapped is None else str(mapped)
 
 
 def _pids() -> list[int]:

@@ -49,8 +49,10 @@ class CommandExit:
 
     @property
     def is_good(self) -> bool:
-        """It exited with 0, of its own accord."""
-        return self.code == 0 and self.interruption is None
+        """It exited with 0, of its own accord, or was ended when it had done all that it was to do."""
+        if self.interruption is not None:
+            return self.interruption.result is JobResult.PASSED
+        return self.code == 0
 
     def __str__(self) -> str:
         if self.interruption is not None:

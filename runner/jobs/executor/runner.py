@@ -56,7 +56,14 @@ class JobRunner:
         if decision.holds:
             return JobOutcome(JobResult.SKIPPED, decision.reason, outputs=decision.values)
         report(JobMessage.BEGUN, log=request.log, reason=decision.reason)
-        attempt = JobAttempt(request, report, self._wakeup, lambda: self._worker.revoked() == request.number)
+        revoked = self._worker.revoked
+        attempt = JobAttempt(
+            request,
+            report,
+            self._wakeup,
+            lambda: revoked() == request.number,
+            lambda: revoked() == request.release != 0,
+        )
         outcome = attempt.run()
         if request.up_to_date is not None and outcome.result is JobResult.PASSED:
             with suppress(OSError):  # then it is not up to date the next time

@@ -35,6 +35,9 @@ class Deadline:
     why: Interruption
 
 
+RELEASED = "it was ended, as nobody needs it any more"
+
+
 class WakeupPipe:
     """SIGUSR1 makes `fileno()` readable: a wait is cut short when the supervisor has revoked something."""
 
@@ -69,8 +72,9 @@ class CommandWaiter:
         grace: float,
         idle_timeout: float | None,
         silent: Callable[[float], None],
+        is_released: Callable[[], bool] = lambda: False,
     ) -> None:
-        """The first of `logs` is the job's own, others may be added.
+        """The first of `logs` is the job's own, others may be added. `is_released`: it is to end, and that is well.
 
         `silent` is called with how long the job has printed nothing, before it is stopped for that.
         """
@@ -80,6 +84,7 @@ class CommandWaiter:
         self._grace = grace
         self._idle_timeout = idle_timeout
         self._silent = silent
+        self._is_released = is_released
         self._size = 0
         self._grew = 0.0
         self._looked = 0.0
@@ -117,6 +122,11 @@ class CommandWaiter:
             self._wait(None, min(left, self._time_left(deadlines)), watching=True)
         return interruption
 
+    def is_cut_short(self) -> bool:
+        """Look at once whether the job can't go on, the clock apart."""
+        self._wait(None, 0.0, watching=True)
+        return self._is_revoked() or self.failed_service is not None
+
     def lost_service(self) -> Interruption | None:
         """Look at once whether a service has ended; return why the job can't go on then."""
         self._wait(None, 0.0, watching=True)
@@ -141,6 +151,8 @@ class CommandWaiter:
         now = time.monotonic()
         if not uninterruptible and self._is_revoked():
             return Interruption(JobResult.CANCELLED, "it was called off")
+        if not uninterruptible and self._is_released():
+            return Interruption(JobResult.PASSED, RELEASED)
         if not uninterruptible and (lost := self._of_service()) is not None:
             return lost
         passed = [deadline for deadline in deadlines if now >= deadline.until]

@@ -1,7 +1,7 @@
 """How jobs hang together, checked before anything starts.
 
 check_jobs       needs exist, each once, and don't go round; `if` names what there is, and can come true; groups agree
-                 on their limit, ids differ, matrices hold no misspelt key
+                 on their limit, ids differ, matrices hold no misspelt key; of jobs in the background see background.py
 check_keys       keys of a workflow that only stages could use
 check_texts      `${{ needs.build.outputs.version }}`: `build` is needed, and declares it under `outputs.values`;
                  `${{ secrets.TOKEN }}`: it stands in the job's `secrets`
@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from runner.jobs.files import read_dotenv
 from runner.jobs.masking import unfit_secrets
 from runner.jobs.matrix import matrix_keys
 from runner.jobs.templates import KNOWN_EARLY
+from runner.loader.checks.background import check_background
 from runner.loader.checks.scripts import OF_JOBS, check_pipes, check_program, check_script, check_stdin
 from runner.loader.checks.tasks import check_arguments
 from runner.loader.jobs import Expanded, LaidOut
@@ -69,7 +69,8 @@ def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: JobCheckCont
     unknown = sum(need.job not in specs for job in jobs for need in job.needs)
     for laid_out in expanded.jobs:
         one = _One(laid_out, specs, around, values, gives_hints=is_affordable(unknown, len(specs)))
-        diagnostics += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells(), *one.patterns()]
+        diagnostics += [*one.needs(), *one.conditions(), *one.matrix_slips(), *one.shells()]
+    diagnostics += check_background(expanded, jobs)
     return diagnostics
 
 
@@ -169,21 +170,6 @@ class _One:
                 message = f"there is no shell '{written}'"
                 yield Diagnostic(path, "unknown-value", message, help=f"did you mean '{meant}'?")
 
-    def patterns(self) -> Iterator[Diagnostic]:
-        """Find regular expressions of services that can't be read; each leg of a matrix may have its own."""
-        asked = {
-            (service.name, service.ready.prints): None
-            for leg in self.spec.legs
-            for service in leg.services
-            if service.ready is not None and service.ready.prints is not None
-        }
-        for name, prints in asked:
-            why = unreadable(prints)
-            if why is not None:
-                path = (*self.path, "services", name, "ready", "prints")
-                message = f"'prints' of service '{name}': '{prints}' is not a regular expression: {why}"
-                yield Diagnostic(path, "wrong-format", message)
-
 
 _OTHER_SHELLS = ("zsh", "ash", "dash", "ksh", "csh", "fish", "python3", "rbash")
 """Shells that are near to one with a short name here, and exist."""
@@ -199,17 +185,6 @@ _FOR_STAGES = {
     ("tests",): "take it out: a job that tests others needs them",
 }
 """Keys that only concern stages, each with what is there for jobs."""
-
-
-def unreadable(pattern: str) -> str | None:
-    """Say why a text is no regular expression; None if it is one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a later Python may read in another way
-            re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        return str(error)
-    return None
 
 
 def check_keys(data: Mapping[str, Any]) -> Iterator[Diagnostic]:
@@ -343,7 +318,7 @@ def _in_scripts(source: SourceDocument, laid_out: LaidOut, job: JobSpec) -> Iter
             yield from check_stdin(source, where, command.run, OF_JOBS)
             if isinstance(command.run, str):
                 yield from check_script(source, where, command.shell[0], command.run)
-                if path[0] != "services":
+                if path[0] not in ("services", "ready"):
                     yield from check_pipes(source, where, command.shell, command.run)
             else:
                 yield from check_program(source, where, command.run)
@@ -359,6 +334,8 @@ def _commands(leg: LegSpec, laid_out: LaidOut) -> Iterator[tuple[DataPath, Comma
             else:
                 is_short = isinstance(written[number], str)
                 yield (key, number) if is_short else (key, number, "run"), step.command
+    if leg.ready is not None and leg.ready.command is not None:
+        yield ("ready", "run"), leg.ready.command
     for service in leg.services:
         yield ("services", service.name, "run"), service.command
         if service.ready is not None and service.ready.command is not None:

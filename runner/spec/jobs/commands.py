@@ -164,15 +164,24 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class ReadySpec:
-    """How it is found out that a service is ready: a port that answers, a command that exits 0, or a line it prints."""
+    """How it is found out that a service or a background job is ready: a port or a URL that answers, a command that
+    exits 0, or a line that is printed.
+    """
 
     port: int | None = key(
         integer(1, 65535),
-        "It is ready when this TCP port takes a connection, and no process listens there that is known not to be the "
-        "service's own. Where somebody answers before it has started, the job fails.",
+        "It is ready when this TCP port takes a connection, and no process listens there that is known not to be its "
+        "own. Where somebody answers before it has started, the job fails.",
         default=None,
     )
     host: str = key(TEXT, "The machine of `port`.", default="127.0.0.1")
+    http: str | None = key(
+        text(minLength=1),
+        "It is ready when a GET of this URL is answered with a status of 200 to 399; a redirect is not followed, and a "
+        "certificate is not looked at. On this machine its port must be its own, as with `port`.",
+        default=None,
+        more={"examples": ["http://127.0.0.1:8080/health"], ALSO_KNOWN_AS: ["url", "http_get", "health"]},
+    )
     command: CommandSpec | None = field(
         default=None, metadata=declares(run_key("It is ready when this exits with 0."))
     )
@@ -185,6 +194,9 @@ class ReadySpec:
     timeout: float = key(DURATION, "The longest it may take to be ready.", default=30.0)
 
 
+READY = mapping(ReadySpec, anyOf=[{"required": [word]} for word in ("port", "http", "run", "prints")])
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """A process that is started before the steps and stopped after them. If it ends before, the job fails."""
@@ -192,7 +204,7 @@ class ServiceSpec:
     name: str
     command: CommandSpec = field(metadata=_command_keys("What is kept running.", "service"))
     ready: ReadySpec | None = key(
-        mapping(ReadySpec, anyOf=[{"required": ["port"]}, {"required": ["run"]}, {"required": ["prints"]}]),
+        READY,
         "How it is found out that it is ready; the steps wait for it. Without it, it is ready at once.",
         default=None,
         by_hand=True,

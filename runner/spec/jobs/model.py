@@ -23,6 +23,8 @@ from runner.facts import dataclass
 from runner.spec.jobs.commands import (
     ABOUT_CONDITION,
     CONDITION,
+    READY,
+    ReadySpec,
     ServiceSpec,
     StepSpec,
     about_condition,
@@ -181,6 +183,20 @@ class LegSpec:
     )
     services: tuple[ServiceSpec, ...] = key(
         Shape({}), "Processes in the background of the job, by name.", default=(), by_hand=True
+    )
+    background: bool = key(
+        BOOLEAN,
+        "Whether it goes on while others use it: a server, say. Those that need it start when it is ready, and it is "
+        "ended when the last of them is over; one that nobody needs, when all other jobs are, or by Ctrl-C. It fails "
+        "if it ends by itself before. It takes no place of `--jobs`. Of `steps` it is the last that goes on.",
+        default=False,
+        more={ALSO_KNOWN_AS: ["daemon", "detach", "is_daemon"]},
+    )
+    ready: ReadySpec | None = key(
+        READY,
+        "How it is found out that a background job is ready. Without it, it is ready as soon as it has started.",
+        default=None,
+        by_hand=True,
     )
     condition: str = key(
         CONDITION,
