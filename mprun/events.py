@@ -18,6 +18,7 @@ from runner.events.jobs import JobRetried as JobRetried
 from runner.events.jobs import JobSilent as JobSilent
 from runner.events.jobs import JobSkipped as JobSkipped
 from runner.events.jobs import JobStarted as JobStarted
+from runner.events.jobs import JobWaiting as JobWaiting
 from runner.events.jobs import ServiceEvent as ServiceEvent
 from runner.events.jobs import ServiceExited as ServiceExited
 from runner.events.jobs import ServiceReady as ServiceReady
@@ -84,6 +85,7 @@ __all__ = [
     "JobSilent",
     "JobSkipped",
     "JobStarted",
+    "JobWaiting",
     "ManagerExited",
     "ManagerSpawned",
     "OnError",

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from runner.events.trace_context import TraceContext
     from runner.jobs.resumption import JobsPast
     from runner.record.resumption import TakenRun
+    from runner.supervisor.group_waits import GroupWaits
     from runner.supervisor.job_scheduler import JobScheduler
 
 
@@ -316,8 +317,29 @@ def _job_scheduler(
 
     masker = Masker(secrets.values.values())
     return JobScheduler(
-        plan, transport, bus, builder, masker, end_orphans, past or NO_PAST, recorder.note_job
+        plan,
+        transport,
+        bus,
+        builder,
+        masker,
+        end_orphans,
+        past or NO_PAST,
+        recorder.note_job,
+        _groups(plan, bus),
     )
+
+
+def _groups(plan: Plan, bus: Bus) -> GroupWaits | None:
+    """Make what knows the concurrency groups of the machine, if the plan has some."""
+    from runner.spec.jobs.model import GroupScope
+
+    used = (leg.concurrency for job in plan.jobs for leg in job.legs if leg.concurrency is not None)
+    if not any(each.scope is GroupScope.MACHINE for each in used):
+        return None
+    from runner.store.machine_groups import MachineGroups, groups_folder
+    from runner.supervisor.group_waits import GroupWaits  # few runs have any
+
+    return GroupWaits(MachineGroups(groups_folder(), bus.run, os.environ.get(RUN_VARIABLE, bus.run)))
 
 
 @contextmanager

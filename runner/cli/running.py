@@ -177,7 +177,7 @@ def _job_rows(jobs: Sequence[dict[str, Any]]) -> list[list[str]]:
     rows = [["JOB", "STATE", "FOR", "ATTEMPT", "STEP OR WHAT IT WAITS FOR"]]
     for each in jobs:
         since = "-" if each["elapsed"] is None else format_duration(round(each["elapsed"], 1))
-        at = each["step"] or ", ".join(each["waits_for"])
+        at = each["step"] or each.get("group") or ", ".join(each["waits_for"])
         rows.append([each["job"], each["state"], since, str(each["attempt"] or "-"), at])
     return rows
 

@@ -44,6 +44,13 @@ class JobReady(JobEvent, kind="job.ready"):
     duration: float = carries("Seconds that this took, from the beginning of its attempt.")
 
 
+class JobWaiting(JobEvent, kind="job.waiting"):
+    """A job could run, and waits for its concurrency group of the machine: others of it run, here or in other runs."""
+
+    group: str = carries("The group.")
+    reason: str = carries(_WHY)
+
+
 class JobSkipped(JobEvent, kind="job.skipped"):
     """A job is not going to run."""
 

@@ -30,7 +30,7 @@ from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe_result, need_
 from runner.jobs.slots import ConcurrencySlots
 from runner.jobs.templates import TemplateFiller
 from runner.spec.expressions import evaluate as conditions
-from runner.spec.jobs.model import JobSpec, LegSpec
+from runner.spec.jobs.model import GroupScope, JobSpec, LegSpec
 from runner.spec.model import JobResult
 from runner.units import backoff, counted, format_duration
 
@@ -64,6 +64,8 @@ class CancelLeg:
     leg: LegSpec
     reason: str
     running: bool
+    is_replaced: bool = False
+    """Whether another of its concurrency group takes its place: nothing has failed, and it has not run all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,21 @@ class KeepLeg:
     attempt: int
 
 
-Decision = StartLeg | RetryLeg | CancelLeg | ReleaseLeg | FinishLeg | KeepLeg
+@dataclass(frozen=True, slots=True)
+class EnterGroup:
+    """A leg asks for its concurrency group of the machine: it starts after `let_in`."""
+
+    leg: LegSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup:
+    """A leg is through with its concurrency group of the machine, or does not ask for it any more."""
+
+    leg: LegSpec
+
+
+Decision = StartLeg | RetryLeg | CancelLeg | ReleaseLeg | FinishLeg | KeepLeg | EnterGroup | LeaveGroup
 
 
 class _LegPhase(Enum):
@@ -293,6 +309,11 @@ class JobGraph:
         self._settled.clear()
         self._open = 0
 
+    def let_in(self, leg: str) -> None:
+        """A leg that asked for its concurrency group of the machine has a place in it."""
+        self._slots.let_in(self._legs[leg].spec)
+        self._move_on()
+
     def tick(self, now: float) -> None:
         """Time has passed."""
         while self._backoffs and self._backoffs[0][0] <= now:
@@ -358,6 +379,8 @@ class JobGraph:
                     self._evaluate(dependent)
         while (leg := self._slots.next()) is not None:
             self._start(self._legs[leg.id])
+        self._decisions += map(LeaveGroup, self._slots.leaving())
+        self._decisions += map(EnterGroup, self._slots.asking())
 
     def _evaluate(self, job: _Job) -> None:
         """All needs of a job are over: ask of each leg whether it runs."""
@@ -403,7 +426,26 @@ class JobGraph:
 
     def _make_ready(self, state: _LegState) -> None:
         state.phase = _LegPhase.READY
+        self._call_off_others(state)
         self._slots.enter(state.spec)
+
+    def _call_off_others(self, newer: _LegState) -> None:
+        """A leg whose group says `cancel-in-progress` takes the place of those of it that are ready or run."""
+        group = newer.spec.concurrency
+        if (
+            group is None
+            or not group.cancels
+            or group.scope is not GroupScope.RUN
+            or newer.attempt > newer.had
+        ):
+            return
+        for job in self._jobs.values():
+            for state in job.legs:
+                own = state.spec.concurrency
+                is_before = state.phase in (_LegPhase.READY, _LegPhase.RUNNING, _LegPhase.BACKOFF)
+                if own is not None and own.group == group.group and is_before and state is not newer:
+                    reason = f"'{newer.spec.id}' takes its place in group '{group.group}'"
+                    self._cancel(job, state, reason, is_replaced=True)
 
     def _start(self, state: _LegState) -> None:
         state.phase = _LegPhase.RUNNING
@@ -442,12 +484,12 @@ class JobGraph:
                         job, other, f"fail-fast: '{state.spec.id}' {describe_result(outcome.result)}"
                     )
 
-    def _cancel(self, job: _Job, state: _LegState, reason: str) -> None:
+    def _cancel(self, job: _Job, state: _LegState, reason: str, *, is_replaced: bool = False) -> None:
         if state.cancelled is not None:
             return
         state.cancelled = reason
         running = state.phase is _LegPhase.RUNNING
-        self._decisions.append(CancelLeg(state.spec, reason, running))
+        self._decisions.append(CancelLeg(state.spec, reason, running, is_replaced))
         if running:
             return
         if state.phase is _LegPhase.READY:

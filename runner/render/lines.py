@@ -17,6 +17,7 @@ from runner.events.jobs import (
     JobSilent,
     JobSkipped,
     JobStarted,
+    JobWaiting,
 )
 from runner.events.run import EventsDropped, RunStopping
 from runner.exit_status import known_signal
@@ -81,6 +82,8 @@ def format_event(event: Event) -> OutputLine | None:
             return _marked(Emphasis.ASIDE, f"{visible(job)} was cancelled: {visible(reason)}")
         case JobRetried(job=job, reason=reason):
             return _marked(Emphasis.WARNING, f"{visible(job)}: {visible(reason)}")
+        case JobWaiting(job=job, reason=reason):
+            return _marked(Emphasis.ASIDE, f"{visible(job)} {visible(reason)}")
         case JobSilent(job=job, seconds=seconds):
             lasted = format_duration(round(seconds, 1))
             return _marked(Emphasis.WARNING, f"{visible(job)} has printed nothing for {lasted}")

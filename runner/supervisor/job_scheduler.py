@@ -29,6 +29,7 @@ from runner.events.jobs import (
     JobSilent,
     JobSkipped,
     JobStarted,
+    JobWaiting,
     ServiceExited,
     ServiceReady,
     StepFinished,
@@ -39,9 +40,11 @@ from runner.ipc.messages import Reported
 from runner.jobs.graph import (
     CancelLeg,
     Decision,
+    EnterGroup,
     FinishLeg,
     JobGraph,
     KeepLeg,
+    LeaveGroup,
     ReleaseLeg,
     RetryLeg,
     StartLeg,
@@ -56,6 +59,7 @@ from runner.spec.model import JobResult
 from runner.spec.plan import Plan
 from runner.spec.suggestions import did_you_mean
 from runner.supervisor.feeder import Feeder
+from runner.supervisor.group_waits import GroupWaits
 from runner.supervisor.outcome import Cause, failed
 from runner.text import summarize
 
@@ -109,11 +113,13 @@ class JobScheduler(Feeder):
         end_orphans: Callable[[Collection[int]], None],
         past: JobsPast = NO_PAST,
         note: Callable[[JobNote], None] = lambda _: None,
+        groups: GroupWaits | None = None,
     ) -> None:
         """
         `end_orphans` ends every process of the run that is not among those it is given, and their descendants.
 
-        `note` gets what is to be known of a job to go on with this run, or with a part of it.
+        `note` gets what is to be known of a job to go on with this run, or with a part of it. `groups` are the
+        concurrency groups of the machine; without them there is none in the plan.
         """
         self._plan = plan
         self._jobs = {job.name: job for job in plan.jobs}
@@ -124,7 +130,7 @@ class JobScheduler(Feeder):
         self._end_orphans = end_orphans
         env, secrets = {**os.environ, **plan.env}, builder.secrets
         self._graph = JobGraph(plan.jobs, most_at_once(plan), plan.params, env, secrets)
-        self._past, self._note = past, note
+        self._past, self._note, self._groups = past, note, groups
         self._take_over(past)
         self._requests: dict[int, _ActiveRequest] = {}
         self._number = 0
@@ -141,7 +147,9 @@ class JobScheduler(Feeder):
     @property
     def due(self) -> float:
         """When `feed` must be called although nothing has happened."""
-        return self._graph.due if self._begun else 0.0
+        if not self._begun:
+            return 0.0
+        return self._graph.due if self._groups is None else min(self._graph.due, self._groups.due)
 
     def feed(self) -> bool:
         """Do all that is due. True once no leg is left to run."""
@@ -153,7 +161,23 @@ class JobScheduler(Feeder):
             self._graph.tick(now)
         for decision in self._graph.decide():
             self._carry_out(decision)
+        if self._groups is not None and self._groups.due <= now:
+            self._look_at_groups(self._groups, now)
         return self._graph.over
+
+    def _look_at_groups(self, groups: GroupWaits, now: float) -> None:
+        for news in groups.look(now):
+            match news.what:
+                case "waits":
+                    self._bus.publish(
+                        JobWaiting(job=news.key, group=news.group, reason=self._masked(news.reason))
+                    )
+                case "may go":
+                    self._graph.let_in(news.key)
+                case _:
+                    self._count_as_failed(self._graph.cancel(news.key, news.reason))
+        for decision in self._graph.decide():
+            self._carry_out(decision)
 
     def reported(self, report: Reported) -> None:
         """A worker tells how a request is getting on."""
@@ -190,6 +214,7 @@ class JobScheduler(Feeder):
                 "elapsed": active[leg.job].elapsed if leg.job in active else None,
                 "step": active[leg.job].step if leg.job in active else "",
                 "ready_after": active[leg.job].ready_after if leg.job in active else None,
+                "group": "" if self._groups is None else self._masked(self._groups.waiting_for(leg.job)),
             }
             for leg in self._graph.status()
         ]
@@ -202,9 +227,12 @@ class JobScheduler(Feeder):
         cancelled = self._graph.cancel(name, reason)
         if not cancelled:
             raise UsageError(f"job '{name}' is over already, or about to be")
+        self._count_as_failed(cancelled)
+        return cancelled
+
+    def _count_as_failed(self, cancelled: Collection[str]) -> None:
         self._failed += [each for each in cancelled if each not in self._cancelled]
         self._cancelled |= set(cancelled)
-        return cancelled
 
     def stop(self, cause: Cause) -> bool:
         """Cancel what runs and what waits; clean-up still has its turn. False if this was asked before."""
@@ -224,6 +252,8 @@ class JobScheduler(Feeder):
             self._graph.abort(self._broken_off or "the run ended before its turn")
             for decision in self._graph.decide():
                 self._carry_out(decision)
+        if self._groups is not None:
+            self._groups.leave_all()
 
     def cause(self) -> Cause | None:
         """Say what the jobs came to."""
@@ -251,7 +281,9 @@ class JobScheduler(Feeder):
             case RetryLeg(leg, attempt, delay, reason):
                 reason = self._masked(reason)
                 self._bus.publish(JobRetried(job=leg.id, attempt=attempt, reason=reason, delay=delay))
-            case CancelLeg(leg, reason, running):
+            case CancelLeg(leg, reason, running, is_replaced):
+                if is_replaced:
+                    self._count_as_failed([leg.id])
                 self._bus.publish(JobCancelled(job=leg.id, reason=reason))
                 if running:
                     self._cancel(leg)
@@ -259,6 +291,10 @@ class JobScheduler(Feeder):
                 self._release(leg)
             case FinishLeg(leg, outcome, attempt):
                 self._publish_end(leg, outcome, attempt)
+            case EnterGroup(leg) if self._groups is not None and leg.concurrency is not None:
+                self._groups.enter(leg.id, leg.concurrency)
+            case LeaveGroup(leg) if self._groups is not None:
+                self._groups.leave(leg.id)
             case KeepLeg(leg, outcome):
                 self._publish_kept(leg, outcome, self._past.kept[leg.id])
 

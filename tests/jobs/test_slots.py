@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs_specs import job
 
 from runner.jobs.slots import ConcurrencySlots
-from runner.spec.jobs.model import ConcurrencySpec, JobSpec, LegSpec
+from runner.spec.jobs.model import ConcurrencySpec, GroupScope, JobSpec, LegSpec
 
 
 def got_slots(slots: ConcurrencySlots) -> list[str]:
@@ -80,3 +80,26 @@ def test_one_that_is_withdrawn_gives_back_its_room() -> None:
     slots.release(legs["a"])
 
     assert ["c"] == got_slots(slots)
+
+
+def test_a_group_of_the_machine_is_asked_for_before_a_slot_is_taken_and_left_once() -> None:
+    outside = ConcurrencySpec("g", scope=GroupScope.MACHINE)
+    slots, legs = entered(job("a", concurrency=outside), job("b", concurrency=outside), job("c"), capacity=1)
+
+    assert ["a", "b"] == [leg.id for leg in slots.asking()]
+    assert ([], ["c"]) == (slots.asking(), got_slots(slots))
+    slots.let_in(legs["b"])
+    slots.withdraw(legs["a"])
+    slots.let_in(legs["a"])
+    assert ["a"] == [leg.id for leg in slots.leaving()]
+    slots.release(legs["c"])
+    assert ["b"] == got_slots(slots)
+    slots.release(legs["b"])
+    assert (["b"], []) == ([leg.id for leg in slots.leaving()], slots.leaving())
+
+
+def test_one_that_is_withdrawn_before_anybody_was_asked_asks_nobody() -> None:
+    slots, legs = entered(job("a", concurrency=ConcurrencySpec("g", scope=GroupScope.MACHINE)), capacity=1)
+    slots.withdraw(legs["a"])
+
+    assert ([], ["a"]) == (slots.asking(), [leg.id for leg in slots.leaving()])

@@ -250,10 +250,10 @@ def _duplicate_ids(jobs: Sequence[JobSpec]) -> Iterator[Diagnostic]:
 
 
 def _groups(jobs: Sequence[JobSpec]) -> Iterator[Diagnostic]:
-    limits: dict[str, tuple[str, int]] = {}
+    limits: dict[object, tuple[str, int]] = {}
     for job in jobs:
         for group in {leg.concurrency for leg in job.legs if leg.concurrency is not None}:
-            other, limit = limits.setdefault(group.group, (job.name, group.limit))
+            other, limit = limits.setdefault((group.group, group.scope), (job.name, group.limit))
             if limit != group.limit:
                 message = (
                     f"group '{group.group}' has the limit {group.limit} here, and {limit} in job '{other}'"

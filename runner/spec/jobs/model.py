@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from enum import Enum
 from typing import Any
 
 from runner.facts import dataclass
@@ -87,6 +88,13 @@ class AttemptsSpec:
     timeout: float | None = key(DURATION, "The longest that one attempt may take.", default=None)
 
 
+class GroupScope(Enum):
+    """Whose jobs a concurrency group holds apart."""
+
+    RUN = "run"
+    MACHINE = "machine"
+
+
 @dataclass(frozen=True, slots=True)
 class ConcurrencySpec:
     """At most `limit` legs of a group run at once; the others wait in the order in which they became ready."""
@@ -104,6 +112,19 @@ class ConcurrencySpec:
                 by_hand=True,
             ),
         ),
+    )
+    scope: GroupScope = key(
+        choice(GroupScope),
+        "Whose jobs are meant: those of this `run`, or of all runs of this user on the `machine`. Where two say "
+        "different limits of one group of the machine, the smaller holds.",
+        default=GroupScope.RUN,
+    )
+    cancels: bool = key(
+        BOOLEAN,
+        "Whether those of the group that came before are cancelled, also while they wait: whoever comes last runs, "
+        "once their clean-up is done.",
+        name="cancel-in-progress",
+        default=False,
     )
 
     @classmethod
