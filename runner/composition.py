@@ -112,6 +112,7 @@ def run(
                 else nullcontext(RunFolder(bus.run, hosting.home))
             )
             last.callback(recorder.close)
+            last.enter_context(_own_trees(plan, run_folder))
             _supervise(plan, bus, signals, run_folder, recorder, resumed, past, hosting or Hosting(), trace)
         recorder.note_end(builder.report().as_dict())
         keep(builder.report())
@@ -237,6 +238,27 @@ def _supervise(
             mask, snapshot = bus.mask or dict, supervisor.controller.snapshot
             bus.observers.append(LastSeen(run_folder, lambda: mask(snapshot())))
         supervisor.run()
+
+
+@contextmanager
+def _own_trees(plan: Plan, run_folder: RunFolder) -> Iterator[None]:
+    """Remove the trees of jobs that killed runs have left, and at its end those of this run. Raises UsageError."""
+    if not any(leg.workspace.is_own for job in plan.jobs for leg in job.legs):
+        yield
+        return
+    from runner.jobs.workspace.removal import TreesHold, sweep_killed
+    from runner.jobs.workspace.request import WORK
+
+    sweep_killed(run_folder.home / "runs")
+    try:
+        hold = TreesHold(run_folder.make_folder(WORK))
+    except OSError as error:
+        where = f"the trees of jobs can't be kept under '{run_folder.home}': {error.strerror}"
+        raise UsageError(f"{where}; set {HOME} to a folder that can be written") from error
+    try:
+        yield
+    finally:
+        hold.end()
 
 
 def run_file(

@@ -87,6 +87,7 @@ class RunOptions:
     bell: bool | None = None
     metrics: Sequence[str] = ()
     html: Path | None = None
+    keep_workspace: bool = False
     otel: bool = False
 
 

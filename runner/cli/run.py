@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,11 +182,16 @@ _jobs = click.option(
     help="How many jobs run at once. By default one for each core.",
 )
 _junit = click.option("--junit", type=FILE, help="Write what became of the jobs to this file as JUnit XML.")
+_keep_workspace = click.option(
+    "--keep-workspace",
+    is_flag=True,
+    help="Keep the tree of each job that has one of its own and fails, to look at: until its run is pruned.",
+)
 
 
 def how_jobs_run(command: Decorated) -> Decorated:
     """Add the options that are for jobs alone; their values are fields of `RunOptions`."""
-    for option in (_junit, _jobs, _output):
+    for option in (_keep_workspace, _junit, _jobs, _output):
         command = option(command)
     return command
 
@@ -348,7 +354,7 @@ def run_plan(prepared: Prepared, watching: Watchers, chosen: RunOptions) -> tupl
     try:
         with refusals_told(chosen):
             report = run(
-                prepared.plan,
+                replace(prepared.plan, keeps_trees=chosen.keep_workspace),
                 [*watching.observers, watching.failures, *([] if notifier is None else [notifier])],
                 keep_and_tell,
                 watching.recorder,

@@ -23,6 +23,8 @@ from runner.jobs.graph import StartLeg
 from runner.jobs.masking import Masker, unfit_secrets
 from runner.jobs.templates import TemplateFiller, takes_arguments
 from runner.jobs.up_to_date import UpToDateCheck
+from runner.jobs.workspace.handover import take_over
+from runner.jobs.workspace.request import Handover, WorkspaceRequest, handover_place, tree_place
 from runner.spec.expressions.evaluate import Context, NeedContext
 from runner.spec.jobs.commands import CommandSpec, ReadySpec, ServiceSpec, StepSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
@@ -93,7 +95,8 @@ class JobRequest:
     output: str
     """The file for the values that they write."""
     directory: str
-    """Absolute."""
+    """Absolute; of the user's tree, also where the job has one of its own."""
+    workspace: WorkspaceRequest = WorkspaceRequest()
     env: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     """Variables that this job must not inherit: the secrets of others."""
@@ -188,18 +191,31 @@ class RequestBuilder:
     """Makes the requests of one run."""
 
     def __init__(
-        self, plan: Plan, secrets: Secrets, logs: Path, home: Path, trace: TraceContext | None = None
+        self,
+        plan: Plan,
+        secrets: Secrets,
+        logs: Path,
+        home: Path,
+        trace: TraceContext | None = None,
     ) -> None:
-        """`logs` is the folder for logs, `home` that of the record; `trace` is told to what jobs start."""
+        """`logs` is the folder for logs, in the run's; `home` is the record's; `trace` is told to what jobs start."""
         self._trace = trace
         self._plan = plan
         self._secrets = secrets
         self._logs = str(logs)
+        self._run = str(logs.parent)
         self._home = str(home)
         self._beside = str(plan.path.parent.absolute())
         self._jobs = {job.name: job for job in plan.jobs}
         self._masked = Masker(secrets.values.values()).text
         self._needed = {need.job for job in plan.jobs for need in job.needs}
+        self._isolated = {
+            need.job
+            for job in plan.jobs
+            for need in job.needs
+            if any(leg.workspace.is_own for leg in job.legs)
+        }
+        """Jobs that are needed where there is another tree than the user's."""
         self._numbers = {leg.id: n for n, leg in enumerate((g for j in plan.jobs for g in j.legs), start=1)}
 
     @property
@@ -276,6 +292,7 @@ class RequestBuilder:
             log=log,
             output=f"{log.removesuffix('.log')}.out",
             directory=directory,
+            workspace=self._workspace(leg, start.attempt, fill),
             env=env,
             hidden=(*self._secrets.values, *self._secrets.unfit),
             dotenv=dotenv,
@@ -314,6 +331,37 @@ class RequestBuilder:
             "ready": None if leg.ready is None else _ready(leg.ready, fill),
         }
 
+    def _workspace(self, leg: LegSpec, attempt: int, fill: TemplateFiller) -> WorkspaceRequest:
+        return WorkspaceRequest(
+            kind=leg.workspace,
+            beside=self._beside,
+            tree=tree_place(self._run, self._numbers[leg.id], self._file_name(leg.id), attempt),
+            keeps_failed=self._plan.keeps_trees,
+            leaves=os.path.isabs(fill.text(leg.directory)),  # noqa: PTH117
+            handed=tuple(self._handed(leg)),
+            hand_on=self.handover_of(leg) if self.hands_on(leg) else "",
+        )
+
+    def hands_on(self, leg: LegSpec) -> bool:
+        """Whether what a leg makes is kept in the folder of the run, for those that need it or are asked for it."""
+        return bool(leg.outputs) and (leg.workspace.is_own or leg.job in self._isolated)
+
+    def handover_of(self, leg: LegSpec, run: str | None = None) -> str:
+        """Return the folder for what a leg makes, of this run or of another of the same home."""
+        folder = self._run if run is None else os.path.join(self._home, "runs", run)  # noqa: PTH118
+        return handover_place(folder, leg.id, self._file_name(leg.id))
+
+    def take_over_handover(self, leg: LegSpec, run: str) -> None:
+        """Have what a leg made in a past run in this one too, where somebody may want it."""
+        if self.hands_on(leg):
+            take_over(self.handover_of(leg, run), self.handover_of(leg))
+
+    def _handed(self, leg: LegSpec) -> Iterator[Handover]:
+        for need in self._jobs[leg.job].needs:
+            for other in self._jobs[need.job].legs if need.job in self._jobs else ():
+                if other.outputs and (other.workspace.is_own or leg.workspace.is_own):
+                    yield Handover(other.id, self.handover_of(other))
+
     def _directory(self, leg: LegSpec, fill: TemplateFiller) -> str:
         return os.path.normpath(os.path.join(self._beside, fill.text(leg.directory)))  # noqa: PTH118
 
@@ -335,6 +383,8 @@ class RequestBuilder:
         }
         if fill.args and takes_arguments(leg):
             definition["args"] = list(fill.args)
+        if leg.workspace.is_own:
+            definition["workspace"] = leg.workspace.value
         return UpToDateCheck(
             job=leg.id,
             root=directory,
@@ -343,6 +393,7 @@ class RequestBuilder:
             definition=definition,
             home=self._home,
             workflow=str(self._plan.path),
+            within="." if leg.workspace.is_own else None,
         )
 
 

@@ -34,7 +34,7 @@ _NOT_KEPT_SINCE: Mapping[str, str] = {
     JobResult.TIMED_OUT: "it had timed out",
     JobResult.CANCELLED: "it had been cancelled",
 }
-_IRRELEVANT = frozenset({"id", "job", "label", "timeout", "idle_timeout", "attempts", "concurrency"})
+_IRRELEVANT = frozenset({"id", "job", "label", "timeout", "idle_timeout", "attempts", "concurrency", "cache"})
 """What has no part in what a leg does, only in how long it may take, how often it is tried and when it has its turn."""
 _WORDS = {"condition": "if", "may_fail": "continue-on-error", "directory": "working-directory"}
 """How keys are called in a file, where that is not the name of their field."""

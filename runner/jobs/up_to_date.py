@@ -94,6 +94,13 @@ class UpToDateCheck:
     """The record's, under which fingerprints are kept: for the owner alone, one file a job."""
     workflow: str
     """The path of the file."""
+    within: str | None = None
+    """For a job whose tree is gone by then: where in that tree `root` was. What it made is in `kept`."""
+
+    @property
+    def kept(self) -> str:
+        """The folder for what a job with a tree of its own made when it last passed, by its paths in that tree."""
+        return str(self._path.with_suffix(".files"))
 
     def decide(self) -> tuple[UpToDate, Fingerprint]:
         """
@@ -114,11 +121,12 @@ class UpToDateCheck:
         """Return how things are now. A file that `known` has, and that looks the same, is not read."""
         known = known or Fingerprint()
         inputs, no_inputs = find_files(Path(self.root), self.inputs)
-        outputs, no_outputs = find_files(Path(self.root), self.outputs)
+        made = Path(self.root) if self.within is None else Path(self.kept, self.within)
+        outputs, no_outputs = find_files(made, self.outputs)
         return Fingerprint(
             parts=fingerprint_of(self.definition),
             inputs=_facts_of(Path(self.root), inputs, known.inputs),
-            outputs=_facts_of(Path(self.root), outputs, known.outputs),
+            outputs=_facts_of(made, outputs, known.outputs),
             unmatched=(*(f"input {p}" for p in no_inputs), *(f"output {p}" for p in no_outputs)),
         )
 
@@ -141,10 +149,14 @@ class UpToDateCheck:
 
     def _write(self, fingerprint: Fingerprint) -> None:
         path = self._path
-        for folder in (path.parent.parent.parent, path.parent.parent, path.parent):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        self.make_folder()
         text = json.dumps(to_data(fingerprint))
         write_atomically(path, text.encode("utf-8", "surrogateescape"), 0o600)
+
+    def make_folder(self) -> None:
+        """Make the folder that it is kept in. Raises OSError."""
+        for folder in reversed(self._path.parents[:3]):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def _path(self) -> Path:

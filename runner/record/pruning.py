@@ -103,6 +103,7 @@ def remove_runs(
     taken away it stays, and the record goes. Raises `UsageError` where others may have written what is there.
     """
     from runner.handlers.sinks.abandoned import take_away  # the end of most runs removes nothing
+    from runner.jobs.workspace.removal import sweep
 
     gone = []
     hidden = hidden_by_runs(place, [run.id for run in runs])
@@ -113,6 +114,8 @@ def remove_runs(
         for each in hidden.get(run.id, ()):
             with contextlib.suppress(OSError):
                 take_away(each)
+        with contextlib.suppress(OSError):  # before it is moved: a repository knows a worktree by its place
+            sweep(RunFolder(run.id, place).path, all_of_it=True)
         with contextlib.suppress(OSError):
             trash.mkdir(mode=0o700, exist_ok=True)
             # At once out of sight: who is killed half-way through the files leaves no half of a record.

@@ -258,6 +258,8 @@ class Plan:
     """Who is told what becomes of the run."""
     origin: str = ""
     """The run that items have their ids of: the first that worked on them. Known once there is one."""
+    keeps_trees: bool = False
+    """Whether the own trees of jobs that fail stay."""
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:

@@ -341,6 +341,7 @@ class JobScheduler(Feeder):
             self._bus.publish(self._finished(leg, self._with_lost_end(leg, outcome), attempt))
 
     def _publish_kept(self, leg: LegSpec, outcome: JobOutcome, past: PastLeg) -> None:
+        self._builder.take_over_handover(leg, self._past.run)
         self._note(JobNote(leg.id, self._digests(leg), outputs=outcome.outputs))
         self._bus.publish(
             JobKept(

@@ -51,14 +51,14 @@ def past_legs(view: RunView) -> dict[str, PastLeg]:
 
 
 def judge_jobs(
-    plan: Plan, past: Mapping[str, PastLeg], home: Path, again: Mapping[str, str] | None = None
+    plan: Plan, past: Mapping[str, PastLeg], home: Path, run: str, again: Mapping[str, str] | None = None
 ) -> list[LegDecision]:
-    """Decide which jobs of a plan are kept. `again` are the ids of those that run in any case, with the reason."""
+    """Decide which jobs of a plan are kept of a past run. `again` are ids of those that run in any case, with why."""
     digests = {leg.id: digests_of(job, leg, plan.params) for job in plan.jobs for leg in job.legs}
-    return decide_legs(plan.jobs, past, digests, again=again, stale=_look_at_files(plan, past, home))
+    return decide_legs(plan.jobs, past, digests, again=again, stale=_look_at_files(plan, past, home, run))
 
 
-def _look_at_files(plan: Plan, past: Mapping[str, PastLeg], home: Path) -> Stale:
+def _look_at_files(plan: Plan, past: Mapping[str, PastLeg], home: Path, run: str) -> Stale:
     """Return what says whether the files are still what they were when a job ended."""
     builder = RequestBuilder(plan, Secrets.gathered(plan.jobs, os.environ), home, home)
 
@@ -67,6 +67,11 @@ def _look_at_files(plan: Plan, past: Mapping[str, PastLeg], home: Path) -> Stale
         if was.state == JobResult.SKIPPED and was.reason != UP_TO_DATE:
             return None  # its `if` said so, whatever its files are
         check = builder.up_to_date_check(leg, needs)
+        if builder.hands_on(leg) and not Path(builder.handover_of(leg, run)).is_dir():
+            passed = was.state in (JobResult.PASSED, JobResult.SKIPPED)
+            return "the files that it made are not kept any more" if passed else None
+        if leg.workspace.is_own:
+            return None  # its tree is gone; what it made is there
         try:
             if not leg.inputs:
                 _, unmatched = find_files(Path(check.root), check.outputs)

@@ -128,7 +128,9 @@ class _Part:
         plan = plan_chosen(spec, past.choice(self._names(spec.jobs), at_once))
         asked = f"`--{'only' if self.only else 'from'} {named}` asks for it"
         again = {leg.id: asked for job in plan.jobs for leg in job.legs if named in (job.name, leg.id)}
-        return Prepared(plan, past_of(past.run, judge_jobs(plan, self.legs, home, again), goes_on=False))
+        return Prepared(
+            plan, past_of(past.run, judge_jobs(plan, self.legs, home, past.run, again), goes_on=False)
+        )
 
     def _names(self, jobs: Sequence[JobSpec]) -> tuple[str, ...]:
         """Return what runs; all that it needs, which `plan_chosen` adds, is kept where that can be."""

@@ -153,7 +153,9 @@ def _outlook(past: Past, legs: Mapping[str, PastLeg], run_folder: RunFolder, cho
     builder = RequestBuilder(
         plan, Secrets.gathered(plan.jobs, os.environ), run_folder.path / JOB_LOGS, run_folder.home
     )
-    decisions = judge_jobs(plan, with_unrecorded(legs, builder.last_logged()), run_folder.home)
+    decisions = judge_jobs(
+        plan, with_unrecorded(legs, builder.last_logged()), run_folder.home, run_folder.run
+    )
     return _Outlook(past.run, plan, decisions, [leg for leg in gone if leg in legs])
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from runner.facts import dataclass
 from runner.jobs.executor.background import BackgroundStep
+from runner.jobs.executor.place import JobPlace
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup, kill_orphans
 from runner.jobs.executor.readiness import ReadinessCheck
 from runner.jobs.executor.services import Services
@@ -92,6 +93,7 @@ class JobAttempt:
         self._steps_done = 0
         self._handed_on: Mapping[str, str] | None = None
         """The outputs, where others have got them already."""
+        self.place = JobPlace(request, self._interruption)
 
     def run(self) -> JobOutcome:
         """Run it to its end; blocks. No process of it is left, and nothing is raised but what is a bug."""
@@ -123,10 +125,15 @@ class JobAttempt:
         return round(time.monotonic() - self._began, 6)
 
     def _run_steps(self, stack: ExitStack) -> None:
-        request = self._request
-        if request.missing:
-            raise CannotRun(request.missing[0])
-        logs = [self._log]
+        if self._request.missing:
+            raise CannotRun(self._request.missing[0])
+        if (hindrance := self.place.make()) is not None:
+            self._cut_short(hindrance)
+            return
+        for note in self.place.notes:
+            self._log.say(note)
+        request, logs = self.place.request, [self._log]
+        self._request = request
         self._waiter = CommandWaiter(
             logs,
             self._wakeup,
@@ -301,7 +308,7 @@ class JobAttempt:
             "MPRUN_ATTEMPT": str(request.attempt),
             **dict.fromkeys(VARIABLES, request.output),
         }
-        return {**inherited, **self._from_dotenv(), **request.env, **own}
+        return self.place.variables({**inherited, **self._from_dotenv(), **request.env, **own})
 
     def _from_dotenv(self) -> Mapping[str, str]:
         found: dict[str, str] = {}
@@ -330,7 +337,16 @@ class JobAttempt:
         elif unmade := find_files(Path(self._request.directory), self._request.files)[1]:
             patterns = ", ".join(f"'{pattern}'" for pattern in unmade)
             self._fail(f"it made no file for {patterns}, which it has under `outputs`")
+        elif why := self.place.hand_on(is_over=not self._request.background):
+            self._fail(why)
         return found.values
+
+    def _interruption(self) -> Interruption | None:
+        """Say why it can't go on, before there is anything to wait for."""
+        if self._is_revoked():
+            return Interruption(JobResult.CANCELLED, "it was called off")
+        now = time.monotonic()
+        return next((each.why for each in self._deadlines() if now >= each.until), None)
 
     def _passed(self) -> str:
         if self._handed_on is not None:

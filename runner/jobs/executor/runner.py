@@ -12,6 +12,7 @@ import os
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from runner.jobs.masking import Masker
 from runner.jobs.outcomes import JobOutcome
 from runner.jobs.requests import JobMessage, JobRequest
 from runner.jobs.up_to_date import Fingerprint, UpToDate, UpToDateCheck
+from runner.jobs.workspace.handover import take_over
 from runner.process.child import adopt_orphans
 from runner.spec.model import JobResult
 
@@ -52,10 +54,6 @@ class JobRunner:
         report(JobMessage.ENDED, **outcome.as_message())
 
     def _run(self, request: JobRequest, report: Reporter) -> JobOutcome:
-        decision, before = _is_up_to_date(request)
-        if decision.holds:
-            return JobOutcome(JobResult.SKIPPED, decision.reason, outputs=decision.values)
-        report(JobMessage.BEGUN, log=request.log, reason=decision.reason)
         revoked = self._worker.revoked
         attempt = JobAttempt(
             request,
@@ -64,14 +62,32 @@ class JobRunner:
             lambda: revoked() == request.number,
             lambda: revoked() == request.release != 0,
         )
-        outcome = attempt.run()
-        if request.up_to_date is not None and outcome.result is JobResult.PASSED:
-            with suppress(OSError):  # then it is not up to date the next time
-                _keep(request.up_to_date, before, outcome.outputs, request.secrets)
-        return outcome
+        failed = True
+        try:
+            outcome = _run_unless_up_to_date(attempt, report)
+            failed = outcome.result.is_failure
+        finally:
+            kept = attempt.place.leave(failed=failed)
+        return outcome if kept is None else replace(outcome, reason=f"{outcome.reason}; its tree is {kept}")
 
     def _report(self, number: int, what: str, /, **fields: Any) -> None:
         self._worker.report(what, {"request": number, **fields})
+
+
+def _run_unless_up_to_date(attempt: JobAttempt, report: Reporter) -> JobOutcome:
+    place = attempt.place
+    decision, before = UpToDate(False, ""), Fingerprint()
+    if place.request.up_to_date is not None and place.make() is None:
+        decision, before = _is_up_to_date(place.request)
+    if decision.holds and place.hand_on_again():
+        return JobOutcome(JobResult.SKIPPED, decision.reason, outputs=decision.values)
+    report(JobMessage.BEGUN, log=place.request.log, reason=decision.reason)
+    outcome = attempt.run()
+    request = place.request
+    if request.up_to_date is not None and outcome.result is JobResult.PASSED:
+        with suppress(OSError):  # then it is not up to date the next time
+            _keep(request.up_to_date, before, outcome.outputs, request.secrets, request.workspace.hand_on)
+    return outcome
 
 
 def _is_up_to_date(request: JobRequest) -> tuple[UpToDate, Fingerprint]:
@@ -86,14 +102,17 @@ def _is_up_to_date(request: JobRequest) -> tuple[UpToDate, Fingerprint]:
 
 
 def _keep(
-    check: UpToDateCheck, before: Fingerprint, values: Mapping[str, str], secrets: Sequence[str]
+    check: UpToDateCheck, before: Fingerprint, values: Mapping[str, str], secrets: Sequence[str], made: str
 ) -> None:
     """Keep what says that the job is up to date, unless there is a secret in a value that it hands on."""
     masker = Masker(secrets if values else ())
     if any(masker.text(value) != value for value in values.values()):
         check.forget()
-    else:
-        check.save(before, values)
+        return
+    if check.within is not None and made:
+        check.make_folder()
+        take_over(made, check.kept)
+    check.save(before, values)
 
 
 def _own_fault(error: Exception) -> str:

@@ -33,6 +33,7 @@ from runner.spec.jobs.commands import (
     run_key,
     shell_key,
 )
+from runner.spec.jobs.workspace import WorkspaceKind, workspace_key
 from runner.spec.keys import (
     ALSO_KNOWN_AS,
     BOOLEAN,
@@ -187,6 +188,7 @@ class LegSpec:
             )._replace(usual=True)
         ),
     )
+    workspace: WorkspaceKind = workspace_key()
     env: Mapping[str, str] = key(
         ENV,
         "Environment variables of all its steps, on top of the workflow's own.",
