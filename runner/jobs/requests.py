@@ -55,6 +55,8 @@ class StepRequest:
     condition: str = ""
     timeout: float | None = None
     may_fail: bool = False
+    id: str = ""
+    """What others call it; empty where nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +425,9 @@ def _asks(leg: LegSpec) -> bool:
 
 
 def _step(step: StepSpec, fill: TemplateFiller) -> StepRequest:
-    return StepRequest(step.name, _command(step.command, fill), step.condition, step.timeout, step.may_fail)
+    return StepRequest(
+        step.name, _command(step.command, fill), step.condition, step.timeout, step.may_fail, step.id
+    )
 
 
 def _service(service: ServiceSpec, fill: TemplateFiller, log: str) -> ServiceRequest:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from runner.loader.checks.jobs import JobCheckContext, check_jobs, check_keys, check_outside, check_texts
+from runner.loader.checks.steps import check_steps
 from runner.loader.checks.tasks import check_tasks
 from runner.loader.jobs import build_jobs, expand_jobs, waits_for_matrix
 from runner.loader.schema.workflow import workflow_schema
@@ -31,6 +32,7 @@ def with_jobs(
         *expanded.diagnostics,
         *source.place_all(each for each in check_keys(source.data) if not _is_for_others(source, each)),
         *source.place_all(check_jobs(expanded, built, around)),
+        *source.place_all(found for job in expanded.jobs for found in check_steps(job.name, job.data)),
         *source.place_all(check_tasks(source.data, built, spec.default)),
         *check_texts(source, expanded, built),
         *check_outside(source, built, spec.path.parent, os.environ),

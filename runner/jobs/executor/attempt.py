@@ -22,10 +22,12 @@ from runner.jobs.executor.place import JobPlace
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup, kill_orphans
 from runner.jobs.executor.readiness import ReadinessCheck
 from runner.jobs.executor.services import Services
+from runner.jobs.executor.step_files import SUMMARY, StepFiles
 from runner.jobs.executor.wait import RELEASED, CommandWaiter, Deadline, WakeupPipe
-from runner.jobs.files import VARIABLES, read_dotenv, read_outputs
+from runner.jobs.files import read_dotenv
 from runner.jobs.graph import parsed
 from runner.jobs.log import LogWriter
+from runner.jobs.masking import Masker
 from runner.jobs.outcomes import JobOutcome
 from runner.jobs.requests import CommandRequest, JobMessage, JobRequest, StepRequest
 from runner.jobs.up_to_date import find_files
@@ -94,6 +96,7 @@ class JobAttempt:
         self._handed_on: Mapping[str, str] | None = None
         """The outputs, where others have got them already."""
         self.place = JobPlace(request, self._interruption)
+        self._files = StepFiles(request.output)
 
     def run(self) -> JobOutcome:
         """Run it to its end; blocks. No process of it is left, and nothing is raised but what is a bug."""
@@ -111,8 +114,9 @@ class JobAttempt:
         outputs = self._handed_on
         if outputs is None:
             outputs = self._outputs() if self._so_far.outcome is None else {}
-        with suppress(OSError):  # what is handed on may be secret, and is not left lying about
-            os.unlink(self._request.output)  # noqa: PTH108 - one call for each job of thousands
+        with suppress(OSError):
+            self._files.keep_summary(Masker(self._request.secrets), os.environ.get(SUMMARY))
+        self._files.remove()  # what is handed on may be secret, and is not left lying about
         exitcode = 0 if self._handed_on is None else None  # one that was ended has no say in it
         passed = JobOutcome(JobResult.PASSED, self._passed(), exitcode, outputs=outputs)
         return replace(self._so_far.outcome or passed, duration=self._elapsed)
@@ -191,8 +195,9 @@ class JobAttempt:
             if background:
                 ended = self._background().run(step.command, self._log, deadlines)
             else:
-                group = self._start(step.command, self._log)
+                group = self._start(step.command, self._log, number)
                 ended = self._waiter.wait_for(group, deadlines, uninterruptible=uninterruptible)
+            ended = self._taken_from(step, number, ended)
         except (CannotRun, OSError) as error:
             reason = f"could not start: {_in_words(error)}"
             ended = CommandExit(None, None, Interruption(JobResult.FAILED, reason, of_step=True))
@@ -214,6 +219,19 @@ class JobAttempt:
         self._handed_on = outputs
         self._report(JobMessage.READY, duration=self._elapsed, outputs=dict(outputs))
         return None
+
+    def _taken_from(self, step: StepRequest, number: int, ended: CommandExit) -> CommandExit:
+        """Take over what a step has left for those that follow; what can't be read of it makes the step fail."""
+        left = self._files.take(number)
+        self._env = left.over(self._env)
+        if left.ignored:
+            names = ", ".join(left.ignored)
+            self._log.say(
+                f"{self._called(step, number)} can't set {names} for other steps: it is left as it was"
+            )
+        if left.mistake and ended.is_good:
+            return CommandExit(None, None, Interruption(JobResult.FAILED, left.mistake, of_step=True))
+        return ended
 
     def _report_end(
         self, step: StepRequest, number: int, result: JobResult, ended: CommandExit, seconds: float = 0.0
@@ -274,13 +292,14 @@ class JobAttempt:
 
     # Commands.
 
-    def _start(self, command: CommandRequest, log: LogWriter) -> ProcessGroup:
-        """Start a command. Raises CannotRun."""
+    def _start(self, command: CommandRequest, log: LogWriter, step: int | None = None) -> ProcessGroup:
+        """Start a command, which may be that of a step. Raises CannotRun."""
+        env = {**self._env, **self._files.variables(step), **command.env}
         directory = os.path.join(self._request.directory, command.directory or "")  # noqa: PTH118 - for each step
         argv = self._with_script(command)
         output = log.open_output()
         try:
-            return ProcessGroup(argv, env={**self._env, **command.env}, directory=directory, output=output)
+            return ProcessGroup(argv, env=env, directory=directory, output=output)
         except FileNotFoundError as error:
             missing = f"folder '{directory}'" if error.filename == directory else f"program '{argv[0]}'"
             raise CannotRun(f"there is no {missing}") from None
@@ -306,7 +325,6 @@ class JobAttempt:
         own = {
             "MPRUN_JOB": request.leg,
             "MPRUN_ATTEMPT": str(request.attempt),
-            **dict.fromkeys(VARIABLES, request.output),
         }
         return self.place.variables({**inherited, **self._from_dotenv(), **request.env, **own})
 
@@ -324,7 +342,7 @@ class JobAttempt:
     def _outputs(self) -> Mapping[str, str]:
         """Read what the steps wrote for others; what is wrong with it is a failure of the job."""
         try:
-            found = read_outputs(Path(self._request.output))
+            found = self._files.outputs()
         except OSError as error:
             self._fail(_in_words(error))
             return {}

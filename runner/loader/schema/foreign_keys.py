@@ -49,7 +49,6 @@ _IN_A_JOB: Mapping[str, str] = {
 _IN_A_STEP: Mapping[str, str] = {
     "uses": "there are no actions here: write in `run` what it does",
     "with": "there are no actions here: use `env`",
-    "id": "take it out: values for other jobs go to $MPRUN_OUTPUT, and stand under `outputs.values` of the job",
 }
 _IN_A_SERVICE: Mapping[str, str] = {
     "image": "write what starts it, such as run: docker run --rm -p 5432:5432 postgres",

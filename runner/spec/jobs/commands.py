@@ -36,6 +36,9 @@ SHELLS: Mapping[str, tuple[str, ...]] = {
 USUAL_SHELL = "sh"
 
 
+STEP_ID_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+
+
 COMMAND = Shape(
     {
         "type": ["string", "array"],
@@ -153,6 +156,15 @@ class StepSpec:
         more=ABOUT_CONDITION,
     )
     """Empty is `success()`."""
+    id: str = key(
+        text(pattern=STEP_ID_PATTERN),
+        "What other steps of the job call it: `steps.<id>.outputs.<name>` is what it wrote as `name=value` to "
+        "`$MPRUN_OUTPUT`, `steps.<id>.outcome` what became of it, and `steps.<id>.conclusion` the same after "
+        "`continue-on-error`.",
+        default="",
+        more={"examples": ["build"]},
+    )
+    """Empty where nobody asks for it."""
     timeout: float | None = key(DURATION, "The longest it may take.", default=None)
     may_fail: bool = key(
         BOOLEAN,
