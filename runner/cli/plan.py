@@ -16,6 +16,7 @@ from runner.cli.checking import JobsChoice, checked_plan
 from runner.cli.options import examples, output_format, values, workflow_file
 from runner.cli.output import write
 from runner.handlers.listeners import address_of
+from runner.jobs.plan import most_at_once
 from runner.jobs.templates import display_command
 from runner.render.graph import needs_words, waves
 from runner.render.tables import table, width_of
@@ -228,7 +229,7 @@ def _plain(value: Any) -> Any:
 
 def _jobs_as_text(plan: Plan, width: int | None) -> str:
     legs = sum(len(job.legs) for job in plan.jobs)
-    facts = (counted(len(plan.jobs), "job"), counted(legs, "leg"), f"{len(plan.workers)} at once")
+    facts = (counted(len(plan.jobs), "job"), counted(legs, "leg"), f"{most_at_once(plan)} at once")
     rows = [["WAVE", "JOB", "NEEDS", "IF", "RUNS", "DESCRIPTION"]]
     for number, wave in enumerate(waves(plan.jobs), start=1):
         rows += [_row(number, job, leg) for job in wave for leg in job.legs]
@@ -243,7 +244,7 @@ def _jobs_as_dict(plan: Plan) -> dict[str, Any]:
         "name": plan.name,
         "file": str(plan.path),
         "description": plan.description,
-        "at_once": len(plan.workers),
+        "at_once": most_at_once(plan),
         "limits": {"timeout": plan.limits.timeout, "stop_timeout": plan.limits.stop_timeout},
         "jobs": [
             _job_dict(job, number) for number, wave in enumerate(waves(plan.jobs), start=1) for job in wave
@@ -253,6 +254,7 @@ def _jobs_as_dict(plan: Plan) -> dict[str, Any]:
 
 def _row(wave: int, job: JobSpec, leg: LegSpec) -> list[str]:
     runs = leg.steps[0].name if len(leg.steps) == 1 else counted(len(leg.steps), "step")
+    runs = f"background: {runs}" if leg.background else runs
     told = (needs_words(job.needs), leg.condition, runs, job.description)
     needs, condition, runs, description = (" ".join(each.split()) for each in told)
     return [str(wave), leg.id, needs or "-", condition or "-", runs, description]
@@ -280,6 +282,7 @@ def _leg_dict(leg: LegSpec) -> dict[str, Any]:
         "steps": _steps(leg.steps),
         "ensure": _steps(leg.ensure),
         "services": [service.name for service in leg.services],
+        "background": leg.background,
         "env": sorted(leg.env),
         "secrets": list(leg.secrets),
         "timeout": leg.timeout,

@@ -177,9 +177,19 @@ def _job_rows(jobs: Sequence[dict[str, Any]]) -> list[list[str]]:
     rows = [["JOB", "STATE", "FOR", "ATTEMPT", "STEP OR WHAT IT WAITS FOR"]]
     for each in jobs:
         since = "-" if each["elapsed"] is None else format_duration(round(each["elapsed"], 1))
-        at = each["step"] or each.get("group") or ", ".join(each["waits_for"])
+        at = _at_work(each) or each["step"] or each.get("group") or ", ".join(each["waits_for"])
         rows.append([each["job"], each["state"], since, str(each["attempt"] or "-"), at])
     return rows
+
+
+def _at_work(job: dict[str, Any]) -> str:
+    """Say of a job in the background that runs whether others may use it."""
+    if not job.get("background") or job["elapsed"] is None:
+        return ""
+    ready_after = job.get("ready_after")
+    if ready_after is None:
+        return f"background, not ready: {job['step']}".removesuffix(": ")
+    return f"background, ready for {format_duration(round(max(job['elapsed'] - ready_after, 0.0), 1))}"
 
 
 def _how_it_ended(worker: dict[str, Any]) -> str:

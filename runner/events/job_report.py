@@ -24,6 +24,7 @@ from runner.events.jobs import (
     JobEvent,
     JobFinished,
     JobKept,
+    JobReady,
     JobRetried,
     JobSilent,
     JobSkipped,
@@ -114,6 +115,12 @@ class JobLine:
     ended_after: float | None = means(
         "Seconds from the start of the run to its end; null if there was none.", None
     )
+    background: bool = means("Whether it went on while those that need it ran.", False)
+    ready_after: float | None = means(
+        "Seconds from the start of the run until those that need it could start; null if it is no job in the "
+        "background, or never was ready.",
+        None,
+    )
     exitcode: int | None = means("The exit code of the last attempt; null if a signal ended it.", None)
     signal: str | None = means("The signal that ended the last attempt.", None)
     failed_step: str | None = means("The step that failed it.", None)
@@ -134,6 +141,18 @@ class JobLine:
     def took_now(self) -> float:
         """Seconds that it took of the run."""
         return self.seconds if self.kept_from is None else 0.0
+
+    @property
+    def ready_in(self) -> float | None:
+        """Seconds that it took to be ready, where it was, with attempts before that."""
+        if self.ready_after is None or self.started_after is None:
+            return None
+        return round(self.ready_after - self.started_after, 6)
+
+    @property
+    def held_up(self) -> float:
+        """Seconds of the run for which it kept those waiting that need it."""
+        return self.took_now if self.ready_in is None else self.ready_in
 
     @property
     def failed_service(self) -> ServiceLine | None:
@@ -183,6 +202,8 @@ class _Job:
                 # One that runs is only being stopped: `job.finished` says what came of that.
                 state = JobState.RUNNING if self.facts["state"] is JobState.RUNNING else JobState.CANCELLED
                 self.facts.update(state=state, reason=reason)
+            case JobReady():
+                self.facts["ready_after"] = after
             case JobSilent(seconds=seconds):
                 self.facts["silent"] = seconds
             case JobFinished():
@@ -212,6 +233,7 @@ class _Job:
             attempts=event.attempt,
             log=event.log,
             needs=tuple(event.needs),
+            background=event.background,
         )
 
     def _finished(self, event: JobFinished, after: float) -> None:
@@ -279,10 +301,10 @@ class JobReportBuilder:
         if self._expected is None and not self._jobs:
             return None
         lines = tuple(_line(name, job) for name, job in self._jobs.items())
-        longest = critical_path([TimedJob(line.job, line.took_now, line.needs) for line in lines])
+        longest = critical_path([TimedJob(line.job, line.held_up, line.needs) for line in lines])
         begun = {line.job for line in lines if line.attempts and line.kept_from is None}
         path = tuple(name for name in longest if name in begun)  # what was skipped or kept took no time
-        times = {line.job: line.seconds for line in lines}
+        times = {line.job: line.held_up for line in lines}
         unreached = max((self._expected or 0) - len(lines), 0)
         return JobReport(
             result=RunResult.FAILED if unreached or self._run_failed else overall_result(lines),
@@ -312,7 +334,7 @@ def job_report_schema() -> dict[str, Any]:
     step["properties"]["result"] |= {"enum": ["running", *_STEP_RESULTS]}
     line["properties"]["steps"] |= {"type": "array", "items": step}
     line["properties"]["services"] |= {"type": "array", "items": closed_schema(ServiceLine)}
-    for name in ("started_after", "ended_after", "silent"):
+    for name in ("started_after", "ended_after", "ready_after", "silent"):
         line["properties"][name] |= {"type": ["number", "null"]}
     schema = closed_schema(JobReport)
     schema["properties"]["result"] |= {"enum": list(RunResult)}

@@ -36,6 +36,7 @@ class JobStarted(JobEvent, kind="job.started"):
     log: str = carries(_LOG)
     worker: str = carries("The worker that runs it.")
     needs: Sequence[str] = carries(_NEEDS)
+    background: bool = carries("Whether it goes on while those that need it run.", default=False)
 
 
 class JobReady(JobEvent, kind="job.ready"):

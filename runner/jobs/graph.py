@@ -550,7 +550,8 @@ class JobGraph:
 
     def _lose(self, job: _Job, lost: _LegState, outcome: JobOutcome) -> None:
         """A leg has ended badly after it was ready: who needs it and is not over is asked again whether it runs."""
-        why = f"'{lost.spec.id}', which it needs, {describe_result(outcome.result)}: {outcome.reason}"
+        became = "was cancelled" if outcome.result is JobResult.CANCELLED else describe_result(outcome.result)
+        why = f"'{lost.spec.id}', which it needs, {became}: {outcome.reason}"
         for dependent in job.dependents:
             for state in dependent.legs:
                 if state.phase in (_LegPhase.WAITING, _LegPhase.OVER) or state.is_released:

@@ -5,13 +5,13 @@
                   └► digests ──┘               └─► RunLeg: with the reason, and the attempts that it has had
 
 What is kept comes into the run with its outputs, as if it had just passed. What runs again takes along all that needs
-it: a job must not rest on what another has made anew.
+it: a job must not rest on what another has made anew. One in the background runs where something runs that needs it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field, fields, replace
 from functools import partial
 from typing import Any
@@ -41,6 +41,8 @@ _WORDS = {"condition": "if", "may_fail": "continue-on-error", "directory": "work
 _RELEVANT = {
     _WORDS.get(each.name, each.name): each.name for each in fields(LegSpec) if each.name not in _IRRELEVANT
 }
+
+_NOT_NEEDED = "nothing that needs it is left to run"
 
 Digests = Mapping[str, str]
 """What a leg is, as digests by the key of the file: two that are equal do the same."""
@@ -183,6 +185,7 @@ def decide_legs(
     kept otherwise.
     """
     deep = depths({job.name: [need.job for need in job.needs] for job in jobs})
+    then, past = past, {**past, **_as_used(jobs, past)}
     decisions: list[LegDecision] = []
     kept: dict[str, LegOutcomes] = {}
     by_name = {job.name: job for job in jobs}
@@ -202,7 +205,52 @@ def decide_legs(
         decisions += own
         if all(isinstance(each, KeptLeg) for each in own):
             kept[job.name] = {each.leg.id: past[each.leg.id].outcome for each in own}
-    return decisions
+    cut_off = {leg for leg, was in then.items() if was.state == RUNNING}
+    return _with_what_they_use(jobs, decisions, deep, cut_off)
+
+
+def _as_used(jobs: Sequence[JobSpec], past: Mapping[str, PastLeg]) -> dict[str, PastLeg]:
+    """
+    Return the legs in the background as those that used them have seen them: as ready.
+
+    Nobody has rested on their end, so that one that was killed with the runner, stopped or cancelled makes nothing that
+    has passed run again. One that had never begun has not been used; one that had failed may have failed those.
+    """
+    used = (JobResult.CANCELLED, RUNNING)
+    needed = {need.job for job in jobs for need in job.needs}
+    return {
+        leg.id: replace(was, state=JobResult.PASSED, reason=_NOT_NEEDED, outputs=was.outputs or {})
+        for job in jobs
+        for leg in job.legs
+        if leg.background
+        and job.name in needed
+        and (was := past.get(leg.id)) is not None
+        and was.state in used
+    }
+
+
+def _with_what_they_use(
+    jobs: Sequence[JobSpec],
+    decisions: Sequence[LegDecision],
+    deep: Mapping[str, int],
+    cut_off: Collection[str],
+) -> list[LegDecision]:
+    """Have those in the background run that something needs which runs: it has to be there, whatever became of it."""
+    users: dict[str, list[str]] = {}
+    for job in jobs:
+        for need in job.needs:
+            users.setdefault(need.job, []).append(job.name)
+    run = {each.leg.job: each.leg.id for each in reversed(decisions) if isinstance(each, RunLeg)}
+    found = list(decisions)
+    for at in sorted(range(len(found)), key=lambda at: -deep[found[at].leg.job]):
+        each = found[at]
+        user = next((run[name] for name in users.get(each.leg.job, ()) if name in run), None)
+        if isinstance(each, KeptLeg) and each.leg.background and user is not None:
+            had = each.past.attempts
+            reason = f"'{user}', which needs it, runs"
+            found[at] = RunLeg(each.leg, reason, had, had, was_cut_off=each.leg.id in cut_off)
+            run.setdefault(each.leg.job, each.leg.id)
+    return found
 
 
 def changed_in(decisions: Sequence[LegDecision]) -> dict[str, Sequence[str]]:

@@ -125,8 +125,9 @@ def waves(jobs: Sequence[JobSpec]) -> list[list[JobSpec]]:
 
 
 def label(job: JobSpec) -> str:
-    """Name a job, and how many legs it has."""
-    return f"{job.name} ×{len(job.legs)}" if job.has_matrix else job.name
+    """Name a job, how many legs it has, and that it goes on while those that need it run."""
+    name = f"{job.name} ×{len(job.legs)}" if job.has_matrix else job.name
+    return f"{name} (background)" if any(leg.background for leg in job.legs) else name
 
 
 def needs_words(needs: Sequence[NeedSpec]) -> str:

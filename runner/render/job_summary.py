@@ -85,8 +85,9 @@ def state_label(state: JobState) -> str:
 
 
 def result_label(line: JobLine) -> str:
-    """Return what became of a job, and whether that was before the run began."""
-    return state_label(line.state) + (", kept" if line.kept_from is not None else "")
+    """Return what became of a job, whether that was before the run began, and when others could use it."""
+    ready = "" if line.ready_in is None else f", ready in {rough_duration(line.ready_in)}"
+    return state_label(line.state) + (", kept" if line.kept_from is not None else "") + ready
 
 
 def _blocks(
@@ -237,7 +238,7 @@ def _row(line: JobLine, *, retried: bool) -> dict[str, str]:
 def _critical_path(job_report: JobReport) -> list[OutputLine]:
     if len(job_report.critical_path) < 2:
         return []
-    times = {line.job: line.seconds for line in job_report.jobs}
+    times = {line.job: line.held_up for line in job_report.jobs}
     chain = [f"{visible(job)} {rough_duration(times[job])}" for job in job_report.critical_path]
     shown = chain if len(chain) <= 2 * _MOST_LISTED else [*chain[:_MOST_LISTED], "…", *chain[-_MOST_LISTED:]]
     return [OutputLine(f"critical path {rough_duration(job_report.critical_seconds)}: {' → '.join(shown)}")]

@@ -141,8 +141,14 @@ def _case_of_job(workflow: str, line: JobLine, tail: Sequence[str]) -> JunitCase
         kind=str(line.state),
         text="\n".join(tail[-_MESSAGE_LINES:]) if line.state in FAILURES else None,
         said="\n".join(tail),
-        properties=() if line.kept_from is None else (("kept-from", line.kept_from),),
+        properties=_properties(line),
     )
+
+
+def _properties(line: JobLine) -> tuple[tuple[str, str], ...]:
+    kept = () if line.kept_from is None else (("kept-from", line.kept_from),)
+    ready = () if line.ready_in is None else (("ready-after-seconds", f"{line.ready_in:.3f}"),)
+    return (*kept, *ready)
 
 
 def _verdict(line: JobLine) -> str | None:

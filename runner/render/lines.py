@@ -13,6 +13,7 @@ from runner.events.jobs import (
     JobCancelled,
     JobFinished,
     JobKept,
+    JobReady,
     JobRetried,
     JobSilent,
     JobSkipped,
@@ -84,6 +85,8 @@ def format_event(event: Event) -> OutputLine | None:
             return _marked(Emphasis.WARNING, f"{visible(job)}: {visible(reason)}")
         case JobWaiting(job=job, reason=reason):
             return _marked(Emphasis.ASIDE, f"{visible(job)} {visible(reason)}")
+        case JobReady(job=job, duration=duration):
+            return _marked(Emphasis.GOOD, f"{visible(job)} is ready after {rough_duration(duration)}")
         case JobSilent(job=job, seconds=seconds):
             lasted = format_duration(round(seconds, 1))
             return _marked(Emphasis.WARNING, f"{visible(job)} has printed nothing for {lasted}")

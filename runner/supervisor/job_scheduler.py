@@ -396,6 +396,7 @@ class JobScheduler(Feeder):
                 log=str(fields.get("log", "")),
                 worker=worker,
                 needs=self._graph.needs_of(request.leg),
+                background=request.leg.background,
             )
         )
         if request.cancelled:

@@ -10,7 +10,16 @@ from dataclasses import field
 
 from runner.events.base import Event
 from runner.events.job_report import JobLine, JobReport, JobState, StepLine
-from runner.events.jobs import JobEvent, JobFinished, JobKept, JobRetried, JobSkipped, JobStarted, StepStarted
+from runner.events.jobs import (
+    JobEvent,
+    JobFinished,
+    JobKept,
+    JobReady,
+    JobRetried,
+    JobSkipped,
+    JobStarted,
+    StepStarted,
+)
 from runner.facts import dataclass
 
 
@@ -33,6 +42,8 @@ class WatchedJob:
     reason: str
     needs: tuple[str, ...]
     log: str | None
+    ready_since: float | None
+    """Since when those that need it may run, where it runs in the background."""
     line: JobLine
     """All else that a report says of it."""
 
@@ -54,6 +65,7 @@ class _Row:
     ended: float | None = None
     step: str | None = None
     step_since: float | None = None
+    ready_since: float | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +80,10 @@ class JobRows:
             return
         row = self.rows.setdefault(event.job, _Row(event.at))
         match event:
+            case JobReady():
+                row.ready_since = event.at
             case JobStarted():
+                row.ready_since = None
                 row.since, row.ended, row.step, row.step_since = event.at, None, None, None
                 row.began = row.began or event.at
             case JobRetried():
@@ -100,5 +115,6 @@ def _job_now(line: JobLine, row: _Row) -> WatchedJob:
         reason=line.reason,
         needs=line.needs,
         log=line.log,
+        ready_since=row.ready_since,
         line=line,
     )

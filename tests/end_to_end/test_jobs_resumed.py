@@ -519,3 +519,24 @@ def test_a_stopped_run_that_is_not_to_be_gone_on_with_names_no_way_to_do_that(ru
 
     assert 130 == run.finish()
     assert ("mprun resume" in run.said, history(runs)["resumable"]) == (False, None)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_with_it_where_something_needs_it(runs: Runs) -> None:
+    text = (
+        "name: r\njobs:\n  db: {background: true, run: 'echo x >> begun; exec sleep 600'}\n"
+        "  a: {needs: db, run: echo a >> done}\n"
+        "  b: {needs: [db, a], run: 'test -e go || { touch using; sleep 601; }; echo b >> done'}\n"
+    )
+    run = runs.start(text, "--jobs", "1")
+    wait_until((runs.folder / "using").exists)
+    wait_until(lambda: {"db": "running", "a": "passed", "b": "running"} == recorded(runs))
+    run.kill_all()
+    (runs.folder / "go").touch()
+
+    again = resume(runs)
+
+    assert 0 == again.finish(), again.said
+    assert ("a\nb\n", "x\nx\n") == tuple((runs.folder / name).read_text() for name in ("done", "begun"))
+    assert {"db": "passed", "b": "passed"} == again.results
+    assert 2 == again.named("job.finished", job="db")[0]["attempt"]

@@ -235,7 +235,7 @@ def test_one_that_is_cancelled_takes_along_those_that_need_it() -> None:
     run.end("api", CANCELLED)
 
     assert {"db": "cancelled", "api": "cancelled"} == run.results
-    assert "'db', which it needs, cancelled" in run.reasons["api"].replace("was cancelled", "cancelled")
+    assert "'db', which it needs, was cancelled: stopped by `mprun stop`" == run.reasons["api"]
 
 
 def test_one_whose_only_user_is_cancelled_before_it_is_ready_is_not_waited_for() -> None:

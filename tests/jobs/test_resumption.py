@@ -339,3 +339,53 @@ def test_one_that_is_cancelled_before_it_goes_on_has_not_run() -> None:
 
     [*_, end] = graph.decide()
     assert isinstance(end, FinishLeg) and ("b", 0) == (end.leg.id, end.attempt)
+
+
+# In the background.
+
+
+def decide(jobs: tuple[JobSpec, ...], past: Mapping[str, PastLeg]) -> list[LegDecision]:
+    return decide_legs(jobs, past, digests(jobs))
+
+
+@pytest.mark.parametrize("state", ["running", "passed", "cancelled", "allowed"])
+def test_what_used_one_in_the_background_and_passed_is_kept_whatever_its_end_was(state: str) -> None:
+    jobs = (job("db", background=True), job("a", needs="db"), job("b", needs="a"))
+
+    decisions = decide(jobs, was(jobs, db=state, a="passed", b="passed"))
+
+    assert {} == reasons(decisions)
+
+
+@pytest.mark.parametrize("state", ["running", "passed", "cancelled"])
+def test_one_in_the_background_runs_where_something_runs_that_needs_it(state: str) -> None:
+    jobs = (
+        job("db", background=True),
+        job("api", needs="db", background=True),
+        job("a", needs="db"),
+        job("test", needs="api"),
+    )
+
+    decisions = decide(jobs, was(jobs, db=state, api=state, a="passed", test="failed"))
+
+    assert {
+        "db": "'api', which needs it, runs",
+        "api": "'test', which needs it, runs",
+        "test": "it had failed",
+    } == reasons(decisions)
+
+
+def test_one_in_the_background_that_failed_takes_along_all_that_need_it() -> None:
+    jobs = (job("db", background=True), job("a", needs="db"))
+
+    assert {"db": "it had failed", "a": "'db', which it needs, runs"} == reasons(
+        decide(jobs, was(jobs, db="failed", a="passed"))
+    )
+
+
+def test_one_in_the_background_that_nobody_needs_is_judged_as_any_job_is() -> None:
+    jobs = (job("web", background=True), job("lint"))
+
+    assert {"web": "it had been cancelled"} == reasons(
+        decide(jobs, was(jobs, web="cancelled", lint="passed"))
+    )

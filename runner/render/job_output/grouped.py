@@ -9,6 +9,9 @@ What is held back costs nothing: it is read from its log when its turn comes. Be
 happened to jobs without output. `OutputQueue` decides whose turn it is:
 
     begin a · begin b · begin c · end b ──► current a … a is over ──► b, whole ──► c, live from its beginning
+
+A job in the background goes on while others run, and holds up none of them: it is live where there is nothing else to
+show, its group ends when there is, and it goes on in another.
 """
 
 from __future__ import annotations
@@ -36,26 +39,30 @@ class OutputQueue(Generic[_Key]):
 
     def __init__(self) -> None:
         self._live: dict[_Key, None] = {}
+        self._background: dict[_Key, None] = {}
         self._over: deque[_Key] = deque()
         self._current: _Key | None = None
 
-    def begin(self, key: _Key) -> None:
+    def begin(self, key: _Key, *, background: bool = False) -> None:
         """Something may be shown from now on."""
-        self._live[key] = None
+        (self._background if background else self._live)[key] = None
 
     def end(self, key: _Key) -> None:
         """Nothing will be added to it any more. If it has not had its turn it waits for it."""
         self._live.pop(key, None)
+        self._background.pop(key, None)
         if key != self._current:
             self._over.append(key)
 
     def current(self) -> _Key | None:
         """Return whose turn it is; None if nobody wants one. It stays so until `done`."""
+        if self._current in self._background and (self._over or self._live):
+            self._current = None
         if self._current is None:
             if self._over:
                 self._current = self._over.popleft()
             else:
-                self._current = next(iter(self._live), None)
+                self._current = next(iter(self._live or self._background), None)
         return self._current
 
     def done(self) -> None:
@@ -68,6 +75,7 @@ class _Group:
     job: str
     title: str
     followed: FollowedLog | None = None
+    background: bool = False
     end_line: OutputLine | None = None
     is_open: bool = False
 
@@ -81,6 +89,8 @@ class GroupView:
         self._follower = LogFollower(colors=style.colors)
         self._queue: OutputQueue[AttemptKey] = OutputQueue()
         self._groups: dict[AttemptKey, _Group] = {}
+        self._shown: _Group | None = None
+        """The last whose turn it was, where that is not over."""
         self._line_count = 0
 
     def observe(self, event: Event) -> None:
@@ -106,11 +116,12 @@ class GroupView:
         key = self._queue.current()
         if key is None:
             return None
-        group = self._groups[key]
+        group = self._take_turn(self._groups[key])
         more = self._show(group)
         if group.followed is not None and not group.followed.is_done:
             return 0 if more else POLL
         self._close(group)
+        self._shown = None
         del self._groups[key]
         self._queue.done()
         return 0
@@ -118,7 +129,7 @@ class GroupView:
     def finish(self) -> None:
         """Say of each group that was not shown whole how much is missing, and how its job ended."""
         while (key := self._queue.current()) is not None:
-            group = self._groups.pop(key)
+            group = self._take_turn(self._groups.pop(key))
             if group.followed is not None:
                 self._write_line(format_omitted(group.job, group.followed.left, group.followed.log))
                 group.followed.close()
@@ -127,8 +138,8 @@ class GroupView:
 
     def _begin(self, event: JobStarted) -> None:
         key, followed = self._follower.begin(event)
-        self._groups[key] = _Group(key[0], format_heading(event), followed)
-        self._queue.begin(key)
+        self._groups[key] = _Group(key[0], format_heading(event), followed, event.background)
+        self._queue.begin(key, background=event.background)
 
     def _end(self, key: AttemptKey | None, end_line: OutputLine | None) -> None:
         if key is None:
@@ -145,11 +156,19 @@ class GroupView:
             self._groups[key] = _Group("", "", end_line=line)
             self._queue.end(key)
 
+    def _take_turn(self, group: _Group) -> _Group:
+        """End the group of one in the background that was shown so far, and goes on later."""
+        if self._shown is not None and self._shown is not group and self._shown.is_open:
+            self._shown.is_open = False
+            self._write(self._style.close_group())
+        self._shown = group
+        return group
+
     def _show(self, group: _Group) -> bool:
         if group.followed is None:
             return False
         lines = group.followed.lines()
-        if lines or not group.followed.is_done:
+        if lines or not (group.followed.is_done or group.background):
             self._open(group)
         self._write(lines)
         return group.followed.has_more

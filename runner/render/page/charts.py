@@ -321,10 +321,44 @@ def _round_length(seconds: float) -> str:
 # Jobs.
 
 
+def _job_parts(
+    label: str, begin: float, end: float, whole: float, colour: str, ready: float | None
+) -> list[Markup]:
+    high = STRIP - 4
+    parts = (
+        [(begin, end, 1.0, high)]
+        if ready is None
+        else [(begin, ready, 1.0, high), (ready, end, 1 + high / 4, high / 2)]
+    )
+    return [
+        element(
+            "rect",
+            told(label),
+            x=percent(since / whole),
+            y=top,
+            width=percent(max(until - since, 0.0) / whole),
+            height=tall,
+            rx=1.5,
+            **fill(colour),
+        )
+        for since, until, top, tall in parts
+    ]
+
+
 def job_bar(
-    label: str, begin: float, end: float, seconds: float, colour: str, *, is_critical: bool
+    label: str,
+    begin: float,
+    end: float,
+    seconds: float,
+    colour: str,
+    *,
+    is_critical: bool,
+    ready: float | None = None,
 ) -> Markup:
-    """Draw when something went on; what was on the critical path has a line below it."""
+    """Draw when something went on; what was on the critical path has a line below it.
+
+    Of what was there for others from `ready` on, that part is half as high.
+    """
     whole = seconds or 1.0
     at, wide = percent(begin / whole), percent(max(end - begin, 0.0) / whole)
     below = element("rect", x=at, y=STRIP - 2, width=wide, height=2, **fill("ink")) if is_critical else None
@@ -335,6 +369,6 @@ def job_bar(
         element("line", x1=0, x2="100%", y1=STRIP - 0.5, y2=STRIP - 0.5, **stroke("grid")),
         # However short it was, it is seen.
         element("rect", x=at, y=1, width=2, height=STRIP - 4, **fill(colour)),
-        element("rect", told(label), x=at, y=1, width=wide, height=STRIP - 4, rx=1.5, **fill(colour)),
+        *_job_parts(label, begin, end, whole, colour, ready),
         below,
     )

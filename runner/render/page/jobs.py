@@ -53,8 +53,17 @@ def _row(line: JobLine, seconds: float, *, is_critical: bool) -> Markup:
     if line.started_after is not None:
         end = line.ended_after if line.ended_after is not None else seconds
         begun = f"began after {rough_duration(line.started_after)}"
-        label = f"{line.job}: {line.state}, {rough_duration(line.seconds)}, {begun}"
-        bar = job_bar(label, line.started_after, end, seconds, tone, is_critical=is_critical)
+        ready = "" if line.ready_in is None else f", ready {rough_duration(line.ready_in)} after that"
+        label = f"{line.job}: {line.state}, {rough_duration(line.seconds)}, {begun}{ready}"
+        bar = job_bar(
+            label,
+            line.started_after,
+            end,
+            seconds,
+            tone,
+            is_critical=is_critical,
+            ready=line.ready_after,
+        )
     has_run = line.started_after is not None or line.kept_from is not None
     return element(
         "tr",

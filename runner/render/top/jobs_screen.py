@@ -103,11 +103,19 @@ def _is_bad(job: WatchedJob) -> bool:
 def _row(job: WatchedJob, now: float, *, is_gone: bool = False) -> ShownJob:
     seconds = job.line.seconds if job.is_over else max(now - (job.began or job.since), 0.0)
     what = "" if job.state is JobState.PASSED else job.reason
-    what = job.step or "" if job.state is JobState.RUNNING else what
+    what = _at_work(job, now) if job.state is JobState.RUNNING else what
     attempt = f"attempt {job.attempts}: " if job.attempts > 1 and not job.is_over else ""
     state = GONE if is_gone else str(job.state).replace("_", " ")
     has_run = not job.is_over or job.began is not None
     return ShownJob(job.name, state, JOB_STYLES[job.state], seconds if has_run else None, f"{attempt}{what}")
+
+
+def _at_work(job: WatchedJob, now: float) -> str:
+    if not job.line.background:
+        return job.step or ""
+    if job.ready_since is None:
+        return f"background, not ready: {job.step or ''}".removesuffix(": ")
+    return f"background, ready for {time_taken(max(now - job.ready_since, 0.0))}"
 
 
 def job_table(rows: Sequence[ShownJob], surface: Surface, chosen: int = -1) -> tuple[Text, list[Text]]:
