@@ -97,6 +97,8 @@ class _Leaving:
                 self._as_a_whole(job, error)
             case ["steps" | "ensure", int(), *_] | ["run"] if self._step(job, below) is not None:
                 self._of_step(job, below, error)
+            case ["env", str(name), *_] if name in job.keys.get("env", ()):
+                self._of_variable(job, name, error)
             case [str(key), *_] if key in job.keys or ("jobs", job.name, key) in self._seen:
                 self._of_key(job, key, error)
             case _:
@@ -124,6 +126,14 @@ class _Leaving:
         }
         step.notes[:] = [each for each in step.notes if each.outcome is not Outcome.KEPT] + [note]
         step.keys = {**to_do(self._imported.file, step.line, shown, _why(error)), **kept}
+
+    def _of_variable(self, job: ImportedJob, name: str, error: LocatedDiagnostic) -> None:
+        taken = job.keys["env"].pop(name)
+        if not job.keys["env"]:
+            del job.keys["env"]
+        job.notes.append(Note(job.line, Outcome.LEFT, f"env: {name}: {_shown(taken)}", _why(error)))
+        shown = f"variable {name} of job {job.name}"
+        job.steps.insert(0, ImportedStep(job.line, to_do(self._imported.file, job.line, shown, _why(error))))
 
     def _of_key(self, job: ImportedJob, key: str, error: LocatedDiagnostic) -> None:
         at: DataPath = ("jobs", job.name, key)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from runner.errors import SpecError
 from runner.importers.github.workflow import read_workflow
+from runner.importers.gitlab.pipeline import read_pipeline
 from runner.importers.model import ImportedFile
 from runner.importers.process_compose import read_process_compose
 from runner.importers.procfile import read_procfile
@@ -61,6 +62,12 @@ KINDS: Mapping[str, Kind] = {
         re.compile(r"(?:^|/)[Tt]askfile[\w.-]*\.ya?ml$"),
         _has("version", "tasks"),
         _yaml(read_taskfile),
+    ),
+    "gitlab": Kind(
+        "a pipeline of GitLab CI",
+        re.compile(r"(?:^|[/.])gitlab-ci[\w.-]*\.ya?ml$|(?:^|/)\.gitlab(?:-ci)?(?:\.d)?/[^\n]*\.ya?ml$"),
+        lambda data: any(isinstance(each, dict) and "script" in each for each in data.values()),
+        _yaml(read_pipeline),
     ),
     "process-compose": Kind(
         "a file of process-compose",
