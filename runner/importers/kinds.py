@@ -15,9 +15,11 @@ from runner.errors import SpecError
 from runner.importers.github.workflow import read_workflow
 from runner.importers.gitlab.pipeline import read_pipeline
 from runner.importers.model import ImportedFile
+from runner.importers.nox import read_noxfile
 from runner.importers.process_compose import read_process_compose
 from runner.importers.procfile import read_procfile
 from runner.importers.taskfile.taskfile import read_taskfile
+from runner.importers.tox import read_tox
 from runner.spec.source.positions import SourceDocument, Text
 from runner.spec.source.reader import read_text
 
@@ -74,6 +76,13 @@ KINDS: Mapping[str, Kind] = {
         re.compile(r"(?:^|/)process-compose[\w.-]*\.ya?ml$"),
         _has("processes"),
         _yaml(read_process_compose),
+    ),
+    "nox": Kind("a noxfile", re.compile(r"(?:^|/)noxfile[\w-]*\.py$"), lambda _: False, read_noxfile),
+    "tox": Kind(
+        "a file of tox",
+        re.compile(r"(?:^|/)tox\.(?:ini|toml)$|(?:^|/)pyproject\.toml$"),
+        lambda _: False,
+        read_tox,
     ),
     "procfile": Kind(
         "a Procfile", re.compile(r"(?:^|/)Procfile[\w.-]*$|\.procfile$"), lambda _: False, read_procfile

@@ -58,7 +58,6 @@ class Tool(NamedTuple):
 
 
 TOOLS: Mapping[str, Tool] = {
-    "actions/setup-python": Tool("python3", keys=("python-version",)),
     "actions/setup-node": Tool("node", keys=("node-version",)),
     "actions/setup-go": Tool("go", ("version",), ("go-version",)),
     "actions/setup-java": Tool("java", ("-version",), ("java-version",)),

@@ -19,6 +19,7 @@ from runner.importers.github.actions import (
 )
 from runner.importers.model import ImportedJob, ImportedStep, Note, Outcome, to_do
 from runner.importers.nodes import env_of, hand_out, note, plain_data, source_line, text_of, texts_of
+from runner.importers.python_environments import environment_script, python_of
 from runner.spec.source.positions import SourceNode
 
 _GLOB = re.compile(r"[*?\[]")
@@ -93,6 +94,7 @@ class StepReader:
         given = entries["with"].entries() if "with" in entries else {}
         special: dict[str, Callable[[ImportedStep, SourceNode, dict[str, SourceNode]], None]] = {
             "actions/checkout": self._checkout,
+            "actions/setup-python": self._python,
             "actions/cache": self._cache,
             "actions/cache/restore": self._cache,
             "actions/upload-artifact": self._upload,
@@ -181,6 +183,19 @@ class StepReader:
             return
         said = "the files are there already" + (f"; what is there is used, not {ref}" if ref else "")
         step.notes.append(note(node, Outcome.DROPPED, said))
+
+    def _python(self, step: ImportedStep, node: SourceNode, given: dict[str, SourceNode]) -> None:
+        """Each job gets an environment of its own: pip would change that of the system, or be refused."""
+        versions = text_of(given.get("python-version")).split()
+        file = text_of(given.get("python-version-file"))
+        version = versions[-1] if versions and "${{" not in " ".join(versions) else " ".join(versions)
+        if file.endswith(".python-version"):
+            version = ""
+        script = environment_script(self._job, version, step.line, legs="strategy" in self._job.keys)
+        step.keys = {"name": f"Python {version}".strip(), "run": script}
+        step.notes.append(
+            note(node, Outcome.TRANSLATED, f"an environment of its own, by {python_of(version)}")
+        )
 
     def _cache(self, step: ImportedStep, node: SourceNode, given: dict[str, SourceNode]) -> None:
         paths = [
