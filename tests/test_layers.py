@@ -89,6 +89,7 @@ SMALL_ON_PURPOSE = {
     "cli.help": "answers before click is imported, so it imports nothing",
     "cli.completion": "a command",
     "cli.graph": "a command",
+    "importers.gitlab.variables": "pure rules of texts, apart from the nodes they stand in",
     "importers.procfile": "a kind of file with one rule",
     "handlers.live": "what a run of a program and the check of its workflow both have to know of",
     "loader.load_jobs": "imported for files with jobs alone, which others do not wait for",

@@ -187,10 +187,7 @@ class StepReader:
     def _python(self, step: ImportedStep, node: SourceNode, given: dict[str, SourceNode]) -> None:
         """Each job gets an environment of its own: pip would change that of the system, or be refused."""
         versions = text_of(given.get("python-version")).split()
-        file = text_of(given.get("python-version-file"))
         version = versions[-1] if versions and "${{" not in " ".join(versions) else " ".join(versions)
-        if file.endswith(".python-version"):
-            version = ""
         script = environment_script(self._job, version, step.line, legs="strategy" in self._job.keys)
         step.keys = {"name": f"Python {version}".strip(), "run": script}
         step.notes.append(
