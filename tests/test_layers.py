@@ -73,6 +73,7 @@ OWNERS = {
     "rich": ("render.progress", "render.summary", "render.top.*", "text"),
     "starlette": ("web.*",),
     "uvicorn": ("web.server",),
+    "watchfiles": ("cli.jobs.file_changes",),
 }
 
 MOST_LINES = 600

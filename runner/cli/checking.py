@@ -55,7 +55,7 @@ def checked_plan(
         UsageError: the file has no such job, or none at all, or nobody takes the arguments that are given.
     """
     plan = plan_chosen(checked_spec(file, params, overrides, show_warnings=show_warnings, text=text), choice)
-    _check_arguments(plan)
+    require_takers(plan)
     return plan
 
 
@@ -99,7 +99,7 @@ def plan_chosen(spec: WorkflowSpec, choice: JobsChoice) -> Plan:
     return plan_for(replace(spec, given=given), choice.at_once, selection)
 
 
-def _check_arguments(plan: Plan) -> None:
+def require_takers(plan: Plan) -> None:
     """Refuse arguments that nobody would get. Raises UsageError."""
     from runner.jobs.templates import takes_arguments
 

@@ -33,6 +33,7 @@ COMMANDS = {
         "Print a file with all that it is put together from, and where each value is from.",
         "runner.cli.files.expand:command",
     ),
+    "watch": Entry("Run jobs again whenever files change.", "runner.cli.jobs.watch:command"),
     "test": Entry("Run the tests that stand in workflow files.", "runner.cli.files.test:command"),
     "graph": Entry("Draw the stages and queues.", "runner.cli.graph:command"),
     "schema": Entry(

@@ -76,6 +76,11 @@ def most_at_once(plan: Plan) -> int:
     return len(plan.workers) - sum(leg.background for job in plan.jobs for leg in job.legs)
 
 
+def part_of(plan: Plan, selection: Selection) -> Plan:
+    """Return the plan of a run that has some jobs of another. Raises UsageError: `select_jobs` says no."""
+    return replace(plan, jobs=select_jobs(plan.jobs, selection))
+
+
 def _worker(name: str) -> WorkerPlan:
     return WorkerPlan(
         name=name,

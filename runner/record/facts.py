@@ -39,6 +39,7 @@ def begin_facts(plan: Plan) -> dict[str, Any]:
         "params": plan.given.params,
         "overrides": plan.given.overrides,
         "args": plan.given.args,
+        "trigger": plan.given.trigger,
         "exact": plan.given.exact,
         "argv": sys.argv,
         "cwd": _current_folder(),

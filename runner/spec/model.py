@@ -475,6 +475,8 @@ class Given:
     """The file itself."""
     included: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The files that it includes, each with its text."""
+    trigger: str = ""
+    """What has begun it, where nobody has typed it: `src/a.py changed`."""
     args: tuple[str, ...] = ()
     """What stood behind `--`: the words of `${{ args }}` in jobs."""
     exact: bool = False

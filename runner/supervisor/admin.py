@@ -7,7 +7,7 @@
 {"do": "status"}                                     workers, queues, phase
 {"do": "stop"}                                       as the first Ctrl-C
 {"do": "stop", "worker": "c1"}                       a reader closes, others get SIGTERM; asked again, SIGKILL
-{"do": "stop", "job": "test"}                        cancel one job
+{"do": "stop", "job": "test"}                        cancel one job, for a `reason` if there is one
 {"do": "scale", "stage": "eater", "count": 4}        more workers, or fewer
 {"do": "tap", "key": "1", "of": "pages"}             some of the items that pass there, since it was asked last
 {"do": "stacks", "worker": "c1"}                     the Python stacks of its threads, now
@@ -73,7 +73,8 @@ class AdminApi:
 
     def _stop(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if "job" in request:
-            return {"cancelled": self._run.cancel_job(str(request["job"]))}
+            reason = str(request.get("reason") or "it was stopped by `mprun stop --job`")
+            return {"cancelled": self._run.cancel_job(str(request["job"]), reason)}
         if "worker" not in request:
             self._run.stop_from_outside()
             return {"stopping": True}
@@ -182,13 +183,13 @@ class RunController:
         """Begin to stop, as at the first Ctrl-C; asked again, kill."""
         self._hooks.interrupt()
 
-    def cancel_job(self, name: str) -> list[str]:
+    def cancel_job(self, name: str, reason: str) -> list[str]:
         """Cancel a job, or one leg of it, and return which legs these are.
 
         Raises:
             UsageError: there is none of that name, or it is over.
         """
-        return self._feeder.cancel(name, "it was stopped by `mprun stop --job`")
+        return self._feeder.cancel(name, reason)
 
     def end_worker(self, name: str) -> str:
         """

@@ -31,6 +31,7 @@ _TOLD = (
     "params",
     "overrides",
     "args",
+    "trigger",
     "transport",
     "sha256",
     "modules",
@@ -84,6 +85,8 @@ def command(run: str, events: bool, failures: bool, show_file: bool, trace: Path
 def _show_end(run: RunSummary, report: Report, view: RunView) -> None:
     end = f", ended {when(run.ended)}" if run.outcome not in (RUNNING, KILLED) else ""
     write(f"run {run.id} of {visible(run.workflow)}: {run.outcome}; began {when(run.began)}{end}\n")
+    if trigger := view.facts().get("trigger"):
+        write(f"it was begun by `mprun watch`, as {visible(str(trigger))}\n")
     if run.resumable is not None and run.outcome != KILLED:
         write(f"{way_on(run)}\n")
     if run.outcome == KILLED and report.jobs is not None:
