@@ -285,7 +285,7 @@ class _Watch:
         self._look_at()
         before.close()
         again = {leg: f"{path} changed" for leg, path in self._causes.items()}
-        decisions = judge_jobs(plan, self._past, home(), again)
+        decisions = judge_jobs(plan, self._past, home(), self._last_run, again)
         runs = {each.leg.id for each in decisions if isinstance(each, RunLeg)}
         causes, self._causes = self._causes, {}
         if runs:
@@ -301,7 +301,7 @@ class _Watch:
     def _begin(self, plan: Plan, causes: Mapping[str, str], why: str) -> None:
         """Start a run in a process of its own, with what is not affected kept."""
         again = {leg: f"{path} changed" for leg, path in causes.items()}
-        decisions = judge_jobs(plan, self._past, home(), again)
+        decisions = judge_jobs(plan, self._past, home(), self._last_run, again)
         runs = [each.leg.id for each in decisions if isinstance(each, RunLeg)]
         if why:
             print_message(visible(f"mprun: {why}: {summarize(runs, _MOST_NAMED)}"))
