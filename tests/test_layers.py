@@ -88,6 +88,7 @@ SMALL_ON_PURPOSE = {
     "package_data": "a leaf: where files that ship with the package are found",
     "cli.gc_tuning": "imported before everything else, so it imports nothing",
     "cli.help": "answers before click is imported, so it imports nothing",
+    "jobs.file_hashes": "the one function of expressions that looks at a disk",
     "cli.completion": "a command",
     "cli.graph": "a command",
     "importers.gitlab.variables": "pure rules of texts, apart from the nodes they stand in",

@@ -394,6 +394,8 @@ class JobGraph:
             if verdict.runs:
                 state.reason = "; ".join(filter(None, (verdict.reason, state.before)))
                 self._make_ready(state)
+            elif verdict.is_broken:
+                self._finish(job, state, JobOutcome(JobResult.FAILED, verdict.reason))
             elif self._stopping is not None:
                 self._cancel(job, state, self._stopping)
             else:

@@ -6,7 +6,8 @@ import pytest
 
 from runner.spec.diagnostics import Diagnostic, Severity
 from runner.spec.expressions.ast import parse_expression
-from runner.spec.expressions.evaluate import Condition, KnownNames, check_condition
+from runner.spec.expressions.check import KnownNames, check_condition
+from runner.spec.expressions.evaluate import Condition
 
 KNOWN = KnownNames(
     needs={"build": ("wheel", "version"), "lint": None},
@@ -51,9 +52,9 @@ def test_what_exists_is_fine(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "wrong", "words"),
     [
+        ("needs.*.resutl == 'x'", "unknown-reference", "resutl", "did you mean 'result'?"),
         ("sucess()", "unknown-function", "sucess", "did you mean 'success'?"),
-        ("Failure()", "unknown-function", "Failure", "did you mean 'failure'?"),
-        ("hashFiles('x')", "unknown-function", "hashFiles", "known here: success"),
+        ("hashFiles('x')", "unknown-function", "hashFiles", "in the `if` of a step"),
         ("contains('a')", "condition-syntax", "contains('a')", "write contains(text, part)"),
         ("always('x')", "condition-syntax", "always('x')", "write always()"),
         ("need.build.result", "unknown-reference", "need", "did you mean 'needs'?"),
@@ -121,8 +122,8 @@ def test_what_exists_is_fine(text: str) -> None:
         ("matrix.pyton == 3", "unknown-reference", "pyton", "did you mean 'python'?"),
         ("params.levle > 1", "unknown-reference", "levle", "did you mean 'level'?"),
         ("params.deep.on", "unknown-reference", "on", "did you mean 'in'?"),
-        ("needs.build.result == 'success'", "unknown-value", "'success'", "did you mean 'passed'?"),
-        ("needs.build.result != 'failure'", "unknown-value", "'failure'", "did you mean 'failed'?"),
+        ("needs.build.result == 'succeeded'", "unknown-value", "'succeeded'", "did you mean 'passed'?"),
+        ("needs.build.result != 'failures'", "unknown-value", "'failures'", "did you mean 'failed'"),
         ("'canceled' == needs.build.result", "unknown-value", "'canceled'", "did you mean 'cancelled'?"),
         ("needs.build.result == true", "unknown-value", "true", ""),
     ],
@@ -173,8 +174,9 @@ TYPES = KnownNames(
         ("'params.name == nothing'", "constant-condition", "this is always true"),
         ("contains('abc', 'z')", "constant-condition", "this is always false"),
         ("1 == 2 || !true", "constant-condition", "this is always false"),
-        ("contains(needs.build.result, 'success')", "unknown-value", "did you mean 'passed'?"),
-        ("contains('success failure', needs.build.result)", "unknown-value", "is never in"),
+        ("contains(needs.build.result, 'succeeded')", "unknown-value", "did you mean 'passed'?"),
+        ("contains('good bad', needs.build.result)", "unknown-value", "is never in"),
+        ("contains(needs.*.result, 'fail')", "unknown-value", "never has 'fail' in it"),
         ("startsWith(needs.lint.result, 'x')", "unknown-value", "never has 'x' in it"),
     ],
 )

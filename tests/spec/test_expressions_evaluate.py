@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.spec.expressions.check import KnownNames, check_condition
 from runner.spec.expressions.evaluate import (
     Condition,
     ConditionResult,
     Context,
-    KnownNames,
     NeedContext,
     StatusContext,
-    check_condition,
     evaluate,
     parse_condition,
 )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from runner.jobs.templates import TemplateFiller
-from runner.spec.expressions.evaluate import Context, KnownNames, check_condition, evaluate, parse_condition
+from runner.spec.expressions.check import KnownNames, check_condition
+from runner.spec.expressions.evaluate import Context, evaluate, parse_condition
 from runner.spec.expressions.paths import PATH_FUNCTIONS, apply_functions
 from runner.spec.references import compile_template, interpolate, references, texts_known
 from runner.spec.source.reader import read_text

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from runner.spec.expressions.evaluate import check_condition, parse_condition
+from runner.spec.expressions.check import check_condition
+from runner.spec.expressions.evaluate import parse_condition
 from runner.spec.expressions.predicate import compile_condition, names_for_items
 
 

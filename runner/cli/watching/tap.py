@@ -21,7 +21,8 @@ from runner.errors import ExitCode, UsageError
 from runner.facts import dataclass
 from runner.render.tables import width_of
 from runner.spec.dotted_names import follow, split_names
-from runner.spec.expressions.evaluate import ITEM, check_condition, parse_condition
+from runner.spec.expressions.check import check_condition
+from runner.spec.expressions.evaluate import ITEM, parse_condition
 from runner.spec.expressions.predicate import compile_condition, names_for_items
 from runner.spec.source.emitter import emit
 from runner.store.discovery import find_running

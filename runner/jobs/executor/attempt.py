@@ -24,6 +24,7 @@ from runner.jobs.executor.readiness import ReadinessCheck
 from runner.jobs.executor.services import Services
 from runner.jobs.executor.step_files import SUMMARY, StepFiles
 from runner.jobs.executor.wait import RELEASED, CommandWaiter, Deadline, WakeupPipe
+from runner.jobs.file_hashes import hash_files
 from runner.jobs.files import read_dotenv
 from runner.jobs.graph import parsed
 from runner.jobs.log import LogWriter
@@ -170,14 +171,24 @@ class JobAttempt:
         """Run a step, if its condition has it so; clean-up without one runs whatever became of the others."""
         env = {**self._env, **step.command.env} if step.condition else {}
         context = replace(self._request.context, status=self._so_far.status, env=env)
-        verdict = evaluate(parsed(step.condition or ("always()" if cleans_up else "")), context)
+        directory = Path(self._request.directory)
+        verdict = evaluate(
+            parsed(step.condition or ("always()" if cleans_up else "")),
+            context,
+            lambda patterns: hash_files(directory, patterns),
+        )
         if verdict.runs:
             self._run_step(
                 step, uninterruptible=cleans_up or self._so_far.cut is not None, background=background
             )
             return
         self._steps_done += 1
-        if step.condition and self._so_far.outcome is None:
+        if verdict.is_broken:
+            broken = Interruption(JobResult.FAILED, verdict.reason)
+            ended = CommandExit(None, None, broken)
+            self._report_end(step, self._steps_done, broken.result, ended)
+            self._cut_short(broken)
+        elif step.condition and self._so_far.outcome is None:
             skipped = Interruption(JobResult.SKIPPED, verdict.reason)
             self._report_end(step, self._steps_done, skipped.result, CommandExit(None, None, skipped))
             if _NOT_SET in verdict.reason:

@@ -30,7 +30,9 @@ from runner.loader.checks.scripts import OF_JOBS, check_pipes, check_program, ch
 from runner.loader.checks.tasks import check_arguments
 from runner.loader.jobs import Expanded, LaidOut
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Severity, UnknownPaths
-from runner.spec.expressions.evaluate import KnownNames, check_condition, parse_condition
+from runner.spec.expressions.check import OF_CONDITIONS, KnownNames, check_condition
+from runner.spec.expressions.evaluate import parse_condition
+from runner.spec.expressions.functions import FUNCTIONS
 from runner.spec.graph import find_cycle
 from runner.spec.jobs.commands import SHELLS, CommandSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
@@ -127,19 +129,25 @@ class _One:
         condition, diagnostics = parse_condition(data["if"], (*above, "if"))
         yield from diagnostics
         if condition is not None:
-            yield from check_condition(condition, self._known(), (*above, "if"))
+            yield from check_condition(condition, self._known(of_step=above != self.path), (*above, "if"))
             if above == self.path and condition.text == "failure()" and not self.spec.needs:
                 message = f"job '{self.job.name}' never runs: failure() looks at what it needs, and it needs nothing"
                 yield Diagnostic((*above, "if"), "never-runs", message, help="name the jobs in `needs`")
 
-    def _known(self) -> KnownNames:
+    def _known(self, *, of_step: bool) -> KnownNames:
         needed = {need.job for need in self.spec.needs}
         # One that does not exist is told of at the need: what it was meant for is not told again.
         is_sure = needed <= self.values.keys()
         declared = {name: self.values[name] for name in needed} if is_sure else self.values
         strategy = self.job.data.get("strategy", {})
         many = [name for name in needed if name in self.specs and self.specs[name].has_matrix]
-        return KnownNames(declared, matrix_keys(strategy.get("matrix")), self.around.params, many)
+        return KnownNames(
+            declared,
+            matrix_keys(strategy.get("matrix")),
+            self.around.params,
+            many,
+            functions=tuple(FUNCTIONS) if of_step else OF_CONDITIONS,
+        )
 
     def matrix_slips(self) -> Iterator[Diagnostic]:
         """Find keys of a matrix that are no values of its own, but `include` or `exclude` misspelt."""

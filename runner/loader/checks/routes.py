@@ -10,7 +10,8 @@ from typing import Any
 
 from runner.spec.diagnostics import DataPath, Diagnostic, UnknownPaths
 from runner.spec.expressions.ast import Reference, walk
-from runner.spec.expressions.evaluate import check_condition, parse_condition
+from runner.spec.expressions.check import check_condition
+from runner.spec.expressions.evaluate import parse_condition
 from runner.spec.expressions.predicate import names_for_items
 from runner.spec.model import StageSpec, WorkflowSpec
 from runner.spec.resources import QueueSpec

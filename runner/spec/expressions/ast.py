@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from runner.facts import dataclass
 from runner.spec.dotted_names import NAME, STEP, join_names
+from runner.spec.expressions.functions import function_name
 
 Scalar = str | int | float | bool | None
 
@@ -103,7 +104,42 @@ class Operation:
         return self.right.end
 
 
-Node = Literal | Reference | Call | Not | Operation
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`a[b]` and `f(x).y`: an entry of what is worked out, or by a key that is."""
+
+    target: Node
+    key: Node
+    end: int
+
+    @property
+    def start(self) -> int:
+        """Where what it is an entry of begins."""
+        return self.target.start
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """`a.*` and `a[*]`: all entries; what comes behind it is asked of each."""
+
+    target: Node
+    end: int
+
+    @property
+    def start(self) -> int:
+        """Where what it has the entries of begins."""
+        return self.target.start
+
+
+Node = Literal | Reference | Call | Not | Operation | Index | EntryFilter
+
+ROOTS = frozenset(
+    (
+        *("needs", "matrix", "params", "env", "item", "secrets", "args"),
+        *("github", "steps", "inputs", "runner", "job", "strategy", "vars"),
+    )
+)
+"""What the first name of a reference may be somewhere: whatever its case, it is one of these."""
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -120,6 +156,13 @@ def walk(node: Node) -> Iterator[Node]:
             yield from walk(left)
             yield node
             yield from walk(right)
+        case Index(target=target, key=key):
+            yield from walk(target)
+            yield node
+            yield from walk(key)
+        case EntryFilter(target=target):
+            yield from walk(target)
+            yield node
         case _:
             yield node
 
@@ -133,14 +176,21 @@ MOST_OPERATORS = 150
 _TOKEN = re.compile(
     rf"""\s*(?:
       (?P<text>'(?:[^']|'')*')
-    | (?P<step>(?<=[\w\]]){STEP})
+    | (?P<step>(?<=[\w\])*]){STEP})
+    | (?P<star>(?<=[\w\])*])\.\*|\*(?=\s*\]))
     | (?P<number>-?(?:0x[0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?![\w.]))
     | (?P<name>{NAME})
     | (?P<operator>\|\||&&|(?:==|!=|<=|>=)(?![=<>])|<(?!>)|>(?![<>])|!(?!=)|[()\[\],])
     )""",
     re.VERBOSE,
 )
-_WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
+_WORDS: dict[str, Scalar] = {
+    "true": True,
+    "false": False,
+    "null": None,
+    "NaN": float("nan"),
+    "Infinity": float("inf"),
+}
 # What other languages write, or what slips in; said in one breath with what is right here.
 _SLIPS = {"=": "==", "&": "&&", "|": "||", "===": "==", "!==": "!=", "<>": "!=", "=>": ">=", "=<": "<="}
 _WORD_SLIPS = {"and": "&&", "or": "||", "not": "!", "is": "=="}
@@ -178,7 +228,7 @@ def parse_expression(text: str, start: int = 0, end: int | None = None) -> Node:
 
 class _Token(NamedTuple):
     kind: str
-    """`text`, `number`, `name`, `step` (a dot and a name), `operator`, or `end`."""
+    """`text`, `number`, `name`, `step` (a dot and a name), `star`, `operator`, or `end`."""
     text: str
     start: int
     end: int
@@ -224,7 +274,7 @@ def _unreadable(text: str, at: int, end: int) -> ConditionMistake:
         message = f"'{slip[0]}' is no operator here"
         return ConditionMistake(at, len(slip[0]), message, f"write '{_SLIPS.get(slip[0], '==')}'")
     if rest[0] == ".":
-        return _stray_dot(text, at, rest)
+        return _stray_dot(at, rest)
     if found := re.match(r"[\w.]+", rest):
         message = f"'{found[0]}' is neither a number nor a name"
         return ConditionMistake(at, len(found[0]), message, f"if it is a text, write '{found[0]}' in quotes")
@@ -237,23 +287,11 @@ def _unreadable(text: str, at: int, end: int) -> ConditionMistake:
     )
 
 
-def _stray_dot(text: str, at: int, rest: str) -> ConditionMistake:
+def _stray_dot(at: int, rest: str) -> ConditionMistake:
     """Say what a dot that no name is before was meant for."""
-    if re.match(r"\.\s*\*", rest):
-        help_ = (
-            "name the entries one by one; whether any need failed is failure(), whether none did success()"
-        )
-        return ConditionMistake(at, 2, "there is no '.*' here", help_)
-    width = len((re.match(r"\.\s*[\w-]*", rest) or [rest])[0])
-    if text[:at].rstrip().endswith(")"):
-        return ConditionMistake(at, width, _NO_ENTRIES, _DECIDE_IN_A_STEP)
-    return ConditionMistake(
-        at, width, f"'{rest[:width]}' stands apart from its name", "join names with dots alone: a.b"
-    )
-
-
-_NO_ENTRIES = "what a function returns has no entries here"
-_DECIDE_IN_A_STEP = "hand on the entry itself, by `outputs.values` of a job that is needed"
+    width = len((re.match(r"\.\s*[\w*-]*", rest) or [rest])[0])
+    message = f"'{rest[:width]}' stands apart from its name"
+    return ConditionMistake(at, width, message, "join names with dots alone: a.b, a.*.b")
 
 
 @dataclass(slots=True)
@@ -263,7 +301,7 @@ class _ExpressionParser:
     tokens: list[_Token]
     at: int = 0
     open: list[_Token] = field(default_factory=list)
-    """The `(` and `!` that the walk is inside of."""
+    """The `(`, `[` and `!` that the walk is inside of."""
     operators: int = 0
     """Those read so far that join two values."""
 
@@ -313,6 +351,10 @@ class _ExpressionParser:
         return Not(operand, sign.start)
 
     def operand(self) -> Node:
+        return self.path(self.first())
+
+    def first(self) -> Node:
+        """Read what names and `[…]` may come behind."""
         token = self.take()
         match token.kind, token.text:
             case "text", written:
@@ -325,8 +367,9 @@ class _ExpressionParser:
                 return self.call(token)
             case "name", word if word in _WORDS and self.next.kind != "step":
                 return Literal(_WORDS[word], token.start, token.end)
-            case "name", _:
-                return self.reference(token)
+            case "name", word:
+                root = word.lower() if word.lower() in ROOTS else word
+                return Reference((root,), ((token.start, token.end),))
         if token.kind == "end" and self.open:
             raise _not_closed(self.open[-1])
         raise _unexpected(token)
@@ -348,34 +391,37 @@ class _ExpressionParser:
                 arguments.append(self.expression(0))
         closing = self.close(opening, ")")
         self.open.pop()
-        return Call(name.text, tuple(arguments), name.start, closing.end)
+        return Call(function_name(name.text), tuple(arguments), name.start, closing.end)
 
-    def reference(self, root: _Token) -> Reference:
-        names, places = [root.text], [(root.start, root.end)]
+    def path(self, node: Node) -> Node:
+        """Read the names, `[…]` and `.*` behind a value."""
+        steps = 0
         while True:
+            steps += 1
+            if steps > MOST_OPERATORS:
+                message = f"more than {MOST_OPERATORS} names follow each other"
+                raise ConditionMistake(self.next.start, 1, message, "move the decision into a step")
             if self.next.kind == "step":
                 step = self.take()
-                names.append(step.text[1:])
-                places.append((step.start + 1, step.end))
-            elif self.next.kind == "operator" and self.next.text == "[":
-                key = self.subscript()
-                names.append(str(key.value))
-                places.append((key.start, key.end))
+                node = _below(node, Literal(step.text[1:], step.start + 1, step.end), step.end)
+            elif self.next.kind == "star" and self.next.text == ".*":
+                node = EntryFilter(node, self.take().end)
+            elif self.next.kind == "operator" and self.next.text == "[" and not isinstance(node, Literal):
+                node = self.subscript(node)
             else:
-                return Reference(tuple(names), tuple(places))
+                return node
 
-    def subscript(self) -> Literal:
+    def subscript(self, node: Node) -> Node:
         opening = self.take()
-        key = self.operand()
-        if (
-            not isinstance(key, Literal)
-            or not isinstance(key.value, str | int)
-            or isinstance(key.value, bool)
-        ):
-            message = "only a text or a whole number may stand between [ and ]"
-            raise ConditionMistake(key.start, key.end - key.start, message)
-        self.close(opening, "]")
-        return key
+        self.go_down(opening)
+        if self.next.kind == "star":
+            self.take()
+            found: Node = EntryFilter(node, self.close(opening, "]").end)
+        else:
+            key = self.expression(0)
+            found = _below(node, key, self.close(opening, "]").end)
+        self.open.pop()
+        return found
 
     def close(self, opening: _Token, closing: str) -> _Token:
         if self.next.kind == "operator" and self.next.text == closing:
@@ -392,6 +438,13 @@ class _ExpressionParser:
     def expect_end(self) -> None:
         if self.next.kind != "end":
             raise _unexpected(self.next)
+
+
+def _below(node: Node, key: Node, end: int) -> Node:
+    """Return the node for what a key leads to: one reference as long as all its names are known."""
+    if isinstance(node, Reference) and isinstance(key, Literal) and type(key.value) in (str, int):
+        return Reference((*node.names, str(key.value)), (*node.places, (key.start, key.end)))
+    return Index(node, key, end)
 
 
 def _number(written: str) -> int | float:
@@ -412,8 +465,8 @@ def _unexpected(token: _Token) -> ConditionMistake:
         return ConditionMistake(max(token.start - 1, 0), 1, "the condition ends too early")
     width = token.end - token.start
     message = f"'{token.text}' can't stand here"
-    if token.text == "[":
-        return ConditionMistake(token.start, width, _NO_ENTRIES, _DECIDE_IN_A_STEP)
+    if token.kind == "star":
+        return ConditionMistake(token.start, width, message, "'.*' and '[*]' stand behind a name: a.*.b")
     if token.text in (")", "]"):
         return ConditionMistake(token.start, width, message, "nothing before it is open")
     if token.kind in ("name", "text", "number"):

@@ -13,19 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.spec.dotted_names import follow
-from runner.spec.expressions.ast import Call, Literal, Node, Not, Operation, Reference
-from runner.spec.expressions.evaluate import (
-    ARGUMENTS,
-    ITEM,
-    STATUS_FUNCTIONS,
-    TEXT_FUNCTIONS,
-    KnownNames,
-)
-from runner.spec.expressions.paths import PATH_FUNCTIONS
-from runner.spec.expressions.values import as_text, compare, is_true
+from runner.spec.expressions.ast import Call, EntryFilter, Index, Literal, Node, Not, Operation, Reference
+from runner.spec.expressions.check import KnownNames
+from runner.spec.expressions.evaluate import ITEM
+from runner.spec.expressions.functions import FUNCTIONS
+from runner.spec.expressions.values import compare, filter_value, index_value, is_true
 
 _CONTEXTS = (ITEM, "params", "env")
-_FUNCTIONS = tuple(name for name in ARGUMENTS if name not in STATUS_FUNCTIONS)
+_FUNCTIONS = tuple(name for name, function in FUNCTIONS.items() if function.call is not None)
 _NUMBERS = (int, float)
 _QUICK: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -49,7 +44,7 @@ def compile_condition(tree: Node, constants: Mapping[str, Any]) -> Callable[[obj
     """
     Return what says whether a condition holds for an item. `constants` are the other contexts by name.
 
-    What is returned raises only what looking at the item does: a property of the user's own may.
+    What is returned raises what looking at the item does, as a property of the user's own may, and ExpressionError.
     """
     value = _compile(tree, constants)
     return lambda item: is_true(value(item))
@@ -63,6 +58,10 @@ def _compile(node: Node, constants: Mapping[str, Any]) -> Value:
             return _reference(node, constants)
         case Call():
             return _call(node, constants)
+        case Index():
+            return _index(node, constants)
+        case EntryFilter():
+            return _filter(node, constants)
         case Not(operand=operand):
             inner = _compile(operand, constants)
             return lambda item: not is_true(inner(item))
@@ -91,13 +90,25 @@ def _reference(node: Reference, constants: Mapping[str, Any]) -> Value:
     return look_up
 
 
+def _index(node: Index, constants: Mapping[str, Any]) -> Value:
+    target, key = _compile(node.target, constants), _compile(node.key, constants)
+    return lambda item: index_value(target(item), key(item))
+
+
+def _filter(node: EntryFilter, constants: Mapping[str, Any]) -> Value:
+    target = _compile(node.target, constants)
+    return lambda item: filter_value(target(item))
+
+
 def _call(node: Call, constants: Mapping[str, Any]) -> Value:
     given = [_compile(argument, constants) for argument in node.arguments]
-    if node.function in PATH_FUNCTIONS:
-        of_path, path = PATH_FUNCTIONS[node.function], given[0]
-        return lambda item: of_path(as_text(path(item)))
-    of_texts, (one, other) = TEXT_FUNCTIONS[node.function], given
-    return lambda item: of_texts(one(item), other(item))
+    function = FUNCTIONS[node.function].call
+    assert function is not None
+    if len(given) == 2:
+        (one, other), of_two = given, function
+        return lambda item: of_two(one(item), other(item))
+    of_any = function
+    return lambda item: of_any(*[value(item) for value in given])
 
 
 def _logical(node: Operation, constants: Mapping[str, Any]) -> Value:
