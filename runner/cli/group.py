@@ -46,6 +46,7 @@ COMMANDS = {
         "runner.cli.jobs.importing:command",
     ),
     "dlq": Entry("Look at dead letters, and put them back.", "runner.cli.dead_letters:command"),
+    "cache": Entry("Look at what jobs have kept by `cache`, and remove it.", "runner.cli.jobs.cache:command"),
     "ps": Entry("Show the runs under way, with their workers and queues.", "runner.cli.running:ps"),
     "top": Entry("Watch a run on a terminal, and act on it.", "runner.cli.watching.top:command"),
     "stop": Entry("Stop a run, or one of its workers.", "runner.cli.running:stop"),

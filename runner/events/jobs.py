@@ -146,6 +146,35 @@ class StepFinished(StepEvent, kind="step.finished", level="debug"):
     reason: str = carries(_WHY, default="")
 
 
+class CacheEvent(JobEvent):
+    """Something about a cache of a job."""
+
+    key: str = carries("The key that the job asks for.")
+
+
+class CacheFileEvent(CacheEvent):
+    """Something that happened to the files of a cache."""
+
+    found: str = carries("The key that they are kept under: another, where it begins with one of `restore`.")
+    bytes: int = carries("The size of the archive that they are kept in.")
+    files: int = carries("How many there are.")
+    seconds: float = carries("How long it took.")
+
+
+class CacheRestored(CacheFileEvent, kind="cache.restored"):
+    """Files were put back before the first step of a job."""
+
+
+class CacheSaved(CacheFileEvent, kind="cache.saved"):
+    """A job has passed, and its files are kept."""
+
+
+class CacheMissed(CacheEvent, kind="cache.missed"):
+    """There was nothing to put back, or it could not be; or files are not kept. The job runs all the same."""
+
+    reason: str = carries(_WHY)
+
+
 class ServiceEvent(JobEvent):
     """Something that happened to a service of a job."""
 

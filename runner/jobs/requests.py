@@ -23,11 +23,13 @@ from runner.jobs.graph import StartLeg
 from runner.jobs.masking import Masker, unfit_secrets
 from runner.jobs.templates import TemplateFiller, takes_arguments
 from runner.jobs.up_to_date import UpToDateCheck
+from runner.jobs.workspace.cache import CACHE, cache_limit
 from runner.jobs.workspace.handover import take_over
 from runner.jobs.workspace.request import Handover, WorkspaceRequest, handover_place, tree_place
 from runner.spec.expressions.evaluate import Context, NeedContext
 from runner.spec.jobs.commands import CommandSpec, ReadySpec, ServiceSpec, StepSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
+from runner.spec.jobs.workspace import CacheSpec
 from runner.spec.plan import Plan
 from runner.spec.shell_quoting import POSIX
 
@@ -218,6 +220,8 @@ class RequestBuilder:
             if any(leg.workspace.is_own for leg in job.legs)
         }
         """Jobs that are needed where there is another tree than the user's."""
+        has_caches = any(leg.cache for job in plan.jobs for leg in job.legs)
+        self._cache_limit = cache_limit(os.environ) if has_caches else 0
         self._numbers = {leg.id: n for n, leg in enumerate((g for j in plan.jobs for g in j.legs), start=1)}
 
     @property
@@ -342,6 +346,16 @@ class RequestBuilder:
             leaves=os.path.isabs(fill.text(leg.directory)),  # noqa: PTH117
             handed=tuple(self._handed(leg)),
             hand_on=self.handover_of(leg) if self.hands_on(leg) else "",
+            caches=tuple(
+                CacheSpec(
+                    fill.text(each.name),
+                    tuple(map(fill.text, each.paths)),
+                    tuple(map(fill.text, each.restore)),
+                )
+                for each in leg.cache
+            ),
+            cache=os.path.join(self._home, CACHE),  # noqa: PTH118
+            cache_limit=self._cache_limit,
         )
 
     def hands_on(self, leg: LegSpec) -> bool:

@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import UsageError
 from runner.events.bus import Bus
 from runner.events.jobs import (
+    CacheMissed,
+    CacheRestored,
+    CacheSaved,
     JobCancelled,
     JobEvent,
     JobFinished,
@@ -67,9 +70,21 @@ if TYPE_CHECKING:
     from runner.transports.leased.transport import LeasedTransport
 
 _PASSED_ON: Mapping[str, type[JobEvent]] = {
-    kind.kind: kind for kind in (StepStarted, StepFinished, ServiceReady, ServiceExited, JobSilent)
+    kind.kind: kind
+    for kind in (
+        StepStarted,
+        StepFinished,
+        ServiceReady,
+        ServiceExited,
+        JobSilent,
+        CacheRestored,
+        CacheSaved,
+        CacheMissed,
+    )
 }
 """Events that workers report in full, but for the name of the job."""
+_MASKED = {"reason", "key", "found"}
+"""What of these may have a secret in it."""
 _MOST_NAMED = 3
 
 
@@ -425,8 +440,8 @@ class JobScheduler(Feeder):
         return JobOutcome(JobResult.FAILED, f"its worker {died}", duration=request.elapsed)
 
     def _pass_on(self, kind: type[JobEvent], fields: dict[str, Any]) -> None:
-        if "reason" in fields:
-            fields["reason"] = self._masked(str(fields["reason"]))
+        for name in _MASKED & fields.keys():
+            fields[name] = self._masked(str(fields[name]))
         with suppress(TypeError, ValueError):
             # A worker's word that lacks something, or has what nobody knows.
             self._bus.publish(kind(**fields))

@@ -96,7 +96,7 @@ class JobAttempt:
         self._steps_done = 0
         self._handed_on: Mapping[str, str] | None = None
         """The outputs, where others have got them already."""
-        self.place = JobPlace(request, self._interruption)
+        self.place = JobPlace(request, self._interruption, report)
         self._files = StepFiles(request.output)
 
     def run(self) -> JobOutcome:
@@ -112,9 +112,11 @@ class JobAttempt:
             except (CannotRun, OSError) as error:
                 self._fail(_in_words(error))
             kill_orphans()  # before the log is closed: an orphan may hold the other end of its pipe
-        outputs = self._handed_on
-        if outputs is None:
-            outputs = self._outputs() if self._so_far.outcome is None else {}
+            outputs = self._handed_on
+            if outputs is None:
+                outputs = self._outputs() if self._so_far.outcome is None else {}
+            if self._so_far.outcome is None:
+                self.place.save_caches(self._log.say)
         with suppress(OSError):
             self._files.keep_summary(Masker(self._request.secrets), os.environ.get(SUMMARY))
         self._files.remove()  # what is handed on may be secret, and is not left lying about
@@ -139,6 +141,9 @@ class JobAttempt:
             self._log.say(note)
         request, logs = self.place.request, [self._log]
         self._request = request
+        if (cut := self.place.restore_caches(self._log.say)) is not None:
+            self._cut_short(cut)
+            return
         self._waiter = CommandWaiter(
             logs,
             self._wakeup,

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from runner.jobs.executor.process_group import Interruption
 from runner.jobs.requests import JobRequest
+from runner.jobs.workspace.cache import CacheStore
+from runner.jobs.workspace.caching import JobCaches
 from runner.jobs.workspace.handover import HandoverRefused, keep_made, lay, take_over
 from runner.jobs.workspace.tree import JobTree, NoTree
 from runner.spec.model import JobResult
@@ -29,11 +33,17 @@ class PlaceInterrupted(Exception):
 class JobPlace:
     """The place of one attempt."""
 
-    def __init__(self, request: JobRequest, interruption: Callable[[], Interruption | None]) -> None:
-        """`interruption` says why the attempt can't go on, if it can't."""
+    def __init__(
+        self,
+        request: JobRequest,
+        interruption: Callable[[], Interruption | None],
+        report: Callable[..., None],
+    ) -> None:
+        """`interruption` says why the attempt can't go on, if it can't; `report` tells of an event."""
         self.request = request
         """With the paths of the tree, once that is made."""
-        self._interruption = interruption
+        self._interruption, self._report = interruption, report
+        self._cache_hit: bool | None = None
         self._tree = JobTree(request.workspace, self._keep_going)
         self._hindrance: Interruption | None = None
 
@@ -54,8 +64,30 @@ class JobPlace:
         yield from self._tree.notes
 
     def variables(self, env: dict[str, str]) -> dict[str, str]:
-        """Return the variables of a process with those that say where it is."""
-        return self._tree.variables(env)
+        """Return the variables of a process with those that say where it is, and whether its caches were there."""
+        hit = {} if self._cache_hit is None else {"MPRUN_CACHE_HIT": str(self._cache_hit).lower()}
+        return {**self._tree.variables(env), **hit}
+
+    def restore_caches(self, say: Callable[[str], None]) -> Interruption | None:
+        """Put back what is kept from run to run; return why the attempt can't go on, if it can't."""
+        if self.request.workspace.caches:
+            try:
+                self._cache_hit = self._caches(say).restore()
+            except PlaceInterrupted as cut:
+                return cut.interruption
+        return None
+
+    def save_caches(self, say: Callable[[str], None]) -> None:
+        """The job has passed: keep what is to be there in the next run. What can't be kept is told."""
+        if self.request.workspace.caches:
+            with suppress(PlaceInterrupted):
+                self._caches(say).save()
+
+    def _caches(self, say: Callable[[str], None]) -> JobCaches:
+        asked = self.request.workspace
+        store = CacheStore(Path(asked.cache), asked.cache_limit)
+        root, directory = self._tree.root, self.request.directory
+        return JobCaches(store, asked.caches, root, directory, self._keep_going, self._report, say)
 
     def leave(self, *, failed: bool = False) -> str | None:
         """Take the tree away; return where it is, if it is kept as the job has failed."""

@@ -61,6 +61,8 @@ class WorkspaceRequest:
     caches: tuple[CacheSpec, ...] = ()
     cache: str = ""
     """The folder of what is kept from run to run."""
+    cache_limit: int = 0
+    """How many bytes that may have."""
 
     @property
     def is_own(self) -> bool:

@@ -33,7 +33,7 @@ from runner.spec.jobs.commands import (
     run_key,
     shell_key,
 )
-from runner.spec.jobs.workspace import WorkspaceKind, workspace_key
+from runner.spec.jobs.workspace import CacheSpec, WorkspaceKind, cache_key, workspace_key
 from runner.spec.keys import (
     ALSO_KNOWN_AS,
     BOOLEAN,
@@ -189,6 +189,7 @@ class LegSpec:
         ),
     )
     workspace: WorkspaceKind = workspace_key()
+    cache: tuple[CacheSpec, ...] = cache_key()
     env: Mapping[str, str] = key(
         ENV,
         "Environment variables of all its steps, on top of the workflow's own.",
