@@ -97,6 +97,15 @@ def test_no_text_breaks_the_reading_or_the_evaluation(text: str) -> None:
         value(text.strip().removeprefix("${{").removesuffix("}}"))
 
 
+@pytest.mark.parametrize("levels", range(100, 1500, 100))
+def test_a_value_that_nests_deep_is_shown_or_refused(levels: int) -> None:
+    deep = "[" * levels + "]" * levels
+
+    shown = value("toJSON(fromJSON(github.deep))", {"github": {"deep": deep}})
+
+    assert shown == ERROR or json.loads(shown) == json.loads(deep)
+
+
 @pytest.mark.slow
 def test_the_package_itself_agrees() -> None:
     packages, node = os.environ.get("ACTIONS_EXPRESSIONS"), shutil.which("node")

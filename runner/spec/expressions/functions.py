@@ -140,16 +140,15 @@ def _no_number(word: str) -> NoReturn:
 
 def _to_json(value: object) -> object:
     """Return a value as JSON of several lines, each level two blanks further in."""
-    ours = _as_json(value)
-    theirs = _as_json(github_spelling(value))
+    try:
+        ours, theirs = _as_json(value), _as_json(github_spelling(value))
+    except RecursionError:
+        raise ExpressionError("toJSON() got a value that nests too deep") from None
     return ours if ours == theirs else ResultText(ours, theirs)
 
 
 def _as_json(value: object) -> str:
-    try:
-        text = json.dumps(_plain(value), ensure_ascii=False, indent=2)
-    except (RecursionError, ValueError):
-        raise ExpressionError("toJSON() got a value that nests too deep") from None
+    text = json.dumps(_plain(value), ensure_ascii=False, indent=2)
     _check_length(len(text), "toJSON")
     return text
 
