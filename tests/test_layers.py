@@ -99,6 +99,7 @@ SMALL_ON_PURPOSE = {
     "ipc.mappings": "what the system can and `mmap` can't, for pages and for the arena",
     "ipc.shown_items": "two words of a page for each side, whose meaning four packages share",
     "ipc.barrier": "one promise of the system, which both sides of a page rely on",
+    "jobs.contexts.git": "starts a process, beside what is pure",
     "process.patterns": "for the check of a file and for the worker of a job, in two packages",
     "process.resources.pipes": "imported for workflows that declare pipes alone",
     "render.top.small": "imported beside each run on a terminal, which needs none of the other screens",

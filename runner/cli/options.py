@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from runner.cli.output import write
-from runner.errors import MprunError, SpecError
+from runner.errors import MprunError, SpecError, UsageError
 from runner.facts import dataclass
 
 Decorated = Callable[..., Any]
@@ -38,9 +38,37 @@ _set = click.option(
 )
 
 
+_context = click.option(
+    "--context",
+    "contexts",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Say what a context is to jobs: github.ref=refs/heads/main, github.event=@event.json. May be repeated.",
+)
+
+
 def values(command: Decorated) -> Decorated:
-    """Add `--param` and `--set`."""
-    return _param(_set(command))
+    """Add `--param`, `--set` and `--context`. The last comes as a param with a dot, which the file does not declare."""
+
+    @functools.wraps(command)
+    def called(*args: Any, contexts: Sequence[str], params: Sequence[str], **given: Any) -> Any:
+        said = [_said_of_context(each) for each in contexts]
+        return command(*args, params=(*params, *said), **given)
+
+    return _param(_set(_context(called)))
+
+
+def _said_of_context(setting: str) -> str:
+    """Return one `--context` with the path of its file made whole, for who runs it again elsewhere."""
+    from runner.jobs.contexts.given import wrong_option  # only those who say something wait for it
+
+    if (wrong := wrong_option(setting)) is not None:
+        raise UsageError(wrong)
+    name, _, value = setting.partition("=")
+    names = name.strip().split(".")
+    if value.startswith("@") and names[0] == "github" and names[1:2] in ([], ["event"]):
+        value = f"@{Path(value[1:]).absolute()}"
+    return f"{name.strip()}={value}"
 
 
 def output_format(forms: Iterable[str]) -> Callable[[Decorated], Decorated]:

@@ -20,11 +20,15 @@ from runner.jobs.plan import most_at_once
 from runner.jobs.templates import display_command
 from runner.render.graph import needs_words, waves
 from runner.render.tables import table, width_of
+from runner.spec.dotted_names import follow
+from runner.spec.expressions.values import format_value
 from runner.spec.jobs.commands import StepSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
 from runner.spec.plan import Plan, StagePlan, WorkerPlan, done_label, size_label
-from runner.text import summarize, visible
+from runner.text import clip, summarize, visible
 from runner.units import counted
+
+_MOST_SHOWN = 60
 
 EXAMPLES = examples(
     "mprun plan workflows/baozi.yaml",
@@ -235,7 +239,20 @@ def _jobs_as_text(plan: Plan, width: int | None) -> str:
         rows += [_row(number, job, leg) for job in wave for leg in job.legs]
     if not any(job.description for job in plan.jobs):
         rows = [row[:-1] for row in rows]
-    return "\n".join([*_heading(plan, *facts), "", *table(rows, width, named_by=2)]) + "\n"
+    said = ["", *table(_context_rows(plan), width)] if plan.context_sources else []
+    return "\n".join([*_heading(plan, *facts), "", *table(rows, width, named_by=2), *said]) + "\n"
+
+
+def _context_rows(plan: Plan) -> list[list[str]]:
+    """Show what the jobs ask of contexts, and where that is from."""
+    rows = [["CONTEXT", "VALUE", "FROM"]]
+    for dotted, source in plan.context_sources.items():
+        value, depth = follow(plan.contexts, dotted.split("."))
+        known = depth == dotted.count(".") + 1 and value is not None
+        rows.append(
+            [dotted, clip(format_value(value), _MOST_SHOWN) if known else "-", source or "nobody knows it"]
+        )
+    return rows
 
 
 def _jobs_as_dict(plan: Plan) -> dict[str, Any]:
@@ -246,6 +263,7 @@ def _jobs_as_dict(plan: Plan) -> dict[str, Any]:
         "description": plan.description,
         "at_once": most_at_once(plan),
         "limits": {"timeout": plan.limits.timeout, "stop_timeout": plan.limits.stop_timeout},
+        "contexts": dict(plan.context_sources),
         "jobs": [
             _job_dict(job, number) for number, wave in enumerate(waves(plan.jobs), start=1) for job in wave
         ],

@@ -26,6 +26,7 @@ from typing import Any
 
 from runner.facts import dataclass
 from runner.jobs.background import BackgroundUse
+from runner.jobs.contexts.of_leg import contexts_of_leg
 from runner.jobs.outcomes import JobOutcome, LegOutcomes, describe_result, need_context, root_of, status_of
 from runner.jobs.slots import ConcurrencySlots
 from runner.jobs.templates import TemplateFiller
@@ -185,8 +186,9 @@ class JobGraph:
         params: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
+        contexts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """`capacity` legs run at once; `params`, `env` and the `secrets` of a job are what conditions may ask for."""
+        """`capacity` legs run at once; conditions may ask for `params`, `env`, the `secrets` of a job, `contexts`."""
         self._jobs = {
             j.name: _Job(j, [_LegState(g) for g in j.legs], len(j.needs), len(j.legs), len(j.legs))
             for j in jobs
@@ -197,7 +199,7 @@ class JobGraph:
                 self._jobs[need.job].dependents.append(job)
         self._use = BackgroundUse(jobs)
         self._slots = ConcurrencySlots(jobs, capacity)
-        self._params, self._secrets = params or {}, secrets or {}
+        self._params, self._secrets, self._contexts = params or {}, secrets or {}, contexts or {}
         self._env = {name: value for name, value in (env or {}).items() if name not in self._secrets}
         self._backoffs: list[tuple[float, int, _LegState]] = []
         self._backoff_count = 0
@@ -414,6 +416,7 @@ class JobGraph:
             matrix=state.spec.matrix,
             params=self._params,
             env={**self._env, **TemplateFiller(needs, self._secrets).of_leg(state.spec)[1]},
+            more=contexts_of_leg(self._contexts, state.spec.job, state.spec.strategy),
         )
         return conditions.evaluate(parsed(state.spec.condition), context)
 

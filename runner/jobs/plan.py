@@ -64,6 +64,8 @@ def plan_jobs(spec: WorkflowSpec, workers: int) -> Plan:
         description=spec.description,
         jobs=spec.jobs,
         params=spec.params,
+        contexts=spec.contexts,
+        context_sources=spec.context_sources,
         env=spec.env,
         given=spec.given,
         resume=spec.resume,

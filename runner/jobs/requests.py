@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.facts import dataclass
+from runner.jobs.contexts.of_leg import asked_values, contexts_of_leg
 from runner.jobs.graph import StartLeg
 from runner.jobs.masking import Masker, unfit_secrets
-from runner.jobs.templates import TemplateFiller, takes_arguments
+from runner.jobs.templates import TemplateFiller, names_of_leg, takes_arguments
 from runner.jobs.up_to_date import UpToDateCheck
 from runner.jobs.workspace.cache import CACHE, cache_limit
 from runner.jobs.workspace.handover import take_over
@@ -327,7 +328,10 @@ class RequestBuilder:
         return TemplateFiller(needs, self._secrets.values, self._plan.given.args)
 
     def _context(self, leg: LegSpec, needs: Mapping[str, NeedContext]) -> Context:
-        return Context(needs=needs, matrix=leg.matrix, params=self._plan.params) if _asks(leg) else Context()
+        if not _asks(leg):
+            return Context()
+        more = contexts_of_leg(self._plan.contexts, leg.job, leg.strategy)
+        return Context(needs=needs, matrix=leg.matrix, params=self._plan.params, more=more)
 
     def _in_background(self, leg: LegSpec, fill: TemplateFiller, release: int) -> dict[str, Any]:
         return {
@@ -401,6 +405,8 @@ class RequestBuilder:
             definition["args"] = list(fill.args)
         if leg.workspace.is_own:
             definition["workspace"] = leg.workspace.value
+        if asked := asked_values(names_of_leg(leg), self._plan.contexts):
+            definition["contexts"] = asked
         return UpToDateCheck(
             job=leg.id,
             root=directory,

@@ -17,7 +17,9 @@ from functools import partial
 from typing import Any
 
 from runner.facts import dataclass
+from runner.jobs.contexts.of_leg import asked_values
 from runner.jobs.outcomes import JobOutcome, LegOutcomes, need_context
+from runner.jobs.templates import names_of_leg
 from runner.spec.expressions.evaluate import NeedContext
 from runner.spec.graph import depths
 from runner.spec.jobs.model import JobSpec, LegSpec
@@ -34,7 +36,9 @@ _NOT_KEPT_SINCE: Mapping[str, str] = {
     JobResult.TIMED_OUT: "it had timed out",
     JobResult.CANCELLED: "it had been cancelled",
 }
-_IRRELEVANT = frozenset({"id", "job", "label", "timeout", "idle_timeout", "attempts", "concurrency", "cache"})
+_IRRELEVANT = frozenset(
+    {"id", "job", "label", "strategy", "timeout", "idle_timeout", "attempts", "concurrency", "cache"}
+)
 """What has no part in what a leg does, only in how long it may take, how often it is tried and when it has its turn."""
 _WORDS = {"condition": "if", "may_fail": "continue-on-error", "directory": "working-directory"}
 """How keys are called in a file, where that is not the name of their field."""
@@ -158,11 +162,15 @@ def with_unrecorded(past: Mapping[str, PastLeg], logged: Mapping[str, int]) -> d
     return found
 
 
-def digests_of(job: JobSpec, leg: LegSpec, params: Mapping[str, Any]) -> dict[str, str]:
+def digests_of(
+    job: JobSpec, leg: LegSpec, params: Mapping[str, Any], contexts: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Return what a leg is, as far as it has a bearing on what it does, by the words of the file."""
     parts = {word: value for word, field in _RELEVANT.items() if (value := getattr(leg, field))}
     if leg.condition or any(step.condition for step in (*leg.steps, *leg.ensure)):
         parts["params"] = sorted(params.items())  # whichever of them it asks for
+        if contexts and (asked := asked_values(names_of_leg(leg), contexts)):
+            parts["contexts"] = asked
     if job.needs:
         parts["needs"] = job.needs
     if job.values:

@@ -31,7 +31,7 @@ from runner.spec.expressions.ast import walk
 from runner.spec.expressions.evaluate import NeedContext, parse_condition
 from runner.spec.jobs.commands import CommandSpec
 from runner.spec.jobs.model import LegSpec
-from runner.spec.references import ARGS, TextReference, fill_text, is_one_reference, names_used
+from runner.spec.references import ARGS, EARLY, TextReference, fill_text, is_one_reference, names_used
 from runner.spec.shell_quoting import as_script
 
 _NOTHING: Mapping[str, str] = {}
@@ -168,7 +168,7 @@ def _names_in(text: object) -> Iterator[tuple[str, ...]]:
         yield from (node.names for node in walk(condition.tree) if isinstance(node, InCondition))
 
 
-KNOWN_EARLY = frozenset({"params", "env"})
+KNOWN_EARLY = EARLY | {"params", "env"}
 """The roots of references whose values are known when the file is read."""
 
 

@@ -22,13 +22,13 @@ from runner.loader.template_names import emptied, queues_named
 from runner.spec.diagnostics import DataPath
 from runner.spec.keys import usual_fragments_of
 from runner.spec.model import StageSpec
-from runner.spec.references import IN_JOBS, ITEM, interpolate, names_used, references
+from runner.spec.references import EARLY, IN_JOBS, ITEM, interpolate, names_used, references
 from runner.spec.resources import QueueSpec
 from runner.spec.source.composer import resolve
 from runner.spec.source.emitter import Written
 from runner.spec.source.positions import Location, SourceDocument, SourceNode, Text
 
-_LATER = frozenset({ITEM, "env", *IN_JOBS})
+_LATER = frozenset({ITEM, "env", *IN_JOBS, *EARLY})
 _KEEP_REFERENCES = ("params", "jobs", "tests")
 """Sections whose texts stay as they are: no param may stand there, or it is put in as safely as only a run can."""
 

@@ -45,6 +45,8 @@ class FromTemplates:
 
 
 NO_TEMPLATES = FromTemplates()
+Contexts = Mapping[str, Mapping[str, Any]]
+NO_CONTEXTS: Contexts = {}
 
 
 def scopes_at_the_top(
@@ -56,7 +58,11 @@ def scopes_at_the_top(
 
 
 def _with_params_and_env(
-    source: SourceDocument, given: Mapping[str, str], environ: Mapping[str, str], unsure: frozenset[str]
+    source: SourceDocument,
+    given: Mapping[str, str],
+    environ: Mapping[str, str],
+    unsure: frozenset[str],
+    contexts: Contexts = NO_CONTEXTS,
 ) -> tuple[_Replacing, Any, Params, Any]:
     """Return the walk with what the first two sections gave it: params as declared and resolved, and `env`."""
     work = _Replacing(source, {"env": environ}, [])
@@ -64,6 +70,8 @@ def _with_params_and_env(
     found = resolve_params(source, declared, given)
     params = replace(found, unsure=found.unsure | unsure)
     work.scopes["params"] = {**dict.fromkeys(params.unsure), **params.values}
+    if isinstance(source.data, dict) and "jobs" in source.data:
+        work.scopes |= {**contexts, "inputs": work.scopes["params"]}
     env = work.section("env", source.data)
     work.scopes["env"] = {**environ, **(env_texts(env) if isinstance(env, dict) else {})}
     return work, declared, params, env
@@ -74,11 +82,16 @@ def replace_references(
     given: Mapping[str, str],
     environ: Mapping[str, str],
     templates: FromTemplates = NO_TEMPLATES,
+    contexts: Contexts = NO_CONTEXTS,
 ) -> Replaced:
-    """Return the data of `source` with its references replaced. `given` is the text of `--param` by name."""
+    """
+    Return the data of `source` with its references replaced. `given` is the text of `--param` by name.
+
+    `contexts` are what jobs may refer to beside it, such as `github`, as texts have them.
+    """
     raw = {key: value for key, value in source.data.items() if not is_note(key)}
     referring = {key: value for key, value in raw.items() if key != TESTS}
-    work, declared, params, env = _with_params_and_env(source, given, environ, templates.unsure)
+    work, declared, params, env = _with_params_and_env(source, given, environ, templates.unsure, contexts)
     first = sorted(raw, key=lambda key: key != "defaults")  # stages have what stands there
     done = {key: work.section(key, raw) for key in first if key not in ("params", "env")}
     done |= {"params": declared, "env": env}
@@ -89,6 +102,8 @@ def replace_references(
         from runner.jobs.templates import names_in_conditions  # only those who have jobs wait for it
 
         used |= names_in_conditions(raw["jobs"])
+        used |= {("params", *names[1:]) for names in used if names[0] == "inputs"}
+        used |= {("params", *names[3:]) for names in used if names[:3] == ("github", "event", "inputs")}
     if any(
         isinstance(each, dict) and isinstance(each.get("to"), dict) for each in _entries(raw.get("stages"))
     ):
@@ -131,7 +146,7 @@ class _Replacing:
         if name == "stages" and isinstance(data, dict):
             return {stage: self._stage(keys, (name, stage)) for stage, keys in data.items()}
         if name == "jobs" and isinstance(data, dict):
-            return {job: self._of_job(keys, (name, job)) for job, keys in data.items()}
+            return {job: self._job(job, keys) for job, keys in data.items()}
         if name == "defaults" and isinstance(data, dict):
             return {key: self._of_defaults(keys, (name, key)) for key, keys in data.items()}
         return self._env(data, path) if name == "env" else self._replace(data, path)
@@ -150,6 +165,16 @@ class _Replacing:
             for key, value in keys.items()
         }
         self.scopes["env"] = outer
+        return done
+
+    def _job(self, name: str, keys: Any) -> Any:
+        """Replace what stands in a job, with the name of it as `github.job`."""
+        if "github" not in self.scopes:
+            return self._of_job(keys, ("jobs", name))
+        outer = self.scopes["github"]
+        self.scopes["github"] = {**outer, "job": name}
+        done = self._of_job(keys, ("jobs", name))
+        self.scopes["github"] = outer
         return done
 
     def _of_defaults(self, keys: Any, path: DataPath) -> Any:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runner.facts import dataclass
+from runner.jobs.contexts.of_leg import of_job, strategy_of
 from runner.jobs.matrix import Leg, expand
 from runner.jobs.templates import KNOWN_EARLY, display_command, restore_scripts
 from runner.loader.build import env_texts
@@ -81,6 +82,8 @@ JobData = Mapping[str, Any]
 
 _OF_OTHERS = AT_RUN | KNOWN_EARLY | {ARGS}
 """The roots of references that are not filled here."""
+_OF_A_LEG = ("matrix", "strategy")
+"""The roots of references that are filled here."""
 _ALIKE = (("strategy",), ("needs",), ("outputs", "values"))
 """Keys that all legs of a job share, and that no matrix can change."""
 
@@ -139,15 +142,26 @@ class _JobExpander:
         self.diagnostics += [each.diagnostic(self._source) for each in unmet]
         stand_ins = {each.reference.names[1]: "" for each in unmet}
         legs = tuple(
-            (leg, self._of_leg(leg, name, data, frozenset(waiting), stand_ins)) for leg in found.legs
+            (leg, self._of_leg(leg, name, data, frozenset(waiting), stand_ins, (number, len(found.legs))))
+            for number, leg in enumerate(found.legs)
         )
         return LaidOut(name, data, legs)
 
     def _of_leg(
-        self, leg: Leg, name: str, data: JobData, waiting: frozenset[DataPath], stand_ins: Mapping[str, str]
+        self,
+        leg: Leg,
+        name: str,
+        data: JobData,
+        waiting: frozenset[DataPath],
+        stand_ins: Mapping[str, str],
+        place: tuple[int, int],
     ) -> JobData:
-        """`stand_ins` takes the place of values that it may lack, which has been told."""
-        scopes = {"matrix": {**stand_ins, **leg.values}}
+        """`stand_ins` takes the place of values that it may lack, which has been told; `place`: which, of how many."""
+        strategy = data.get("strategy")
+        scopes = {
+            "matrix": {**stand_ins, **leg.values},
+            "strategy": strategy_of(strategy if isinstance(strategy, dict) else {}, *place),
+        }
         own = {key: value for key, value in data.items() if key not in ("if", "strategy")}
         base = ("jobs", name)
         filled, problems = interpolate(self._source, own, scopes, base=base, runtime=_OF_OTHERS)
@@ -174,7 +188,7 @@ def _of_matrix(data: Any, path: DataPath) -> Iterator[tuple[DataPath, str]]:
     if path[2:] in _ALIKE:
         return
     if isinstance(data, str):
-        if "${{" in data and any(names[0] == "matrix" for names in names_used(data)):
+        if "${{" in data and any(names[0] in _OF_A_LEG for names in names_used(data)):
             yield path, data
     elif isinstance(data, dict):
         for key, value in data.items():
@@ -199,7 +213,12 @@ def _job(job: LaidOut, env: Mapping[str, str], known: Scopes) -> JobSpec:
     strategy = job.data.get("strategy", {})
     return JobSpec(
         name=job.name,
-        legs=tuple(_leg(leg, job.name, keys, env, known) for leg, keys in job.legs),
+        legs=tuple(
+            _leg(
+                leg, job.name, keys, env, {**known, "strategy": strategy_of(strategy, number, len(job.legs))}
+            )
+            for number, (leg, keys) in enumerate(job.legs)
+        ),
         values=_values(job.data.get("outputs", ())),
         has_matrix="matrix" in strategy,
         **values_of(JobSpec, job.data),
@@ -208,6 +227,7 @@ def _job(job: LaidOut, env: Mapping[str, str], known: Scopes) -> JobSpec:
 
 
 def _leg(leg: Leg, job: str, keys: JobData, env: Mapping[str, str], known: Scopes) -> LegSpec:
+    known = {**known, **of_job(known, job)}
     own = env_texts(keys.get("env", {}))
     usual = _Usual(_shell(keys.get("shell", USUAL_SHELL)), _with_env({**known, "matrix": leg.values}, own))
     steps = [{"run": keys["run"]}] if "run" in keys else keys.get("steps", ())
@@ -216,6 +236,7 @@ def _leg(leg: Leg, job: str, keys: JobData, env: Mapping[str, str], known: Scope
         job=job,
         label=leg.label,
         matrix=leg.values,
+        strategy=known["strategy"],
         steps=_steps(steps, usual),
         ensure=_steps(keys.get("ensure", ()), usual),
         services=tuple(_service(name, own, usual) for name, own in keys.get("services", {}).items()),

@@ -67,6 +67,7 @@ from runner.spec.source.positions import SourceDocument
 from runner.spec.source.reader import read, read_text
 
 if TYPE_CHECKING:
+    from runner.loader.contexts import KnownContexts
     from runner.spec.file_tests.model import FileTest
 
 MISSING_PARAM = "missing-param"
@@ -149,8 +150,7 @@ class _Checking:
         given, wrong = parse_params(params)
         self.diagnostics += wrong
         self._gather(overrides, given)
-        replaced = replace_references(self.source, given, os.environ, self.templates)
-        self.diagnostics += replaced.diagnostics
+        replaced, contexts = self._replaced(given)
         diagnostics = self._check_shape(replaced)
         if any(diagnostic.code == TOO_MANY_WORKERS for diagnostic in diagnostics):
             return None  # their names alone could fill the memory
@@ -162,7 +162,7 @@ class _Checking:
         if "jobs" in data:
             from runner.loader.load_jobs import with_jobs  # only those who have jobs wait for it
 
-            spec, problems = with_jobs(self.source, data["jobs"], spec, unknowns)
+            spec, problems = with_jobs(self.source, data["jobs"], spec, unknowns, contexts)
             self.diagnostics += problems
             return spec
         self.diagnostics += self.source.place_all(check_topology(spec.stages, spec.queues, unknowns))
@@ -212,6 +212,20 @@ class _Checking:
 
             self.source = with_job_defaults(self.source)
         self.diagnostics += self.source.place_all(check_defaults(self.source))
+
+    def _replaced(self, given: Mapping[str, str]) -> tuple[Replaced, KnownContexts | None]:
+        """Replace references, and return with that what jobs may ask for beside params and variables."""
+        contexts = None
+        if isinstance(self.source.data, dict) and "jobs" in self.source.data:
+            from runner.loader.contexts import known_contexts, split_given  # for files with jobs alone
+
+            given, for_contexts = split_given(self.source, given)
+            contexts = known_contexts(self.source, self.path, for_contexts, os.environ)
+            self.diagnostics += contexts.diagnostics
+        texts = contexts.texts if contexts is not None else {}
+        replaced = replace_references(self.source, given, os.environ, self.templates, texts)
+        self.diagnostics += replaced.diagnostics
+        return replaced, contexts
 
     @property
     def _has_job_defaults(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from runner.loader.checks.jobs import JobCheckContext, check_jobs, check_keys, check_outside, check_texts
 from runner.loader.checks.steps import check_steps
 from runner.loader.checks.tasks import check_tasks
+from runner.loader.contexts import NO_CONTEXTS, KnownContexts, context_names, with_inputs
 from runner.loader.jobs import build_jobs, expand_jobs, waits_for_matrix
 from runner.loader.schema.workflow import workflow_schema
 from runner.spec.diagnostics import Diagnostic, LocatedDiagnostic, UnknownPaths
@@ -22,12 +23,18 @@ from runner.spec.source.positions import SourceDocument
 
 
 def with_jobs(
-    source: SourceDocument, jobs: Any, spec: WorkflowSpec, unknowns: UnknownPaths
+    source: SourceDocument,
+    jobs: Any,
+    spec: WorkflowSpec,
+    unknowns: UnknownPaths,
+    known: KnownContexts | None = None,
 ) -> tuple[WorkflowSpec, list[LocatedDiagnostic]]:
     """Return the workflow with its jobs, and what is wrong with how they hang together."""
+    contexts = with_inputs(known or NO_CONTEXTS, spec.params)
     expanded = expand_jobs(source, jobs, workflow_schema({}))
-    built = build_jobs(expanded, spec.env, {"params": spec.params, "env": {**os.environ, **spec.env}})
-    around = JobCheckContext(spec.params, spec.transport, unknowns)
+    around_env = {"params": spec.params, "env": {**os.environ, **spec.env}}
+    built = build_jobs(expanded, spec.env, {**contexts.texts, **around_env})
+    around = JobCheckContext(spec.params, spec.transport, unknowns, context_names(spec.params))
     diagnostics = [
         *expanded.diagnostics,
         *source.place_all(each for each in check_keys(source.data) if not _is_for_others(source, each)),
@@ -37,7 +44,8 @@ def with_jobs(
         *check_texts(source, expanded, built),
         *check_outside(source, built, spec.path.parent, os.environ),
     ]
-    return replace(spec, jobs=built), diagnostics
+    spec = replace(spec, jobs=built, contexts=contexts.values, context_sources=contexts.sources)
+    return spec, diagnostics
 
 
 def _is_for_others(source: SourceDocument, diagnostic: Diagnostic) -> bool:

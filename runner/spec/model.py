@@ -547,6 +547,10 @@ class WorkflowSpec:
     pipes: tuple[PipeSpec, ...] = ()
     jobs: tuple[JobSpec, ...] = ()
     """Where there are jobs, there are no stages."""
+    contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What conditions of jobs may ask for beside their own: `github`, `vars`, …"""
+    context_sources: Mapping[str, str] = field(default_factory=dict)
+    """Of what they ask for in these, by dotted name: where it is from; nothing where nobody knows it."""
 
     @property
     def declared(self) -> dict[str, str]:

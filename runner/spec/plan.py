@@ -249,6 +249,10 @@ class Plan:
     """What its one stage runs, where the workflow has jobs."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """What conditions of jobs may ask for, and so they may for `env`."""
+    contexts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What else these may ask for: `github`, `vars`, …"""
+    context_sources: Mapping[str, str] = field(default_factory=dict)
+    """Of what is asked for in these, by dotted name: where it is from; nothing where nobody knows it."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The workflow's own; that of each worker and each job holds it already."""
     given: Given = Given()

@@ -26,11 +26,13 @@ from runner.text import late_pattern
 
 ITEM = "item"
 """The root of references that are filled in a worker, once for each item."""
+EARLY = frozenset({"github", "vars", "inputs", "runner"})
+"""The contexts of GitHub that are known when a file with jobs is read."""
 AT_RUN = frozenset({"needs", "secrets"})
 """The roots of references that are filled when a job starts."""
 ARGS = "args"
 """What stands behind `--` on the command line: a list of words, for the commands of jobs."""
-IN_JOBS = AT_RUN | {"matrix", ARGS}
+IN_JOBS = AT_RUN | {"matrix", "strategy", ARGS}
 """The roots that stay in a job's texts when the file is read."""
 
 _OPENING = late_pattern(r"\$?\$\{\{")
@@ -76,6 +78,10 @@ class TextReference(NamedTuple):
 
 class JsonMapping(dict[str, Any]):
     """A mapping that may also stand inside a text, as JSON: an output of a job with a matrix, by leg."""
+
+
+class OpenMapping(dict[str, Any]):
+    """A mapping that anything may be asked of: what it does not have is nothing, and no mistake."""
 
 
 class _BadReference(NamedTuple):
@@ -331,6 +337,10 @@ class _Interpolation:
         value, depth = follow(self.scopes, names)
         if depth == len(names):
             return self._apply(reference, value, path)
+        if any(
+            isinstance(follow(self.scopes, names[:count])[0], OpenMapping) for count in range(1, depth + 1)
+        ):
+            return True, ""
         known = names_in(value) + (sorted(n for n in self.runtime if "." not in n) if depth == 0 else [])
         message = f"there is no '{join_names(names[: depth + 1])}'"
         help_ = _dots_in_name(names[:depth], names[depth:], known) or _right_name(

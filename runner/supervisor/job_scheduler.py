@@ -144,7 +144,7 @@ class JobScheduler(Feeder):
         self._masked = masker.text
         self._end_orphans = end_orphans
         env, secrets = {**os.environ, **plan.env}, builder.secrets
-        self._graph = JobGraph(plan.jobs, most_at_once(plan), plan.params, env, secrets)
+        self._graph = JobGraph(plan.jobs, most_at_once(plan), plan.params, env, secrets, plan.contexts)
         self._past, self._note, self._groups = past, note, groups
         self._take_over(past)
         self._requests: dict[int, _ActiveRequest] = {}
@@ -375,7 +375,9 @@ class JobScheduler(Feeder):
 
     def _digests(self, leg: LegSpec) -> Mapping[str, str]:
         if leg.id not in self._digests_known:
-            self._digests_known[leg.id] = digests_of(self._jobs[leg.job], leg, self._plan.params)
+            self._digests_known[leg.id] = digests_of(
+                self._jobs[leg.job], leg, self._plan.params, self._plan.contexts
+            )
         return self._digests_known[leg.id]
 
     def _finished(self, leg: LegSpec, outcome: JobOutcome, attempt: int) -> JobFinished:

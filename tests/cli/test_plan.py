@@ -110,6 +110,8 @@ SAID_OTHERWISE = {
         "path": "as `file`",
         "jobs": "of a plan with stages there are none",
         "params": "filled in; kept for jobs alone",
+        "contexts": "filled in; kept for jobs alone",
+        "context_sources": "for jobs alone",
         "env": "in that of each worker",
         "given": "what was written on the command line",
         "origin": "known once there is a run",

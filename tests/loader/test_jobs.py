@@ -26,7 +26,7 @@ def test_a_job_that_says_nothing_has_the_defaults() -> None:
 
     (only,) = job.legs
     assert (JobSpec("a", (only,)), ["make"]) == (job, [step.name for step in only.steps])
-    assert LegSpec("a", "a", only.steps) == only
+    assert LegSpec("a", "a", only.steps, strategy=only.strategy) == only
 
 
 def test_a_job_without_a_command_is_built_all_the_same() -> None:

@@ -54,7 +54,9 @@ def judge_jobs(
     plan: Plan, past: Mapping[str, PastLeg], home: Path, run: str, again: Mapping[str, str] | None = None
 ) -> list[LegDecision]:
     """Decide which jobs of a plan are kept of a past run. `again` are ids of those that run in any case, with why."""
-    digests = {leg.id: digests_of(job, leg, plan.params) for job in plan.jobs for leg in job.legs}
+    digests = {
+        leg.id: digests_of(job, leg, plan.params, plan.contexts) for job in plan.jobs for leg in job.legs
+    }
     return decide_legs(plan.jobs, past, digests, again=again, stale=_look_at_files(plan, past, home, run))
 
 

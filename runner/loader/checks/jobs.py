@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ class JobCheckContext:
     params: Mapping[str, Any]
     transport: str = USUAL_TRANSPORT
     unknowns: UnknownPaths = UnknownPaths()
+    contexts: Mapping[str, Collection[str] | None] = field(default_factory=dict)
+    """The names in contexts that are the same for all jobs; None where any may be."""
 
 
 def check_jobs(expanded: Expanded, jobs: Sequence[JobSpec], around: JobCheckContext) -> list[Diagnostic]:
@@ -147,6 +150,7 @@ class _One:
             self.around.params,
             many,
             functions=tuple(FUNCTIONS) if of_step else OF_CONDITIONS,
+            more=self.around.contexts,
         )
 
     def matrix_slips(self) -> Iterator[Diagnostic]:
@@ -272,7 +276,7 @@ def _groups(jobs: Sequence[JobSpec]) -> Iterator[Diagnostic]:
                 )
 
 
-_TOLD = KNOWN_EARLY | {"matrix", ARGS}
+_TOLD = KNOWN_EARLY | {"matrix", "strategy", ARGS}
 """The roots of references that others have looked at."""
 _UNFILLED = ("if", "strategy", "needs", "secrets")
 """Keys whose texts nobody fills."""

@@ -180,6 +180,8 @@ class LegSpec:
     label: str = ""
     """What stands in the brackets of its id: the key of this leg in a map of outputs."""
     matrix: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Mapping[str, Any] = field(default_factory=dict)
+    """What `strategy` is for this leg: `job-index`, `job-total`, …"""
     directory: str = field(
         default=".",
         metadata=declares(

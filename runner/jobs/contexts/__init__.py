@@ -1,0 +1,1 @@
+"""The contexts of GitHub's expressions that are known before a run: `github`, `vars`, `runner`."""
