@@ -50,7 +50,13 @@ def run_finished(exitcode: int = 0, at: float = 10.0, reason: str | None = None)
 
 
 def started(
-    job: str, at: float = 0.0, *, attempt: int = 1, needs: Sequence[str] = (), log: str = ""
+    job: str,
+    at: float = 0.0,
+    *,
+    attempt: int = 1,
+    needs: Sequence[str] = (),
+    log: str = "",
+    background: bool = False,
 ) -> Event:
     reason = f"needs are done: {', '.join(needs)} passed" if needs else "it needs nothing"
     return event(
@@ -62,6 +68,7 @@ def started(
         log=log or f"logs/{job}.log",
         worker="runner-1",
         needs=list(needs),
+        background=background,
     )
 
 

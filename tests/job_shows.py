@@ -21,8 +21,8 @@ class Stage:
     def log(self, job: str) -> Path:
         return self.folder / f"{job}.log"
 
-    def starts(self, job: str, attempt: int = 1) -> None:
-        self.happens(started(job, attempt=attempt, log=str(self.log(job))))
+    def starts(self, job: str, attempt: int = 1, *, background: bool = False) -> None:
+        self.happens(started(job, attempt=attempt, log=str(self.log(job)), background=background))
 
     def prints(self, job: str, text: str | bytes) -> None:
         with self.log(job).open("ab") as file:

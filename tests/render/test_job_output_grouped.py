@@ -228,3 +228,35 @@ def test_an_attempt_whose_end_is_among_the_missing_events_ends_with_the_next(sta
 
     assert ["▸ a", "first", "▸ a, attempt 2", "second", "✓ a passed in 1.0s in attempt 2"] == stage.shown
     assert stage.show.step() is None
+
+
+def test_what_is_in_the_background_holds_up_no_other_and_goes_on_where_nothing_else_is_shown(
+    stage: Stage,
+) -> None:
+    for server in ("db", "web"):
+        stage.starts(server, background=True)
+        stage.prints(server, "up\n")
+    for _ in range(3):
+        stage.steps()
+    stage.starts("test")
+    stage.prints("db", "asked\n")
+    stage.prints("test", "fine\n")
+    stage.steps()
+    stage.ends("test")
+    for _ in range(3):
+        stage.steps()
+    stage.ends("db")
+    stage.steps()
+
+    assert stage.shown == [
+        "▸ db",
+        "up",
+        "▸ web",
+        "up",
+        "▸ test",
+        "fine",
+        "✓ test passed in 1.0s",
+        "▸ db",
+        "asked",
+        "✓ db passed in 1.0s",
+    ]

@@ -65,6 +65,13 @@ class OutputQueue(Generic[_Key]):
                 self._current = next(iter(self._live or self._background), None)
         return self._current
 
+    def pass_on(self) -> None:
+        """The current one has nothing to show for now: of several in the background the next has its turn."""
+        if self._current in self._background:
+            del self._background[self._current]
+            self._background[self._current] = None
+            self._current = None
+
     def done(self) -> None:
         """All of the current one was shown: the turn goes on."""
         self._current = None
@@ -116,12 +123,13 @@ class GroupView:
         key = self._queue.current()
         if key is None:
             return None
-        group = self._take_turn(self._groups[key])
+        group = self._groups[key]
         more = self._show(group)
         if group.followed is not None and not group.followed.is_done:
+            if not more:
+                self._queue.pass_on()
             return 0 if more else POLL
         self._close(group)
-        self._shown = None
         del self._groups[key]
         self._queue.done()
         return 0
@@ -129,7 +137,7 @@ class GroupView:
     def finish(self) -> None:
         """Say of each group that was not shown whole how much is missing, and how its job ended."""
         while (key := self._queue.current()) is not None:
-            group = self._take_turn(self._groups.pop(key))
+            group = self._groups.pop(key)
             if group.followed is not None:
                 self._write_line(format_omitted(group.job, group.followed.left, group.followed.log))
                 group.followed.close()
@@ -156,13 +164,12 @@ class GroupView:
             self._groups[key] = _Group("", "", end_line=line)
             self._queue.end(key)
 
-    def _take_turn(self, group: _Group) -> _Group:
+    def _take_turn(self, group: _Group) -> None:
         """End the group of one in the background that was shown so far, and goes on later."""
         if self._shown is not None and self._shown is not group and self._shown.is_open:
             self._shown.is_open = False
             self._write(self._style.close_group())
         self._shown = group
-        return group
 
     def _show(self, group: _Group) -> bool:
         if group.followed is None:
@@ -184,11 +191,15 @@ class GroupView:
 
     def _open(self, group: _Group) -> None:
         if not group.is_open:
+            self._take_turn(group)
             group.is_open = True
             self._write(self._style.open_group(group.title))
 
     def _close(self, group: _Group) -> None:
+        if group.is_open or group.end_line is not None:
+            self._take_turn(group)
         if group.is_open:
+            group.is_open = False
             self._write(self._style.close_group())
         self._write_line(group.end_line)
 
