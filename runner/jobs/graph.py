@@ -45,6 +45,8 @@ class StartLeg:
     reason: str
     deadline: float = math.inf
     """When the job has to be over, on the clock that is handed in; not known before it has begun."""
+    broken: str = ""
+    """Why it can't but fail: its `if` has no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ class _LegState:
     """Of these, the ones that don't count."""
     reason: str = ""
     """Why it runs."""
+    broken: str = ""
+    """Why it fails as soon as it runs."""
     before: str = ""
     """What became of it before the run began, where that is to be told."""
     deadline: float = math.inf
@@ -393,11 +397,10 @@ class JobGraph:
             if state.phase is _LegPhase.OVER:  # it was cancelled while it waited
                 continue
             verdict = self._judge(job, state)
-            if verdict.runs:
+            if verdict.runs or verdict.is_broken:
+                state.broken = verdict.reason if verdict.is_broken else ""
                 state.reason = "; ".join(filter(None, (verdict.reason, state.before)))
                 self._make_ready(state)
-            elif verdict.is_broken:
-                self._finish(job, state, JobOutcome(JobResult.FAILED, verdict.reason))
             elif self._stopping is not None:
                 self._cancel(job, state, self._stopping)
             else:
@@ -457,7 +460,9 @@ class JobGraph:
         state.attempt += 1
         state.outcome = None
         state.is_ready = False
-        self._decisions.append(StartLeg(state.spec, state.attempt, state.reason, state.deadline))
+        self._decisions.append(
+            StartLeg(state.spec, state.attempt, state.reason, state.deadline, state.broken)
+        )
 
     def _retry(self, state: _LegState, outcome: JobOutcome, now: float) -> RetryLeg | None:
         if state.cancelled is not None or self._stopping is not None or state.is_ready:

@@ -310,7 +310,7 @@ class RequestBuilder:
             ),
             **(self._in_background(leg, fill, release) if leg.background else {}),
             secrets=tuple(self._secrets.values.values()),
-            missing=tuple(self._secrets.missing(leg.secrets)),
+            missing=(*filter(None, (start.broken,)), *self._secrets.missing(leg.secrets)),
             values=self._jobs[leg.job].values,
             files=tuple(map(fill.text, leg.outputs)),
             context=self._context(leg, needs),

@@ -251,6 +251,8 @@ class _Evaluation:
     def _look_up(self, reference: Reference) -> _Evaluated:
         root, *names = reference.names
         value: object = self.context.root(root)
+        if root == "env":  # where BRANCH and branch are two
+            value, names = self.context.env.get(names[0]) if names else value, names[1:]
         for name in names:
             value = index_value(value, name)
         return _Evaluated(value, (f"{reference.dotted} is {format_value(value)}",))
