@@ -189,7 +189,7 @@ class _Session:
             job.keys["description"] = described.split("\n\n")[0].replace("\n", " ")
         version = self._matrix()
         if version is not None:
-            script = environment_script(job, version, job.line, legs="strategy" in job.keys)
+            script = environment_script(job, version, job.line)
             job.steps.append(ImportedStep(job.line, {"name": "environment", "run": script}))
         default = self._keywords.get("default")
         if isinstance(default, ast.Constant) and default.value is False:

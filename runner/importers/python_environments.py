@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 from runner.importers.model import ImportedJob
 
@@ -25,19 +26,34 @@ def python_of(version: str) -> str:
     return f"python{found[1]}" if found else _ANY
 
 
-def environment_script(job: ImportedJob, version: str, line: int, *, legs: bool) -> str:
-    """Return the script of a step that makes the environment of a job; `legs` says that each leg has its own."""
+def environment_script(job: ImportedJob, version: str, line: int) -> str:
+    """Return the script of a step that makes the environment of a job; each leg of a matrix has its own."""
     name = _FOLDER.sub("-", job.name).strip("-.") or "job"
-    folder = f"$PWD/.mprun/venvs/{name}" + ("-${{ strategy.job-index }}" if legs else "")
+    keys = _keys_of_all_legs(job.keys.get("strategy"))
+    values = "-".join("${{ matrix." + key + " }}" for key in keys)
+    leg = f"-{values}" if keys else ""
     return "\n".join(
         [
             *_program(version),
             f'command -v "$python" || {{ echo "line {line} wants $python: install it" >&2; exit 1; }}',
-            f'"$python" -m venv --clear "{folder}"',
-            f'echo "{folder}/bin" >> "$GITHUB_PATH"',
+            f'venv="$PWD/.mprun/venvs/{name}{leg}"',
+            '"$python" -m venv --clear "$venv"',
+            'echo "$venv/bin" >> "$GITHUB_PATH"',
             "",
         ]
     )
+
+
+def _keys_of_all_legs(strategy: Any) -> list[str]:
+    """Return the keys that each leg of a matrix has, as far as they can be seen."""
+    matrix = strategy.get("matrix") if isinstance(strategy, dict) else None
+    if not isinstance(matrix, dict):
+        return []
+    axes = [key for key in matrix if key not in ("include", "exclude")]
+    include = matrix.get("include")
+    if axes or not isinstance(include, list) or not all(isinstance(each, dict) for each in include):
+        return axes
+    return [key for key in (include[0] if include else {}) if all(key in each for each in include)]
 
 
 def _program(version: str) -> list[str]:
@@ -46,16 +62,11 @@ def _program(version: str) -> list[str]:
     return [
         f'python="{version}"',
         'case "$python" in',
-        "  pypy*) python=$(echo \"$python\" | sed 's/^pypy-/pypy/; s/-v.*//') ;;",
-        "  [0-9]*.[0-9]*) python=python$(echo \"$python\" | sed -E 's/^([0-9]+\\.[0-9]+t?).*/\\1/') ;;",
+        "  pypy*) python=${python%%-v*}; python=${python#pypy}; python=pypy${python#-} ;;",
+        "  [0-9]*.[0-9]*) minor=${python#*.}; python=python${python%%.*}.${minor%%[.-]*} ;;",
         f"  *) python={_ANY} ;;",
         "esac",
     ]
-
-
-def words_of_script(words: list[str]) -> str:
-    """Return words as a command for the shell in which each stays the word that it is."""
-    return " ".join(map(shlex.quote, words))
 
 
 def with_arguments(script: str, usual: str) -> str:

@@ -214,7 +214,7 @@ class _Environment:
         folder = next((keys[key] for key in ("change_dir", "changedir") if key in keys), None)
         if isinstance(folder, str):
             self._folder(folder)
-        script = environment_script(job, self._python(), job.line, legs=False)
+        script = environment_script(job, self._python(), job.line)
         job.steps.append(ImportedStep(job.line, {"name": "environment", "run": script}))
         self._install()
         ignored = str(next((keys[key] for key in ("ignore_outcome",) if key in keys), "")).lower() == "true"

@@ -188,7 +188,7 @@ class StepReader:
         """Each job gets an environment of its own: pip would change that of the system, or be refused."""
         versions = text_of(given.get("python-version")).split()
         version = versions[-1] if versions and "${{" not in " ".join(versions) else " ".join(versions)
-        script = environment_script(self._job, version, step.line, legs="strategy" in self._job.keys)
+        script = environment_script(self._job, version, step.line)
         step.keys = {"name": f"Python {version}".strip(), "run": script}
         step.notes.append(
             note(node, Outcome.TRANSLATED, f"an environment of its own, by {python_of(version)}")

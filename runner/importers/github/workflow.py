@@ -135,6 +135,8 @@ class _Workflow:
             step.keys = {key: change_value(key, value, change) for key, value in step.keys.items()}
         if secrets:
             job.keys["secrets"] = [*secrets]
+            said = f"without {'it' if len(secrets) == 1 else 'them'} in the environment the job fails"
+            job.notes.append(Note(job.line, Outcome.TRANSLATED, f"secrets {', '.join(secrets)}", said))
 
     def _expressions(self, text: str, secrets: dict[str, None]) -> str:
         return _EXPRESSION.sub(lambda found: self._names(found[0], secrets), text)
@@ -254,9 +256,10 @@ class _Job:
         labels = texts_of(node)
         found = next((m for m in map(_OTHER_SYSTEM.match, labels) if m), None)
         if found is not None:
-            system = "Windows" if found[1].lower() == "windows" else "macOS"
-            self._only_if(f"runner.os == '{system}'")
-            self._note(node, Outcome.TRANSLATED, f"it runs on {system} alone")
+            self._job.keys["manual"] = True
+            self._note(
+                node, Outcome.TRANSLATED, "manual: it is for another system, and runs where it is named"
+            )
             return
         key = re.fullmatch(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}", labels[0]) if len(labels) == 1 else None
         others = (
@@ -266,11 +269,8 @@ class _Job:
         )
         if key and others:
             prefix = f"matrix.{key[1]}"
-            self._only_if(
-                f"startsWith({prefix}, 'windows') == (runner.os == 'Windows') && "
-                f"startsWith({prefix}, 'macos') == (runner.os == 'macOS')"
-            )
-            self._note(node, Outcome.TRANSLATED, "legs for other systems than this one are skipped")
+            self._job.keys["if"] = f"!startsWith({prefix}, 'windows') && !startsWith({prefix}, 'macos')"
+            self._note(node, Outcome.TRANSLATED, "legs for Windows and macOS are skipped")
         else:
             self._note(node, Outcome.DROPPED, "all jobs run on this machine")
 
@@ -285,9 +285,6 @@ class _Job:
             [each.get(key) for each in include if isinstance(each, dict)] if isinstance(include, list) else []
         )
         return [str(value) for value in [*(listed if isinstance(listed, list) else []), *more]]
-
-    def _only_if(self, condition: str) -> None:
-        self._job.keys["if"] = condition
 
     def _concurrency(self, node: SourceNode) -> None:
         found = plain_data(node)
