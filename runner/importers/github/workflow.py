@@ -120,9 +120,9 @@ class _Workflow:
             if mine and ("$" in used or job.steps):
                 job.keys["env"] = {**mine, **job.keys.get("env", {})}
             self._rename(job)
-        for key in ("params", "env"):
-            if not self.imported.keys[key]:
-                del self.imported.keys[key]
+        keys = {key: value for key, value in self.imported.keys.items() if value}
+        shell = self._defaults.get("shell", _SHELL)
+        self.imported.keys = {**keys, "defaults": {"job": {"shell": shell}}}
 
     def _rename(self, job: ImportedJob) -> None:
         secrets: dict[str, None] = {}
@@ -191,6 +191,7 @@ class _Job:
         self._job = job
         self._node = node
         self._file = file
+        self._usual_shell = defaults.get("shell", "")
         self._defaults = dict(defaults)
         self._artifacts = artifacts
         self._systems: list[str] = []
@@ -368,8 +369,9 @@ class _Job:
         system = job.keys.get("if")
         if written is not None and isinstance(system, str) and system != text_of(written):
             job.keys["if"] = f"({_bare(text_of(written))}) && ({system})"
-        shell = self._defaults.get("shell", _SHELL)
-        job.keys["shell"] = shell
+        shell = self._defaults.get("shell", "")
+        if shell != self._usual_shell:
+            job.keys["shell"] = shell
         if "working-directory" in self._defaults:
             job.keys["working-directory"] = self._defaults["working-directory"]
         order = ("description", "needs", "if", "strategy", "env", "secrets", "container", "services")
