@@ -375,6 +375,11 @@ def _check_options_fit(plan: Plan, chosen: RunOptions) -> None:
     if given and not plan.jobs:
         verb = "is" if len(given) == 1 else "are"
         raise UsageError(f"'{plan.path}' has stages and no jobs: {' and '.join(given)} {verb} for those")
+    asking = [leg.id for job in plan.jobs for leg in job.legs if leg.interactive]
+    if asking and str(plan.path) == "-":
+        raise UsageError(
+            f"job '{asking[0]}' reads what is typed, and the file itself came over standard input"
+        )
     if plan.resume.required and not chosen.record:
         raise UsageError(
             f"'{plan.path}' says `resume: required`: with --no-record there is nothing to go on from; leave out one of "

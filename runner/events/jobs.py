@@ -37,6 +37,9 @@ class JobStarted(JobEvent, kind="job.started"):
     worker: str = carries("The worker that runs it.")
     needs: Sequence[str] = carries(_NEEDS)
     background: bool = carries("Whether it goes on while those that need it run.", default=False)
+    interactive: bool = carries(
+        "Whether it has the terminal: what it prints is shown there, and is not in its log.", default=False
+    )
 
 
 class JobReady(JobEvent, kind="job.ready"):

@@ -27,6 +27,7 @@ from runner.jobs.up_to_date import UpToDateCheck
 from runner.jobs.workspace.cache import CACHE, cache_limit
 from runner.jobs.workspace.handover import take_over
 from runner.jobs.workspace.request import Handover, WorkspaceRequest, handover_place, tree_place
+from runner.process.terminal import Stdin
 from runner.spec.expressions.evaluate import Context, NeedContext
 from runner.spec.jobs.commands import CommandSpec, ReadySpec, ServiceSpec, StepSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
@@ -139,6 +140,8 @@ class JobRequest:
     """For a job with `inputs`."""
     force: bool = False
     """Whether it runs though it is up to date."""
+    stdin_of: int = 0
+    """The process whose standard input its steps read; 0 for one that is not interactive."""
     notice: str = ""
     """What its log says first, where it has been begun before by a runner that is gone."""
 
@@ -282,8 +285,13 @@ class RequestBuilder:
         notice: str = "",
         *,
         release: int = 0,
+        stdin: Stdin = Stdin.CLOSED,
     ) -> JobRequest:
-        """Return the request for an attempt. With the number `release` one in the background is asked to end."""
+        """
+        Return the request for an attempt; `stdin` is what an interactive one would read.
+
+        With the number `release` one in the background is asked to end.
+        """
         leg = start.leg
         fill, env = self._filler(needs).of_leg(leg)
         if self._trace is not None:
@@ -310,7 +318,7 @@ class RequestBuilder:
             ),
             **(self._in_background(leg, fill, release) if leg.background else {}),
             secrets=tuple(self._secrets.values.values()),
-            missing=(*filter(None, (start.broken,)), *self._secrets.missing(leg.secrets)),
+            **self._asked(start, stdin),
             values=self._jobs[leg.job].values,
             files=tuple(map(fill.text, leg.outputs)),
             context=self._context(leg, needs),
@@ -417,6 +425,11 @@ class RequestBuilder:
             workflow=str(self._plan.path),
             within="." if leg.workspace.is_own else None,
         )
+
+
+def _not_at_the_terminal(leg: LegSpec, stdin: Stdin) -> Iterator[str]:
+    if leg.interactive and stdin is Stdin.BACKGROUND:
+        yield "it is interactive, and mprun is not in the foreground of its terminal"
 
 
 def attempts_beside(log: str, attempt: int, names: Iterable[str]) -> dict[int, str]:

@@ -53,6 +53,7 @@ class ConcurrencySlots:
             for job in jobs
             if job.max_parallel is not None and job.has_matrix
         }
+        self._terminal = _Semaphore(1)
         self._by_group: dict[str, _Semaphore] = {}
         for group in (leg.concurrency for job in jobs for leg in job.legs):
             if group is None or group.scope is GroupScope.MACHINE:
@@ -137,11 +138,12 @@ class ConcurrencySlots:
                     self.enter(waiting)
 
     def _semaphores(self, leg: LegSpec) -> list[_Semaphore]:
-        if leg.concurrency is None and not self._by_job:
+        if leg.concurrency is None and not self._by_job and not leg.interactive:
             return []
         semaphores = [
             self._by_job.get(leg.job),
             self._by_group[leg.concurrency.group] if leg.concurrency and not _is_outside(leg) else None,
+            self._terminal if leg.interactive else None,
         ]
         return [semaphore for semaphore in semaphores if semaphore is not None]
 

@@ -26,6 +26,7 @@ from runner.events.run import RunStarted
 from runner.facts import dataclass
 from runner.ipc.descriptors import stand_apart
 from runner.render.intake import EventIntake
+from runner.render.terminal_hold import TerminalHold
 from runner.telemetry.destination import MetricsTargets, TelemetryLost
 
 if TYPE_CHECKING:
@@ -162,13 +163,15 @@ def _show(connection: socket.socket, options: RenderOptions, parent: int) -> str
     bus, followers = Bus(run=""), Bus(run="", observers=_telemetry(options))
     intake = EventIntake(connection, parent, followers.forward)
     intake.start()
-    while (events := intake.take(_tick(bus, followers))) is not None:
+    screen = TerminalHold(bus)
+    while (events := intake.take(_tick(*([] if screen.is_held else [bus]), followers))) is not None:
         for event in events:
             if not bus.run:
                 bus.run = event.run
                 has_jobs = isinstance(event, RunStarted) and event.jobs is not None
                 bus.observers = _observers(options, intake.files, has_jobs=has_jobs)
-            bus.forward(event)
+            screen.forward(event)
+    screen.release()
     _drain(bus, connection, parent)
     bus.close()
     _stay_alive(connection, followers.close)

@@ -57,6 +57,7 @@ from runner.jobs.outcomes import JobOutcome
 from runner.jobs.plan import QUEUE, most_at_once
 from runner.jobs.requests import JobMessage, RequestBuilder
 from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, digests_of
+from runner.process.terminal import SavedTerminal, Stdin, look_at_stdin
 from runner.spec.jobs.model import LegSpec
 from runner.spec.model import JobResult
 from runner.spec.plan import Plan
@@ -100,6 +101,8 @@ class _ActiveRequest:
     since: float = 0.0
     """When, by `time.monotonic`."""
     cancelled: bool = False
+    has_terminal: bool = False
+    """Whether it has the terminal of the run."""
     release: int = 0
     """The number that asks one in the background to end."""
     ready_after: float | None = None
@@ -153,6 +156,7 @@ class JobScheduler(Feeder):
         self._stopping: Cause | None = None
         self._broken_off: str | None = None
         self._deaths: dict[str, str] = {}
+        self._terminal = SavedTerminal()
         self._digests_known: dict[str, Mapping[str, str]] = {}
         self._failed: list[str] = []
         """Legs whose failure fails the run."""
@@ -218,6 +222,8 @@ class JobScheduler(Feeder):
     def worker_lost(self, worker: str, how: str, alive: Collection[int]) -> None:
         """A worker is gone: so must be what it had started. Its request comes back by way of the queue."""
         self._deaths[worker] = "was " + how if how.startswith("killed") else how
+        if any(request.has_terminal and request.worker == worker for request in self._requests.values()):
+            self._terminal.restore()
         self._end_orphans(alive)
 
     def status(self) -> list[dict[str, Any]]:
@@ -263,6 +269,7 @@ class JobScheduler(Feeder):
 
     def wrap_up(self) -> None:
         """No worker is left: what has not come to its end was cut off."""
+        self._terminal.restore()
         if not self._graph.over:
             self._graph.abort(self._broken_off or "the run ended before its turn")
             for decision in self._graph.decide():
@@ -327,7 +334,11 @@ class JobScheduler(Feeder):
             else ""
         )
         needs = self._graph.outputs_for(start.leg)
-        request = self._builder.build_request(number, start, needs, notice, release=release)
+        stdin = look_at_stdin() if start.leg.interactive else Stdin.CLOSED
+        if stdin is Stdin.TERMINAL:
+            self._requests[number].has_terminal = True
+            self._terminal.save()
+        request = self._builder.build_request(number, start, needs, notice, release=release, stdin=stdin)
         self._transport.feed(QUEUE, request)
 
     def _release(self, leg: LegSpec) -> None:
@@ -414,6 +425,7 @@ class JobScheduler(Feeder):
                 worker=worker,
                 needs=self._graph.needs_of(request.leg),
                 background=request.leg.background,
+                interactive=request.has_terminal,
             )
         )
         if request.cancelled:

@@ -23,6 +23,7 @@ from runner.jobs.executor.process_group import CommandExit, Interruption, Proces
 from runner.jobs.executor.readiness import ReadinessCheck
 from runner.jobs.executor.services import Services
 from runner.jobs.executor.step_files import SUMMARY, StepFiles
+from runner.jobs.executor.terminal_job import LentStdin
 from runner.jobs.executor.wait import RELEASED, CommandWaiter, Deadline, WakeupPipe
 from runner.jobs.file_hashes import hash_files
 from runner.jobs.files import read_dotenv
@@ -210,6 +211,8 @@ class JobAttempt:
             deadlines = self._deadlines(timeout, uninterruptible=uninterruptible)
             if background:
                 ended = self._background().run(step.command, self._log, deadlines)
+            elif self._request.stdin_of and not uninterruptible:
+                ended = self._run_interactively(step.command, number, deadlines)
             else:
                 group = self._start(step.command, self._log, number)
                 ended = self._waiter.wait_for(group, deadlines, uninterruptible=uninterruptible)
@@ -219,6 +222,18 @@ class JobAttempt:
             ended = CommandExit(None, None, Interruption(JobResult.FAILED, reason, of_step=True))
         result = self._judge(step, number, ended)
         self._report_end(step, number, result, ended, time.monotonic() - began)
+
+    def _run_interactively(
+        self, command: CommandRequest, number: int, deadlines: list[Deadline]
+    ) -> CommandExit:
+        """Run a command that reads what is typed."""
+        with LentStdin(self._request.stdin_of) as stdin:
+            group = self._start(command, self._log, number, stdin)
+            self._waiter.relay = stdin.started()
+            try:
+                return self._waiter.wait_for(group, deadlines)
+            finally:
+                self._waiter.relay = None
 
     def _background(self) -> BackgroundStep:
         request = self._request
@@ -308,13 +323,21 @@ class JobAttempt:
 
     # Commands.
 
-    def _start(self, command: CommandRequest, log: LogWriter, step: int | None = None) -> ProcessGroup:
+    def _start(
+        self,
+        command: CommandRequest,
+        log: LogWriter,
+        step: int | None = None,
+        stdin: LentStdin | None = None,
+    ) -> ProcessGroup:
         """Start a command, which may be that of a step. Raises CannotRun."""
         env = {**self._env, **self._files.variables(step), **command.env}
         directory = os.path.join(self._request.directory, command.directory or "")  # noqa: PTH118 - for each step
         argv = self._with_script(command)
         output = log.open_output()
         try:
+            if stdin is not None:
+                return stdin.start(argv, env=env, directory=directory, output=output)
             return ProcessGroup(argv, env=env, directory=directory, output=output)
         except FileNotFoundError as error:
             missing = f"folder '{directory}'" if error.filename == directory else f"program '{argv[0]}'"

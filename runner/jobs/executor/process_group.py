@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from runner.exit_status import describe_ending, signal_name
 from runner.facts import dataclass
@@ -63,20 +63,33 @@ class CommandExit:
 class ProcessGroup:
     """A command that was started. `fileno()` becomes readable when its leader has ended."""
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], directory: str, output: int) -> None:
-        """Start it, with `output` as its stdout and stderr, and nothing on its stdin.
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        directory: str,
+        output: int,
+        stdin: int = subprocess.DEVNULL,
+        take_control: Callable[[], None] | None = None,
+    ) -> None:
+        """Start it, with `output` as its stdout and stderr, and nothing on its stdin if that is not given.
+
+        With `take_control` it leads a session of its own, in which that is called before it begins.
 
         Raises:
             OSError: there is no such program or folder, or the system has no process left to give.
         """
         self._popen = subprocess.Popen(
             [_bytes(word) for word in argv],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=output,
             env={_bytes(name): _bytes(value, name) for name, value in env.items()},
             cwd=directory,
-            process_group=0,
+            process_group=None if take_control else 0,
+            start_new_session=take_control is not None,
+            preexec_fn=take_control,  # noqa: PLW1509 - a worker has one thread
         )
         self.pid = self._popen.pid
         self._pidfd = os.pidfd_open(self.pid)

@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from runner.facts import dataclass
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup
+from runner.jobs.executor.terminal import SIZE_LOOK, TerminalRelay
 from runner.jobs.log import LogWriter
 from runner.spec.model import JobResult
 from runner.units import format_duration
@@ -88,6 +89,8 @@ class CommandWaiter:
         self._size = 0
         self._grew = 0.0
         self._looked = 0.0
+        self.relay: TerminalRelay | None = None
+        """Between the command and the terminal, while one has that."""
         self.services: dict[str, ProcessGroup] = {}
         """Processes that must not end before the job does, by name."""
         self.failed_service: str | None = None
@@ -190,6 +193,8 @@ class CommandWaiter:
         poll = select.poll()
         watched = {service.fileno(): name for name, service in self.services.items()} if watching else {}
         end = None if group is None else group.fileno()
+        if self.relay is not None:
+            seconds = min(seconds, SIZE_LOOK)
         for descriptor in (end, self._wakeup.fileno(), *self._pipes(), *watched):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
@@ -199,10 +204,13 @@ class CommandWaiter:
             self._wakeup.drain()
         for log in self._logs:
             log.pump()
+        if self.relay is not None:
+            self.relay.pump(ready)
         self.failed_service = self.failed_service or next(
             (name for end_, name in watched.items() if end_ in ready), None
         )
         return end in ready
 
     def _pipes(self) -> list[int]:
-        return [pipe for log in self._logs for pipe in log.pipes]
+        lent = () if self.relay is None else self.relay.descriptors
+        return [*(pipe for log in self._logs for pipe in log.pipes), *lent]

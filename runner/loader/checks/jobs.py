@@ -28,7 +28,7 @@ from runner.jobs.matrix import matrix_keys
 from runner.jobs.templates import KNOWN_EARLY
 from runner.loader.checks.background import check_background
 from runner.loader.checks.scripts import OF_JOBS, check_pipes, check_program, check_script, check_stdin
-from runner.loader.checks.tasks import check_arguments
+from runner.loader.checks.tasks import check_arguments, check_interactive
 from runner.loader.jobs import Expanded, LaidOut
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Severity, UnknownPaths
 from runner.spec.expressions.check import OF_CONDITIONS, KnownNames, check_condition
@@ -298,6 +298,7 @@ def check_texts(
                 base = ("jobs", laid_out.name)
                 diagnostics += interpolate(source, filled, scopes, base=base, runtime=_TOLD)[1]
         diagnostics += check_arguments(source, laid_out.name, laid_out.data)
+        diagnostics += source.place_all(check_interactive(specs[laid_out.name], laid_out.data))
         diagnostics += _in_scripts(source, laid_out, specs[laid_out.name])
     return diagnostics
 

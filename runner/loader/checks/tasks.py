@@ -4,6 +4,8 @@
 
 unknown-job           an entry of `default` that means no job
 arguments-place       `${{ args }}`, which is a list of words, where no list can stand
+conflicting-keys      an interactive job with what needs no terminal
+secrets-at-a-terminal a warning of one with secrets, which can't be masked there
 manual-all-the-same   a warning of a job that is `manual`, and that a run without names has all the same
 """
 
@@ -63,6 +65,28 @@ def _manual_all_the_same(jobs: Sequence[JobSpec], default: Sequence[str]) -> Ite
                 help=help_,
                 severity=Severity.WARNING,
             )
+
+
+def check_interactive(job: JobSpec, data: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """Find what does not go with a terminal, whose output nobody looks at."""
+    if not any(leg.interactive for leg in job.legs):
+        return
+    path = ("jobs", job.name)
+    for key, why in _NOT_INTERACTIVE.items():
+        if data.get(key):
+            message = f"job '{job.name}' is interactive, and has '{key}': {why}"
+            yield Diagnostic((*path, key), "conflicting-keys", message, "key", "take one of them out")
+    if any(leg.secrets for leg in job.legs):
+        message = f"job '{job.name}' is interactive: what it prints at a terminal is not masked"
+        help_ = "let a job that is not interactive have the secret, if it may print it"
+        yield Diagnostic((*path, "secrets"), "secrets-at-a-terminal", message, "key", help_, Severity.WARNING)
+
+
+_NOT_INTERACTIVE = {
+    "background": "what goes on behind others can't have the terminal",
+    "idle-timeout": "what it prints at a terminal is not looked at",
+    "container": "the terminal is not passed into a container",
+}
 
 
 def check_arguments(

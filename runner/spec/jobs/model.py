@@ -210,6 +210,14 @@ class LegSpec:
     services: tuple[ServiceSpec, ...] = key(
         Shape({}), "Processes in the background of the job, by name.", default=(), by_hand=True
     )
+    interactive: bool = key(
+        BOOLEAN,
+        "Whether its steps read what is typed: they have the terminal that mprun was started at, for them alone, and "
+        "what they print there is neither kept nor masked. Of such jobs one runs at once, and what others print is "
+        "shown when it is over. Where there is no terminal they read mprun's standard input, and print as any job.",
+        default=False,
+        more={ALSO_KNOWN_AS: ["tty", "stdin", "stdin_open"]},
+    )
     background: bool = key(
         BOOLEAN,
         "Whether it goes on while others use it: a server, say. Those that need it start when it is ready, and it is "
