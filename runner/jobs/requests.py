@@ -27,7 +27,7 @@ from runner.jobs.up_to_date import UpToDateCheck
 from runner.jobs.workspace.cache import CACHE, cache_limit
 from runner.jobs.workspace.handover import take_over
 from runner.jobs.workspace.request import Handover, WorkspaceRequest, handover_place, tree_place
-from runner.process.terminal import Stdin
+from runner.process.terminal import StdinState
 from runner.spec.expressions.evaluate import Context, NeedContext
 from runner.spec.jobs.commands import CommandSpec, ReadySpec, ServiceSpec, StepSpec
 from runner.spec.jobs.model import JobSpec, LegSpec
@@ -285,13 +285,9 @@ class RequestBuilder:
         notice: str = "",
         *,
         release: int = 0,
-        stdin: Stdin = Stdin.CLOSED,
+        stdin: StdinState = StdinState.CLOSED,
     ) -> JobRequest:
-        """
-        Return the request for an attempt; `stdin` is what an interactive one would read.
-
-        With the number `release` one in the background is asked to end.
-        """
+        """Return the request for an attempt. With the number `release` one in the background is asked to end."""
         leg = start.leg
         fill, env = self._filler(needs).of_leg(leg)
         if self._trace is not None:
@@ -331,6 +327,12 @@ class RequestBuilder:
             force=self._plan.given.force,
             notice=notice,
         )
+
+    def _asked(self, start: StartLeg, stdin: StdinState) -> dict[str, Any]:
+        """What it reads if it is interactive, and what it lacks."""
+        leg, broken = start.leg, filter(None, (start.broken,))
+        missing = (*broken, *self._secrets.missing(leg.secrets), *_not_at_the_terminal(leg, stdin))
+        return {"missing": missing, "stdin_of": os.getpid() if leg.interactive else 0}
 
     def _filler(self, needs: Mapping[str, NeedContext]) -> TemplateFiller:
         return TemplateFiller(needs, self._secrets.values, self._plan.given.args)
@@ -427,8 +429,8 @@ class RequestBuilder:
         )
 
 
-def _not_at_the_terminal(leg: LegSpec, stdin: Stdin) -> Iterator[str]:
-    if leg.interactive and stdin is Stdin.BACKGROUND:
+def _not_at_the_terminal(leg: LegSpec, stdin: StdinState) -> Iterator[str]:
+    if leg.interactive and stdin is StdinState.BACKGROUND:
         yield "it is interactive, and mprun is not in the foreground of its terminal"
 
 

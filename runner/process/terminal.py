@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 
-class Stdin(Enum):
+class StdinState(Enum):
     """What the standard input of this process is."""
 
     TERMINAL = 1
@@ -25,15 +25,15 @@ class Stdin(Enum):
     CLOSED = 4
 
 
-def look_at_stdin() -> Stdin:
+def look_at_stdin() -> StdinState:
     """Say what it is now."""
     try:
         if not os.isatty(0):
             os.fstat(0)
-            return Stdin.OTHER
-        return Stdin.TERMINAL if os.tcgetpgrp(0) == os.getpgrp() else Stdin.BACKGROUND
+            return StdinState.OTHER
+        return StdinState.TERMINAL if os.tcgetpgrp(0) == os.getpgrp() else StdinState.BACKGROUND
     except OSError:
-        return Stdin.CLOSED if not _is_open(0) else Stdin.BACKGROUND
+        return StdinState.CLOSED if not _is_open(0) else StdinState.BACKGROUND
 
 
 def _is_open(descriptor: int) -> bool:
@@ -58,6 +58,6 @@ class SavedTerminal:
 
     def restore(self) -> None:
         """Put it back, if it was lent and this process is still in its foreground."""
-        if self._modes is not None and look_at_stdin() is Stdin.TERMINAL:
+        if self._modes is not None and look_at_stdin() is StdinState.TERMINAL:
             with suppress(termios.error, OSError):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._modes)

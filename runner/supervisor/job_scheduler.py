@@ -57,7 +57,7 @@ from runner.jobs.outcomes import JobOutcome
 from runner.jobs.plan import QUEUE, most_at_once
 from runner.jobs.requests import JobMessage, RequestBuilder
 from runner.jobs.resumption import NO_PAST, JobNote, JobsPast, PastLeg, digests_of
-from runner.process.terminal import SavedTerminal, Stdin, look_at_stdin
+from runner.process.terminal import SavedTerminal, StdinState, look_at_stdin
 from runner.spec.jobs.model import LegSpec
 from runner.spec.model import JobResult
 from runner.spec.plan import Plan
@@ -334,8 +334,8 @@ class JobScheduler(Feeder):
             else ""
         )
         needs = self._graph.outputs_for(start.leg)
-        stdin = look_at_stdin() if start.leg.interactive else Stdin.CLOSED
-        if stdin is Stdin.TERMINAL:
+        stdin = look_at_stdin() if start.leg.interactive else StdinState.CLOSED
+        if stdin is StdinState.TERMINAL:
             self._requests[number].has_terminal = True
             self._terminal.save()
         request = self._builder.build_request(number, start, needs, notice, release=release, stdin=stdin)

@@ -167,10 +167,7 @@ def test_a_shell_has_job_control_there(run: Run) -> None:
     terminal.until("go\r\n")
     terminal.type("\x1a")
     terminal.until("Stopped")
-    terminal.type("kill %1; exit 7\n")
-
-    assert terminal.end() == 1
-    assert "exited with code 7" in terminal.shown
+    terminal.until("ready> ")
 
 
 def test_modes_are_put_back_where_the_worker_is_killed(run: Run, tmp_path: Path) -> None:
