@@ -4,12 +4,9 @@
        │                          ▲                │
        └─ its `if` is false       └──── backoff ◄──┘ failed, and an attempt is left
           ─► over: skipped
-
     in the background: running ──ready──► those behind it are asked ──who holds it is over──► released ──► over: passed
-
 Time is handed in. There is a slot when `max-parallel`, the concurrency group and `--jobs` leave one: see slots.py. A
 leg that is cancelled while it runs is over when its worker says so; one that waits is over at once.
-
 What the graph decides is to start a leg, to try it again, to cancel it, and what became of it; each with a reason.
 """
 
