@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import field, replace
 from pathlib import Path
+from typing import Any
 
 from runner.facts import dataclass
 from runner.jobs.executor.background import BackgroundStep
@@ -22,7 +23,7 @@ from runner.jobs.executor.place import JobPlace
 from runner.jobs.executor.process_group import CommandExit, Interruption, ProcessGroup, kill_orphans
 from runner.jobs.executor.readiness import ReadinessCheck
 from runner.jobs.executor.services import Services
-from runner.jobs.executor.step_files import SUMMARY, StepFiles
+from runner.jobs.executor.step_files import SUMMARY, Left, StepFiles
 from runner.jobs.executor.terminal_job import LentStdin
 from runner.jobs.executor.wait import RELEASED, CommandWaiter, Deadline, WakeupPipe
 from runner.jobs.file_hashes import hash_files
@@ -34,6 +35,7 @@ from runner.jobs.outcomes import JobOutcome
 from runner.jobs.requests import CommandRequest, JobMessage, JobRequest, StepRequest
 from runner.jobs.up_to_date import find_files
 from runner.spec.expressions.evaluate import StatusContext, evaluate
+from runner.spec.expressions.values import result_text
 from runner.spec.model import JobResult
 from runner.units import format_duration
 
@@ -61,6 +63,8 @@ class _StepsSoFar:
     cut: Interruption | None = None
     outcome: JobOutcome | None = None
     """The first thing that went wrong; what follows from it is not the cause."""
+    steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What became of those that have an id."""
 
     @property
     def status(self) -> StatusContext:
@@ -68,6 +72,18 @@ class _StepsSoFar:
             self.cut.reason if self.cut is not None and self.cut.result is JobResult.CANCELLED else None
         )
         return StatusContext("the steps before it passed", tuple(self.failed), (), stopping)
+
+    def contexts(self) -> dict[str, Mapping[str, Any]]:
+        """Return what `steps` and `job` are for the next step."""
+        status = JobResult.PASSED if self.outcome is None else self.outcome.result
+        return {"steps": self.steps, "job": {"status": result_text(status)}}
+
+    def note(self, step: StepRequest, result: JobResult, outputs: Mapping[str, str]) -> None:
+        """Keep what became of a step that others may ask for."""
+        if step.id:
+            outcome = JobResult.FAILED if result is JobResult.ALLOWED else result
+            words = {"outcome": result_text(outcome), "conclusion": result_text(result)}
+            self.steps[step.id] = {**words, "outputs": outputs}
 
     def fail(self, outcome: JobOutcome) -> None:
         self.failed.append(outcome.reason)
@@ -99,6 +115,7 @@ class JobAttempt:
         """The outputs, where others have got them already."""
         self.place = JobPlace(request, self._interruption, report)
         self._files = StepFiles(request.output)
+        self._left = Left()
 
     def run(self) -> JobOutcome:
         """Run it to its end; blocks. No process of it is left, and nothing is raised but what is a bug."""
@@ -176,7 +193,8 @@ class JobAttempt:
     def _run_or_skip(self, step: StepRequest, *, cleans_up: bool = False, background: bool = False) -> None:
         """Run a step, if its condition has it so; clean-up without one runs whatever became of the others."""
         env = {**self._env, **step.command.env} if step.condition else {}
-        context = replace(self._request.context, status=self._so_far.status, env=env)
+        more = {**self._request.context.more, **self._so_far.contexts()}
+        context = replace(self._request.context, status=self._so_far.status, env=env, more=more)
         directory = Path(self._request.directory)
         verdict = evaluate(
             parsed(step.condition or ("always()" if cleans_up else "")),
@@ -189,6 +207,7 @@ class JobAttempt:
             )
             return
         self._steps_done += 1
+        self._so_far.note(step, JobResult.FAILED if verdict.is_broken else JobResult.SKIPPED, {})
         if verdict.is_broken:
             broken = Interruption(JobResult.FAILED, verdict.reason)
             ended = CommandExit(None, None, broken)
@@ -207,6 +226,7 @@ class JobAttempt:
         number, began = self._steps_done, time.monotonic()
         self._report("step.started", step=number, name=step.name)
         timeout = step.timeout or (CLEAN_UP if uninterruptible else None)
+        self._left = Left()
         try:
             deadlines = self._deadlines(timeout, uninterruptible=uninterruptible)
             if background:
@@ -221,6 +241,7 @@ class JobAttempt:
             reason = f"could not start: {_in_words(error)}"
             ended = CommandExit(None, None, Interruption(JobResult.FAILED, reason, of_step=True))
         result = self._judge(step, number, ended)
+        self._so_far.note(step, result, self._left.values)
         self._report_end(step, number, result, ended, time.monotonic() - began)
 
     def _run_interactively(
@@ -253,7 +274,7 @@ class JobAttempt:
 
     def _taken_from(self, step: StepRequest, number: int, ended: CommandExit) -> CommandExit:
         """Take over what a step has left for those that follow; what can't be read of it makes the step fail."""
-        left = self._files.take(number)
+        self._left = left = self._files.take(number)
         self._env = left.over(self._env)
         if left.ignored:
             names = ", ".join(left.ignored)

@@ -28,6 +28,7 @@ from runner.jobs.matrix import matrix_keys
 from runner.jobs.templates import KNOWN_EARLY
 from runner.loader.checks.background import check_background
 from runner.loader.checks.scripts import OF_JOBS, check_pipes, check_program, check_script, check_stdin
+from runner.loader.checks.steps import OF_STEPS
 from runner.loader.checks.tasks import check_arguments, check_interactive
 from runner.loader.jobs import Expanded, LaidOut
 from runner.spec.diagnostics import DataPath, Diagnostic, LocatedDiagnostic, Severity, UnknownPaths
@@ -150,7 +151,7 @@ class _One:
             self.around.params,
             many,
             functions=tuple(FUNCTIONS) if of_step else OF_CONDITIONS,
-            more=self.around.contexts,
+            more={**self.around.contexts, **(OF_STEPS if of_step else {})},
         )
 
     def matrix_slips(self) -> Iterator[Diagnostic]:

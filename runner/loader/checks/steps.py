@@ -19,6 +19,8 @@ from runner.spec.references import references
 from runner.spec.suggestions import near, which_one
 
 CONTEXT = "steps"
+OF_STEPS: Mapping[str, Sequence[str] | None] = {CONTEXT: None, "job": ("status",)}
+"""What an `if` of a step may ask for beside what those of jobs may. Which steps there are is told of here."""
 OF_A_STEP = ("outputs", "outcome", "conclusion")
 _STEPS = ("steps", "ensure")
 _AT_THE_END = ("outputs", "values")
@@ -56,8 +58,8 @@ def _duplicates(ids: Mapping[DataPath, str]) -> Iterator[Diagnostic]:
 
 
 def _parts(job: Mapping[str, Any], path: DataPath) -> Iterator[tuple[DataPath, Any]]:
-    """Yield what may refer to something: what is not a step first, then the steps in their order, then outputs."""
-    yield from (((*path, key), value) for key, value in job.items() if key not in (*_STEPS, "outputs"))
+    """Yield what may refer to something, but for the `if` of the job, which knows no steps: what is not a step first, then the steps in their order, then outputs."""
+    yield from (((*path, key), value) for key, value in job.items() if key not in (*_STEPS, "outputs", "if"))
     outputs = job.get("outputs")
     if isinstance(outputs, dict):
         yield (*path, "outputs"), {key: value for key, value in outputs.items() if key != "values"}
