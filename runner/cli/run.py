@@ -223,8 +223,8 @@ EXAMPLES = examples(
     "mprun run workflows/baozi.yaml --transport inline    in one process, for pdb",
     "mprun run workflows/baozi.yaml --log json 2> events.jsonl",
     "mprun run workflows/jobs-demo.yaml --output group --junit junit.xml",
-    "mprun workflows/jobs-demo.yaml lint 'test*'          these, and what they need",
-    "mprun workflows/jobs-demo.yaml --skip lint --force   all but that, up to date or not",
+    "mprun workflows/jobs-demo.yaml lint 'test*'      these, and what they need",
+    "mprun workflows/jobs-demo.yaml --skip lint       all but that",
 )
 
 

@@ -18,7 +18,7 @@ from runner.events.catalogue import event_schema
 
 RunMprun = Callable[..., "subprocess.CompletedProcess[str]"]
 
-OF_A_FILE = ("plan", "validate", "expand")
+OF_A_FILE = ("plan", "validate", "expand", "list")
 OF_A_NAME = {
     "ps": ["ps", "nowhere"],
     "top": ["top", "--once", "nowhere"],
@@ -36,7 +36,7 @@ OF_A_NAME = {
 }
 OF_ANOTHER_TOOL = {"import"}
 """Its own tests try what it refuses: files that are none of mprun's."""
-REFUSES_NOTHING = {"schema", "history prune"}
+REFUSES_NOTHING = {"schema", "history prune", "cache ls"}
 
 
 def _prints_json(command: click.Command) -> bool:

@@ -112,6 +112,7 @@ SAID_OTHERWISE = {
         "params": "filled in; kept for jobs alone",
         "contexts": "filled in; kept for jobs alone",
         "context_sources": "for jobs alone",
+        "keeps_trees": "for jobs alone",
         "env": "in that of each worker",
         "given": "what was written on the command line",
         "origin": "known once there is a run",

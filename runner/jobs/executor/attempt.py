@@ -373,7 +373,7 @@ class JobAttempt:
     def _with_script(self, command: CommandRequest) -> tuple[str, ...]:
         if command.script is None:
             return command.argv
-        path = Path(f"{self._request.output}.script{self._steps_done}")
+        path = self._files.script(self._steps_done)
         path.write_text(command.script, encoding="utf-8", errors="surrogateescape")
         path.chmod(0o600)
         return tuple(word.replace("{0}", str(path)) for word in command.argv)

@@ -55,6 +55,7 @@ class StepFiles:
         """`base` is what the names of all of them begin with; it is itself the file of what belongs to no step."""
         self._base = base
         self._taken: set[int] = set()
+        self._scripts: set[Path] = set()
 
     def variables(self, step: int | None = None) -> dict[str, str]:
         """Return the variables that name the files, for a step by its number or for what belongs to none."""
@@ -65,6 +66,12 @@ class StepFiles:
             _PATH: f"{own}.path",
             SUMMARY: f"{self._base}.summary",
         }
+
+    def script(self, step: int) -> Path:
+        """Return the file for what a step has another program read."""
+        path = Path(f"{self._base}.script{step}")
+        self._scripts.add(path)
+        return path
 
     def take(self, step: int) -> Left:
         """Return what a step has left. Raises OSError."""
@@ -106,7 +113,7 @@ class StepFiles:
     def remove(self) -> None:
         """Take all of them away."""
         own = (self.variables(step).values() for step in (None, *self._taken))
-        for name in {name for names in own for name in names}:
+        for name in {*(name for names in own for name in names), *map(str, self._scripts)}:
             with suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 - some for each step of thousands
 

@@ -58,7 +58,11 @@ def _duplicates(ids: Mapping[DataPath, str]) -> Iterator[Diagnostic]:
 
 
 def _parts(job: Mapping[str, Any], path: DataPath) -> Iterator[tuple[DataPath, Any]]:
-    """Yield what may refer to something, but for the `if` of the job, which knows no steps: what is not a step first, then the steps in their order, then outputs."""
+    """
+    Yield what may refer to something: what is not a step first, then the steps in their order, then outputs.
+
+    The `if` of the job knows no steps, and that is told of where all its names are.
+    """
     yield from (((*path, key), value) for key, value in job.items() if key not in (*_STEPS, "outputs", "if"))
     outputs = job.get("outputs")
     if isinstance(outputs, dict):

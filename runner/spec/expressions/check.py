@@ -221,7 +221,7 @@ def _of_theirs(root: str, rest: list[str]) -> str | None:
         case "secrets", [name, *_]:
             return f"write env.{name}, and `secrets: {name}` in the job"
         case "steps", _:
-            return "only the `if` of a later step of the job knows that; to other jobs goes what is under `outputs.values`"
+            return "only the `if` of a later step of the job knows that; others get what is under `outputs.values`"
         case "github", [name] if name in _OF_THEIR_VARIABLES:
             return f"write env.GITHUB_{name.upper()}, which is set where GitHub runs it"
         case "github", _:
