@@ -9,11 +9,15 @@ What is named here keeps its name from one version to the next; `docs/events.md`
 from __future__ import annotations
 
 from runner.events.base import Event as Event
+from runner.events.jobs import CacheMissed as CacheMissed
+from runner.events.jobs import CacheRestored as CacheRestored
+from runner.events.jobs import CacheSaved as CacheSaved
 from runner.events.jobs import JobCancelled as JobCancelled
 from runner.events.jobs import JobEvent as JobEvent
 from runner.events.jobs import JobFinished as JobFinished
 from runner.events.jobs import JobKept as JobKept
 from runner.events.jobs import JobPrinted as JobPrinted
+from runner.events.jobs import JobReady as JobReady
 from runner.events.jobs import JobRetried as JobRetried
 from runner.events.jobs import JobSilent as JobSilent
 from runner.events.jobs import JobSkipped as JobSkipped
@@ -65,6 +69,9 @@ from runner.spec.failures import OnError as OnError
 from runner.spec.model import JobResult as JobResult
 
 __all__ = [
+    "CacheMissed",
+    "CacheRestored",
+    "CacheSaved",
     "Event",
     "EventsDropped",
     "FailedBatch",
@@ -80,6 +87,7 @@ __all__ = [
     "JobFinished",
     "JobKept",
     "JobPrinted",
+    "JobReady",
     "JobResult",
     "JobRetried",
     "JobSilent",

@@ -54,6 +54,11 @@ READ = {
         f"jobs: {{a: {{services: {{s: {SERVICE}}}, run: cat inner/seen}}}}",
         "top/inner",
     ),
+    "defaults.job.working-directory": (
+        "defaults: {job: {working-directory: inner}}\njobs: {a: {run: cat here.txt}}",
+        "top/inner",
+    ),
+    "defaults.job.dotenv": ("defaults: {job: {dotenv: here.env}}\njobs: {a: {run: echo $PLACE}}", "top"),
     "jobs.*.dotenv": ("jobs: {a: {dotenv: here.env, run: echo $PLACE}}", "top"),
 }
 WRITTEN = {
@@ -64,7 +69,7 @@ WRITTEN = {
     "stages.*.run.parquet.path": _writer("{parquet: {path: made}}"),
     "stages.*.run.dir.path": _writer("{dir: {path: made, name: one}}"),
 }
-OF_JOBS = {"jobs.*.inputs", "jobs.*.outputs.files"}
+OF_JOBS = {"jobs.*.inputs", "jobs.*.outputs.files", "jobs.*.cache.paths", "jobs.*.cache.*.paths"}
 OF_TESTS = {"tests.*.files"}
 """Beside the file, from where they are copied: tests/file_tests tries them."""
 
@@ -157,6 +162,20 @@ def test_workers_of_a_stage_without_cwd_work_where_mprun_was_started(
     done = _run(run_mprun, places, "stages: {a: {run: {command: [cat, here.txt]}}}")
 
     assert (0, "i am elsewhere;\n") == (done.returncode, done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", ["{key: k, paths: made}", "[{key: k, paths: made}]"])
+def test_what_is_cached_lies_in_the_folder_of_the_job(run_mprun: RunMprun, places: Path, cache: str) -> None:
+    job = f"{{working-directory: inner, cache: {cache}, run: '[ -e made ] || touch made'}}"
+    first = _run(run_mprun, places, f"jobs: {{a: {job}}}")
+    (places / "top/inner/made").unlink()
+
+    again = _run(run_mprun, places, f"jobs: {{a: {job.replace('|| touch made', '&& echo restored')}}}")
+
+    assert [0, 0] == [first.returncode, again.returncode], again.stderr
+    assert "restored" in again.stdout
+    assert ["top/inner"] == [place for place in FOLDERS if (places / place / "made").exists()]
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_what_exists_is_fine(text: str) -> None:
             "secrets",
             "write env.TOKEN, and `secrets: TOKEN` in the job",
         ),
-        ("steps.a.outputs.b", "unknown-reference", "steps", "what stands under `outputs.values`"),
+        ("steps.a.outputs.b", "unknown-reference", "steps", "others get what is under `outputs.values`"),
         ("always", "unknown-reference", "always", "write always()"),
         ("matrix.os || failure", "unknown-reference", "failure", "write failure()"),
         ("yes", "unknown-reference", "yes", "write true"),
