@@ -90,15 +90,16 @@ def _end_with(error: BaseException) -> int:
 
 def _explain(error: BaseException) -> int:
     """Say what went wrong, once, and return the exit code."""
-    import click
+    # By name: a package that Ctrl-C has met as it was imported may lack modules that it has imported.
+    from click.exceptions import Abort, ClickException, Exit
 
     match error:
-        case click.exceptions.Exit():
+        case Exit():
             return error.exit_code
-        case click.ClickException():
+        case ClickException():
             error.show()
             return error.exit_code
-        case KeyboardInterrupt() | click.Abort():
+        case KeyboardInterrupt() | Abort():
             return ExitCode.SIGNAL + 2
         case BrokenPipeError():
             return _explain_broken_pipe()

@@ -79,6 +79,15 @@ def test_an_interrupt_before_the_run_is_silent(
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_interrupt_while_click_is_imported_is_one_all_the_same(
+    main_raising: Raise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python keeps the modules of a package whose own import was broken off, and not their names in it."""
+    monkeypatch.delattr(click, "exceptions")
+
+    assert 130 == main_raising(KeyboardInterrupt())
+
+
 def test_a_reader_that_leaves_early_ends_the_command_as_sigpipe_would(
     mprun: Path, plain_env: dict[str, str]
 ) -> None:
