@@ -281,7 +281,9 @@ def anchors_of(page: Path) -> set[str]:
 ERRORS = ROOT / "docs" / "errors.md"
 CHECKS = (
     *("spec/source/*.py", "spec/references.py", "spec/expressions/*.py", "jobs/matrix.py", "jobs/files.py"),
+    "jobs/contexts/given.py",
     *(
+        "loader/contexts.py",
         "loader/load.py",
         "loader/limits.py",
         "loader/parameters.py",
@@ -294,7 +296,7 @@ CHECKS = (
 CODE = re.compile(r"[a-z]+[0-9]?(-[a-z]+[0-9]?)+")
 CODES_OF_ONE_WORD = {"cycle", "unreadable"}
 KEYS_LIKE_CODES = {"idle-timeout", "max-backoff", "max-parallel", "working-directory"}
-PROGRAMS_LIKE_CODES = {"docker-compose", "podman-compose", "port-forward", "redis-server"}
+WORDS_LIKE_CODES = {"docker-compose", "podman-compose", "port-forward", "redis-server", "self-hosted"}
 FILES_OF_OTHERS = {"noxfile.py"}
 OUT_OF_REACH = {"missing-library", "wrong-value"}
 """No file that uses the built-in kinds alone can have these, or none where all libraries are there."""
@@ -313,7 +315,7 @@ def codes_in_the_source() -> set[str]:
     return (
         {t for t in texts if CODE.fullmatch(t) or t in CODES_OF_ONE_WORD}
         - KEYS_LIKE_CODES
-        - PROGRAMS_LIKE_CODES
+        - WORDS_LIKE_CODES
     )
 
 
