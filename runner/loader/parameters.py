@@ -87,8 +87,14 @@ def unused_params(declared: Any, used: Collection[tuple[str, ...]]) -> list[Diag
     """
     block = declared if isinstance(declared, dict) else {}
     wanted = {path[1] for path in used if len(path) > 1 and path[0] == "params"}
-    missing = sorted(wanted - block.keys())
-    return [_unused(name, which_one(near(name, missing))) for name in block if name not in wanted]
+    in_any_case = {name.casefold() for name in wanted}  # as conditions find them
+    declared_names = {str(name).casefold() for name in block}
+    missing = sorted(name for name in wanted if name.casefold() not in declared_names)
+    return [
+        _unused(name, which_one(near(name, missing)))
+        for name in block
+        if str(name).casefold() not in in_any_case
+    ]
 
 
 def _unused(name: str, question: str | None) -> Diagnostic:

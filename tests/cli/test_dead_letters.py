@@ -130,8 +130,8 @@ def test_show_opens_the_item_only_when_told_to_and_says_what_that_means(canteen:
     [
         (("show", "nobody"), "there is no run 'nobody'"),
         (("show", "RUN", "--number", "3"), "stage 'waiter' has letters 1 to 2, not 3"),
-        (("show", "RUN", "--stage", "chef"), "no such dead letters"),
-        (("replay", "RUN", "--stage", "chef"), "has no dead letters that were not replayed"),
+        (("show", "RUN", "--stage", "chef"), "stage 'chef' has no dead letters in run"),
+        (("replay", "RUN", "--stage", "chef"), "known here: waiter"),
     ],
 )
 @pytest.mark.quick("arguments0-there is no run 'nobody'")

@@ -313,9 +313,7 @@ def codes_in_the_source() -> set[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     return (
-        {t for t in texts if CODE.fullmatch(t) or t in CODES_OF_ONE_WORD}
-        - KEYS_LIKE_CODES
-        - WORDS_LIKE_CODES
+        {t for t in texts if CODE.fullmatch(t) or t in CODES_OF_ONE_WORD} - KEYS_LIKE_CODES - WORDS_LIKE_CODES
     )
 
 

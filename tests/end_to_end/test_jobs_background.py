@@ -271,6 +271,7 @@ def test_a_stranger_that_listens_already_fails_it_and_is_named(runs: Runs, how: 
     stranger = subprocess.Popen([sys.executable, "server.py", "127.0.0.1", str(port)], cwd=runs.folder)
     try:
         wait_until((runs.folder / "up").exists)
+        name = Path(f"/proc/{stranger.pid}/comm").read_text().strip()
         ready = f'http: "http://127.0.0.1:{port}/"' if how == "http" else f"port: {port}"
         keys = f"run: exec sleep 600, ready: {{{ready}, every: 20ms}}"
         text = (
@@ -283,7 +284,6 @@ def test_a_stranger_that_listens_already_fails_it_and_is_named(runs: Runs, how: 
     finally:
         stranger.kill()
         stranger.wait()
-    name = Path(sys.executable).resolve().name[:15]
     assert f"port {port} is taken already, by pid {stranger.pid} ({name})" in reason(run, "web"), reason(
         run, "web"
     )

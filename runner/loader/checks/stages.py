@@ -447,4 +447,9 @@ def check_defaults(source: SourceDocument) -> Iterator[Diagnostic]:
         above = source.data if len(path) == 1 else source.data.get(path[0])
         if isinstance(above, dict) and path[-1] in above and source.locate(path).file == source.file:
             message = f"'{'.'.join(path)}' is for jobs, and this workflow has stages"
-            yield Diagnostic(path, "not-for-stages", message, "key", help_)
+            meant = (
+                "did you mean 'defaults'?"
+                if path == ("default",) and isinstance(above[path[-1]], dict)
+                else help_
+            )
+            yield Diagnostic(path, "not-for-stages", message, "key", meant)

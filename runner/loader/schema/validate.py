@@ -221,6 +221,8 @@ def _is_nan(value: object) -> bool:
 
 def _advice(violation: Violation, value: object, written: Written) -> str | None:
     wanted = types_of(violation.fragment)
+    if violation.path == ("default",) and isinstance(value, dict):
+        return "did you mean 'defaults'?"
     kind = "null" if value is None else value
     if violation.path[::2] == ("stages", "run") and isinstance(kind, str) and is_built_in(kind):
         quoted = '"null"' if kind == "null" else kind
